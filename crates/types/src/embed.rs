@@ -1,0 +1,44 @@
+//! The trait of all embedding models and what it speaks of.
+
+/// What an input is for. Prompts, markers and tasks follow from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Role {
+    /// Neither: FastEmbed's `embed`, without a prompt.
+    #[default]
+    Raw,
+    /// Something to be found: FastEmbed's `passage_embed`.
+    Document,
+    /// Something to find with: FastEmbed's `query_embed`.
+    Query,
+}
+
+/// An embedding with what happened to its input on the way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedded<T> {
+    /// The embedding.
+    pub value: T,
+    /// Tokens that the model saw, special tokens included.
+    pub tokens: usize,
+    /// Whether the input was longer than the model takes and its end was cut off.
+    pub truncated: bool,
+}
+
+/// A model that turns inputs into embeddings; object safe.
+pub trait Embed {
+    /// What is embedded, such as `str`.
+    type Input: ?Sized;
+    /// One embedding.
+    type Output;
+    /// What can go wrong.
+    type Error;
+
+    /// Embeds all inputs and returns the embeddings in the same order.
+    ///
+    /// # Errors
+    /// The first error, in input order.
+    fn embed_batch(
+        &self,
+        role: Role,
+        inputs: &[&Self::Input],
+    ) -> Result<Vec<Self::Output>, Self::Error>;
+}

@@ -1,0 +1,43 @@
+//! The vocabulary of embedkit, shared by all of its crates.
+//!
+//! A [`ModelSpec`] says what a model is: where its files come from, what it accepts, and in its
+//! [`Task`] everything that its family needs to turn graph outputs into embeddings. Built-in models
+//! and models of your own are the same type. [`ModelFiles`] names the files of one model on disk;
+//! [`LoadOptions`] says how to open it. [`Embed`] is the trait that every embedding model has.
+//!
+//! Nothing here reads a file, opens a socket or looks at the environment.
+//!
+//! ```
+//! use embedkit_types::{ModelSpec, Pooling, Source, Task, TextDense};
+//!
+//! let spec = ModelSpec {
+//!     id: "me/my-model".into(),
+//!     source: Source { repo: Some("me/my-model-onnx".into()), ..Source::default() },
+//!     file: "onnx/model.onnx".into(),
+//!     task: Task::TextDense(TextDense {
+//!         dim: 384,
+//!         pooling: Pooling::Mean,
+//!         normalize: true,
+//!         ..TextDense::DEFAULT
+//!     }),
+//!     ..ModelSpec::DEFAULT
+//! };
+//! assert_eq!(spec.task.dim(), Some(384));
+//! ```
+//!
+//! Feature `serde` reads a [`ModelSpec`] from a row in the form of the project's `models.toml`.
+
+#![forbid(unsafe_code)]
+
+pub mod cache;
+mod embed;
+mod files;
+mod options;
+mod spec;
+mod task;
+
+pub use embed::{Embed, Embedded, Role};
+pub use files::ModelFiles;
+pub use options::{BatchOptions, Device, LoadOptions, PromptUse};
+pub use spec::{List, ModelSpec, Prompts, Source, Str};
+pub use task::{AdapterTasks, Encoder, Output, Pooling, Task, TextDense};

@@ -1,0 +1,95 @@
+//! How a model is opened and run.
+
+use std::{num::NonZeroUsize, path::PathBuf};
+
+/// How a model is opened. Plain fields with [`Default`]; use struct update syntax.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LoadOptions {
+    /// Where the graph runs.
+    pub device: Device,
+    /// Threads within one replica; by default as many as the replicas leave.
+    pub threads: Option<NonZeroUsize>,
+    /// Copies of the graph that run side by side; by default one per core of a CPU, one per device
+    /// otherwise.
+    pub replicas: Option<NonZeroUsize>,
+    /// Where model files are kept; by default the user's cache folder.
+    pub cache_dir: Option<PathBuf>,
+    /// Never touch the network.
+    pub offline: bool,
+    /// Open the graph at the first use instead of at load time.
+    pub lazy: bool,
+    /// Whether ONNX Runtime keeps its CPU memory in an arena; its own default when `None`.
+    pub arena: Option<bool>,
+    /// Options of the execution provider, by its own names.
+    pub provider_options: Vec<(String, String)>,
+    /// Which prompts are put before queries and passages.
+    pub prompts: PromptUse,
+    /// Keep only the first `dimensions` components and scale to unit length (Matryoshka).
+    pub dimensions: Option<NonZeroUsize>,
+    /// The task for raw text of a model that has several (Jina v3), by name.
+    pub task: Option<String>,
+    /// How inputs are grouped into batches.
+    pub batch: BatchOptions,
+    /// The ONNX Runtime library to load, before all other places.
+    pub onnxruntime: Option<PathBuf>,
+}
+
+/// Which prompts are put before queries and passages.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum PromptUse {
+    /// None, as FastEmbed does.
+    #[default]
+    None,
+    /// Those that the registry records for the model; an error where it needs one that is not known.
+    Model,
+}
+
+/// How inputs are grouped into batches. Results never depend on it beyond rounding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchOptions {
+    /// Most rows of a batch.
+    pub rows: NonZeroUsize,
+    /// Most tokens of a batch, padding included (rows times the longest); a single longer text is a
+    /// batch of its own.
+    pub tokens: NonZeroUsize,
+    /// Inputs that are read ahead and sorted by length together; bounds memory.
+    pub window: NonZeroUsize,
+}
+
+impl Default for BatchOptions {
+    fn default() -> Self {
+        const fn at_least_one(n: usize) -> NonZeroUsize {
+            NonZeroUsize::new(n).expect("a literal above zero")
+        }
+        const {
+            Self { rows: at_least_one(256), tokens: at_least_one(1024), window: at_least_one(2048) }
+        }
+    }
+}
+
+/// Where a graph runs.
+///
+/// A device asked for by name is used or loading fails; only [`Device::Auto`] and
+/// [`Device::Prefer`] may fall back, and the loaded model says what was taken.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Device {
+    /// The best accelerator that was compiled in and works, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// NVIDIA GPUs by number, one replica or more on each; an empty list means GPU 0.
+    Cuda(Vec<u32>),
+    /// NVIDIA GPU 0 through TensorRT.
+    TensorRt,
+    /// Apple CoreML.
+    CoreMl,
+    /// DirectML on Windows.
+    DirectMl,
+    /// Intel OpenVINO.
+    OpenVino,
+    /// AMD GPUs through MIGraphX.
+    MiGraphX,
+    /// The first of these that works.
+    Prefer(Vec<Device>),
+}

@@ -1,0 +1,94 @@
+//! What a model is: plain data, the same type for built-in models and for a user's own.
+
+use std::borrow::Cow;
+
+use crate::{Pooling, Task, TextDense};
+
+/// A string that is a constant for built-in models and owned for a user's.
+pub type Str = Cow<'static, str>;
+/// A list that is a constant for built-in models and owned for a user's.
+pub type List<T> = Cow<'static, [T]>;
+
+/// The description of one model for one task.
+///
+/// An id may appear twice in the registry, once per task (a text and an image encoder).
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(try_from = "crate::row::Row"))]
+pub struct ModelSpec {
+    /// The published name, such as `BAAI/bge-small-en-v1.5`. Looked up without regard to case.
+    pub id: Str,
+    /// Where the files come from.
+    pub source: Source,
+    /// The model file, relative to the root of the source, such as `onnx/model.onnx`.
+    pub file: Str,
+    /// Further files that the model needs, relative to the root of the source.
+    pub additional_files: List<Str>,
+    /// The licence's identifier, lower case, as FastEmbed states it.
+    pub license: Option<Str>,
+    /// Download size in gigabytes (10^9 bytes), as FastEmbed states it.
+    pub size_gb: Option<f32>,
+    /// The context length that the authors state, in tokens. Informative: the limit in force is the
+    /// one in `tokenizer_config.json`.
+    pub max_tokens: Option<u32>,
+    /// Languages in plain words, such as `English`.
+    pub languages: List<Str>,
+    /// Year of publication.
+    pub year: Option<u16>,
+    /// The texts that the authors put before queries and passages. Not applied by default.
+    pub prompts: Option<Prompts>,
+    /// What the model does, with the facts that its family needs.
+    pub task: Task,
+}
+
+impl ModelSpec {
+    /// A description with everything optional left out, for struct update syntax. `id`, `source`,
+    /// `file` and `task` have to be replaced.
+    pub const DEFAULT: Self = Self {
+        id: Cow::Borrowed(""),
+        source: Source::DEFAULT,
+        file: Cow::Borrowed("onnx/model.onnx"),
+        additional_files: Cow::Borrowed(&[]),
+        license: None,
+        size_gb: None,
+        max_tokens: None,
+        languages: Cow::Borrowed(&[]),
+        year: None,
+        prompts: None,
+        task: Task::TextDense(TextDense {
+            pooling: Pooling::Mean,
+            ..TextDense::DEFAULT
+        }),
+    };
+}
+
+/// Where the files of a model come from; the sources are tried in the order of the fields.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Source {
+    /// Repository on the hub, `organisation/name`, in its own spelling.
+    pub repo: Option<Str>,
+    /// Branch, tag or commit of the repository; `main` when absent.
+    pub revision: Option<Str>,
+    /// A tar.gz archive over HTTPS.
+    pub url: Option<Str>,
+}
+
+impl Source {
+    /// No source at all: a model that is only ever opened from a local folder.
+    pub const DEFAULT: Self = Self { repo: None, revision: None, url: None };
+}
+
+/// The texts that a model's authors put before queries and passages.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
+pub struct Prompts {
+    /// Before a query; `None` where queries stand bare.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub query: Option<Str>,
+    /// Before a passage; `None` where passages stand bare.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub passage: Option<Str>,
+    /// The model was trained with a prompt whose text is not known here: asking for prompts is an
+    /// error, not silence.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub unknown: bool,
+}

@@ -1,0 +1,116 @@
+//! What a model does, with the facts that its family needs.
+
+use crate::{List, Str};
+
+/// The task of a model; one variant per family.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Task {
+    /// Text to one vector.
+    TextDense(TextDense),
+}
+
+impl Task {
+    /// The name of the task in `models.toml` and on the command line.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::TextDense(_) => "text-dense",
+        }
+    }
+
+    /// The width of the vectors, where the model has one.
+    #[must_use]
+    pub fn dim(&self) -> Option<usize> {
+        match self {
+            Self::TextDense(task) => Some(task.dim),
+        }
+    }
+}
+
+/// Facts of a model that turns a text into one vector.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TextDense {
+    /// Width of the vectors.
+    pub dim: usize,
+    /// What computes the token vectors.
+    pub encoder: Encoder,
+    /// The graph output that is read.
+    pub output: Output,
+    /// How the token vectors become one vector.
+    pub pooling: Pooling,
+    /// With [`Pooling::Cls`]: a rank-2 output, which a graph that pools by itself has, is taken as it
+    /// is. FastEmbed does so for its built-in models; for custom ones rank 2 is an error.
+    pub accept_pooled: bool,
+    /// Whether the vector is scaled to unit length (L2).
+    pub normalize: bool,
+    /// Every batch is padded to the tokenizer's limit instead of its longest text, because the graph
+    /// reads the last position even where it is padding (SigLIP).
+    pub pad_to_limit: bool,
+    /// Tasks that the graph takes as an input (Jina v3).
+    pub tasks: Option<AdapterTasks>,
+}
+
+impl TextDense {
+    /// A transformer whose first output is pooled by mean and normalised, for struct update syntax.
+    pub const DEFAULT: Self = Self {
+        dim: 0,
+        encoder: Encoder::Transformer,
+        output: Output::Index(0),
+        pooling: Pooling::Mean,
+        accept_pooled: false,
+        normalize: true,
+        pad_to_limit: false,
+        tasks: None,
+    };
+}
+
+/// What computes the token vectors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+pub enum Encoder {
+    /// An ONNX graph.
+    Transformer,
+    /// A table with one row per token: no graph and no runtime.
+    Static,
+}
+
+/// Which output of the graph is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(untagged))]
+pub enum Output {
+    /// By position, from 0.
+    Index(usize),
+    /// By name.
+    Name(Str),
+}
+
+/// How token vectors become one vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+pub enum Pooling {
+    /// The vector of the first token.
+    Cls,
+    /// The mean over the tokens, without padding.
+    Mean,
+    /// The vector of the last token.
+    LastToken,
+    /// None: the graph's output is the vector.
+    None,
+}
+
+/// Tasks that a graph takes as an input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
+pub struct AdapterTasks {
+    /// Name of the graph's input: an int64 scalar.
+    pub input: Str,
+    /// Names of the tasks; the position is the id that the graph takes.
+    pub names: List<Str>,
+    /// Id used for raw text unless the caller chooses one.
+    pub default: usize,
+    /// Id used for queries.
+    pub query: usize,
+    /// Id used for passages.
+    pub passage: usize,
+}
