@@ -1,1 +1,41 @@
-//! embedkit crate.
+//! Tiny models, golden values from FastEmbed 0.9.1, and the comparisons that tests need.
+//!
+//! - [`dense_cases`]: one folder per case with a graph or table of a few kilobytes, its tokenizer
+//!   files, its [`ModelSpec`](embedkit_types::ModelSpec) and what FastEmbed gives for it, vectors or
+//!   an error. [`Case::expected`] says what a correct implementation returns.
+//! - [`stored`]: texts and vectors of real models, whose files [`asset`] looks for.
+//! - [`assert_close`], [`assert_rows_close`]: comparisons that say where and how far apart.
+//! - [`runtime_library`], [`asset`]: what a test needs from outside, or one line why it is skipped.
+//!
+//! `data/README.md` says how the files are made again.
+//!
+//! ```
+//! use embedkit_testkit::{Expected, dense_case};
+//! use embedkit_types::Role;
+//!
+//! let case = dense_case("mean-normalized");
+//! let files = case.files();
+//! assert!(files.model.is_file() && files.path("tokenizer.json").is_file());
+//! let Expected::Vectors(vectors) = case.expected(Role::Raw) else { panic!("not an error case") };
+//! assert_eq!(vectors.len(), case.golden.texts.len());
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod compare;
+mod dense;
+mod outside;
+mod stored;
+mod text;
+
+pub use compare::{assert_close, assert_rows_close, cosine, max_abs_diff};
+pub use dense::{
+    Case, Expected, Failure, Golden, Repair, Repaired, Stage, dense_case, dense_cases,
+};
+pub use outside::{asset, runtime_library};
+pub use stored::{Stored, stored};
+
+/// The folder with this crate's files.
+fn data_dir() -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("data")
+}

@@ -1,0 +1,183 @@
+//! What tests need from outside the repository: the ONNX Runtime library and real models.
+//!
+//! `cargo xtask assets` fetches both into `.cache/assets/`. A test whose needs are not met prints
+//! one line that starts with `skipped:` and returns. With `EMBEDKIT_REQUIRE_RUNTIME=1`, which
+//! `cargo xtask test` sets, a missing library or a missing all-MiniLM-L6-v2 is a failure instead;
+//! the other models may be out of reach.
+
+use std::{
+    env,
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
+
+const ORT_DYLIB_PATH: &str = "ORT_DYLIB_PATH";
+const REQUIRE: &str = "EMBEDKIT_REQUIRE_RUNTIME";
+
+/// A real model: its name here, its folder below `.cache/assets/models`, the file that shows that it
+/// is complete, and whether `EMBEDKIT_REQUIRE_RUNTIME` asks for it.
+struct Asset {
+    name: &'static str,
+    folder: &'static str,
+    model: &'static str,
+    required: bool,
+}
+
+const ASSETS: [Asset; 3] = [
+    Asset {
+        name: "minilm",
+        folder: "all-MiniLM-L6-v2",
+        model: "model.onnx",
+        required: true,
+    },
+    Asset {
+        name: "minilm-int8",
+        folder: "all-MiniLM-L6-v2-int8",
+        model: "model.onnx",
+        required: false,
+    },
+    Asset {
+        name: "static-tokenlearn",
+        folder: "tokenlearn-static",
+        model: "model.safetensors",
+        required: false,
+    },
+];
+
+/// The ONNX Runtime library for tests: `ORT_DYLIB_PATH`, else the newest one that was fetched.
+///
+/// # Panics
+/// Where there is none and `EMBEDKIT_REQUIRE_RUNTIME=1` asks for it, and where `ORT_DYLIB_PATH`
+/// names a file that does not exist.
+#[must_use]
+pub fn runtime_library() -> Option<PathBuf> {
+    if let Some(path) = env::var_os(ORT_DYLIB_PATH).filter(|path| !path.is_empty()) {
+        let path = PathBuf::from(path);
+        assert!(
+            path.is_file(),
+            "{ORT_DYLIB_PATH} names {}, which is no file",
+            path.display()
+        );
+        return Some(path);
+    }
+    let found = newest_runtime(&assets_dir().join("onnxruntime"));
+    found_or_skipped(found, required(), "no ONNX Runtime library")
+}
+
+/// The folder of a real model: `minilm`, `minilm-int8` or `static-tokenlearn`.
+///
+/// # Panics
+/// On another name, and where the model is missing although `EMBEDKIT_REQUIRE_RUNTIME=1` asks for it.
+#[must_use]
+pub fn asset(name: &str) -> Option<PathBuf> {
+    let asset = ASSETS.iter().find(|asset| asset.name == name);
+    let asset = asset.unwrap_or_else(|| panic!("no asset is called {name}"));
+    let folder = assets_dir().join("models").join(asset.folder);
+    let complete = folder.join(asset.model).is_file() && folder.join("tokenizer.json").is_file();
+    let what = format!("no model {}", asset.folder);
+    found_or_skipped(
+        complete.then_some(folder),
+        asset.required && required(),
+        &what,
+    )
+}
+
+/// `.cache/assets` of the workspace.
+fn assets_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache/assets")
+}
+
+fn required() -> bool {
+    env::var_os(REQUIRE).is_some_and(|value| value == "1")
+}
+
+/// What was found, or a line why the test is skipped, or a failure.
+fn found_or_skipped(found: Option<PathBuf>, required: bool, what: &str) -> Option<PathBuf> {
+    if found.is_none() {
+        assert!(!required, "{what}: run `cargo xtask assets`");
+        eprintln!("skipped: {what}; `cargo xtask assets` fetches it");
+    }
+    found
+}
+
+/// The library in the folder with the highest version.
+fn newest_runtime(root: &Path) -> Option<PathBuf> {
+    let file = format!(
+        "{}onnxruntime{}",
+        env::consts::DLL_PREFIX,
+        env::consts::DLL_SUFFIX
+    );
+    let libraries = root.read_dir().ok()?.filter_map(|entry| {
+        let folder = entry.ok()?;
+        let library = folder.path().join(&file);
+        library
+            .is_file()
+            .then_some((version(&folder.file_name())?, library))
+    });
+    libraries.max().map(|(_, library)| library)
+}
+
+/// `1.31.1` as numbers; `None` for anything else.
+fn version(name: &OsStr) -> Option<Vec<u32>> {
+    name.to_str()?
+        .split('.')
+        .map(|part| part.parse().ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn versions_compare_as_numbers() {
+        let version = |name: &str| version(OsStr::new(name));
+        assert!(version("1.31.1") > version("1.9.2"));
+        assert_eq!(version("1.31"), Some(vec![1, 31]));
+        assert_eq!(version("latest"), None);
+        assert_eq!(version(""), None);
+    }
+
+    #[test]
+    fn the_newest_complete_runtime_is_taken() {
+        let root = env::temp_dir().join(format!("embedkit-testkit-{}", std::process::id()));
+        let file = format!(
+            "{}onnxruntime{}",
+            env::consts::DLL_PREFIX,
+            env::consts::DLL_SUFFIX
+        );
+        for name in ["1.9.0", "1.23.2", "1.40.0", "scratch"] {
+            fs::create_dir_all(root.join(name)).unwrap();
+            if name != "1.40.0" {
+                fs::write(root.join(name).join(&file), "").unwrap();
+            }
+        }
+        let newest = newest_runtime(&root);
+        fs::remove_dir_all(&root).unwrap();
+        assert_eq!(newest, Some(root.join("1.23.2").join(&file)));
+        assert_eq!(newest_runtime(&root), None);
+    }
+
+    #[test]
+    fn a_missing_thing_is_skipped() {
+        assert_eq!(found_or_skipped(None, false, "no library"), None);
+        assert_eq!(
+            found_or_skipped(Some("x".into()), true, "no library"),
+            Some("x".into())
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "no library: run `cargo xtask assets`")]
+    fn a_missing_thing_that_is_required_fails() {
+        let _ = found_or_skipped(None, true, "no library");
+    }
+
+    #[test]
+    #[should_panic(expected = "no asset is called other")]
+    fn an_unknown_asset_is_a_mistake() {
+        let _ = asset("other");
+    }
+}
