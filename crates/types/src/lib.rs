@@ -25,7 +25,8 @@
 //! assert_eq!(spec.task.dim(), Some(384));
 //! ```
 //!
-//! Feature `serde` reads a [`ModelSpec`] from a row in the form of the project's `models.toml`.
+//! Feature `serde` reads a [`ModelSpec`] from a row in the form of the project's `models.toml`; module
+//! `row` has the rules.
 
 #![forbid(unsafe_code)]
 
@@ -33,11 +34,19 @@ pub mod cache;
 mod embed;
 mod files;
 mod options;
+#[cfg(feature = "serde")]
+pub mod row;
 mod spec;
 mod task;
 
 pub use embed::{Embed, Embedded, Role};
 pub use files::ModelFiles;
 pub use options::{BatchOptions, Device, LoadOptions, PromptUse};
+#[cfg(feature = "serde")]
+pub use row::{ModelFile, RowError};
 pub use spec::{List, ModelSpec, Prompts, Source, Str};
-pub use task::{AdapterTasks, Encoder, Output, Pooling, Task, TextDense};
+pub use task::{
+    AdapterTasks, Bm25, Bm42, ColModernVbert, ColPali, Encoder, IfSplade, Image, ImagePooling,
+    LateMultimodal, LateMultimodalKind, LateText, Markers, MiniCoil, Output, Pooling, QueryPadding,
+    Repeat, Rerank, Sparse, SparseKind, Splade, Task, TextDense,
+};

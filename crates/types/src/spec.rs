@@ -13,7 +13,11 @@ pub type List<T> = Cow<'static, [T]>;
 ///
 /// An id may appear twice in the registry, once per task (a text and an image encoder).
 #[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(try_from = "crate::row::Row"))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize),
+    serde(try_from = "crate::row::Row")
+)]
 pub struct ModelSpec {
     /// The published name, such as `BAAI/bge-small-en-v1.5`. Looked up without regard to case.
     pub id: Str,
@@ -36,6 +40,11 @@ pub struct ModelSpec {
     pub year: Option<u16>,
     /// The texts that the authors put before queries and passages. Not applied by default.
     pub prompts: Option<Prompts>,
+    /// The id that this one is an old spelling of: the model loads, with a warning.
+    pub alias_of: Option<Str>,
+    /// What whoever opens the model should be told, such as that earlier releases gave other
+    /// vectors. A warning, never an error.
+    pub notice: Option<Str>,
     /// What the model does, with the facts that its family needs.
     pub task: Task,
 }
@@ -54,6 +63,8 @@ impl ModelSpec {
         languages: Cow::Borrowed(&[]),
         year: None,
         prompts: None,
+        alias_of: None,
+        notice: None,
         task: Task::TextDense(TextDense {
             pooling: Pooling::Mean,
             ..TextDense::DEFAULT
@@ -74,12 +85,20 @@ pub struct Source {
 
 impl Source {
     /// No source at all: a model that is only ever opened from a local folder.
-    pub const DEFAULT: Self = Self { repo: None, revision: None, url: None };
+    pub const DEFAULT: Self = Self {
+        repo: None,
+        revision: None,
+        url: None,
+    };
 }
 
 /// The texts that a model's authors put before queries and passages.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub struct Prompts {
     /// Before a query; `None` where queries stand bare.
     #[cfg_attr(feature = "serde", serde(default))]

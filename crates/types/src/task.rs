@@ -1,6 +1,22 @@
 //! What a model does, with the facts that its family needs.
+//!
+//! Everything in which two models of a family differ is a value here, so no code ever asks which
+//! model it has before it.
+
+mod image;
+mod late;
+mod rerank;
+mod sparse;
 
 use crate::{List, Str};
+
+pub use image::{Image, ImagePooling};
+pub use late::{
+    ColModernVbert, ColPali, LateMultimodal, LateMultimodalKind, LateText, Markers, QueryPadding,
+    Repeat,
+};
+pub use rerank::Rerank;
+pub use sparse::{Bm25, Bm42, IfSplade, MiniCoil, Sparse, SparseKind, Splade};
 
 /// The task of a model; one variant per family.
 #[derive(Debug, Clone, PartialEq)]
@@ -8,15 +24,41 @@ use crate::{List, Str};
 pub enum Task {
     /// Text to one vector.
     TextDense(TextDense),
+    /// Text to weighted terms.
+    Sparse(Sparse),
+    /// Text to one vector per token.
+    LateText(LateText),
+    /// Text or page image to many vectors.
+    LateMultimodal(LateMultimodal),
+    /// Image to one vector.
+    Image(Image),
+    /// Query and document to a score.
+    Rerank(Rerank),
 }
 
 impl Task {
+    /// The names of all tasks, in the order of the variants.
+    pub const NAMES: [&'static str; 6] = [
+        "text-dense",
+        "sparse",
+        "late-text",
+        "late-multimodal",
+        "image",
+        "rerank",
+    ];
+
     /// The name of the task in `models.toml` and on the command line.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::TextDense(_) => "text-dense",
-        }
+        let position = match self {
+            Self::TextDense(_) => 0,
+            Self::Sparse(_) => 1,
+            Self::LateText(_) => 2,
+            Self::LateMultimodal(_) => 3,
+            Self::Image(_) => 4,
+            Self::Rerank(_) => 5,
+        };
+        Self::NAMES[position]
     }
 
     /// The width of the vectors, where the model has one.
@@ -24,6 +66,43 @@ impl Task {
     pub fn dim(&self) -> Option<usize> {
         match self {
             Self::TextDense(task) => Some(task.dim),
+            Self::LateText(task) => Some(task.dim),
+            Self::LateMultimodal(task) => Some(task.dim),
+            Self::Image(task) => Some(task.dim),
+            Self::Sparse(_) | Self::Rerank(_) => None,
+        }
+    }
+
+    /// The name of the pooling, where the family pools.
+    #[must_use]
+    pub fn pooling(&self) -> Option<&'static str> {
+        match self {
+            Self::TextDense(task) => Some(task.pooling.name()),
+            Self::Image(task) => Some(task.pooling.name()),
+            Self::Sparse(_) | Self::LateText(_) | Self::LateMultimodal(_) | Self::Rerank(_) => None,
+        }
+    }
+
+    /// Whether vectors (late interaction: those of documents) are scaled to unit length after the
+    /// graph; `None` where there are no vectors.
+    #[must_use]
+    pub fn normalize(&self) -> Option<bool> {
+        match self {
+            Self::TextDense(task) => Some(task.normalize),
+            Self::LateText(task) => Some(task.normalize),
+            Self::LateMultimodal(_) => Some(false),
+            Self::Image(task) => Some(task.normalize),
+            Self::Sparse(_) | Self::Rerank(_) => None,
+        }
+    }
+
+    /// Whether the search engine has to multiply the weights by the inverse document frequency;
+    /// `None` for all but sparse models.
+    #[must_use]
+    pub fn requires_idf(&self) -> Option<bool> {
+        match self {
+            Self::Sparse(task) => Some(task.requires_idf),
+            _ => None,
         }
     }
 }
@@ -67,7 +146,11 @@ impl TextDense {
 
 /// What computes the token vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 pub enum Encoder {
     /// An ONNX graph.
     Transformer,
@@ -77,7 +160,11 @@ pub enum Encoder {
 
 /// Which output of the graph is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(untagged))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(untagged)
+)]
 pub enum Output {
     /// By position, from 0.
     Index(usize),
@@ -87,7 +174,11 @@ pub enum Output {
 
 /// How token vectors become one vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 pub enum Pooling {
     /// The vector of the first token.
     Cls,
@@ -99,9 +190,26 @@ pub enum Pooling {
     None,
 }
 
+impl Pooling {
+    /// The name in `models.toml` and on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cls => "cls",
+            Self::Mean => "mean",
+            Self::LastToken => "last-token",
+            Self::None => "none",
+        }
+    }
+}
+
 /// Tasks that a graph takes as an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub struct AdapterTasks {
     /// Name of the graph's input: an int64 scalar.
     pub input: Str,

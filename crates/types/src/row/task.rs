@@ -1,0 +1,217 @@
+//! The fields of a row that belong to its task. Each function takes out those that it knows; what
+//! is left is an error.
+
+use crate::{
+    Bm25, Bm42, ColModernVbert, ColPali, Encoder, IfSplade, Image, ImagePooling, LateMultimodal,
+    LateMultimodalKind, LateText, MiniCoil, Pooling, Rerank, Sparse, SparseKind, Splade, Task,
+    TextDense,
+};
+
+use super::{
+    Row, RowError,
+    checks::{COUNTS, Checks},
+};
+
+/// Takes the facts of the task out of a row.
+pub(super) fn read(row: &mut Row, checks: &Checks) -> Result<Task, RowError> {
+    Ok(match row.task.as_str() {
+        "text-dense" => Task::TextDense(text_dense(row, checks)?),
+        "sparse" => Task::Sparse(sparse(row, checks)?),
+        "late-text" => Task::LateText(late_text(row, checks)?),
+        "late-multimodal" => Task::LateMultimodal(late_multimodal(row, checks)?),
+        "image" => Task::Image(image(row, checks)?),
+        "rerank" => Task::Rerank(rerank(row, checks)?),
+        _ => {
+            return Err(RowError::UnknownTask {
+                id: row.id.to_string(),
+                task: row.task.clone(),
+            });
+        }
+    })
+}
+
+fn text_dense(row: &mut Row, checks: &Checks) -> Result<TextDense, RowError> {
+    let dim = checks.dim(row)?;
+    if row.encoder.take() == Some(Encoder::Static) {
+        let normalize = row.normalize.take().unwrap_or(true);
+        return Ok(TextDense {
+            dim,
+            encoder: Encoder::Static,
+            normalize,
+            ..TextDense::DEFAULT
+        });
+    }
+    let pooling = match checks.present("pooling", row.pooling.take())?.as_str() {
+        "cls" => Pooling::Cls,
+        "mean" => Pooling::Mean,
+        "last-token" => Pooling::LastToken,
+        "none" => Pooling::None,
+        other => return Err(checks.invalid("pooling", &other, "cls, mean, last-token or none")),
+    };
+    let accept_pooled = row.accept_pooled.take().unwrap_or(false);
+    let takes_first = pooling == Pooling::Cls;
+    checks.require(
+        !accept_pooled || takes_first,
+        "accept_pooled",
+        &true,
+        "with pooling `cls`",
+    )?;
+    let tasks = row.tasks.take();
+    if let Some(tasks) = &tasks {
+        checks.text("tasks.input", &tasks.input)?;
+        let count = tasks.names.len();
+        let named = count > 0 && tasks.names.iter().all(|name| !name.is_empty());
+        checks.require(
+            named,
+            "tasks.names",
+            &format!("{:?}", tasks.names),
+            "a list of names",
+        )?;
+        for (field, id) in [
+            ("tasks.default", tasks.default),
+            ("tasks.query", tasks.query),
+            ("tasks.passage", tasks.passage),
+        ] {
+            checks.require(id < count, field, &id, "the position of a name, from 0")?;
+        }
+    }
+    Ok(TextDense {
+        dim,
+        encoder: Encoder::Transformer,
+        output: checks.output(row)?,
+        pooling,
+        accept_pooled,
+        normalize: checks.present("normalize", row.normalize.take())?,
+        pad_to_limit: row.pad_to_limit.take().unwrap_or(false),
+        tasks,
+    })
+}
+
+fn sparse(row: &mut Row, checks: &Checks) -> Result<Sparse, RowError> {
+    let kind = match checks.present("kind", row.kind.take())?.as_str() {
+        "bm25" => SparseKind::Bm25(Bm25 {
+            k: checks.number("k", row.k.take())?,
+            b: checks.number("b", row.b.take())?,
+            avg_len: checks.average("avg_len", row.avg_len.take())?,
+            language: checks.present_text("language", row.language.take())?,
+            token_max_length: checks.count("token_max_length", row.token_max_length.take())?,
+        }),
+        "splade" => SparseKind::Splade(Splade {
+            output: checks.output(row)?,
+        }),
+        "if-splade" => SparseKind::IfSplade(IfSplade {
+            output: checks.output(row)?,
+            idf_file: checks.present_path("idf_file", row.idf_file.take())?,
+        }),
+        "bm42" => SparseKind::Bm42(Bm42 {
+            output: checks.output(row)?,
+            alpha: checks.number("alpha", row.alpha.take())?,
+            language: checks.present_text("language", row.language.take())?,
+            stopwords_file: checks.present_path("stopwords_file", row.stopwords_file.take())?,
+        }),
+        "minicoil" => SparseKind::MiniCoil(MiniCoil {
+            output: checks.output(row)?,
+            k: checks.number("k", row.k.take())?,
+            b: checks.number("b", row.b.take())?,
+            avg_len: checks.average("avg_len", row.avg_len.take())?,
+            language: checks.present_text("language", row.language.take())?,
+            weights_file: checks.present_path("weights_file", row.weights_file.take())?,
+            vocab_file: checks.present_path("vocab_file", row.vocab_file.take())?,
+            stopwords_file: checks.present_path("stopwords_file", row.stopwords_file.take())?,
+        }),
+        other => {
+            let expected = "bm25, splade, if-splade, bm42 or minicoil";
+            return Err(checks.invalid("kind", &other, expected));
+        }
+    };
+    let vocab_size = match row.vocab_size.take() {
+        None => None,
+        size => Some(checks.count("vocab_size", size)?),
+    };
+    let requires_idf = checks.present("requires_idf", row.requires_idf.take())?;
+    Ok(Sparse {
+        requires_idf,
+        vocab_size,
+        kind,
+    })
+}
+
+fn late_text(row: &mut Row, checks: &Checks) -> Result<LateText, RowError> {
+    let query_padding = row.query_padding.take();
+    if let Some(padding) = &query_padding {
+        checks.text("query_padding.token", &padding.token)?;
+        match padding.length {
+            Some(length) => {
+                checks.range("query_padding.length", length, COUNTS)?;
+            }
+            None => {
+                let rule = "used with `length`";
+                checks.require(!padding.attend, "query_padding.attend", &true, rule)?;
+            }
+        }
+    }
+    Ok(LateText {
+        dim: checks.dim(row)?,
+        output: checks.output(row)?,
+        markers: row.markers.take(),
+        reserve: checks.range("reserve", row.reserve.take().unwrap_or(0), 0..=16)?,
+        query_padding,
+        skip_punctuation: row.skip_punctuation.take().unwrap_or(false),
+        skip_padding_id: row.skip_padding_id.take().unwrap_or(false),
+        normalize: checks.present("normalize", row.normalize.take())?,
+        normalize_queries: checks.present("normalize_queries", row.normalize_queries.take())?,
+    })
+}
+
+fn late_multimodal(row: &mut Row, checks: &Checks) -> Result<LateMultimodal, RowError> {
+    let text_augmentation = checks.present("text_augmentation", row.text_augmentation.take())?;
+    checks.text("text_augmentation.token", &text_augmentation.token)?;
+    checks.range("text_augmentation.times", text_augmentation.times, 0..=1024)?;
+    let kind = match checks.present("kind", row.kind.take())?.as_str() {
+        "colpali" => LateMultimodalKind::ColPali(ColPali {
+            text_start_ids: row.text_start_ids.take().unwrap_or_default(),
+            image_side: checks.count("image_side", row.image_side.take())?,
+            image_token_id: checks.present("image_token_id", row.image_token_id.take())?,
+            image_tokens: checks.count("image_tokens", row.image_tokens.take())?,
+            image_prompt_ids: checks.present("image_prompt_ids", row.image_prompt_ids.take())?,
+        }),
+        "colmodernvbert" => LateMultimodalKind::ColModernVbert(ColModernVbert {
+            image_prefix: checks.present("image_prefix", row.image_prefix.take())?,
+            image_suffix: checks.present("image_suffix", row.image_suffix.take())?,
+            image_token: checks.present_text("image_token", row.image_token.take())?,
+            frame_token: checks.present_text("frame_token", row.frame_token.take())?,
+            global_token: checks.present_text("global_token", row.global_token.take())?,
+        }),
+        other => return Err(checks.invalid("kind", &other, "colpali or colmodernvbert")),
+    };
+    Ok(LateMultimodal {
+        dim: checks.dim(row)?,
+        output: checks.output(row)?,
+        text_prefix: row.text_prefix.take().unwrap_or_default(),
+        text_augmentation,
+        text_suffix: row.text_suffix.take().unwrap_or_default(),
+        kind,
+    })
+}
+
+fn image(row: &mut Row, checks: &Checks) -> Result<Image, RowError> {
+    let pooling = match checks.present("pooling", row.pooling.take())?.as_str() {
+        "flatten" => ImagePooling::Flatten,
+        "cls" => ImagePooling::Cls,
+        other => return Err(checks.invalid("pooling", &other, "flatten or cls")),
+    };
+    Ok(Image {
+        dim: checks.dim(row)?,
+        output: checks.output(row)?,
+        pooling,
+        normalize: checks.present("normalize", row.normalize.take())?,
+    })
+}
+
+fn rerank(row: &mut Row, checks: &Checks) -> Result<Rerank, RowError> {
+    let column = row.column.take().unwrap_or(Rerank::DEFAULT.column);
+    Ok(Rerank {
+        output: checks.output(row)?,
+        column: checks.range("column", column, 0..=1023)?,
+    })
+}

@@ -1,0 +1,119 @@
+//! Facts of models that turn a text into weighted terms.
+
+use crate::Str;
+
+use super::Output;
+
+/// Facts of a model that turns a text into a sparse vector: indices of terms with their weights.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sparse {
+    /// Whether the weights are term weights only, which the search engine has to multiply by the
+    /// inverse document frequency. Where this is false it must not.
+    pub requires_idf: bool,
+    /// Size of the vocabulary that the graph or the word list has: the width of the logits for
+    /// SPLADE, the number of words and one for MiniCOIL. `None` where terms are hashed without any
+    /// (BM25).
+    pub vocab_size: Option<usize>,
+    /// How terms and weights come about.
+    pub kind: SparseKind,
+}
+
+/// How terms and weights come about.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum SparseKind {
+    /// Okapi BM25's document side; no graph.
+    Bm25(Bm25),
+    /// SPLADE++: documents and queries alike go through the graph.
+    Splade(Splade),
+    /// SPLADE for documents, a table of term weights for queries.
+    IfSplade(IfSplade),
+    /// Words weighted by the attention that the first token pays them.
+    Bm42(Bm42),
+    /// BM25 whose known words carry a few numbers for their meaning in the context.
+    MiniCoil(MiniCoil),
+}
+
+impl SparseKind {
+    /// The name in `models.toml`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Bm25(_) => "bm25",
+            Self::Splade(_) => "splade",
+            Self::IfSplade(_) => "if-splade",
+            Self::Bm42(_) => "bm42",
+            Self::MiniCoil(_) => "minicoil",
+        }
+    }
+}
+
+/// Facts of BM25. A term's index is the absolute value of the 32-bit MurmurHash3 of its stem; its
+/// weight `f·(k + 1) / (f + k·((1 − b) + b·n/avg_len))` for `f` occurrences among `n` stems.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bm25 {
+    /// Saturation of repeated terms.
+    pub k: f64,
+    /// Strength of the length normalisation.
+    pub b: f64,
+    /// Assumed mean length of a document, in stems.
+    pub avg_len: f64,
+    /// Language of the stemmer, and of the list of stopwords `<language>.txt`: a lower-case English
+    /// name.
+    pub language: Str,
+    /// Longest token that is kept, in characters, before stemming.
+    pub token_max_length: usize,
+}
+
+/// Facts of SPLADE++: `ln(1 + max(x, 0))` of the largest logit over the tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Splade {
+    /// The graph output with the logits, `(texts, tokens, vocabulary)`.
+    pub output: Output,
+}
+
+/// Facts of inference-free SPLADE: `ln(1 + ln(1 + max(x, 0)))` of the largest logit over the tokens
+/// for documents, without special tokens; a look-up for queries, without the graph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IfSplade {
+    /// The graph output with the logits, `(texts, tokens, vocabulary)`.
+    pub output: Output,
+    /// File with the weights of query tokens: a JSON object from token to number.
+    pub idf_file: Str,
+}
+
+/// Facts of BM42. A document word weighs `ln(1 + w)^alpha` for the attention `w` that the first
+/// token pays it, mean over the heads; queries need no graph.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bm42 {
+    /// The graph output with the attention, `(texts, heads, tokens, tokens)`.
+    pub output: Output,
+    /// Exponent of the weight.
+    pub alpha: f64,
+    /// Language of the stemmer.
+    pub language: Str,
+    /// File with the stopwords, one a line; none are used where it is missing.
+    pub stopwords_file: Str,
+}
+
+/// Facts of MiniCOIL: words of its list become a few numbers, computed from their token vectors and
+/// weighted as in BM25; all others are BM25 terms, with indices above those of the list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MiniCoil {
+    /// The graph output with the token vectors, `(texts, tokens, hidden)`.
+    pub output: Output,
+    /// Saturation of repeated words.
+    pub k: f64,
+    /// Strength of the length normalisation.
+    pub b: f64,
+    /// Assumed mean length of a document, in words.
+    pub avg_len: f64,
+    /// Language of the stemmer.
+    pub language: Str,
+    /// NumPy file of one matrix per word, `(words + 1, hidden, numbers per word)`.
+    pub weights_file: Str,
+    /// JSON file of the words and of the stems that stand for them.
+    pub vocab_file: Str,
+    /// File with the stopwords, one a line; none are used where it is missing.
+    pub stopwords_file: Str,
+}
