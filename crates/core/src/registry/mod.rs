@@ -1,0 +1,122 @@
+//! The built-in models, by id.
+//!
+//! The rows are constants that `cargo xtask codegen` renders from the project's `models.toml`. An id
+//! may be registered for several tasks, such as a text and an image encoder, and is looked up without
+//! regard to case.
+//!
+//! ```
+//! use embedkit_core::registry;
+//!
+//! let spec = registry::find_task("baai/BGE-small-en-v1.5", "text-dense")?;
+//! assert_eq!(spec.id, "BAAI/bge-small-en-v1.5");
+//! assert_eq!(spec.task.dim(), Some(384));
+//!
+//! let error = registry::find("bge-small-en-v1.6").unwrap_err();
+//! assert!(error.hint().starts_with("did you mean BAAI/bge-small-en-v1.5"));
+//! # Ok::<(), registry::LookupError>(())
+//! ```
+
+#[rustfmt::skip]
+mod generated;
+mod similar;
+#[cfg(test)]
+mod tests;
+
+use embedkit_types::ModelSpec;
+
+use generated::{MODELS, OTHER_NAMES};
+
+/// All built-in models, in the order of `models.toml`: by task, then as FastEmbed lists them.
+#[must_use]
+pub fn models() -> &'static [ModelSpec] {
+    MODELS
+}
+
+/// The models with this id, one per task, in the order of [`models`]; at least one.
+///
+/// # Errors
+/// [`LookupError::Unknown`] with the most similar ids.
+pub fn find(id: &str) -> Result<Vec<&'static ModelSpec>, LookupError> {
+    let found: Vec<_> = MODELS.iter().filter(|spec| spec.id.eq_ignore_ascii_case(id)).collect();
+    if found.is_empty() { Err(unknown(id)) } else { Ok(found) }
+}
+
+/// The model with this id for the task of this name, such as `text-dense`.
+///
+/// # Errors
+/// [`LookupError::Unknown`] with the most similar ids, or [`LookupError::OtherTask`] with the tasks
+/// that the id is registered for.
+pub fn find_task(id: &str, task: &str) -> Result<&'static ModelSpec, LookupError> {
+    let found = find(id)?;
+    found.iter().copied().find(|spec| spec.task.name() == task).ok_or_else(|| {
+        LookupError::OtherTask {
+            id: found[0].id.to_string(),
+            task: task.to_owned(),
+            tasks: found.iter().map(|spec| spec.task.name()).collect(),
+        }
+    })
+}
+
+/// Why a model was not found.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LookupError {
+    /// No model has this id.
+    #[error("unknown model {id:?}")]
+    Unknown {
+        /// The id that was asked for.
+        id: String,
+        /// Ids that may be meant, the most similar first; at most five.
+        similar: Vec<&'static str>,
+        /// What is known of this very name.
+        remark: Option<&'static str>,
+    },
+    /// The id is registered, but not for this task.
+    #[error("model {id} is not registered for {task}, only for {}", tasks.join(" and "))]
+    OtherTask {
+        /// The id, as it is registered.
+        id: String,
+        /// The task that was asked for.
+        task: String,
+        /// The tasks that it is registered for.
+        tasks: Vec<&'static str>,
+    },
+}
+
+impl LookupError {
+    /// What to do about it, in one line.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Unknown { remark: Some(remark), .. } => (*remark).to_owned(),
+            Self::Unknown { similar, .. } => match similar.as_slice() {
+                [] => "`embedkit models list` shows all models".to_owned(),
+                [only] => format!("did you mean {only}?"),
+                [others @ .., last] => format!("did you mean {} or {last}?", others.join(", ")),
+            },
+            Self::OtherTask { id, tasks, .. } => {
+                format!("open {id} as a model for {}", tasks.join(" or "))
+            }
+        }
+    }
+}
+
+/// What somebody means by a name that is not registered.
+enum Meant {
+    /// The model with this id.
+    Model(&'static str),
+    /// None, for this reason.
+    Nothing(&'static str),
+}
+
+fn unknown(id: &str) -> LookupError {
+    let asked = id.to_ascii_lowercase();
+    // One entry stands for all names that begin with it; the longest says most.
+    let other = OTHER_NAMES.iter().filter(|(name, _)| asked.starts_with(&name.to_ascii_lowercase()));
+    let (similar, remark) = match other.max_by_key(|(name, _)| name.len()) {
+        Some((_, Meant::Model(id))) => (vec![*id], None),
+        Some((_, Meant::Nothing(why))) => (vec![], Some(*why)),
+        None => (similar::ids(&asked, MODELS), None),
+    };
+    LookupError::Unknown { id: id.to_owned(), similar, remark }
+}

@@ -1,0 +1,184 @@
+//! The registry as Rust constants.
+
+use std::fmt::Debug;
+
+use embedkit_types::{
+    AdapterTasks, Bm25, Bm42, ColModernVbert, ColPali, Encoder, IfSplade, Image, ImagePooling,
+    LateMultimodal, LateMultimodalKind, LateText, List, Markers, MiniCoil, ModelSpec, Output,
+    Pooling, Prompts, QueryPadding, Repeat, Rerank, Source, Sparse, SparseKind, Splade, Str, Task,
+    TextDense,
+};
+
+use super::{OtherName, Table};
+
+/// The module `generated` of the registry.
+pub(super) fn render(table: &Table) -> String {
+    let mut out = String::from(
+        "//! Generated from models.toml by `cargo xtask codegen`. Do not edit.\n\n\
+         #[allow(clippy::wildcard_imports, reason = \"which types occur depends on the models\")]\n\
+         use embedkit_types::*;\n\
+         use std::borrow::Cow::Borrowed;\n\n\
+         use super::Meant;\n\n\
+         pub(super) static MODELS: &[ModelSpec] = &[\n",
+    );
+    for spec in &table.model {
+        out += "    ModelSpec {\n";
+        for field in fields(spec) {
+            out += &format!("        {field},\n");
+        }
+        out += "    },\n";
+    }
+    out += "];\n\npub(super) static OTHER_NAMES: &[(&str, Meant)] = &[\n";
+    for OtherName { name, meant, absent } in &table.other_name {
+        let meant = match (meant, absent) {
+            (Some(id), _) => format!("Model({id:?})"),
+            (None, why) => format!("Nothing({:?})", why.as_deref().unwrap_or_default()),
+        };
+        out += &format!("    ({name:?}, Meant::{meant}),\n");
+    }
+    out += "];\n";
+    out
+}
+
+/// The fields of a model, each `name: value`.
+fn fields(spec: &ModelSpec) -> Vec<String> {
+    // Taken apart, so that a new field is not forgotten here.
+    let ModelSpec {
+        id,
+        source,
+        file,
+        additional_files,
+        license,
+        size_gb,
+        max_tokens,
+        languages,
+        year,
+        prompts,
+        alias_of,
+        notice,
+        task,
+    } = spec;
+    vec![
+        format!("id: {}", id.literal()),
+        format!("source: {}", source.literal()),
+        format!("file: {}", file.literal()),
+        format!("additional_files: {}", additional_files.literal()),
+        format!("license: {}", license.literal()),
+        format!("size_gb: {}", size_gb.literal()),
+        format!("max_tokens: {}", max_tokens.literal()),
+        format!("languages: {}", languages.literal()),
+        format!("year: {}", year.literal()),
+        format!("prompts: {}", prompts.literal()),
+        format!("alias_of: {}", alias_of.literal()),
+        format!("notice: {}", notice.literal()),
+        format!("task: {}", task.literal()),
+    ]
+}
+
+/// A value as Rust writes it in a constant.
+trait Literal {
+    fn literal(&self) -> String;
+}
+
+impl Literal for Str {
+    fn literal(&self) -> String {
+        format!("Borrowed({self:?})")
+    }
+}
+
+impl<T: Clone + Literal> Literal for List<T> {
+    fn literal(&self) -> String {
+        let items: Vec<_> = self.iter().map(Literal::literal).collect();
+        format!("Borrowed(&[{}])", items.join(", "))
+    }
+}
+
+impl<T: Literal> Literal for Option<T> {
+    fn literal(&self) -> String {
+        self.as_ref().map_or_else(|| "None".into(), |value| format!("Some({})", value.literal()))
+    }
+}
+
+/// Values whose `Debug` form is valid Rust, after the name of their type for enums.
+macro_rules! as_debug {
+    ($prefix:literal: $($type:ty),*) => {
+        $(impl Literal for $type {
+            fn literal(&self) -> String {
+                format!(concat!($prefix, "{:?}"), self as &dyn Debug)
+            }
+        })*
+    };
+}
+as_debug!("": bool, u16, u32, usize, f32, f64);
+as_debug!("Pooling::": Pooling);
+as_debug!("Encoder::": Encoder);
+as_debug!("ImagePooling::": ImagePooling);
+
+/// Structs, field by field. They are taken apart, so that a new field is not forgotten here.
+macro_rules! structs {
+    ($($type:ident { $($field:ident),* })*) => {
+        $(impl Literal for $type {
+            fn literal(&self) -> String {
+                let Self { $($field),* } = self;
+                let fields = [$(format!(concat!(stringify!($field), ": {}"), $field.literal())),*];
+                format!(concat!(stringify!($type), " {{ {} }}"), fields.join(", "))
+            }
+        })*
+    };
+}
+structs! {
+    Source { repo, revision, url }
+    Prompts { query, passage, unknown }
+    TextDense { dim, encoder, output, pooling, accept_pooled, normalize, pad_to_limit, tasks }
+    AdapterTasks { input, names, default, query, passage }
+    Sparse { requires_idf, vocab_size, kind }
+    Bm25 { k, b, avg_len, language, token_max_length }
+    Splade { output }
+    IfSplade { output, idf_file }
+    Bm42 { output, alpha, language, stopwords_file }
+    MiniCoil { output, k, b, avg_len, language, weights_file, vocab_file, stopwords_file }
+    LateText {
+        dim, output, markers, reserve, query_padding, skip_punctuation, skip_padding_id, normalize,
+        normalize_queries
+    }
+    Markers { query, document }
+    QueryPadding { token, length, attend }
+    LateMultimodal { dim, output, text_prefix, text_augmentation, text_suffix, kind }
+    Repeat { token, times }
+    ColPali { text_start_ids, image_side, image_token_id, image_tokens, image_prompt_ids }
+    ColModernVbert { image_prefix, image_suffix, image_token, frame_token, global_token }
+    Image { dim, output, pooling, normalize }
+    Rerank { output, column }
+}
+
+impl Literal for Output {
+    fn literal(&self) -> String {
+        match self {
+            Self::Index(index) => format!("Output::Index({index})"),
+            Self::Name(name) => format!("Output::Name({})", name.literal()),
+        }
+    }
+}
+
+/// Enums whose variants hold one value each.
+macro_rules! enums {
+    ($($type:ident { $($variant:ident),* })*) => {
+        $(impl Literal for $type {
+            fn literal(&self) -> String {
+                match self {
+                    $(Self::$variant(facts) => format!(
+                        concat!(stringify!($type), "::", stringify!($variant), "({})"),
+                        facts.literal()
+                    ),)*
+                    // The enum may grow; a variant that is not listed below cannot be rendered.
+                    other => unreachable!("no literal for {other:?}"),
+                }
+            }
+        })*
+    };
+}
+enums! {
+    Task { TextDense, Sparse, LateText, LateMultimodal, Image, Rerank }
+    SparseKind { Bm25, Splade, IfSplade, Bm42, MiniCoil }
+    LateMultimodalKind { ColPali, ColModernVbert }
+}
