@@ -573,7 +573,26 @@ tokenizer_case(
         }
     ),
 )
-# transformers writes `__type`, which the original's constructor does not take.
+# An object that leaves `normalized` out means false, whatever it says of `special`: "[e1]" is not
+# "[E1]". Unknown keys such as `__type` have no meaning, nor has an object without content.
+tokenizer_case(
+    "special-tokens-object-defaults",
+    edit(
+        special_tokens_map={
+            "additional_special_tokens": [
+                {"content": "[E1]", "__type": "AddedToken", "special": False},
+                {"lstrip": True},
+            ]
+        }
+    ),
+)
+tokenizer_case(
+    "error-special-token-content", edit(special_tokens_map={"eod_token": {"content": 5}})
+)
+tokenizer_case(
+    "error-special-token-flag",
+    edit(special_tokens_map={"eod_token": {"content": "[E1]", "lstrip": None}}),
+)
 tokenizer_case(
     "special-tokens-other-values",
     edit(special_tokens_map={"bos_token": None, "count": 5, "flag": True, "nested": [7, "[E1]"]}),
