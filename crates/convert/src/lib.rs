@@ -1,1 +1,99 @@
-//! embedkit crate.
+//! Turns a checkpoint of the BERT family (`config.json` beside `model.safetensors`) into an ONNX
+//! graph, without Python and without an ONNX Runtime.
+//!
+//! [`convert`] reads BERT, RoBERTa, XLM-RoBERTa, CamemBERT, DistilBERT and MPNet checkpoints with
+//! f32, f16 or bf16 weights, in one file or in shards, and writes one of four graphs, chosen by
+//! [`Head`]. The result is a plain ONNX model (opset 17) that takes int64 tensors
+//! `[batch_size, sequence_length]` named `input_ids`, `attention_mask` and, where the model
+//! distinguishes token types, `token_type_ids`.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use embedkit_convert::{ConvertOptions, Head, convert};
+//!
+//! let options = ConvertOptions { head: Head::Hidden, ..ConvertOptions::default() };
+//! let done = convert(Path::new("all-MiniLM-L6-v2"), Path::new("model.onnx"), &options)?;
+//! println!("{} layers, output {}, {} bytes", done.layers, done.output, done.bytes);
+//! # Ok::<(), embedkit_convert::Error>(())
+//! ```
+//!
+//! What fails, fails before anything is written, or leaves what stood at the output path untouched:
+//!
+//! ```
+//! # use std::path::Path;
+//! # use embedkit_convert::{ConvertOptions, convert};
+//! let failed = convert(Path::new("no-such-folder"), Path::new("model.onnx"), &ConvertOptions::default());
+//! assert!(failed.unwrap_err().to_string().contains("config.json"));
+//! ```
+//!
+//! The steps, one module each: [`config`](config) reads the sizes, [`checkpoint`](checkpoint) checks
+//! every header and finds tensors, [`network`](network) lays out the graph, [`model`](model) writes it
+//! with [`protobuf`](protobuf). Weights are streamed: memory holds one matrix at a time.
+
+#![forbid(unsafe_code)]
+#![expect(
+    rustdoc::private_intra_doc_links,
+    reason = "the map of modules is for readers of the source"
+)]
+
+mod checkpoint;
+mod config;
+mod error;
+mod graph;
+mod heads;
+mod model;
+mod network;
+mod options;
+mod protobuf;
+mod safetensors;
+
+use std::path::Path;
+
+pub use error::Error;
+pub use options::{ConvertOptions, Converted, Head};
+
+/// Converts the checkpoint in `dir` to the ONNX file `out`.
+///
+/// `dir` holds `config.json` and either `model.safetensors` or `model.safetensors.index.json` with
+/// its shards; other files are not looked at. Weights are stored as f32 whatever the checkpoint has:
+/// on a CPU half precision is computed by widening it again and again. The same input gives the same
+/// bytes.
+///
+/// `out` is written under a temporary name in its folder and then renamed, so that a failure leaves
+/// an existing file as it was. A model beyond 2 GiB, which is what one protobuf message may hold, puts
+/// its weights into a second file beside it: `model.onnx_data` for `model.onnx`.
+///
+/// # Errors
+/// Every file is taken as untrusted. [`Error`] tells files that are missing, damaged or too large,
+/// configurations outside what is supported, tensors that are missing or of the wrong shape or type,
+/// and an output that cannot be written; [`Error::hint`] says what to do about it.
+pub fn convert(dir: &Path, out: &Path, options: &ConvertOptions) -> Result<Converted, Error> {
+    convert_within(dir, out, options, model::MESSAGE_LIMIT)
+}
+
+/// [`convert`] with the size in bytes from which weights go to a file of their own.
+fn convert_within(
+    dir: &Path,
+    out: &Path,
+    options: &ConvertOptions,
+    limit: u64,
+) -> Result<Converted, Error> {
+    let config = config::Config::read(dir)?;
+    let checkpoint = checkpoint::Checkpoint::open(dir)?;
+    let graph = heads::build(&checkpoint, &config, options)?;
+    let target = model::Target::new(out, dir, &checkpoint)?;
+    let (bytes, external_data) = model::write(&graph, &checkpoint, &target, limit)?;
+    Ok(Converted {
+        model_type: config.model_type,
+        layers: config.layers,
+        width: config.hidden,
+        inputs: graph
+            .inputs
+            .iter()
+            .map(|input| input.name.clone())
+            .collect(),
+        output: graph.output.name,
+        bytes,
+        external_data,
+    })
+}

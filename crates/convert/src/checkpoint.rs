@@ -1,0 +1,233 @@
+//! A checkpoint's tensors, in one safetensors file or in shards, and their numbers as f32.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Component, Path, PathBuf};
+
+use half::{bf16, f16};
+
+use crate::Error;
+use crate::safetensors::{self, Dtype, Tensor};
+
+const SINGLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+/// The largest index of shards, in bytes; a hundred bytes for each of 100,000 tensors.
+const INDEX_LIMIT: u64 = 10_000_000;
+/// More shards than any encoder has; each keeps a file open.
+const SHARD_LIMIT: usize = 256;
+/// Bytes that are read at once.
+const CHUNK: usize = 1 << 20;
+
+/// The tensors of a checkpoint. Their headers are checked; their numbers are read on demand.
+pub(crate) struct Checkpoint {
+    dir: PathBuf,
+    shards: Vec<Shard>,
+    tensors: BTreeMap<String, Located>,
+}
+
+struct Shard {
+    path: PathBuf,
+    file: File,
+}
+
+/// A tensor and the shard that holds it.
+#[derive(Clone, Debug)]
+pub(crate) struct Located {
+    shard: usize,
+    tensor: Tensor,
+}
+
+#[derive(serde::Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+impl Checkpoint {
+    /// Opens `model.safetensors` in `dir` or, without it, the shards of its index, and checks their
+    /// headers.
+    pub(crate) fn open(dir: &Path) -> Result<Self, Error> {
+        let mut this = Self {
+            dir: dir.to_owned(),
+            shards: Vec::new(),
+            tensors: BTreeMap::new(),
+        };
+        let index_path = dir.join(INDEX);
+        if dir.join(SINGLE).exists() {
+            let tensors = this.add_shard(dir.join(SINGLE))?;
+            this.tensors = tensors
+                .into_iter()
+                .map(|(name, tensor)| (name, Located { shard: 0, tensor }))
+                .collect();
+        } else if index_path.exists() {
+            this.add_indexed(&index_path)?;
+        } else {
+            return Err(Error::NoWeights {
+                dir: dir.to_owned(),
+            });
+        }
+        Ok(this)
+    }
+
+    fn add_shard(&mut self, path: PathBuf) -> Result<BTreeMap<String, Tensor>, Error> {
+        let file = open_file(&path)?;
+        let tensors = safetensors::read_header(&file, &path)?;
+        self.shards.push(Shard { path, file });
+        Ok(tensors)
+    }
+
+    fn add_indexed(&mut self, path: &Path) -> Result<(), Error> {
+        let text = read_small(path, INDEX_LIMIT)?;
+        let index: Index = serde_json::from_slice(&text).map_err(|source| Error::Json {
+            path: path.to_owned(),
+            what: "content",
+            source,
+        })?;
+        let wrong = |reason| Error::Index {
+            path: path.to_owned(),
+            reason,
+        };
+        let mut by_file: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (name, file) in index.weight_map {
+            by_file.entry(file).or_default().push(name);
+        }
+        if by_file.len() > SHARD_LIMIT {
+            return Err(wrong(format!(
+                "it names {} files, at most {SHARD_LIMIT} are read",
+                by_file.len()
+            )));
+        }
+        for (shard, (file, names)) in by_file.into_iter().enumerate() {
+            // A shard lies beside its index; anything else would read files of the index's choice.
+            let mut parts = Path::new(&file).components();
+            if !matches!(
+                (parts.next(), parts.next()),
+                (Some(Component::Normal(_)), None)
+            ) {
+                return Err(wrong(format!(
+                    "{file:?} is not the name of a file beside it"
+                )));
+            }
+            let mut tensors = self.add_shard(self.dir.join(&file))?;
+            for name in names {
+                let Some(tensor) = tensors.remove(&name) else {
+                    return Err(wrong(format!("{file} lacks the tensor {name}")));
+                };
+                self.tensors.insert(name, Located { shard, tensor });
+            }
+        }
+        Ok(())
+    }
+
+    /// The files that hold the weights.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
+        self.shards.iter().map(|shard| shard.path.as_path())
+    }
+
+    /// The first tensor of `names` that exists, with its name.
+    pub(crate) fn find(&self, names: &[String]) -> Result<(&str, &Located), Error> {
+        names
+            .iter()
+            .find_map(|name| self.tensors.get_key_value(name))
+            .map(|(name, located)| (name.as_str(), located))
+            .ok_or_else(|| Error::MissingTensor {
+                dir: self.dir.clone(),
+                tried: names.to_vec(),
+            })
+    }
+
+    /// Reads a tensor as little-endian f32 and hands it to `sink` piece by piece, in order.
+    pub(crate) fn stream(
+        &self,
+        located: &Located,
+        mut sink: impl FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let shard = &self.shards[located.shard];
+        let failed = |source| Error::Read {
+            path: shard.path.clone(),
+            source,
+        };
+        let mut file = &shard.file;
+        file.seek(SeekFrom::Start(located.tensor.offset))
+            .map_err(failed)?;
+        let mut left = located.tensor.len;
+        let mut raw = vec![0; CHUNK.min(usize::try_from(left).unwrap_or(CHUNK))];
+        let mut wide = Vec::new();
+        while left > 0 {
+            let piece = &mut raw[..CHUNK.min(usize::try_from(left).unwrap_or(CHUNK))];
+            file.read_exact(piece).map_err(failed)?; // the file may have shrunk since it was checked
+            sink(widen(piece, located.tensor.dtype, &mut wide))?;
+            left -= piece.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+impl Located {
+    pub(crate) fn shape(&self) -> &[u64] {
+        &self.tensor.shape
+    }
+
+    /// Checks that the numbers of the tensor, which is called `name`, are of a type that is converted.
+    pub(crate) fn check_dtype(&self, name: &str) -> Result<(), Error> {
+        if [Dtype::F32, Dtype::F16, Dtype::BF16].contains(&self.tensor.dtype) {
+            return Ok(());
+        }
+        Err(Error::Dtype {
+            tensor: name.to_owned(),
+            found: self.tensor.dtype.name,
+        })
+    }
+}
+
+/// The numbers of `raw` as little-endian f32; `wide` is a buffer to work in.
+fn widen<'a>(raw: &'a [u8], dtype: Dtype, wide: &'a mut Vec<u8>) -> &'a [u8] {
+    if dtype == Dtype::F32 {
+        return raw;
+    }
+    wide.clear();
+    let halves = raw.as_chunks::<2>().0.iter();
+    if dtype == Dtype::F16 {
+        wide.extend(halves.flat_map(|&bytes| f16::from_le_bytes(bytes).to_f32().to_le_bytes()));
+    } else {
+        wide.extend(halves.flat_map(|&bytes| bf16::from_le_bytes(bytes).to_f32().to_le_bytes()));
+    }
+    wide
+}
+
+/// Opens a file for reading; a folder or a device is an error.
+fn open_file(path: &Path) -> Result<File, Error> {
+    let failed = |source| Error::Read {
+        path: path.to_owned(),
+        source,
+    };
+    // Asked before it is opened: opening a pipe would wait for its other end.
+    if !path.metadata().map_err(failed)?.is_file() {
+        return Err(failed(std::io::Error::other("it is not a regular file")));
+    }
+    File::open(path).map_err(failed)
+}
+
+/// Reads a file of at most `limit` bytes.
+pub(crate) fn read_small(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
+    let file = open_file(path)?;
+    let mut text = Vec::new();
+    file.take(limit + 1)
+        .read_to_end(&mut text)
+        .map_err(|source| Error::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+    if text.len() as u64 > limit {
+        let found = path
+            .metadata()
+            .map_or(text.len() as u64, |metadata| metadata.len());
+        return Err(Error::TooLarge {
+            path: path.to_owned(),
+            what: "size",
+            found,
+            limit,
+        });
+    }
+    Ok(text)
+}

@@ -1,0 +1,222 @@
+//! An ONNX graph under construction: operators, constants and the weights they take.
+//!
+//! Values are known by name. Field numbers are those of `onnx.proto`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::checkpoint::Located;
+use crate::protobuf::Message;
+
+pub(crate) const FLOAT: i64 = 1;
+pub(crate) const INT64: i64 = 7;
+const ATTRIBUTE_FLOAT: i64 = 1;
+const ATTRIBUTE_INT: i64 = 2;
+const ATTRIBUTE_INTS: i64 = 7;
+
+/// A value in the graph, by its name.
+pub(crate) type Value = String;
+
+/// A graph: everything but the weights' numbers.
+#[derive(Default)]
+pub(crate) struct Graph {
+    pub(crate) nodes: Vec<Message>,
+    /// Encoded tensors by name; the order of names makes the file deterministic.
+    pub(crate) constants: BTreeMap<String, Message>,
+    pub(crate) weights: Vec<Weight>,
+    named: BTreeSet<String>,
+    pub(crate) inputs: Vec<Port>,
+    pub(crate) output: Port,
+}
+
+/// A tensor of the checkpoint as the graph wants it.
+pub(crate) struct Weight {
+    pub(crate) name: Value,
+    pub(crate) source: Located,
+    /// Whether the matrix is stored with rows and columns exchanged.
+    pub(crate) transposed: bool,
+}
+
+/// An input or output of the graph.
+#[derive(Clone, Default)]
+pub(crate) struct Port {
+    pub(crate) name: Value,
+    pub(crate) element: i64,
+    pub(crate) shape: Vec<Dim>,
+}
+
+/// A dimension: named where it varies, a number where it is fixed.
+#[derive(Clone)]
+pub(crate) enum Dim {
+    Named(&'static str),
+    Fixed(usize),
+}
+
+pub(crate) const BATCH: Dim = Dim::Named("batch_size");
+pub(crate) const SEQUENCE: Dim = Dim::Named("sequence_length");
+
+/// An operator's attribute.
+pub(crate) enum Attribute<'a> {
+    Float(f32),
+    Int(i64),
+    Ints(&'a [i64]),
+}
+
+impl Graph {
+    /// Adds an operator with one output and returns that value.
+    pub(crate) fn add(&mut self, operator: &str, inputs: &[&str]) -> Value {
+        self.add_with(operator, inputs, &[])
+    }
+
+    /// [`add`](Self::add) with attributes.
+    pub(crate) fn add_with(
+        &mut self,
+        operator: &str,
+        inputs: &[&str],
+        attributes: &[(&str, Attribute<'_>)],
+    ) -> Value {
+        let output = format!("{operator}_{}", self.nodes.len());
+        self.add_named(operator, inputs, attributes, &output);
+        output
+    }
+
+    /// [`add_with`](Self::add_with) with a name of the caller's choice for the value.
+    pub(crate) fn add_named(
+        &mut self,
+        operator: &str,
+        inputs: &[&str],
+        attributes: &[(&str, Attribute<'_>)],
+        output: &str,
+    ) {
+        let node = Message::new()
+            .each(inputs, |node, input| node.bytes(1, input))
+            .bytes(2, output)
+            .bytes(3, format!("node_{}", self.nodes.len()))
+            .bytes(4, operator)
+            .each(attributes, |node, (name, attribute)| {
+                node.bytes(5, attribute.encode(name))
+            });
+        self.nodes.push(node);
+    }
+
+    /// A weight, stored once however often it is asked for.
+    pub(crate) fn weight(&mut self, name: &str, source: &Located, transposed: bool) -> Value {
+        let value = if transposed {
+            format!("{name}.transposed")
+        } else {
+            name.to_owned()
+        };
+        if self.named.insert(value.clone()) {
+            self.weights.push(Weight {
+                name: value.clone(),
+                source: source.clone(),
+                transposed,
+            });
+        }
+        value
+    }
+
+    /// A single number.
+    pub(crate) fn float(&mut self, number: f32) -> Value {
+        let name = format!("float_{number:e}");
+        let content = || tensor(&name, &[], FLOAT).bytes(9, number.to_le_bytes());
+        self.constants.entry(name.clone()).or_insert_with(content);
+        name
+    }
+
+    /// A list of integers, such as axes or a shape.
+    pub(crate) fn ints(&mut self, numbers: &[i64]) -> Value {
+        let words: Vec<_> = numbers.iter().map(ToString::to_string).collect();
+        let name = format!("ints_{}", words.join("_"));
+        self.int_table(&name, numbers);
+        name
+    }
+
+    /// A single integer.
+    pub(crate) fn int(&mut self, number: i64) -> Value {
+        let name = format!("int_{number}");
+        let content = || tensor(&name, &[], INT64).bytes(9, number.to_le_bytes());
+        self.constants.entry(name.clone()).or_insert_with(content);
+        name
+    }
+
+    /// A list of integers under a name of its own.
+    pub(crate) fn int_table(&mut self, name: &str, numbers: &[i64]) {
+        self.constants.entry(name.to_owned()).or_insert_with(|| {
+            let raw: Vec<u8> = numbers
+                .iter()
+                .flat_map(|number| number.to_le_bytes())
+                .collect();
+            tensor(name, &[numbers.len() as u64], INT64).bytes(9, raw)
+        });
+    }
+
+    pub(crate) fn input(&mut self, name: &str) -> Value {
+        self.inputs.push(Port {
+            name: name.to_owned(),
+            element: INT64,
+            shape: vec![BATCH, SEQUENCE],
+        });
+        name.to_owned()
+    }
+}
+
+impl Weight {
+    /// The tensor's dimensions in the graph.
+    pub(crate) fn shape(&self) -> Vec<u64> {
+        let mut shape = self.source.shape().to_vec();
+        if self.transposed {
+            shape.reverse();
+        }
+        shape
+    }
+
+    /// The fields of the tensor before its numbers.
+    pub(crate) fn announcement(&self) -> Message {
+        tensor(&self.name, &self.shape(), FLOAT)
+    }
+
+    /// Size of its numbers in bytes, as f32.
+    pub(crate) fn bytes(&self) -> u64 {
+        4 * self.source.shape().iter().product::<u64>() // within 64 bits: the file holds half of it
+    }
+}
+
+/// A tensor without its numbers.
+fn tensor(name: &str, shape: &[u64], element: i64) -> Message {
+    Message::new()
+        .each(shape, |tensor, &dim| tensor.int(1, dim.cast_signed()))
+        .int(2, element)
+        .bytes(8, name)
+}
+
+impl Attribute<'_> {
+    fn encode(&self, name: &str) -> Message {
+        let attribute = Message::new().bytes(1, name);
+        match self {
+            Self::Float(number) => attribute.float(2, *number).int(20, ATTRIBUTE_FLOAT),
+            Self::Int(number) => attribute.int(3, *number).int(20, ATTRIBUTE_INT),
+            Self::Ints(numbers) => attribute
+                .each(*numbers, |attribute, &number| attribute.int(8, number))
+                .int(20, ATTRIBUTE_INTS),
+        }
+    }
+}
+
+impl Port {
+    /// The port as a `ValueInfoProto`.
+    pub(crate) fn encode(&self) -> Message {
+        let shape = Message::new().each(&self.shape, |shape, dim| {
+            shape.bytes(
+                1,
+                match dim {
+                    Dim::Named(name) => Message::new().bytes(2, name),
+                    Dim::Fixed(size) => Message::new().int(1, *size as i64),
+                },
+            )
+        });
+        let kind = Message::new().int(1, self.element).bytes(2, shape);
+        Message::new()
+            .bytes(1, &self.name)
+            .bytes(2, Message::new().bytes(1, kind))
+    }
+}

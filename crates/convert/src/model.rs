@@ -1,0 +1,296 @@
+//! Writes a graph as an ONNX file, weights streamed from the checkpoint.
+
+use std::fs::Permissions;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use crate::Error;
+use crate::checkpoint::Checkpoint;
+use crate::graph::{Graph, Weight};
+use crate::protobuf::Message;
+
+/// The largest protobuf message in bytes: implementations count its length in 31 bits.
+pub(crate) const MESSAGE_LIMIT: u64 = i32::MAX as u64;
+/// Opset 17 is the first with `LayerNormalization`; version 8 of the format came with it.
+const OPSET: i64 = 17;
+const IR_VERSION: i64 = 8;
+/// Weights in a file of their own begin at multiples of a memory page, so that they can be mapped.
+const PAGE: u64 = 4096;
+const TENSOR_RAW_DATA: u64 = 9;
+const TENSOR_EXTERNAL_DATA: u64 = 13;
+const TENSOR_DATA_LOCATION: u64 = 14;
+const EXTERNAL: i64 = 1;
+const GRAPH_INITIALIZER: u64 = 5;
+const MODEL_GRAPH: u64 = 7;
+
+/// Where the model goes.
+pub(crate) struct Target {
+    model: PathBuf,
+    data: PathBuf,
+    folder: PathBuf,
+}
+
+impl Target {
+    /// Checks that `out` can be a file of its own: neither a folder nor part of the checkpoint.
+    pub(crate) fn new(out: &Path, dir: &Path, checkpoint: &Checkpoint) -> Result<Self, Error> {
+        let refuse = |reason| Error::Output {
+            path: out.to_owned(),
+            reason,
+        };
+        let name = out
+            .file_name()
+            .ok_or_else(|| refuse("it does not name a file"))?;
+        if out.is_dir() {
+            return Err(refuse("it is a folder"));
+        }
+        let mut data_name = name.to_owned();
+        data_name.push("_data");
+        let data = out.with_file_name(data_name);
+        let config = dir.join("config.json");
+        for input in checkpoint.files().chain([config.as_path()]) {
+            for output in [out, &data] {
+                if let (Ok(a), Ok(b)) = (input.canonicalize(), output.canonicalize())
+                    && a == b
+                {
+                    return Err(refuse("it is part of the checkpoint"));
+                }
+            }
+        }
+        let folder = match out.parent() {
+            Some(parent) if parent != Path::new("") => parent.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        Ok(Self {
+            model: out.to_owned(),
+            data,
+            folder,
+        })
+    }
+
+    /// A file beside the target that vanishes unless it is renamed to it.
+    fn temporary(&self) -> io::Result<NamedTempFile> {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".converting-");
+        #[cfg(unix)]
+        {
+            // As any new file: what the process's mask leaves, not for the owner alone.
+            use std::os::unix::fs::PermissionsExt;
+            builder.permissions(Permissions::from_mode(0o666));
+        }
+        builder.tempfile_in(&self.folder)
+    }
+}
+
+/// Writes `graph` and returns the bytes written and the file of weights, if there is one.
+///
+/// A model of more than `limit` bytes gets one.
+pub(crate) fn write(
+    graph: &Graph,
+    checkpoint: &Checkpoint,
+    target: &Target,
+    limit: u64,
+) -> Result<(u64, Option<PathBuf>), Error> {
+    let inline = Layout::inline(graph);
+    if inline.total <= limit {
+        let file = write_parts(&target.model, target, |sink| {
+            inline.write(graph, checkpoint, sink)
+        })?;
+        persist(file, &target.model)?;
+        return Ok((inline.total, None));
+    }
+    let name = target
+        .data
+        .file_name()
+        .and_then(|name| name.to_str())
+        .ok_or_else(|| Error::Output {
+            path: target.model.clone(),
+            reason: "its name has to be UTF-8, because the model names its file of weights",
+        })?;
+    let (external, data_len) = Layout::external(graph, name);
+    let data = write_parts(&target.data, target, |sink| {
+        let mut at = 0;
+        for weight in &graph.weights {
+            let start = u64::next_multiple_of(at, PAGE);
+            sink(&vec![0; (start - at) as usize])?;
+            write_weight(weight, checkpoint, sink)?;
+            at = start + weight.bytes();
+        }
+        Ok(())
+    })?;
+    let model = write_parts(&target.model, target, |sink| {
+        external.write(graph, checkpoint, sink)
+    })?;
+    // The weights first: a model without its weights would be read as a damaged one.
+    persist(data, &target.data)?;
+    persist(model, &target.model)?;
+    Ok((external.total + data_len, Some(target.data.clone())))
+}
+
+/// A consumer of bytes.
+type Sink<'a> = dyn FnMut(&[u8]) -> Result<(), Error> + 'a;
+
+/// An ONNX file as bytes with gaps for the weights.
+struct Layout {
+    /// From the file's beginning to the first weight.
+    begin: Vec<u8>,
+    /// For each weight what stands before its numbers, and whether these follow.
+    weights: Vec<Message>,
+    inline: bool,
+    /// From the last weight to the file's end.
+    end: Vec<u8>,
+    total: u64,
+}
+
+impl Layout {
+    /// All weights in the file.
+    fn inline(graph: &Graph) -> Self {
+        let weights = graph.weights.iter().map(|weight| {
+            let tensor = weight
+                .announcement()
+                .announce(TENSOR_RAW_DATA, weight.bytes());
+            let length = tensor.0.len() as u64 + weight.bytes();
+            let mut field = Message::new().announce(GRAPH_INITIALIZER, length);
+            field.0.extend(tensor.0);
+            field
+        });
+        Self::new(graph, weights.collect(), true)
+    }
+
+    /// All weights in the file `name`; returns its size, too.
+    fn external(graph: &Graph, name: &str) -> (Self, u64) {
+        let mut at: u64 = 0;
+        let weights = graph.weights.iter().map(|weight| {
+            let start = at.next_multiple_of(PAGE);
+            at = start + weight.bytes();
+            let (start, length) = (start.to_string(), weight.bytes().to_string());
+            let tensor = [("location", name), ("offset", &start), ("length", &length)]
+                .into_iter()
+                .fold(weight.announcement(), |tensor, (key, value)| {
+                    tensor.bytes(
+                        TENSOR_EXTERNAL_DATA,
+                        Message::new().bytes(1, key).bytes(2, value),
+                    )
+                })
+                .int(TENSOR_DATA_LOCATION, EXTERNAL);
+            Message::new().bytes(GRAPH_INITIALIZER, tensor)
+        });
+        let weights = weights.collect();
+        (Self::new(graph, weights, false), at)
+    }
+
+    fn new(graph: &Graph, weights: Vec<Message>, inline: bool) -> Self {
+        let content = Message::new()
+            .each(&graph.nodes, |content, node| content.bytes(1, node))
+            .bytes(2, "encoder")
+            .each(graph.constants.values(), |content, tensor| {
+                content.bytes(GRAPH_INITIALIZER, tensor)
+            });
+        let ports = Message::new()
+            .each(&graph.inputs, |ports, input| {
+                ports.bytes(11, input.encode())
+            })
+            .bytes(12, graph.output.encode());
+        let announced: u64 = weights.iter().map(|weight| weight.0.len() as u64).sum();
+        let numbers: u64 = if inline {
+            graph.weights.iter().map(Weight::bytes).sum()
+        } else {
+            0
+        };
+        let graph_len = content.0.len() as u64 + announced + numbers + ports.0.len() as u64;
+        let mut begin = Message::new()
+            .int(1, IR_VERSION)
+            .bytes(2, env!("CARGO_PKG_NAME"))
+            .bytes(3, env!("CARGO_PKG_VERSION"))
+            .announce(MODEL_GRAPH, graph_len)
+            .0;
+        let opset = Message::new().bytes(1, "").int(2, OPSET);
+        let mut end = ports.0;
+        let total = begin.len() as u64 + graph_len;
+        begin.extend(content.0);
+        let opset = Message::new().bytes(8, opset).0;
+        let total = total + opset.len() as u64;
+        end.extend(opset);
+        Self {
+            begin,
+            weights,
+            inline,
+            end,
+            total,
+        }
+    }
+
+    fn write(
+        &self,
+        graph: &Graph,
+        checkpoint: &Checkpoint,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Error> {
+        sink(&self.begin)?;
+        for (weight, before) in graph.weights.iter().zip(&self.weights) {
+            sink(&before.0)?;
+            if self.inline {
+                write_weight(weight, checkpoint, sink)?;
+            }
+        }
+        sink(&self.end)
+    }
+}
+
+/// Writes a weight's numbers; a matrix that is stored transposed is held in memory for it.
+fn write_weight(
+    weight: &Weight,
+    checkpoint: &Checkpoint,
+    sink: &mut Sink<'_>,
+) -> Result<(), Error> {
+    let &[rows, columns] = weight.source.shape() else {
+        return checkpoint.stream(&weight.source, sink);
+    };
+    if !weight.transposed {
+        return checkpoint.stream(&weight.source, sink);
+    }
+    let mut matrix = Vec::new();
+    checkpoint.stream(&weight.source, |piece| {
+        matrix.extend_from_slice(piece);
+        Ok(())
+    })?;
+    let (rows, columns) = (rows as usize, columns as usize); // the matrix is in memory, so they fit
+    let numbers = matrix.as_chunks::<4>().0;
+    // Some columns at a time, so that each pass over the rows reads whole cache lines.
+    const COLUMNS: usize = 64;
+    for first in (0..columns).step_by(COLUMNS) {
+        let width = COLUMNS.min(columns - first);
+        let mut turned = vec![[0; 4]; width * rows];
+        for (row, line) in numbers.chunks_exact(columns).enumerate() {
+            for (column, number) in line[first..first + width].iter().enumerate() {
+                turned[column * rows + row] = *number;
+            }
+        }
+        sink(turned.as_flattened())?;
+    }
+    Ok(())
+}
+
+/// Writes what `parts` hands on to a temporary file beside `path`.
+fn write_parts(
+    path: &Path,
+    target: &Target,
+    parts: impl FnOnce(&mut Sink<'_>) -> Result<(), Error>,
+) -> Result<NamedTempFile, Error> {
+    let failed = |source| Error::Write {
+        path: path.to_owned(),
+        source,
+    };
+    let mut file = BufWriter::with_capacity(1 << 20, target.temporary().map_err(failed)?);
+    parts(&mut |bytes| file.write_all(bytes).map_err(failed))?;
+    file.into_inner()
+        .map_err(|error| failed(error.into_error()))
+}
+
+fn persist(file: NamedTempFile, path: &Path) -> Result<(), Error> {
+    file.persist(path).map(drop).map_err(|error| Error::Write {
+        path: path.to_owned(),
+        source: error.error,
+    })
+}

@@ -1,0 +1,121 @@
+//! What a caller chooses, and what a conversion reports.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::Error;
+
+/// What the graph computes from the encoder's last layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Head {
+    /// `last_hidden_state`, f32 `[batch_size, sequence_length, width]`: what dense, late-interaction
+    /// and token embeddings pool.
+    #[default]
+    Hidden,
+    /// `attention_N` with N the number of layers: the last layer's attention weights after the softmax,
+    /// f32 `[batch_size, heads, sequence_length, sequence_length]`, as BM42 reads them.
+    Attention,
+    /// `logits` over the vocabulary, f32 `[batch_size, sequence_length, vocabulary]`, as SPLADE reads them.
+    MaskedLm,
+    /// `logits` of a sequence classifier, f32 `[batch_size, labels]`, as rerankers use them.
+    Classifier,
+}
+
+impl Head {
+    /// Every head, in the order of the documentation.
+    pub const ALL: [Self; 4] = [
+        Self::Hidden,
+        Self::Attention,
+        Self::MaskedLm,
+        Self::Classifier,
+    ];
+
+    /// The name that [`FromStr`] reads and [`Display`](fmt::Display) writes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hidden => "hidden",
+            Self::Attention => "attention",
+            Self::MaskedLm => "mlm",
+            Self::Classifier => "classifier",
+        }
+    }
+}
+
+impl fmt::Display for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Head {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        Self::ALL
+            .into_iter()
+            .find(|head| head.name() == name)
+            .ok_or_else(|| Error::UnknownHead {
+                name: name.to_owned(),
+            })
+    }
+}
+
+/// How to convert a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvertOptions {
+    /// What the graph computes.
+    pub head: Head,
+    /// Whether the graph takes `token_type_ids` where the model has more than one token type (BERT).
+    /// With `false`, type 0 is built in: what callers need that have no token types to give, such as
+    /// ColBERT with its marker token. Models with one type or none never take the input.
+    pub token_types: bool,
+}
+
+impl Default for ConvertOptions {
+    fn default() -> Self {
+        Self {
+            head: Head::default(),
+            token_types: true,
+        }
+    }
+}
+
+/// What [`convert`](crate::convert) wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Converted {
+    /// `model_type` of the configuration, such as `bert`.
+    pub model_type: String,
+    /// Encoder layers of the model.
+    pub layers: usize,
+    /// Width of the hidden states.
+    pub width: usize,
+    /// Names of the graph's inputs, in order.
+    pub inputs: Vec<String>,
+    /// Name of the graph's output.
+    pub output: String,
+    /// Bytes written, in both files together where there are two.
+    pub bytes: u64,
+    /// The file that holds the weights, where they do not fit into the ONNX file.
+    pub external_data: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn head_names_read_back() {
+        for head in Head::ALL {
+            assert_eq!(head.to_string().parse::<Head>().unwrap(), head);
+        }
+        let error = "pooler".parse::<Head>().unwrap_err();
+        assert_eq!(error.to_string(), "unknown head `pooler`");
+        assert!(
+            error
+                .hint()
+                .is_some_and(|hint| hint.contains("hidden, attention, mlm, classifier"))
+        );
+    }
+}
