@@ -337,7 +337,7 @@ case(
 
 
 def tiny_values(g, vocab):
-    """Vectors whose norm is below the floor of 1e-12, and a zero vector for texts that start so."""
+    """Vectors whose norm is below the floor of 1e-12: they are scaled by 1e12, not to length 1."""
     hidden = graphs.hidden_states(g, vocab)
     tokens(g.add("Mul", hidden, g.constant(np.float32(1e-14))), g)
 
@@ -368,6 +368,28 @@ def rank_4(g, vocab):
     g.output(hidden, "last_hidden_state", ["batch", 1, "sequence", g.dim])
 
 
+def few_rows(g, vocab):
+    """A token table without rows for most of the vocabulary."""
+    tokens(graphs.hidden_states(g, 20 - graphs.SPARE_IDS), g)
+
+
+def width_of_batch(g, vocab):
+    """One component for each token of the padded batch."""
+    g.output(g.cast(g.input("input_ids"), TensorProto.FLOAT), "output", ["batch", "sequence"])
+
+
+case("error-few-rows", "cls", few_rows, texts=SHORT)
+# The second text is far longer than any batch should be, so the two run apart.
+case(
+    "error-width-varies",
+    "custom",
+    width_of_batch,
+    change=set_limit(8192),
+    pooling="none",
+    normalize=False,
+    texts=["hello world", {"repeat": "dog ", "times": 8000}],
+    repaired={"to": "error", "why": "the width depends on the length of the texts"},
+)
 case("error-unknown-input", "cls", unknown_input, texts=SHORT)
 case("error-no-input-ids", "cls", plain(ids_name="tokens"), texts=SHORT)
 case("error-int32-input", "cls", plain(ids_kind=TensorProto.INT32), texts=SHORT)
@@ -451,6 +473,7 @@ config_case("error-limit-missing", drop=["model_max_length"])
 config_case("truncation-left", model_max_length=9, truncation_side="left")
 config_case("error-truncation-side", truncation_side="middle")
 config_case("error-padding-side", padding_side="middle")
+config_case("sides-null-or-empty", padding_side=None, truncation_side="")
 config_case("padding-left", padding_side="left")
 config_case("error-pad-token-missing", drop=["pad_token"])
 # The files that an object stands for say the same with a plain string.
@@ -537,6 +560,9 @@ def pad_id_absent(files):
 tokenizer_case("pad-id-missing", pad_id_absent)
 tokenizer_case("pad-id-null", edit(config={"pad_token_id": None}))
 tokenizer_case("pad-id-of-config", edit(config={"pad_token_id": 5}))
+tokenizer_case("error-pad-id-string", edit(config={"pad_token_id": "3"}))
+tokenizer_case("error-pad-id-float", edit(config={"pad_token_id": 3.0}))
+tokenizer_case("error-pad-id-negative", edit(config={"pad_token_id": -1}))
 tokenizer_case("config-missing", edit(config=None))
 tokenizer_case("special-tokens-map-missing", edit(special_tokens_map=None))
 tokenizer_case("config-and-map-missing", edit(config=None, special_tokens_map=None))

@@ -12,12 +12,13 @@ from texts import expand
 SOME = VARIED[4:8] + VARIED[10:14] + VARIED[17:18] + LONG[:2] + FORMS[:1] + FORMS[6:7]
 SOME += ENGLISH[:3] + GERMAN[:2] + OTHER_LANGUAGES[:1] + OTHER_LANGUAGES[-3:]
 
-# Name -> FastEmbed's model, its file, the file's SHA-256 and the texts.
+# Name -> FastEmbed's model, the file with the weights, its SHA-256 and the texts. (The graph of
+# minilm is converted from its weights.)
 MODELS = {
     "minilm": (
         "sentence-transformers/all-MiniLM-L6-v2",
-        "model.onnx",
-        "06bf0ff833b6287d2abb176f8e975433d30f8ef34c3aae69bee4de1c849b5322",
+        "model.safetensors",
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
         PASSAGES,
     ),
     "minilm-int8": (
