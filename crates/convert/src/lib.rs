@@ -97,3 +97,6 @@ fn convert_within(
         external_data,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -460,3 +460,58 @@ fn relative_bucket(distance: i64, buckets: i64) -> i64 {
         * (each - exact) as f32;
     side + (exact + steps as i64).min(each - 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::relative_bucket;
+
+    /// Distances at which the bucket of MPNet's PyTorch implementation changes, and the new bucket.
+    #[test]
+    fn buckets_change_where_pytorch_changes_them() {
+        const BORDERS: [(i64, i64); 31] = [
+            (-1024, 15),
+            (-90, 14),
+            (-63, 13),
+            (-45, 12),
+            (-31, 11),
+            (-22, 10),
+            (-15, 9),
+            (-11, 8),
+            (-7, 7),
+            (-6, 6),
+            (-5, 5),
+            (-4, 4),
+            (-3, 3),
+            (-2, 2),
+            (-1, 1),
+            (0, 0),
+            (1, 17),
+            (2, 18),
+            (3, 19),
+            (4, 20),
+            (5, 21),
+            (6, 22),
+            (7, 23),
+            (8, 24),
+            (12, 25),
+            (16, 26),
+            (23, 27),
+            (32, 28),
+            (46, 29),
+            (64, 30),
+            (91, 31),
+        ];
+        for distance in -1024..=1024 {
+            let border = BORDERS
+                .iter()
+                .rev()
+                .find(|(from, _)| *from <= distance)
+                .unwrap();
+            assert_eq!(
+                relative_bucket(distance, 32),
+                border.1,
+                "distance {distance}"
+            );
+        }
+    }
+}
