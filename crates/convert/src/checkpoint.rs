@@ -47,11 +47,7 @@ impl Checkpoint {
     /// Opens `model.safetensors` in `dir` or, without it, the shards of its index, and checks their
     /// headers.
     pub(crate) fn open(dir: &Path) -> Result<Self, Error> {
-        let mut this = Self {
-            dir: dir.to_owned(),
-            shards: Vec::new(),
-            tensors: BTreeMap::new(),
-        };
+        let mut this = Self { dir: dir.to_owned(), shards: Vec::new(), tensors: BTreeMap::new() };
         let index_path = dir.join(INDEX);
         if dir.join(SINGLE).exists() {
             let tensors = this.add_shard(dir.join(SINGLE))?;
@@ -62,9 +58,7 @@ impl Checkpoint {
         } else if index_path.exists() {
             this.add_indexed(&index_path)?;
         } else {
-            return Err(Error::NoWeights {
-                dir: dir.to_owned(),
-            });
+            return Err(Error::NoWeights { dir: dir.to_owned() });
         }
         Ok(this)
     }
@@ -83,10 +77,7 @@ impl Checkpoint {
             what: "content",
             source,
         })?;
-        let wrong = |reason| Error::Index {
-            path: path.to_owned(),
-            reason,
-        };
+        let wrong = |reason| Error::Index { path: path.to_owned(), reason };
         let mut by_file: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (name, file) in index.weight_map {
             by_file.entry(file).or_default().push(name);
@@ -100,13 +91,8 @@ impl Checkpoint {
         for (shard, (file, names)) in by_file.into_iter().enumerate() {
             // A shard lies beside its index; anything else would read files of the index's choice.
             let mut parts = Path::new(&file).components();
-            if !matches!(
-                (parts.next(), parts.next()),
-                (Some(Component::Normal(_)), None)
-            ) {
-                return Err(wrong(format!(
-                    "{file:?} is not the name of a file beside it"
-                )));
+            if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) {
+                return Err(wrong(format!("{file:?} is not the name of a file beside it")));
             }
             let mut tensors = self.add_shard(self.dir.join(&file))?;
             for name in names {
@@ -130,10 +116,7 @@ impl Checkpoint {
             .iter()
             .find_map(|name| self.tensors.get_key_value(name))
             .map(|(name, located)| (name.as_str(), located))
-            .ok_or_else(|| Error::MissingTensor {
-                dir: self.dir.clone(),
-                tried: names.to_vec(),
-            })
+            .ok_or_else(|| Error::MissingTensor { dir: self.dir.clone(), tried: names.to_vec() })
     }
 
     /// Reads a tensor as little-endian f32 and hands it to `sink` piece by piece, in order.
@@ -143,13 +126,9 @@ impl Checkpoint {
         mut sink: impl FnMut(&[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let shard = &self.shards[located.shard];
-        let failed = |source| Error::Read {
-            path: shard.path.clone(),
-            source,
-        };
+        let failed = |source| Error::Read { path: shard.path.clone(), source };
         let mut file = &shard.file;
-        file.seek(SeekFrom::Start(located.tensor.offset))
-            .map_err(failed)?;
+        file.seek(SeekFrom::Start(located.tensor.offset)).map_err(failed)?;
         let mut left = located.tensor.len;
         let mut raw = vec![0; CHUNK.min(usize::try_from(left).unwrap_or(CHUNK))];
         let mut wide = Vec::new();
@@ -173,10 +152,7 @@ impl Located {
         if [Dtype::F32, Dtype::F16, Dtype::BF16].contains(&self.tensor.dtype) {
             return Ok(());
         }
-        Err(Error::Dtype {
-            tensor: name.to_owned(),
-            found: self.tensor.dtype.name,
-        })
+        Err(Error::Dtype { tensor: name.to_owned(), found: self.tensor.dtype.name })
     }
 }
 
@@ -197,10 +173,7 @@ fn widen<'a>(raw: &'a [u8], dtype: Dtype, wide: &'a mut Vec<u8>) -> &'a [u8] {
 
 /// Opens a file for reading; a folder or a device is an error.
 fn open_file(path: &Path) -> Result<File, Error> {
-    let failed = |source| Error::Read {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| Error::Read { path: path.to_owned(), source };
     // Asked before it is opened: opening a pipe would wait for its other end.
     if !path.metadata().map_err(failed)?.is_file() {
         return Err(failed(std::io::Error::other("it is not a regular file")));
@@ -214,20 +187,10 @@ pub(crate) fn read_small(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     let mut text = Vec::new();
     file.take(limit + 1)
         .read_to_end(&mut text)
-        .map_err(|source| Error::Read {
-            path: path.to_owned(),
-            source,
-        })?;
+        .map_err(|source| Error::Read { path: path.to_owned(), source })?;
     if text.len() as u64 > limit {
-        let found = path
-            .metadata()
-            .map_or(text.len() as u64, |metadata| metadata.len());
-        return Err(Error::TooLarge {
-            path: path.to_owned(),
-            what: "size",
-            found,
-            limit,
-        });
+        let found = path.metadata().map_or(text.len() as u64, |metadata| metadata.len());
+        return Err(Error::TooLarge { path: path.to_owned(), what: "size", found, limit });
     }
     Ok(text)
 }

@@ -79,9 +79,8 @@ struct Fields {
 
 impl Fields {
     fn config(&self) -> Result<Config, Error> {
-        let model_type = self
-            .text("model_type")?
-            .ok_or_else(|| self.wrong("model_type", "is missing"))?;
+        let model_type =
+            self.text("model_type")?.ok_or_else(|| self.wrong("model_type", "is missing"))?;
         let family = match model_type {
             "bert" => Family::Bert,
             "roberta" | "xlm-roberta" | "camembert" => Family::Roberta,
@@ -119,20 +118,12 @@ impl Fields {
                 Family::DistilBert | Family::MpNet => 0,
             },
             activation: self.activation(name("hidden_act", "activation"))?,
-            norm_epsilon: if distil {
-                1e-12
-            } else {
-                self.epsilon("layer_norm_eps", 1e-12)?
-            },
+            norm_epsilon: if distil { 1e-12 } else { self.epsilon("layer_norm_eps", 1e-12)? },
             padding: match family {
                 Family::Roberta => self.size_or("pad_token_id", 0..=positions - 1, 1)?,
                 _ => 1, // MPNet counts from 1 whatever the configuration says; the others do not count
             },
-            buckets: if family == Family::MpNet {
-                self.buckets()?
-            } else {
-                0
-            },
+            buckets: if family == Family::MpNet { self.buckets()? } else { 0 },
             tied: self.flag("tie_word_embeddings", true)?,
             labels: self.labels()?,
         })
@@ -191,9 +182,7 @@ impl Fields {
     }
 
     fn size(&self, field: &'static str, range: RangeInclusive<usize>) -> Result<usize, Error> {
-        let value = self
-            .get(field)
-            .ok_or_else(|| self.wrong(field, "is missing"))?;
+        let value = self.get(field).ok_or_else(|| self.wrong(field, "is missing"))?;
         value
             .as_u64()
             .and_then(|size| usize::try_from(size).ok())
@@ -213,11 +202,7 @@ impl Fields {
         range: RangeInclusive<usize>,
         default: usize,
     ) -> Result<usize, Error> {
-        if self.get(field).is_some() {
-            self.size(field, range)
-        } else {
-            Ok(default)
-        }
+        if self.get(field).is_some() { self.size(field, range) } else { Ok(default) }
     }
 
     fn epsilon(&self, field: &'static str, default: f32) -> Result<f32, Error> {
@@ -226,10 +211,10 @@ impl Fields {
         };
         match value.as_f64() {
             Some(number) if number > 0.0 && number < 1.0 => Ok(number as f32),
-            _ => Err(self.wrong(
-                field,
-                &format!("is {}, not a number between 0 and 1", brief(value)),
-            )),
+            _ => {
+                Err(self
+                    .wrong(field, &format!("is {}, not a number between 0 and 1", brief(value))))
+            }
         }
     }
 
@@ -252,21 +237,12 @@ impl Fields {
     }
 
     fn wrong(&self, field: &'static str, reason: &str) -> Error {
-        Error::Config {
-            path: self.path.clone(),
-            field,
-            reason: reason.to_owned(),
-        }
+        Error::Config { path: self.path.clone(), field, reason: reason.to_owned() }
     }
 
     fn unsupported(&self, field: &'static str, found: &str, supported: &'static str) -> Error {
         let found = found.chars().take(80).collect();
-        Error::Unsupported {
-            path: self.path.clone(),
-            field,
-            found,
-            supported,
-        }
+        Error::Unsupported { path: self.path.clone(), field, found, supported }
     }
 }
 

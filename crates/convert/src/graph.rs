@@ -92,25 +92,15 @@ impl Graph {
             .bytes(2, output)
             .bytes(3, format!("node_{}", self.nodes.len()))
             .bytes(4, operator)
-            .each(attributes, |node, (name, attribute)| {
-                node.bytes(5, attribute.encode(name))
-            });
+            .each(attributes, |node, (name, attribute)| node.bytes(5, attribute.encode(name)));
         self.nodes.push(node);
     }
 
     /// A weight, stored once however often it is asked for.
     pub(crate) fn weight(&mut self, name: &str, source: &Located, transposed: bool) -> Value {
-        let value = if transposed {
-            format!("{name}.transposed")
-        } else {
-            name.to_owned()
-        };
+        let value = if transposed { format!("{name}.transposed") } else { name.to_owned() };
         if self.named.insert(value.clone()) {
-            self.weights.push(Weight {
-                name: value.clone(),
-                source: source.clone(),
-                transposed,
-            });
+            self.weights.push(Weight { name: value.clone(), source: source.clone(), transposed });
         }
         value
     }
@@ -142,10 +132,7 @@ impl Graph {
     /// A list of integers under a name of its own.
     pub(crate) fn int_table(&mut self, name: &str, numbers: &[i64]) {
         self.constants.entry(name.to_owned()).or_insert_with(|| {
-            let raw: Vec<u8> = numbers
-                .iter()
-                .flat_map(|number| number.to_le_bytes())
-                .collect();
+            let raw: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
             tensor(name, &[numbers.len() as u64], INT64).bytes(9, raw)
         });
     }
@@ -215,8 +202,6 @@ impl Port {
             )
         });
         let kind = Message::new().int(1, self.element).bytes(2, shape);
-        Message::new()
-            .bytes(1, &self.name)
-            .bytes(2, Message::new().bytes(1, kind))
+        Message::new().bytes(1, &self.name).bytes(2, Message::new().bytes(1, kind))
     }
 }

@@ -21,26 +21,17 @@ pub(crate) fn build(
     let (name, shape) = match options.head {
         Head::Hidden => {
             network.encode(types, &End::Hidden(HIDDEN))?;
-            (
-                HIDDEN.to_owned(),
-                vec![BATCH, SEQUENCE, Dim::Fixed(config.hidden)],
-            )
+            (HIDDEN.to_owned(), vec![BATCH, SEQUENCE, Dim::Fixed(config.hidden)])
         }
         Head::Attention => {
             let name = format!("attention_{}", config.layers);
             network.encode(types, &End::Attention(&name))?;
-            (
-                name,
-                vec![BATCH, Dim::Fixed(config.heads), SEQUENCE, SEQUENCE],
-            )
+            (name, vec![BATCH, Dim::Fixed(config.heads), SEQUENCE, SEQUENCE])
         }
         Head::MaskedLm => {
             let hidden = network.encode(types, &End::Inner)?;
             masked_lm(&mut network, config, &hidden)?;
-            (
-                LOGITS.to_owned(),
-                vec![BATCH, SEQUENCE, Dim::Fixed(config.vocabulary)],
-            )
+            (LOGITS.to_owned(), vec![BATCH, SEQUENCE, Dim::Fixed(config.vocabulary)])
         }
         Head::Classifier => {
             let hidden = network.encode(types, &End::Inner)?;
@@ -49,11 +40,7 @@ pub(crate) fn build(
         }
     };
     let mut graph = network.graph;
-    graph.output = Port {
-        name,
-        element: FLOAT,
-        shape,
-    };
+    graph.output = Port { name, element: FLOAT, shape };
     Ok(graph)
 }
 
@@ -66,18 +53,12 @@ fn masked_lm(network: &mut Network<'_>, config: &Config, hidden: &str) -> Result
             "cls.predictions.decoder",
             "cls.predictions",
         ),
-        Family::Roberta | Family::MpNet => (
-            "lm_head.dense",
-            "lm_head.layer_norm",
-            "lm_head.decoder",
-            "lm_head",
-        ),
-        Family::DistilBert => (
-            "vocab_transform",
-            "vocab_layer_norm",
-            "vocab_projector",
-            "vocab_projector",
-        ),
+        Family::Roberta | Family::MpNet => {
+            ("lm_head.dense", "lm_head.layer_norm", "lm_head.decoder", "lm_head")
+        }
+        Family::DistilBert => {
+            ("vocab_transform", "vocab_layer_norm", "vocab_projector", "vocab_projector")
+        }
     };
     // BERT and DistilBERT use the encoder's activation here, the others GELU whatever it is.
     let activation = match config.family {

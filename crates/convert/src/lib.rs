@@ -87,11 +87,7 @@ fn convert_within(
         model_type: config.model_type,
         layers: config.layers,
         width: config.hidden,
-        inputs: graph
-            .inputs
-            .iter()
-            .map(|input| input.name.clone())
-            .collect(),
+        inputs: graph.inputs.iter().map(|input| input.name.clone()).collect(),
         output: graph.output.name,
         bytes,
         external_data,

@@ -35,13 +35,8 @@ pub(crate) struct Target {
 impl Target {
     /// Checks that `out` can be a file of its own: neither a folder nor part of the checkpoint.
     pub(crate) fn new(out: &Path, dir: &Path, checkpoint: &Checkpoint) -> Result<Self, Error> {
-        let refuse = |reason| Error::Output {
-            path: out.to_owned(),
-            reason,
-        };
-        let name = out
-            .file_name()
-            .ok_or_else(|| refuse("it does not name a file"))?;
+        let refuse = |reason| Error::Output { path: out.to_owned(), reason };
+        let name = out.file_name().ok_or_else(|| refuse("it does not name a file"))?;
         if out.is_dir() {
             return Err(refuse("it is a folder"));
         }
@@ -62,11 +57,7 @@ impl Target {
             Some(parent) if parent != Path::new("") => parent.to_owned(),
             _ => PathBuf::from("."),
         };
-        Ok(Self {
-            model: out.to_owned(),
-            data,
-            folder,
-        })
+        Ok(Self { model: out.to_owned(), data, folder })
     }
 
     /// A file beside the target that vanishes unless it is renamed to it.
@@ -94,17 +85,13 @@ pub(crate) fn write(
 ) -> Result<(u64, Option<PathBuf>), Error> {
     let inline = Layout::inline(graph);
     if inline.total <= limit {
-        let file = write_parts(&target.model, target, |sink| {
-            inline.write(graph, checkpoint, sink)
-        })?;
+        let file =
+            write_parts(&target.model, target, |sink| inline.write(graph, checkpoint, sink))?;
         persist(file, &target.model)?;
         return Ok((inline.total, None));
     }
-    let name = target
-        .data
-        .file_name()
-        .and_then(|name| name.to_str())
-        .ok_or_else(|| Error::Output {
+    let name =
+        target.data.file_name().and_then(|name| name.to_str()).ok_or_else(|| Error::Output {
             path: target.model.clone(),
             reason: "its name has to be UTF-8, because the model names its file of weights",
         })?;
@@ -119,9 +106,7 @@ pub(crate) fn write(
         }
         Ok(())
     })?;
-    let model = write_parts(&target.model, target, |sink| {
-        external.write(graph, checkpoint, sink)
-    })?;
+    let model = write_parts(&target.model, target, |sink| external.write(graph, checkpoint, sink))?;
     // The weights first: a model without its weights would be read as a damaged one.
     persist(data, &target.data)?;
     persist(model, &target.model)?;
@@ -147,9 +132,7 @@ impl Layout {
     /// All weights in the file.
     fn inline(graph: &Graph) -> Self {
         let weights = graph.weights.iter().map(|weight| {
-            let tensor = weight
-                .announcement()
-                .announce(TENSOR_RAW_DATA, weight.bytes());
+            let tensor = weight.announcement().announce(TENSOR_RAW_DATA, weight.bytes());
             let length = tensor.0.len() as u64 + weight.bytes();
             let mut field = Message::new().announce(GRAPH_INITIALIZER, length);
             field.0.extend(tensor.0);
@@ -168,10 +151,7 @@ impl Layout {
             let tensor = [("location", name), ("offset", &start), ("length", &length)]
                 .into_iter()
                 .fold(weight.announcement(), |tensor, (key, value)| {
-                    tensor.bytes(
-                        TENSOR_EXTERNAL_DATA,
-                        Message::new().bytes(1, key).bytes(2, value),
-                    )
+                    tensor.bytes(TENSOR_EXTERNAL_DATA, Message::new().bytes(1, key).bytes(2, value))
                 })
                 .int(TENSOR_DATA_LOCATION, EXTERNAL);
             Message::new().bytes(GRAPH_INITIALIZER, tensor)
@@ -188,16 +168,10 @@ impl Layout {
                 content.bytes(GRAPH_INITIALIZER, tensor)
             });
         let ports = Message::new()
-            .each(&graph.inputs, |ports, input| {
-                ports.bytes(11, input.encode())
-            })
+            .each(&graph.inputs, |ports, input| ports.bytes(11, input.encode()))
             .bytes(12, graph.output.encode());
         let announced: u64 = weights.iter().map(|weight| weight.0.len() as u64).sum();
-        let numbers: u64 = if inline {
-            graph.weights.iter().map(Weight::bytes).sum()
-        } else {
-            0
-        };
+        let numbers: u64 = if inline { graph.weights.iter().map(Weight::bytes).sum() } else { 0 };
         let graph_len = content.0.len() as u64 + announced + numbers + ports.0.len() as u64;
         let mut begin = Message::new()
             .int(1, IR_VERSION)
@@ -212,13 +186,7 @@ impl Layout {
         let opset = Message::new().bytes(8, opset).0;
         let total = total + opset.len() as u64;
         end.extend(opset);
-        Self {
-            begin,
-            weights,
-            inline,
-            end,
-            total,
-        }
+        Self { begin, weights, inline, end, total }
     }
 
     fn write(
@@ -278,19 +246,14 @@ fn write_parts(
     target: &Target,
     parts: impl FnOnce(&mut Sink<'_>) -> Result<(), Error>,
 ) -> Result<NamedTempFile, Error> {
-    let failed = |source| Error::Write {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| Error::Write { path: path.to_owned(), source };
     let mut file = BufWriter::with_capacity(1 << 20, target.temporary().map_err(failed)?);
     parts(&mut |bytes| file.write_all(bytes).map_err(failed))?;
-    file.into_inner()
-        .map_err(|error| failed(error.into_error()))
+    file.into_inner().map_err(|error| failed(error.into_error()))
 }
 
 fn persist(file: NamedTempFile, path: &Path) -> Result<(), Error> {
-    file.persist(path).map(drop).map_err(|error| Error::Write {
-        path: path.to_owned(),
-        source: error.error,
-    })
+    file.persist(path)
+        .map(drop)
+        .map_err(|error| Error::Write { path: path.to_owned(), source: error.error })
 }

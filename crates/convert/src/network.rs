@@ -56,12 +56,7 @@ impl<'a> Network<'a> {
         let words = |prefix: &str| format!("{prefix}embeddings.word_embeddings.weight");
         let (found, _) = checkpoint.find(&[words(model), words("")])?;
         let prefix = if found.starts_with(model) { model } else { "" };
-        Ok(Self {
-            checkpoint,
-            config,
-            prefix,
-            graph: Graph::default(),
-        })
+        Ok(Self { checkpoint, config, prefix, graph: Graph::default() })
     }
 
     /// Lays out the encoder and returns what it ends with.
@@ -110,10 +105,8 @@ impl<'a> Network<'a> {
             let rows = self.graph.add("Gather", &[&table, &types]);
             x = self.graph.add("Add", &[&x, &rows]);
         }
-        let table = self.own_weight(
-            "embeddings.position_embeddings.weight",
-            &[config.positions, width],
-        )?;
+        let table =
+            self.own_weight("embeddings.position_embeddings.weight", &[config.positions, width])?;
         let rows = match config.family {
             Family::Bert | Family::DistilBert => {
                 let (zero, length) = (self.graph.ints(&[0]), self.length());
@@ -136,11 +129,7 @@ impl<'a> Network<'a> {
         let (padding, axis) = (graph.int(self.config.padding as i64), graph.int(1));
         let padded = graph.add("Equal", &["input_ids", &padding]);
         let real = graph.add("Not", &[&padded]);
-        let real = graph.add_with(
-            "Cast",
-            &[&real],
-            &[("to", Attribute::Int(crate::graph::INT64))],
-        );
+        let real = graph.add_with("Cast", &[&real], &[("to", Attribute::Int(crate::graph::INT64))]);
         let count = graph.add("CumSum", &[&real, &axis]);
         let count = graph.add("Mul", &[&count, &real]);
         graph.add("Add", &[&count, &padding])
@@ -151,11 +140,7 @@ impl<'a> Network<'a> {
         let graph = &mut self.graph;
         let (axes, one, lowest) = (graph.ints(&[1, 2]), graph.float(1.0), graph.float(f32::MIN));
         let mask = graph.add("Unsqueeze", &["attention_mask", &axes]);
-        let mask = graph.add_with(
-            "Cast",
-            &[&mask],
-            &[("to", Attribute::Int(crate::graph::FLOAT))],
-        );
+        let mask = graph.add_with("Cast", &[&mask], &[("to", Attribute::Int(crate::graph::FLOAT))]);
         let mask = graph.add("Sub", &[&one, &mask]);
         let mask = graph.add("Mul", &[&mask, &lowest]);
         if self.config.buckets == 0 {
@@ -190,11 +175,7 @@ impl<'a> Network<'a> {
         let index = graph.add("Add", &[&distance, &origin]);
         let bucket = graph.add("Gather", &["relative_buckets", &index]);
         let bias = graph.add("Gather", &[&biases, &bucket]);
-        Ok(graph.add_with(
-            "Transpose",
-            &[&bias],
-            &[("perm", Attribute::Ints(&[2, 0, 1]))],
-        ))
+        Ok(graph.add_with("Transpose", &[&bias], &[("perm", Attribute::Ints(&[2, 0, 1]))]))
     }
 
     /// `softmax(q · kᵀ / √d + bias)`.
@@ -251,13 +232,9 @@ impl<'a> Network<'a> {
     fn split_heads(&mut self, x: &str, name: &str, perm: &[i64]) -> Result<Value, Error> {
         let (width, heads) = (self.config.hidden, self.config.heads);
         let x = self.linear(x, name, width, width)?;
-        let shape = self
-            .graph
-            .ints(&[0, 0, heads as i64, (width / heads) as i64]);
+        let shape = self.graph.ints(&[0, 0, heads as i64, (width / heads) as i64]);
         let x = self.graph.add("Reshape", &[&x, &shape]);
-        Ok(self
-            .graph
-            .add_with("Transpose", &[&x], &[("perm", Attribute::Ints(perm))]))
+        Ok(self.graph.add_with("Transpose", &[&x], &[("perm", Attribute::Ints(perm))]))
     }
 
     /// `x · Wᵀ + b` with the checkpoint's `W` of shape `[to, from]`.
@@ -285,10 +262,8 @@ impl<'a> Network<'a> {
         let spellings = |new: &str, old: &str| [format!("{name}.{new}"), format!("{name}.{old}")];
         let scale = self.weight(&spellings("weight", "gamma"), &width, false)?;
         let shift = self.weight(&spellings("bias", "beta"), &width, false)?;
-        let attributes = [
-            ("axis", Attribute::Int(-1)),
-            ("epsilon", Attribute::Float(self.config.norm_epsilon)),
-        ];
+        let attributes =
+            [("axis", Attribute::Int(-1)), ("epsilon", Attribute::Float(self.config.norm_epsilon))];
         Ok(match output {
             Some(output) => {
                 self.graph.add_named(
@@ -299,9 +274,7 @@ impl<'a> Network<'a> {
                 );
                 output.to_owned()
             }
-            None => self
-                .graph
-                .add_with("LayerNormalization", &[x, &scale, &shift], &attributes),
+            None => self.graph.add_with("LayerNormalization", &[x, &scale, &shift], &attributes),
         })
     }
 
@@ -335,10 +308,7 @@ impl<'a> Network<'a> {
     /// The table of word embeddings, `[vocabulary, width]`.
     pub(crate) fn word_table(&mut self) -> Result<Value, Error> {
         let config = self.config;
-        self.own_weight(
-            "embeddings.word_embeddings.weight",
-            &[config.vocabulary, config.hidden],
-        )
+        self.own_weight("embeddings.word_embeddings.weight", &[config.vocabulary, config.hidden])
     }
 
     /// The first of `names` that the checkpoint has, checked against `shape` (as the checkpoint has it).
@@ -349,12 +319,7 @@ impl<'a> Network<'a> {
         transposed: bool,
     ) -> Result<Value, Error> {
         let (name, located) = self.checkpoint.find(names)?;
-        if !located
-            .shape()
-            .iter()
-            .copied()
-            .eq(shape.iter().map(|&size| size as u64))
-        {
+        if !located.shape().iter().copied().eq(shape.iter().map(|&size| size as u64)) {
             return Err(Error::Shape {
                 tensor: name.to_owned(),
                 expected: format!("{shape:?}"),
@@ -382,65 +347,48 @@ impl<'a> Network<'a> {
     }
 
     fn layer_names(&self, layer: usize) -> LayerNames {
-        let [
-            query,
-            key,
-            value,
-            attention_output,
-            attention_norm,
-            up,
-            down,
-            output_norm,
-        ] = match self.config.family {
-            Family::Bert | Family::Roberta => [
-                "attention.self.query",
-                "attention.self.key",
-                "attention.self.value",
-                "attention.output.dense",
-                "attention.output.LayerNorm",
-                "intermediate.dense",
-                "output.dense",
-                "output.LayerNorm",
-            ],
-            Family::DistilBert => [
-                "attention.q_lin",
-                "attention.k_lin",
-                "attention.v_lin",
-                "attention.out_lin",
-                "sa_layer_norm",
-                "ffn.lin1",
-                "ffn.lin2",
-                "output_layer_norm",
-            ],
-            Family::MpNet => [
-                "attention.attn.q",
-                "attention.attn.k",
-                "attention.attn.v",
-                "attention.attn.o",
-                "attention.LayerNorm",
-                "intermediate.dense",
-                "output.dense",
-                "output.LayerNorm",
-            ],
-        }
-        .map(|name| {
-            let stack = if self.config.family == Family::DistilBert {
-                "transformer"
-            } else {
-                "encoder"
-            };
-            self.own(&format!("{stack}.layer.{layer}.{name}"))
-        });
-        LayerNames {
-            query,
-            key,
-            value,
-            attention_output,
-            attention_norm,
-            up,
-            down,
-            output_norm,
-        }
+        let [query, key, value, attention_output, attention_norm, up, down, output_norm] =
+            match self.config.family {
+                Family::Bert | Family::Roberta => [
+                    "attention.self.query",
+                    "attention.self.key",
+                    "attention.self.value",
+                    "attention.output.dense",
+                    "attention.output.LayerNorm",
+                    "intermediate.dense",
+                    "output.dense",
+                    "output.LayerNorm",
+                ],
+                Family::DistilBert => [
+                    "attention.q_lin",
+                    "attention.k_lin",
+                    "attention.v_lin",
+                    "attention.out_lin",
+                    "sa_layer_norm",
+                    "ffn.lin1",
+                    "ffn.lin2",
+                    "output_layer_norm",
+                ],
+                Family::MpNet => [
+                    "attention.attn.q",
+                    "attention.attn.k",
+                    "attention.attn.v",
+                    "attention.attn.o",
+                    "attention.LayerNorm",
+                    "intermediate.dense",
+                    "output.dense",
+                    "output.LayerNorm",
+                ],
+            }
+            .map(|name| {
+                let stack = if self.config.family == Family::DistilBert {
+                    "transformer"
+                } else {
+                    "encoder"
+                };
+                self.own(&format!("{stack}.layer.{layer}.{name}"))
+            });
+        LayerNames { query, key, value, attention_output, attention_norm, up, down, output_norm }
     }
 }
 
@@ -502,16 +450,8 @@ mod tests {
             (91, 31),
         ];
         for distance in -1024..=1024 {
-            let border = BORDERS
-                .iter()
-                .rev()
-                .find(|(from, _)| *from <= distance)
-                .unwrap();
-            assert_eq!(
-                relative_bucket(distance, 32),
-                border.1,
-                "distance {distance}"
-            );
+            let border = BORDERS.iter().rev().find(|(from, _)| *from <= distance).unwrap();
+            assert_eq!(relative_bucket(distance, 32), border.1, "distance {distance}");
         }
     }
 }

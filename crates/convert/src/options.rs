@@ -24,12 +24,7 @@ pub enum Head {
 
 impl Head {
     /// Every head, in the order of the documentation.
-    pub const ALL: [Self; 4] = [
-        Self::Hidden,
-        Self::Attention,
-        Self::MaskedLm,
-        Self::Classifier,
-    ];
+    pub const ALL: [Self; 4] = [Self::Hidden, Self::Attention, Self::MaskedLm, Self::Classifier];
 
     /// The name that [`FromStr`] reads and [`Display`](fmt::Display) writes.
     pub fn name(self) -> &'static str {
@@ -55,9 +50,7 @@ impl FromStr for Head {
         Self::ALL
             .into_iter()
             .find(|head| head.name() == name)
-            .ok_or_else(|| Error::UnknownHead {
-                name: name.to_owned(),
-            })
+            .ok_or_else(|| Error::UnknownHead { name: name.to_owned() })
     }
 }
 
@@ -74,10 +67,7 @@ pub struct ConvertOptions {
 
 impl Default for ConvertOptions {
     fn default() -> Self {
-        Self {
-            head: Head::default(),
-            token_types: true,
-        }
+        Self { head: Head::default(), token_types: true }
     }
 }
 
@@ -113,9 +103,7 @@ mod tests {
         let error = "pooler".parse::<Head>().unwrap_err();
         assert_eq!(error.to_string(), "unknown head `pooler`");
         assert!(
-            error
-                .hint()
-                .is_some_and(|hint| hint.contains("hidden, attention, mlm, classifier"))
+            error.hint().is_some_and(|hint| hint.contains("hidden, attention, mlm, classifier"))
         );
     }
 }

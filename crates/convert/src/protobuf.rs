@@ -84,10 +84,7 @@ mod tests {
     fn fields_are_encoded_as_the_format_says() {
         assert_eq!(Message::new().int(1, 150).0, [0x08, 0x96, 0x01]);
         assert_eq!(Message::new().bytes(2, "testing").0, *b"\x12\x07testing");
-        assert_eq!(
-            Message::new().bytes(3, Message::new().int(1, 150)).0,
-            [0x1a, 3, 8, 0x96, 1]
-        );
+        assert_eq!(Message::new().bytes(3, Message::new().int(1, 150)).0, [0x1a, 3, 8, 0x96, 1]);
         assert_eq!(Message::new().int(1, -2).0.len(), 11);
         assert_eq!(Message::new().float(2, 1.0).0, [0x15, 0, 0, 0x80, 0x3f]);
         assert_eq!(Message::new().announce(9, 300).0, [0x4a, 0xac, 0x02]);

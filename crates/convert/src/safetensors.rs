@@ -43,18 +43,9 @@ pub(crate) struct Dtype {
 }
 
 impl Dtype {
-    pub(crate) const F32: Self = Self {
-        name: "F32",
-        bits: 32,
-    };
-    pub(crate) const F16: Self = Self {
-        name: "F16",
-        bits: 16,
-    };
-    pub(crate) const BF16: Self = Self {
-        name: "BF16",
-        bits: 16,
-    };
+    pub(crate) const F32: Self = Self { name: "F32", bits: 32 };
+    pub(crate) const F16: Self = Self { name: "F16", bits: 16 };
+    pub(crate) const BF16: Self = Self { name: "BF16", bits: 16 };
     const ALL: [Self; 22] = {
         const fn dtype(name: &'static str, bits: u64) -> Dtype {
             Dtype { name, bits }
@@ -92,14 +83,8 @@ impl Dtype {
 
 /// Reads the header of `file` (which `path` names in errors) and checks it against the file's length.
 pub(crate) fn read_header(mut file: &File, path: &Path) -> Result<BTreeMap<String, Tensor>, Error> {
-    let read_error = |source| Error::Read {
-        path: path.to_owned(),
-        source,
-    };
-    let damaged = |reason: String| Error::Damaged {
-        path: path.to_owned(),
-        reason,
-    };
+    let read_error = |source| Error::Read { path: path.to_owned(), source };
+    let damaged = |reason: String| Error::Damaged { path: path.to_owned(), reason };
     let file_len = file.metadata().map_err(read_error)?.len();
     if file_len < LENGTH_BYTES {
         return Err(damaged(format!(
@@ -156,9 +141,7 @@ fn locate(
             .filter(|bits| bits % 8 == 0)
             .ok_or_else(|| format!("tensor {name} has the impossible shape {:?}", entry.shape))?;
         if end < begin || end > data_len {
-            return Err(format!(
-                "tensor {name} takes bytes {begin} to {end} of {data_len}"
-            ));
+            return Err(format!("tensor {name} takes bytes {begin} to {end} of {data_len}"));
         }
         if begin != filled {
             let problem = if begin < filled {
@@ -180,20 +163,10 @@ fn locate(
             ));
         }
         filled = end;
-        tensors.insert(
-            name,
-            Tensor {
-                dtype,
-                shape: entry.shape,
-                offset: data_start + begin,
-                len,
-            },
-        );
+        tensors.insert(name, Tensor { dtype, shape: entry.shape, offset: data_start + begin, len });
     }
     if filled != data_len {
-        return Err(format!(
-            "its tensors take {filled} bytes, the file has {data_len} for them"
-        ));
+        return Err(format!("its tensors take {filled} bytes, the file has {data_len} for them"));
     }
     Ok(tensors)
 }

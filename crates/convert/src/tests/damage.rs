@@ -17,9 +17,7 @@ fn truncated_files() {
     let (header, numbers) = draft.parts();
     let whole = file_of(&header.to_string(), &numbers);
     for length in [0, 7, 8, 9, 100, whole.len() - 1] {
-        let error = draft
-            .convert_raw(&whole[..length], Head::Hidden)
-            .unwrap_err();
+        let error = draft.convert_raw(&whole[..length], Head::Hidden).unwrap_err();
         assert!(matches!(error, Error::Damaged { .. }), "{length}: {error}");
         assert!(error.hint().unwrap().contains("truncated"));
     }
@@ -58,14 +56,9 @@ fn headers_that_are_not_json_of_tensors() {
         &format!(r#"{{"a":{{"dtype":"F32","shape":[{dims}],"data_offsets":[0,4]}}}}"#),
         &format!(r#"{{"a":{deep}}}"#),
     ] {
-        let error = draft
-            .convert_raw(&file_of(header, &[0; 4]), Head::Hidden)
-            .unwrap_err();
+        let error = draft.convert_raw(&file_of(header, &[0; 4]), Head::Hidden).unwrap_err();
         let short: String = header.chars().take(60).collect();
-        assert!(
-            matches!(error, Error::Json { what: "header", .. }),
-            "{short}: {error}"
-        );
+        assert!(matches!(error, Error::Json { what: "header", .. }), "{short}: {error}");
     }
 }
 
@@ -74,52 +67,21 @@ fn tensors_that_do_not_fill_the_file() {
     let draft = Draft::of("bert-plain");
     let two = |first: Value, second: Value| {
         let header = json!({ "a": first, "b": second }).to_string();
-        message(
-            &draft
-                .convert_raw(&file_of(&header, &[0; 16]), Head::Hidden)
-                .unwrap_err(),
-        )
+        message(&draft.convert_raw(&file_of(&header, &[0; 16]), Head::Hidden).unwrap_err())
     };
     let tensor = |dtype: &str, shape: &[u64], begin: u64, end: u64| json!({"dtype": dtype, "shape": shape, "data_offsets": [begin, end]});
     let good = tensor("F32", &[2], 0, 8);
     for (second, expected) in [
-        (
-            tensor("F32", &[3], 4, 16),
-            "tensor b begins at byte 4 and overlaps the one before it",
-        ),
-        (
-            tensor("F32", &[1], 12, 16),
-            "tensor b begins at byte 12 and leaves a hole",
-        ),
-        (
-            tensor("F32", &[1], 8, 12),
-            "its tensors take 12 bytes, the file has 16",
-        ),
-        (
-            tensor("F32", &[4], 8, 24),
-            "tensor b takes bytes 8 to 24 of 16",
-        ),
-        (
-            tensor("F32", &[4], u64::MAX - 1, u64::MAX),
-            "tensor b takes bytes",
-        ),
+        (tensor("F32", &[3], 4, 16), "tensor b begins at byte 4 and overlaps the one before it"),
+        (tensor("F32", &[1], 12, 16), "tensor b begins at byte 12 and leaves a hole"),
+        (tensor("F32", &[1], 8, 12), "its tensors take 12 bytes, the file has 16"),
+        (tensor("F32", &[4], 8, 24), "tensor b takes bytes 8 to 24 of 16"),
+        (tensor("F32", &[4], u64::MAX - 1, u64::MAX), "tensor b takes bytes"),
         (tensor("F32", &[4], 16, 8), "tensor b takes bytes 16 to 8"),
-        (
-            tensor("F32", &[3], 8, 16),
-            "tensor b has 8 bytes, its shape [3] of F32 takes 12",
-        ),
-        (
-            tensor("F32", &[1 << 40, 1 << 40], 8, 16),
-            "tensor b has the impossible shape",
-        ),
-        (
-            tensor("F4", &[3], 8, 16),
-            "tensor b has the impossible shape",
-        ),
-        (
-            tensor("F31", &[2], 8, 16),
-            "tensor b has the unknown type \"F31\"",
-        ),
+        (tensor("F32", &[3], 8, 16), "tensor b has 8 bytes, its shape [3] of F32 takes 12"),
+        (tensor("F32", &[1 << 40, 1 << 40], 8, 16), "tensor b has the impossible shape"),
+        (tensor("F4", &[3], 8, 16), "tensor b has the impossible shape"),
+        (tensor("F31", &[2], 8, 16), "tensor b has the unknown type \"F31\""),
     ] {
         let found = two(good.clone(), second);
         assert!(found.contains(expected), "{found}\ninstead of {expected}");
@@ -134,15 +96,10 @@ fn tensors_that_are_missing_or_of_another_form() {
     let mut draft = Draft::of("bert-classifier");
     draft.tensors.remove(name);
     let error = draft.convert(Head::Hidden).unwrap_err();
-    assert!(
-        matches!(&error, Error::MissingTensor { tried, .. } if tried == &[name]),
-        "{error}"
-    );
+    assert!(matches!(&error, Error::MissingTensor { tried, .. } if tried == &[name]), "{error}");
 
     let mut draft = Draft::of("bert-classifier");
-    draft
-        .tensors
-        .remove("bert.embeddings.word_embeddings.weight");
+    draft.tensors.remove("bert.embeddings.word_embeddings.weight");
     let error = draft.convert(Head::Hidden).unwrap_err();
     let both = "bert.embeddings.word_embeddings.weight or embeddings.word_embeddings.weight";
     assert!(message(&error).ends_with(both), "{error}");
@@ -165,28 +122,14 @@ fn tensors_that_are_missing_or_of_another_form() {
     assert!(matches!(&error, Error::Dtype { tensor, found: "I16" } if tensor == name));
 
     let error = whole.convert(Head::MaskedLm).unwrap_err();
-    assert!(
-        error
-            .hint()
-            .unwrap()
-            .contains("no masked language model head"),
-        "{error}"
-    );
-    let error = Draft::of("bert-plain")
-        .convert(Head::Classifier)
-        .unwrap_err();
-    assert!(
-        error.hint().unwrap().contains("no sequence classifier"),
-        "{error}"
-    );
+    assert!(error.hint().unwrap().contains("no masked language model head"), "{error}");
+    let error = Draft::of("bert-plain").convert(Head::Classifier).unwrap_err();
+    assert!(error.hint().unwrap().contains("no sequence classifier"), "{error}");
 
     let mut draft = Draft::of("bert-classifier");
     draft.config["id2label"] = json!({"0": "no", "1": "yes"});
     let error = draft.convert(Head::Classifier).unwrap_err();
-    assert!(
-        matches!(&error, Error::Shape { expected, .. } if expected == "[2, 8]"),
-        "{error}"
-    );
+    assert!(matches!(&error, Error::Shape { expected, .. } if expected == "[2, 8]"), "{error}");
 }
 
 #[test]
@@ -195,102 +138,41 @@ fn configurations_beyond_reason() {
         let mut draft = Draft::of("bert-plain");
         draft.config[field] = value;
         let error = draft.convert(Head::Hidden).unwrap_err();
-        assert!(
-            message(&error).contains(expected),
-            "{error}\ninstead of {expected}"
-        );
+        assert!(message(&error).contains(expected), "{error}\ninstead of {expected}");
     };
     check("model_type", Value::Null, "model_type is missing");
-    check(
-        "model_type",
-        json!("t5"),
-        "model_type `t5` is not supported",
-    );
-    check(
-        "model_type",
-        json!(["bert"]),
-        "model_type is a list, not a text",
-    );
-    check(
-        "hidden_size",
-        json!(0),
-        "hidden_size is 0, not an integer from 1 to 65536",
-    );
+    check("model_type", json!("t5"), "model_type `t5` is not supported");
+    check("model_type", json!(["bert"]), "model_type is a list, not a text");
+    check("hidden_size", json!(0), "hidden_size is 0, not an integer from 1 to 65536");
     check("hidden_size", json!(8.0), "hidden_size is 8.0");
     check("hidden_size", json!("8"), "hidden_size is \"8\"");
-    check(
-        "hidden_size",
-        json!(u64::MAX),
-        "hidden_size is 18446744073709551615",
-    );
-    check(
-        "hidden_size",
-        json!(16),
-        "has shape [29, 8], the configuration says [29, 16]",
-    );
+    check("hidden_size", json!(u64::MAX), "hidden_size is 18446744073709551615");
+    check("hidden_size", json!(16), "has shape [29, 8], the configuration says [29, 16]");
     check(
         "num_attention_heads",
         json!(3),
         "num_attention_heads is 3, which does not divide the width 8",
     );
     check("num_hidden_layers", json!(0), "num_hidden_layers is 0");
-    check(
-        "num_hidden_layers",
-        json!(3),
-        "no tensor encoder.layer.2.attention.self.query.weight",
-    );
-    check(
-        "num_hidden_layers",
-        json!(1_000_000),
-        "num_hidden_layers is 1000000",
-    );
+    check("num_hidden_layers", json!(3), "no tensor encoder.layer.2.attention.self.query.weight");
+    check("num_hidden_layers", json!(1_000_000), "num_hidden_layers is 1000000");
     check("vocab_size", json!(-1), "vocab_size is -1");
-    check(
-        "layer_norm_eps",
-        json!(0),
-        "layer_norm_eps is 0, not a number between 0 and 1",
-    );
-    check(
-        "layer_norm_eps",
-        json!("1e-12"),
-        "layer_norm_eps is \"1e-12\"",
-    );
+    check("layer_norm_eps", json!(0), "layer_norm_eps is 0, not a number between 0 and 1");
+    check("layer_norm_eps", json!("1e-12"), "layer_norm_eps is \"1e-12\"");
     check("layer_norm_eps", json!({}), "layer_norm_eps is an object");
-    check(
-        "hidden_act",
-        json!("swish"),
-        "hidden_act `swish` is not supported",
-    );
-    check(
-        "position_embedding_type",
-        json!("relative_key"),
-        "`relative_key` is not supported",
-    );
-    check(
-        "is_decoder",
-        json!(true),
-        "is_decoder `true` is not supported",
-    );
-    check(
-        "tie_word_embeddings",
-        json!("yes"),
-        "tie_word_embeddings is \"yes\", not true or false",
-    );
+    check("hidden_act", json!("swish"), "hidden_act `swish` is not supported");
+    check("position_embedding_type", json!("relative_key"), "`relative_key` is not supported");
+    check("is_decoder", json!(true), "is_decoder `true` is not supported");
+    check("tie_word_embeddings", json!("yes"), "tie_word_embeddings is \"yes\", not true or false");
 
     let mut draft = Draft::of("mpnet-mlm");
     draft.config["relative_attention_num_buckets"] = json!(64);
     let error = draft.convert(Head::Hidden).unwrap_err();
-    assert!(
-        message(&error).contains("relative_attention_num_buckets `64`"),
-        "{error}"
-    );
+    assert!(message(&error).contains("relative_attention_num_buckets `64`"), "{error}");
     let mut draft = Draft::of("roberta-mlm");
     draft.config["pad_token_id"] = json!(16);
     let error = draft.convert(Head::Hidden).unwrap_err();
-    assert!(
-        message(&error).contains("pad_token_id is 16, not an integer from 0 to 15"),
-        "{error}"
-    );
+    assert!(message(&error).contains("pad_token_id is 16, not an integer from 0 to 15"), "{error}");
 }
 
 /// Python writes not-a-number into JSON; it is not JSON.
@@ -301,39 +183,19 @@ fn configurations_that_are_not_json() {
     let path = draft.dir().join("config.json");
     let text = fs::read_to_string(&path).unwrap();
     let deep = "[".repeat(1_000_000);
-    for wrong in [
-        &text.replace("1e-12", "NaN"),
-        "",
-        "[]",
-        "\u{feff}{}",
-        &text[..40],
-        &deep,
-    ] {
+    for wrong in [&text.replace("0.01", "NaN"), "", "[]", "\u{feff}{}", &text[..40], &deep] {
         assert_ne!(*wrong, text);
         fs::write(&path, wrong).unwrap();
         let error = draft.run(Head::Hidden).unwrap_err();
-        assert!(
-            matches!(&error, Error::Json { path: found, .. } if *found == path),
-            "{error}"
-        );
+        assert!(matches!(&error, Error::Json { path: found, .. } if *found == path), "{error}");
     }
     fs::write(&path, " ".repeat(10_000_001)).unwrap();
     assert!(matches!(
         draft.run(Head::Hidden).unwrap_err(),
-        Error::TooLarge {
-            found: 10_000_001,
-            ..
-        }
+        Error::TooLarge { found: 10_000_001, .. }
     ));
     fs::remove_file(&path).unwrap();
-    assert!(
-        draft
-            .run(Head::Hidden)
-            .unwrap_err()
-            .hint()
-            .unwrap()
-            .contains("config.json")
-    );
+    assert!(draft.run(Head::Hidden).unwrap_err().hint().unwrap().contains("config.json"));
     fs::create_dir(&path).unwrap();
     assert!(message(&draft.run(Head::Hidden).unwrap_err()).starts_with("cannot read"));
 }
@@ -341,13 +203,8 @@ fn configurations_that_are_not_json() {
 #[test]
 fn shards_that_do_not_fit_their_index() {
     let folder = tempfile::tempdir().unwrap();
-    let run = || {
-        convert(
-            folder.path(),
-            &folder.path().join("out.onnx"),
-            &ConvertOptions::default(),
-        )
-    };
+    let run =
+        || convert(folder.path(), &folder.path().join("out.onnx"), &ConvertOptions::default());
     for file in fs::read_dir(data("bert-mlm-untied")).unwrap() {
         let file = file.unwrap();
         fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
@@ -365,10 +222,7 @@ fn shards_that_do_not_fit_their_index() {
     let first = "model-00001-of-00002.safetensors";
     assert!(with("more", first).contains(&format!("{first} lacks the tensor more")));
     for outside in ["../model.safetensors", "/etc/passwd", "a/b", "", "..", "."] {
-        assert!(
-            with("more", outside).contains("is not the name of a file beside it"),
-            "{outside}"
-        );
+        assert!(with("more", outside).contains("is not the name of a file beside it"), "{outside}");
     }
     assert!(with("more", "model-3.safetensors").contains("cannot read"));
     fs::write(&path, r#"{"weight_map":[]}"#).unwrap();
@@ -381,8 +235,8 @@ fn shards_that_do_not_fit_their_index() {
     );
 }
 
-/// Thousands of damaged headers, the same on every run: each is read or refused, without a panic, and
-/// what is accepted has the bytes that it says.
+/// A thousand damaged headers, the same on every run: each is read or refused, without a panic, and what
+/// is accepted has the bytes that it says.
 #[test]
 fn mutated_headers_never_panic() {
     let draft = Draft::of("distilbert-mlm");
@@ -406,7 +260,7 @@ fn mutated_headers_never_panic() {
         b"1e400",
     ];
     let (mut refused, mut accepted) = (0, 0);
-    for _ in 0..3000 {
+    for _ in 0..1000 {
         let mut file = whole.clone();
         for _ in 0..=random.below(3) {
             let at = random.below(head_end);
@@ -426,10 +280,7 @@ fn mutated_headers_never_panic() {
         match draft.convert_raw(&file, Head::Hidden) {
             Ok(done) => {
                 accepted += 1;
-                assert_eq!(
-                    fs::metadata(draft.dir().join("out.onnx")).unwrap().len(),
-                    done.bytes
-                );
+                assert_eq!(fs::metadata(draft.dir().join("out.onnx")).unwrap().len(), done.bytes);
             }
             Err(error) => {
                 refused += 1;
@@ -437,10 +288,7 @@ fn mutated_headers_never_panic() {
             }
         }
     }
-    assert!(
-        refused > 2000 && accepted > 0,
-        "{refused} refused, {accepted} accepted"
-    );
+    assert!(refused > 600 && accepted > 0, "{refused} refused, {accepted} accepted");
 }
 
 /// A small generator of numbers (xorshift64*), the same on every run.

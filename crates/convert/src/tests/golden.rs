@@ -12,8 +12,9 @@ use ort::value::Tensor;
 use super::{data, onnx};
 use crate::{ConvertOptions, Head, convert, convert_within};
 
-/// Values are up to 6 in size and agree to the last bits on one machine; others may sum differently.
-const TOLERANCE: f32 = 1e-5;
+/// Values are up to 6 in size and agreed within 8e-6 where they were made; other processors sum in
+/// another order.
+const TOLERANCE: f32 = 3e-5;
 
 /// Every checkpoint with what it is good for beyond its last head: all heads that its values hold.
 const CHECKPOINTS: [&str; 13] = [
@@ -58,10 +59,7 @@ fn external_weights_equal_pytorch() {
     let out = tempfile::tempdir().unwrap();
     let path = out.path().join("model.onnx");
     let expected = Expected::read("mpnet-mlm");
-    let options = ConvertOptions {
-        head: Head::MaskedLm,
-        ..ConvertOptions::default()
-    };
+    let options = ConvertOptions { head: Head::MaskedLm, ..ConvertOptions::default() };
     let done = convert_within(&data("mpnet-mlm"), &path, &options, 1000).unwrap();
     assert_eq!(done.external_data, Some(out.path().join("model.onnx_data")));
     let found = run(&environment, &path, &done.inputs, &expected, "short");
@@ -97,13 +95,7 @@ fn graphs_have_the_ports_of_their_head() {
             };
             assert_eq!(model.outputs, [output], "{name} {key}");
             assert_eq!(model.outputs, [done.output]);
-            let count = |operator| {
-                model
-                    .operators
-                    .iter()
-                    .filter(|kind| *kind == operator)
-                    .count()
-            };
+            let count = |operator| model.operators.iter().filter(|kind| *kind == operator).count();
             assert_eq!(count("Softmax"), 2, "{name} {key}");
         }
     }
@@ -116,12 +108,9 @@ impl Expected {
     fn read(name: &str) -> Self {
         let bytes = std::fs::read(data(name).join("expected.safetensors")).unwrap();
         let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-        let values = file.iter().map(|(key, value)| {
-            (
-                key.to_owned(),
-                (value.shape().to_vec(), value.data().to_vec()),
-            )
-        });
+        let values = file
+            .iter()
+            .map(|(key, value)| (key.to_owned(), (value.shape().to_vec(), value.data().to_vec())));
         Self(values.collect())
     }
 
@@ -135,27 +124,15 @@ impl Expected {
 
     fn input(&self, label: &str, name: &str) -> (Vec<usize>, Vec<i64>) {
         let (shape, bytes) = &self.0[&format!("{label}.{name}")];
-        let numbers = bytes
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&bytes| i64::from_le_bytes(bytes));
+        let numbers = bytes.as_chunks().0.iter().map(|&bytes| i64::from_le_bytes(bytes));
         (shape.clone(), numbers.collect())
     }
 
     fn check(&self, name: &str, key: &str, (shape, found): &(Vec<usize>, Vec<f32>)) {
         let (expected_shape, bytes) = &self.0[key];
         assert_eq!(shape, expected_shape, "{name} {key}");
-        let expected = bytes
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&bytes| f32::from_le_bytes(bytes));
-        let worst = found
-            .iter()
-            .zip(expected)
-            .map(|(a, b)| (a - b).abs())
-            .fold(0.0, f32::max);
+        let expected = bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
+        let worst = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(worst < TOLERANCE, "{name} {key}: differs by {worst}");
     }
 }
@@ -167,13 +144,7 @@ fn options_of(key: &str) -> (ConvertOptions, &str) {
         Some(head) => (head, false),
         None => (head, true),
     };
-    (
-        ConvertOptions {
-            head: head.parse().unwrap(),
-            token_types,
-        },
-        label,
-    )
+    (ConvertOptions { head: head.parse().unwrap(), token_types }, label)
 }
 
 /// The runtime, if there is one.
@@ -182,13 +153,7 @@ fn environment() -> Option<Environment> {
         println!("skipped: ORT_DYLIB_PATH names no ONNX Runtime library");
         return None;
     };
-    Some(
-        ort::init_from(library)
-            .unwrap()
-            .with_telemetry(false)
-            .build()
-            .unwrap(),
-    )
+    Some(ort::init_from(library).unwrap().with_telemetry(false).build().unwrap())
 }
 
 fn run(
@@ -199,24 +164,12 @@ fn run(
     label: &str,
 ) -> (Vec<usize>, Vec<f32>) {
     let builder = Session::builder(environment).unwrap();
-    let mut session = builder
-        .with_intra_threads(1)
-        .unwrap()
-        .commit_from_file(model)
-        .unwrap();
+    let mut session = builder.with_intra_threads(1).unwrap().commit_from_file(model).unwrap();
     let feed: Vec<_> = inputs
         .iter()
-        .map(|name| {
-            (
-                name.as_str(),
-                Tensor::from_array(expected.input(label, name)).unwrap(),
-            )
-        })
+        .map(|name| (name.as_str(), Tensor::from_array(expected.input(label, name)).unwrap()))
         .collect();
     let outputs = session.run(feed).unwrap();
     let (shape, values) = outputs[0].try_extract_tensor::<f32>().unwrap();
-    (
-        shape.iter().map(|&dim| dim as usize).collect(),
-        values.to_vec(),
-    )
+    (shape.iter().map(|&dim| dim as usize).collect(), values.to_vec())
 }

@@ -15,9 +15,7 @@ use crate::{ConvertOptions, Converted, Error, Head, convert};
 
 /// A checkpoint of the test data.
 fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/data")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
 }
 
 /// A checkpoint that a test takes apart: everything in memory, written to a folder of its own.
@@ -92,20 +90,12 @@ impl Draft {
 
     /// Converts what lies in the folder.
     fn run(&self, head: Head) -> Result<Converted, Error> {
-        let options = ConvertOptions {
-            head,
-            ..ConvertOptions::default()
-        };
+        let options = ConvertOptions { head, ..ConvertOptions::default() };
         convert(self.dir(), &self.dir().join("out.onnx"), &options)
     }
 }
 
 /// A safetensors file of a header and numbers.
 fn file_of(header: &str, numbers: &[u8]) -> Vec<u8> {
-    [
-        &(header.len() as u64).to_le_bytes(),
-        header.as_bytes(),
-        numbers,
-    ]
-    .concat()
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), numbers].concat()
 }

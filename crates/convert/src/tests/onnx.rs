@@ -21,9 +21,7 @@ impl<'a> Fields<'a> {
                 2 => {
                     let length = varint(&mut bytes) as usize;
                     Field::Bytes(
-                        bytes
-                            .split_off(..length)
-                            .expect("a field ends within its message"),
+                        bytes.split_off(..length).expect("a field ends within its message"),
                     )
                 }
                 5 => {
@@ -59,9 +57,7 @@ impl<'a> Fields<'a> {
 fn varint(bytes: &mut &[u8]) -> u64 {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
-        let byte = bytes
-            .split_off_first()
-            .expect("a number ends within its message");
+        let byte = bytes.split_off_first().expect("a number ends within its message");
         value |= u64::from(byte & 0x7f) << shift;
         if *byte < 0x80 {
             return value;
@@ -97,42 +93,24 @@ impl Model {
         let model = Fields::read(bytes);
         let graph = Fields::read(model.all(7).next().expect("a graph"));
         let opset = Fields::read(model.all(8).next().expect("an opset"));
-        let names = |field| {
-            graph
-                .all(field)
-                .map(|port| Fields::read(port).text(1).to_owned())
-        };
+        let names = |field| graph.all(field).map(|port| Fields::read(port).text(1).to_owned());
         let tensors: BTreeMap<_, _> = graph.all(5).map(read_tensor).collect();
-        assert_eq!(
-            tensors.len(),
-            graph.all(5).count(),
-            "every tensor has a name of its own"
-        );
+        assert_eq!(tensors.len(), graph.all(5).count(), "every tensor has a name of its own");
         let model = Self {
             ir_version: model.numbers(1).next().unwrap(),
             opset: opset.numbers(2).next().unwrap(),
-            operators: graph
-                .all(1)
-                .map(|node| Fields::read(node).text(4).to_owned())
-                .collect(),
+            operators: graph.all(1).map(|node| Fields::read(node).text(4).to_owned()).collect(),
             tensors,
             inputs: names(11).collect(),
             outputs: names(12).collect(),
         };
-        let mut defined: Vec<String> = model
-            .inputs
-            .iter()
-            .chain(model.tensors.keys())
-            .cloned()
-            .collect();
+        let mut defined: Vec<String> =
+            model.inputs.iter().chain(model.tensors.keys()).cloned().collect();
         let mut used = Vec::new();
         for node in graph.all(1).map(Fields::read) {
             for input in node.all(1) {
                 let input = std::str::from_utf8(input).unwrap().to_owned();
-                assert!(
-                    defined.contains(&input),
-                    "{input} is used before it is defined"
-                );
+                assert!(defined.contains(&input), "{input} is used before it is defined");
                 used.push(input);
             }
             let output = node.text(2).to_owned();
@@ -140,10 +118,7 @@ impl Model {
             defined.push(output);
         }
         for value in &defined {
-            assert!(
-                used.contains(value) || model.outputs.contains(value),
-                "{value} is not used"
-            );
+            assert!(used.contains(value) || model.outputs.contains(value), "{value} is not used");
         }
         model
     }

@@ -9,10 +9,7 @@ use crate::{ConvertOptions, Error, Head, convert, convert_within};
 #[test]
 fn the_same_input_gives_the_same_bytes() {
     let out = tempfile::tempdir().unwrap();
-    let options = ConvertOptions {
-        head: Head::MaskedLm,
-        ..ConvertOptions::default()
-    };
+    let options = ConvertOptions { head: Head::MaskedLm, ..ConvertOptions::default() };
     let [first, second] = ["a.onnx", "b.onnx"].map(|name| {
         let path = out.path().join(name);
         convert(&data("mpnet-mlm"), &path, &options).unwrap();
@@ -31,15 +28,9 @@ fn weights_are_stored_as_f32_in_the_order_of_the_product() {
     let draft = Draft::of("bert-plain");
     let name = "encoder.layer.1.intermediate.dense.weight";
     let source = &draft.tensors[name];
-    assert_eq!(
-        (source.dtype.as_str(), source.shape.as_slice()),
-        ("F16", [12, 8].as_slice())
-    );
+    assert_eq!((source.dtype.as_str(), source.shape.as_slice()), ("F16", [12, 8].as_slice()));
     let stored = &model.tensors[&format!("{name}.transposed")];
-    assert_eq!(
-        (stored.element, stored.dims.as_slice()),
-        (1, [8, 12].as_slice())
-    );
+    assert_eq!((stored.element, stored.dims.as_slice()), (1, [8, 12].as_slice()));
     let source = source.bytes.as_chunks().0;
     let stored = stored.raw.as_chunks().0;
     for (row, column) in [(0, 0), (0, 7), (11, 0), (5, 3), (11, 7)] {
@@ -55,21 +46,16 @@ fn large_matrices_are_transposed() {
     let (rows, columns) = (131, 8);
     draft.config["intermediate_size"] = rows.into();
     for layer in 0..2 {
-        for (name, shape) in [
-            ("intermediate.dense", [rows, columns]),
-            ("output.dense", [columns, rows]),
-        ] {
+        for (name, shape) in
+            [("intermediate.dense", [rows, columns]), ("output.dense", [columns, rows])]
+        {
             let name = format!("encoder.layer.{layer}.{name}.weight");
             let tensor = draft.tensors.get_mut(&name).unwrap();
             tensor.dtype = "F32".to_owned();
             tensor.shape = shape.to_vec();
-            tensor.bytes = (0..rows * columns)
-                .flat_map(|i| (i as f32).to_le_bytes())
-                .collect();
+            tensor.bytes = (0..rows * columns).flat_map(|i| (i as f32).to_le_bytes()).collect();
         }
-        let bias = draft
-            .tensors
-            .get_mut(&format!("encoder.layer.{layer}.intermediate.dense.bias"));
+        let bias = draft.tensors.get_mut(&format!("encoder.layer.{layer}.intermediate.dense.bias"));
         let bias = bias.unwrap();
         bias.shape = vec![rows];
         bias.bytes = vec![0; 2 * rows as usize];
@@ -99,10 +85,7 @@ fn models_beyond_the_limit_get_a_file_of_weights() {
     let file = out.path().join("two.onnx_data");
     assert_eq!(done.external_data.as_ref(), Some(&file));
     let numbers = fs::read(file).unwrap();
-    assert_eq!(
-        done.bytes,
-        (fs::read(&two).unwrap().len() + numbers.len()) as u64
-    );
+    assert_eq!(done.bytes, (fs::read(&two).unwrap().len() + numbers.len()) as u64);
     let external = Model::read(&fs::read(&two).unwrap());
     assert_eq!(external.operators, inline.operators);
     let mut moved = 0;
@@ -120,14 +103,9 @@ fn models_beyond_the_limit_get_a_file_of_weights() {
             moved += length;
         }
     }
-    assert!(
-        moved > 4 * 1000,
-        "the weights are outside, not only a few of them: {moved} bytes"
-    );
-    let names: Vec<_> = fs::read_dir(out.path())
-        .unwrap()
-        .map(|file| file.unwrap().file_name())
-        .collect();
+    assert!(moved > 4 * 1000, "the weights are outside, not only a few of them: {moved} bytes");
+    let names: Vec<_> =
+        fs::read_dir(out.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
     assert_eq!(names.len(), 3, "no temporary file stays: {names:?}");
 }
 
@@ -140,24 +118,9 @@ fn paths_that_are_no_place_for_a_file_are_refused() {
     let weights = fs::read(draft.weights()).unwrap();
 
     fs::create_dir(draft.dir().join("folder")).unwrap();
-    assert!(matches!(
-        to("folder"),
-        Error::Output {
-            reason: "it is a folder",
-            ..
-        }
-    ));
-    assert!(matches!(
-        to(".."),
-        Error::Output {
-            reason: "it does not name a file",
-            ..
-        }
-    ));
-    assert!(matches!(
-        to("folder/../model.safetensors"),
-        Error::Output { .. }
-    ));
+    assert!(matches!(to("folder"), Error::Output { reason: "it is a folder", .. }));
+    assert!(matches!(to(".."), Error::Output { reason: "it does not name a file", .. }));
+    assert!(matches!(to("folder/../model.safetensors"), Error::Output { .. }));
     assert!(matches!(to("config.json"), Error::Output { .. }));
     let error = to("nowhere/model.onnx");
     assert!(matches!(&error, Error::Write { path, .. } if path.ends_with("nowhere/model.onnx")));

@@ -36,15 +36,16 @@ USUAL = dict(
 DISTIL = dict(
     dim=WIDTH, n_layers=LAYERS, n_heads=HEADS, hidden_dim=INNER, vocab_size=WORDS, max_position_embeddings=16
 )
-ROBERTA = dict(USUAL, type_vocab_size=1, pad_token_id=1, layer_norm_eps=1e-5)
-MPNET = dict(USUAL, max_position_embeddings=162, pad_token_id=1)
+# Larger than in real models, so that a graph with another epsilon differs visibly.
+ROBERTA = dict(USUAL, type_vocab_size=1, pad_token_id=1, layer_norm_eps=1e-2)
+MPNET = dict(USUAL, max_position_embeddings=162, pad_token_id=1, layer_norm_eps=1e-3)
 LABELS = dict(num_labels=3)
 
 # name, model, configuration, type of the weights, what is done to the checkpoint
 CHECKPOINTS = [
     ("bert-mlm", MLM, BertConfig(**USUAL), torch.float32, {"old_norm_names", "position_ids"}),
     ("bert-mlm-untied", MLM, BertConfig(**USUAL, tie_word_embeddings=False), torch.float32, {"shards"}),
-    ("bert-plain", PLAIN, BertConfig(**USUAL, hidden_act="relu"), torch.float16, set()),
+    ("bert-plain", PLAIN, BertConfig(**USUAL, hidden_act="relu", layer_norm_eps=1e-2), torch.float16, set()),
     ("bert-classifier", CLASSIFIER, BertConfig(**USUAL, **LABELS, hidden_act="gelu_new"), torch.bfloat16, set()),
     ("roberta-mlm", MLM, RobertaConfig(**ROBERTA), torch.float32, set()),
     ("roberta-classifier", CLASSIFIER, RobertaConfig(**ROBERTA, **LABELS), torch.float16, set()),
