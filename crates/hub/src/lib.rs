@@ -1,1 +1,59 @@
-//! embedkit crate.
+//! Where the files of models come from: a folder, a cache, or the hub itself.
+//!
+//! [`Hub`] turns a [`ModelSpec`](embedkit_types::ModelSpec) into files on disk. A model that is
+//! complete in a cache is opened without any network: in our own cache, or in that of the hub's other
+//! tools, whose layout ours shares. Otherwise its files are downloaded, all of one commit, and each
+//! becomes visible only once its size and hash are right. [`local`] takes a folder of the user's own.
+//!
+//! ```
+//! use embedkit_hub::{Error, Hub};
+//! use embedkit_types::{ModelSpec, Source};
+//!
+//! let spec = ModelSpec {
+//!     id: "me/my-model".into(),
+//!     source: Source { repo: Some("me/my-model-onnx".into()), ..Source::DEFAULT },
+//!     ..ModelSpec::DEFAULT
+//! };
+//! let mut hub = Hub::new("an/empty/folder");
+//! hub.offline = true;
+//! let Err(Error::Offline { missing, .. }) = hub.files(&spec) else { panic!() };
+//! assert!(missing.contains(&"tokenizer.json".to_string()));
+//! ```
+//!
+//! [`runtime`] installs the ONNX Runtime library; [`pip`] and [`wheel`] fetch and open the Python
+//! packages that it and the project's own tests come from.
+//!
+//! This is the only library of the project that opens a socket, and the only one that reads the
+//! environment. It does not use the `hf-hub` crate: version 0.5 continues a broken transfer without
+//! looking whether the server agreed to, version 1.0 brings an asynchronous runtime and some two
+//! hundred crates, and neither compares size or hash of what came. What is left is the layout of the
+//! cache and three addresses, which are simple. `ureq` is a small, blocking HTTP client with TLS in
+//! Rust; the list of trusted certificates is built in, so that bare containers work, and
+//! `SSL_CERT_FILE` replaces it.
+
+#![forbid(unsafe_code)]
+
+mod digest;
+mod download;
+mod error;
+mod event;
+mod external;
+mod http;
+mod hub;
+mod layout;
+mod listing;
+mod lock;
+mod names;
+mod needed;
+pub mod pip;
+mod record;
+mod retry;
+pub mod runtime;
+mod staging;
+pub mod wheel;
+
+pub use download::{FetchedFile, Pulled};
+pub use error::{Error, Token};
+pub use event::Event;
+pub use hub::{Hub, OnEvent, Retries, Timeouts};
+pub use needed::{NeededFiles, local, needed_files};

@@ -1,0 +1,46 @@
+//! What a download reports while it runs.
+
+use std::time::Duration;
+
+use crate::Error;
+
+/// One step of a download. Files are named as the repository names them.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// Another process is downloading the same repository; this one waits for it.
+    Waiting {
+        /// The repository.
+        repo: &'a str,
+    },
+    /// The transfer of a file begins.
+    Started {
+        /// The file.
+        file: &'a str,
+        /// Its size in bytes, where it is known.
+        size: Option<u64>,
+    },
+    /// So many bytes of the file are here. Goes back where a transfer has to start over.
+    Received {
+        /// The file.
+        file: &'a str,
+        /// Bytes from the start of the file.
+        bytes: u64,
+    },
+    /// A fault that may pass; the request is made again.
+    Retrying {
+        /// The file, or the repository where its list of files is asked for.
+        file: &'a str,
+        /// The fault.
+        error: &'a Error,
+        /// How long is waited before.
+        wait: Duration,
+    },
+    /// The file is complete, checked and in its place.
+    Finished {
+        /// The file.
+        file: &'a str,
+        /// Its size in bytes.
+        size: u64,
+    },
+}

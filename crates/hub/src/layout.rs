@@ -1,0 +1,137 @@
+//! The hub's cache layout, read as any tool left it.
+//!
+//! ```text
+//! CACHE/models--ORG--NAME/
+//!   blobs/DIGEST                content, named by SHA-256 (large files) or git blob (small ones)
+//!   refs/main                   the commit that a revision stood for
+//!   snapshots/COMMIT/PATH       link to the blob, or the file itself
+//!   embedkit/COMMIT.json        what we downloaded: sizes and SHA-256
+//! ```
+//! Blobs may be links themselves, into a store that several repositories share.
+
+use std::{
+    fs::{self, File},
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use embedkit_types::{ModelFiles, ModelSpec};
+
+use crate::{Hub, external, names, needed::needed_files, record};
+
+/// The revision of a model that names none.
+pub(crate) const MAIN: &str = "main";
+
+/// One repository's folder within a cache.
+#[derive(Debug, Clone)]
+pub(crate) struct RepoDir(pub(crate) PathBuf);
+
+/// The revision of a model.
+pub(crate) fn revision(spec: &ModelSpec) -> &str {
+    spec.source.revision.as_deref().unwrap_or(MAIN)
+}
+
+/// The name of a repository's folder.
+pub(crate) fn folder_name(repo: &str) -> String {
+    format!("models--{}", repo.replace('/', "--"))
+}
+
+impl RepoDir {
+    /// Where a repository is written.
+    pub(crate) fn canonical(cache: &Path, repo: &str) -> Self {
+        Self(cache.join(folder_name(repo)))
+    }
+
+    /// Where a repository may be found: under its own name, then under names that differ in case
+    /// only. Repositories have been renamed so, and older caches have the old name.
+    fn candidates(cache: &Path, repo: &str) -> Vec<Self> {
+        let name = folder_name(repo);
+        let mut found = vec![Self(cache.join(&name))];
+        let Ok(entries) = fs::read_dir(cache) else { return found };
+        let mut others: Vec<_> = entries
+            .flatten()
+            .map(|entry| entry.file_name())
+            .filter(|other| {
+                other.to_str().is_some_and(|o| o != name && o.eq_ignore_ascii_case(&name))
+            })
+            .collect();
+        others.sort();
+        found.extend(others.into_iter().map(|other| Self(cache.join(other))));
+        found
+    }
+
+    pub(crate) fn snapshot(&self, commit: &str) -> PathBuf {
+        self.0.join("snapshots").join(commit)
+    }
+
+    pub(crate) fn blobs(&self) -> PathBuf {
+        self.0.join("blobs")
+    }
+
+    pub(crate) fn reference(&self, revision: &str) -> PathBuf {
+        revision.split('/').fold(self.0.join("refs"), |path, part| path.join(part))
+    }
+
+    /// The commit that a revision stands for here.
+    fn commit(&self, revision: &str) -> Option<String> {
+        if names::is_commit(revision) {
+            return Some(revision.into());
+        }
+        let mut text = String::new();
+        // A commit and perhaps a line feed; the cap is for whatever else may lie there.
+        File::open(self.reference(revision)).ok()?.take(256).read_to_string(&mut text).ok()?;
+        let commit = text.trim();
+        // Our own are 40 hexadecimal digits, but a folder of that name is all that is needed.
+        (!commit.contains('/') && names::file_path(commit).is_ok()).then(|| commit.to_owned())
+    }
+}
+
+/// A model that is complete in a cache.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    pub(crate) files: ModelFiles,
+    pub(crate) commit: String,
+}
+
+/// Looks for a model in all caches of `hub`; otherwise the files that are missing where the fewest
+/// are.
+pub(crate) fn find(hub: &Hub, spec: &ModelSpec) -> Result<Found, Vec<String>> {
+    let required = needed_files(spec).required;
+    let revision = revision(spec);
+    let valid = required.iter().all(|name| names::file_path(name).is_ok());
+    let repo = spec.source.repo.as_deref().filter(|repo| names::repo(repo).is_ok());
+    let (Some(repo), true, Ok(_)) = (repo, valid, names::revision(revision)) else {
+        return Err(required);
+    };
+    let mut fewest = required.clone();
+    for cache in std::iter::once(&hub.cache_dir).chain(&hub.other_caches) {
+        for dir in RepoDir::candidates(cache, repo) {
+            let Some(commit) = dir.commit(revision) else { continue };
+            let missing = missing(&dir, &commit, &required);
+            if missing.is_empty() {
+                let root = dir.snapshot(&commit);
+                let model = external::model_path(hub, repo, &commit, &root, spec);
+                return Ok(Found { files: ModelFiles { root, model }, commit });
+            }
+            if missing.len() < fewest.len() {
+                fewest = missing;
+            }
+        }
+    }
+    Err(fewest)
+}
+
+/// Those of `names` that are not there, or not of the size that was recorded when they came.
+fn missing(dir: &RepoDir, commit: &str, names: &[String]) -> Vec<String> {
+    let root = dir.snapshot(commit);
+    let record = record::read(dir, commit);
+    let absent = |name: &&String| {
+        let Ok(path) = names::file_path(name) else { return true };
+        let recorded = record.as_ref().and_then(|record| record.size(name));
+        match fs::metadata(root.join(path)) {
+            Ok(meta) => !meta.is_file() || recorded.is_some_and(|size| size != meta.len()),
+            Err(_) => true,
+        }
+    };
+    names.iter().filter(absent).cloned().collect()
+}

@@ -1,0 +1,129 @@
+//! What a repository holds at a revision: one request gives the commit, and for each file its size
+//! and hash.
+
+use std::io::Read;
+
+use serde::Deserialize;
+
+use crate::{
+    Error,
+    digest::Digest,
+    http::{Client, shown},
+    names,
+};
+
+/// The largest answer that is read. A file takes some 250 bytes in it.
+const LARGEST: u64 = 64 << 20;
+
+/// A repository at one commit.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    pub(crate) commit: String,
+    pub(crate) files: Vec<ListedFile>,
+}
+
+/// One file, as the server describes it. Mirrors may leave size and hash out.
+#[derive(Debug)]
+pub(crate) struct ListedFile {
+    pub(crate) path: String,
+    pub(crate) size: Option<u64>,
+    pub(crate) digest: Option<Digest>,
+}
+
+#[derive(Deserialize)]
+struct ModelInfo {
+    sha: String,
+    #[serde(default)]
+    siblings: Vec<Sibling>,
+}
+
+#[derive(Deserialize)]
+struct Sibling {
+    rfilename: String,
+    size: Option<u64>,
+    #[serde(rename = "blobId")]
+    blob_id: Option<String>,
+    lfs: Option<Lfs>,
+}
+
+#[derive(Deserialize)]
+struct Lfs {
+    sha256: Option<String>,
+    size: Option<u64>,
+}
+
+/// Asks for the files of `repo` at `revision`.
+pub(crate) fn fetch(
+    client: &Client,
+    endpoint: &str,
+    repo: &str,
+    revision: &str,
+) -> Result<Listing, Error> {
+    let url = format!(
+        "{endpoint}/api/models/{}/revision/{}?blobs=true",
+        names::escape(repo, true),
+        names::escape(revision, false),
+    );
+    let answer = client.get(&url, None)?;
+    let mut text = Vec::new();
+    let read = answer.body.into_reader().take(LARGEST + 1).read_to_end(&mut text);
+    read.map_err(|error| client.broken(&url, error))?;
+    if text.len() as u64 > LARGEST {
+        let reason = format!("more than {LARGEST} bytes");
+        return Err(Error::Answer { url: shown(&url), reason });
+    }
+    parse(&text).map_err(|reason| Error::Answer { url: shown(&url), reason })
+}
+
+/// Reads the answer. Names of files are only ever compared with those that a model asks for, so a
+/// strange one among them does no harm; the commit becomes a folder and has to look like one.
+pub(crate) fn parse(text: &[u8]) -> Result<Listing, String> {
+    let info: ModelInfo = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    if !names::is_commit(&info.sha) {
+        return Err(format!("{:?} is not a commit", info.sha));
+    }
+    let files = info.siblings.into_iter().map(|file| {
+        let (size, hash) = match file.lfs {
+            Some(lfs) => (lfs.size.or(file.size), lfs.sha256),
+            None => (file.size, file.blob_id),
+        };
+        ListedFile { path: file.rfilename, size, digest: hash.as_deref().and_then(Digest::parse) }
+    });
+    Ok(Listing { commit: info.sha.to_ascii_lowercase(), files: files.collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+    #[test]
+    fn sizes_and_hashes() {
+        let sha = "ab".repeat(32);
+        let text = format!(
+            r#"{{"sha":"{COMMIT}","private":false,"siblings":[
+                {{"rfilename":"config.json","size":3,"blobId":"{COMMIT}"}},
+                {{"rfilename":"m.onnx","size":9,"blobId":"{COMMIT}","lfs":{{"sha256":"{sha}","size":9,"pointerSize":133}}}},
+                {{"rfilename":"bare"}},
+                {{"rfilename":"odd","blobId":"../../evil"}}]}}"#
+        );
+        let listing = parse(text.as_bytes()).unwrap();
+        assert_eq!(listing.commit, COMMIT);
+        let digests: Vec<_> = listing.files.iter().map(|file| file.digest.clone()).collect();
+        assert_eq!(
+            digests,
+            [Some(Digest::GitBlob(COMMIT.into())), Some(Digest::Sha256(sha)), None, None]
+        );
+        assert_eq!(listing.files[1].size, Some(9));
+    }
+
+    #[test]
+    fn what_is_not_a_listing() {
+        for text in
+            ["", "[]", "<html>", "{}", r#"{"sha":"../../x"}"#, r#"{"sha":"main"}"#, r#"{"sha":1}"#]
+        {
+            assert!(parse(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! A lock for each repository, so that two processes do not download the same files. Nothing breaks
+//! without it: files become visible by being renamed, and whoever is last wins with the same content.
+
+use std::{
+    fs::{self, File, TryLockError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{Event, Hub, layout};
+
+/// How often the lock is tried.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long is waited for a process that may be stuck.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Held until dropped; the system drops it with the process.
+pub(crate) struct RepoLock {
+    _file: Option<File>,
+}
+
+impl RepoLock {
+    /// Waits for the lock until `done` says that it is not needed any more. Where the file system
+    /// knows no locks, or the folder cannot be written, there is none.
+    pub(crate) fn acquire(hub: &Hub, repo: &str, done: impl Fn() -> bool) -> Self {
+        let dir = hub.cache_dir.join(".locks").join(layout::folder_name(repo));
+        let open = || {
+            fs::create_dir_all(&dir).ok()?;
+            File::options().create(true).append(true).open(dir.join("embedkit.lock")).ok()
+        };
+        let Some(file) = open() else { return Self { _file: None } };
+        let start = Instant::now();
+        let mut told = false;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Self { _file: Some(file) },
+                Err(TryLockError::Error(_)) => return Self { _file: None },
+                Err(TryLockError::WouldBlock) => {
+                    if !told {
+                        hub.emit(Event::Waiting { repo });
+                        told = true;
+                    }
+                    if done() || start.elapsed() > PATIENCE {
+                        return Self { _file: None };
+                    }
+                    thread::sleep(PAUSE);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Which files of a repository a model needs, derived from what the model does.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use embedkit_types::{Encoder, LateMultimodalKind, ModelFiles, ModelSpec, SparseKind, Task};
+
+use crate::{Error, error::DiskResult, names};
+
+/// The files of a model, by their names in the repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NeededFiles {
+    /// Without these the model cannot be opened from the cache.
+    pub required: Vec<String>,
+    /// Taken where the repository has them.
+    pub optional: Vec<String>,
+}
+
+const TOKENIZER: &str = "tokenizer.json";
+const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+const PREPROCESSOR_CONFIG: &str = "preprocessor_config.json";
+const CONFIG: &str = "config.json";
+const SPECIAL_TOKENS: &str = "special_tokens_map.json";
+
+/// What besides the model file and its additional files is read, always from the root of the
+/// repository.
+struct Companions {
+    model: bool,
+    required: &'static [&'static str],
+    optional: &'static [&'static str],
+}
+
+impl Companions {
+    /// A graph that reads tokens. New kinds of tasks are treated so until they say otherwise here.
+    const TEXT: Self = Self {
+        model: true,
+        required: &[TOKENIZER, TOKENIZER_CONFIG],
+        optional: &[CONFIG, SPECIAL_TOKENS],
+    };
+    /// A table of rows per token.
+    const STATIC: Self = Self {
+        model: true,
+        required: &[TOKENIZER],
+        optional: &[TOKENIZER_CONFIG, CONFIG, SPECIAL_TOKENS],
+    };
+    const IMAGE: Self = Self { model: true, required: &[PREPROCESSOR_CONFIG], optional: &[CONFIG] };
+    const TEXT_AND_IMAGE: Self = Self {
+        model: true,
+        required: &[TOKENIZER, TOKENIZER_CONFIG, PREPROCESSOR_CONFIG],
+        optional: &[CONFIG, SPECIAL_TOKENS],
+    };
+    /// Tiles: the side of an image is read from the model's configuration.
+    const TEXT_AND_TILES: Self = Self {
+        model: true,
+        required: &[TOKENIZER, TOKENIZER_CONFIG, PREPROCESSOR_CONFIG, CONFIG],
+        optional: &[SPECIAL_TOKENS],
+    };
+    /// Lists of words and nothing else; the model file only keeps a place.
+    const WORDS: Self = Self { model: false, required: &[], optional: &[] };
+
+    fn of(spec: &ModelSpec) -> &'static Self {
+        match &spec.task {
+            Task::TextDense(task) => match task.encoder {
+                Encoder::Transformer => &Self::TEXT,
+                Encoder::Static => &Self::STATIC,
+            },
+            Task::Sparse(task) => match &task.kind {
+                SparseKind::Bm25(_) => &Self::WORDS,
+                _ => &Self::TEXT,
+            },
+            Task::Image(_) => &Self::IMAGE,
+            Task::LateMultimodal(task) => match &task.kind {
+                LateMultimodalKind::ColPali(_) => &Self::TEXT_AND_IMAGE,
+                _ => &Self::TEXT_AND_TILES,
+            },
+            _ => &Self::TEXT,
+        }
+    }
+}
+
+/// The files that `spec` needs from its repository.
+#[must_use]
+pub fn needed_files(spec: &ModelSpec) -> NeededFiles {
+    let companions = Companions::of(spec);
+    let mut required: Vec<String> = Vec::new();
+    let model = companions.model.then_some(spec.file.as_ref());
+    let additional = spec.additional_files.iter().map(AsRef::as_ref);
+    for name in model.into_iter().chain(additional).chain(companions.required.iter().copied()) {
+        if !required.iter().any(|known| known == name) {
+            required.push(name.into());
+        }
+    }
+    let optional = companions.optional.iter().filter(|name| !required.iter().any(|r| r == *name));
+    NeededFiles { optional: optional.map(|name| (*name).to_owned()).collect(), required }
+}
+
+/// The files of `spec` in a folder of the user's own, which is laid out like the repository.
+///
+/// The model file, `tokenizer.json` and their like have to be there; additional files are checked by
+/// whoever reads them, since not all are needed for every use. No network.
+///
+/// # Errors
+/// [`Error::Missing`] with the names of the files that are not there, [`Error::Disk`] where `dir` is
+/// not a folder that can be read.
+pub fn local(dir: &Path, spec: &ModelSpec) -> Result<ModelFiles, Error> {
+    let companions = Companions::of(spec);
+    let model = companions.model.then_some(spec.file.as_ref());
+    let names: Vec<&str> = model.into_iter().chain(companions.required.iter().copied()).collect();
+    fs::read_dir(dir).or_disk("open", dir)?;
+    let missing = missing(dir, names)?;
+    if missing.is_empty() {
+        return Ok(ModelFiles::in_dir(dir, spec));
+    }
+    Err(Error::Missing { model: spec.id.to_string(), dir: dir.into(), missing })
+}
+
+/// Those of `names` that are no files in `root`, links followed.
+pub(crate) fn missing<'a>(
+    root: &Path,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Result<Vec<String>, Error> {
+    let mut missing = Vec::new();
+    for name in names {
+        let path: PathBuf = root.join(names::file_path(name)?);
+        if !path.is_file() {
+            missing.push(name.to_owned());
+        }
+    }
+    Ok(missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use embedkit_types::TextDense;
+
+    use super::*;
+
+    fn spec(encoder: Encoder) -> ModelSpec {
+        ModelSpec {
+            id: "a/b".into(),
+            file: "onnx/model.onnx".into(),
+            additional_files: vec!["onnx/model.onnx_data".into(), "config.json".into()].into(),
+            task: Task::TextDense(TextDense { encoder, ..TextDense::DEFAULT }),
+            ..ModelSpec::DEFAULT
+        }
+    }
+
+    #[test]
+    fn each_file_is_named_once() {
+        let files = needed_files(&spec(Encoder::Transformer));
+        let expect =
+            ["onnx/model.onnx", "onnx/model.onnx_data", CONFIG, TOKENIZER, TOKENIZER_CONFIG];
+        assert_eq!(files.required, expect);
+        assert_eq!(files.optional, [SPECIAL_TOKENS]);
+        let files = needed_files(&spec(Encoder::Static));
+        assert!(!files.required.iter().any(|name| name == TOKENIZER_CONFIG));
+    }
+
+    #[test]
+    fn a_local_folder_needs_model_and_tokenizer() {
+        let dir = tempfile::tempdir().unwrap();
+        let spec = spec(Encoder::Transformer);
+        let Err(Error::Missing { missing, .. }) = local(dir.path(), &spec) else {
+            panic!("an empty folder was accepted");
+        };
+        assert_eq!(missing, ["onnx/model.onnx", TOKENIZER, TOKENIZER_CONFIG]);
+        fs::create_dir(dir.path().join("onnx")).unwrap();
+        for name in missing {
+            fs::write(dir.path().join(name), "x").unwrap();
+        }
+        let files = local(dir.path(), &spec).unwrap();
+        assert_eq!(files.model, dir.path().join("onnx").join("model.onnx"));
+        let away = ModelSpec { file: "../model.onnx".into(), ..spec };
+        assert!(matches!(local(dir.path(), &away), Err(Error::Name { .. })));
+    }
+}

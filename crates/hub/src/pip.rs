@@ -1,0 +1,221 @@
+//! Python packages, fetched by the pip that is on the machine. It knows the mirrors, proxies and
+//! certificates that its user has set up, and needs no privileges to download a file.
+
+use std::{
+    ffi::OsString,
+    fs, io,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use crate::{Error, error::DiskResult, names, staging};
+
+/// How pip is started, in the order in which it is tried.
+const COMMANDS: [&[&str]; 5] = [
+    &["python3", "-m", "pip"],
+    &["python", "-m", "pip"],
+    &["py", "-m", "pip"], // the launcher on Windows
+    &["pip3"],
+    &["pip"],
+];
+/// Lines of pip's output that an error repeats.
+const LAST_LINES: usize = 4;
+
+/// A pip that answers.
+#[derive(Debug, Clone)]
+pub struct Pip {
+    command: Vec<OsString>,
+}
+
+/// Which wheel of a package to take, where it is not to be one for the Python that pip runs in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Target {
+    /// Version of Python, such as `3.13`.
+    pub python: String,
+    /// Platforms, any of them, such as `manylinux_2_28_x86_64`.
+    pub platforms: Vec<String>,
+}
+
+impl Pip {
+    /// The first of `python3 -m pip`, `python -m pip`, `py -m pip`, `pip3` and `pip` that runs.
+    ///
+    /// # Errors
+    /// [`Error::NoPip`].
+    pub fn find() -> Result<Self, Error> {
+        Self::first_of(COMMANDS.iter().map(|command| command.iter().map(OsString::from).collect()))
+    }
+
+    /// A program of the caller's choice, with the arguments that come before pip's own.
+    ///
+    /// # Errors
+    /// [`Error::NoPip`] if it does not run.
+    pub fn at(command: Vec<OsString>) -> Result<Self, Error> {
+        Self::first_of([command])
+    }
+
+    fn first_of(commands: impl IntoIterator<Item = Vec<OsString>>) -> Result<Self, Error> {
+        let mut tried = Vec::new();
+        for command in commands {
+            let pip = Self { command };
+            let runs =
+                pip.command().arg("--version").output().is_ok_and(|out| out.status.success());
+            if runs {
+                return Ok(pip);
+            }
+            tried.push(pip.shown());
+        }
+        Err(Error::NoPip { tried })
+    }
+
+    /// Downloads the wheel of exactly one package, such as `onnxruntime==1.31.1`, into the folder
+    /// `dest`, which is created. Neither the package nor anything else of it is run or installed.
+    ///
+    /// # Errors
+    /// [`Error::Pip`] with pip's last lines, [`Error::Disk`].
+    pub fn download(
+        &self,
+        requirement: &str,
+        target: Option<&Target>,
+        dest: &Path,
+    ) -> Result<PathBuf, Error> {
+        if !is_pinned(requirement) {
+            return Err(Error::Name {
+                kind: "package",
+                name: requirement.into(),
+                reason: "it has to be NAME==VERSION",
+            });
+        }
+        fs::create_dir_all(dest).or_disk("create", dest)?;
+        // A folder of its own: whatever wheel lies in it afterwards is the one.
+        let work = Work::create(dest)?;
+        let mut command = self.command();
+        command
+            .args(["download", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check"])
+            .args(["--no-input", "--progress-bar=off", "--dest"])
+            .arg(&work.0);
+        if let Some(target) = target {
+            command.args(["--implementation", "cp", "--python-version", &target.python]);
+            for platform in &target.platforms {
+                command.args(["--platform", platform]);
+            }
+        }
+        tracing::info!(requirement, "asking pip");
+        let output = command.arg(requirement).output();
+        let output = output.map_err(|error| failed(requirement, error.to_string()))?;
+        if !output.status.success() {
+            let text = [output.stdout, output.stderr].concat();
+            return Err(failed(requirement, last_lines(&String::from_utf8_lossy(&text))));
+        }
+        let wheel = the_wheel(&work.0)?
+            .ok_or_else(|| failed(requirement, "it reported success but left no wheel".into()))?;
+        let to = dest.join(wheel.file_name().unwrap_or_default());
+        fs::rename(&wheel, &to).or_disk("write", &to)?;
+        Ok(to)
+    }
+
+    fn command(&self) -> Command {
+        let (program, args) = self.command.split_first().expect("a command has a program");
+        let mut command = Command::new(program);
+        // The caller's Python settings are kept, since they may lead to its mirror; only what would
+        // make pip ask, or speak another language, is overridden.
+        command.args(args).stdin(Stdio::null()).env("PIP_ROOT_USER_ACTION", "ignore");
+        command.env("PYTHONIOENCODING", "utf-8").env("PIP_NO_COLOR", "1");
+        command
+    }
+
+    fn shown(&self) -> String {
+        self.command.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Downloads the wheel of one package with the pip that is found; see [`Pip::download`].
+///
+/// # Errors
+/// As [`Pip::find`] and [`Pip::download`].
+pub fn download(requirement: &str, dest: &Path) -> Result<PathBuf, Error> {
+    Pip::find()?.download(requirement, None, dest)
+}
+
+/// A folder that is removed when dropped.
+pub(crate) struct Work(pub(crate) PathBuf);
+
+impl Work {
+    pub(crate) fn create(parent: &Path) -> Result<Self, Error> {
+        let path = staging::unique(&parent.join("work"))?;
+        fs::create_dir(&path).or_disk("create", &path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn failed(requirement: &str, output: String) -> Error {
+    Error::Pip { requirement: requirement.into(), output }
+}
+
+fn is_pinned(requirement: &str) -> bool {
+    let plain = |text: &str| {
+        text.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.+!".contains(&b))
+    };
+    requirement.split_once("==").is_some_and(|(name, version)| plain(name) && plain(version))
+}
+
+fn the_wheel(dir: &Path) -> Result<Option<PathBuf>, Error> {
+    let entries = fs::read_dir(dir).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let paths = entries.or_disk("read", dir)?.into_iter().map(|entry| entry.path());
+    let mut wheels = paths.filter(|path| {
+        path.extension().is_some_and(|extension| extension == "whl")
+            && path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .is_some_and(|name| names::file_path(name).is_ok())
+    });
+    Ok(wheels.next())
+}
+
+/// The end of pip's output in one line; errors come last.
+fn last_lines(output: &str) -> String {
+    let lines: Vec<_> = output.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let errors: Vec<_> = lines.iter().filter(|line| line.starts_with("ERROR")).copied().collect();
+    let shown = if errors.is_empty() { lines } else { errors };
+    let start = shown.len().saturating_sub(LAST_LINES);
+    shown[start..].join(" | ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requirements_are_pinned_and_plain() {
+        for good in ["onnxruntime==1.31.1", "a-b_c==1.0+cpu", "x==2!1.0"] {
+            assert!(is_pinned(good), "{good}");
+        }
+        for bad in
+            ["onnxruntime", "a>=1", "--index-url==x", "a==1 b", "a==", "==1", "a==-1", "a @ file:x"]
+        {
+            assert!(!is_pinned(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_errors_of_the_output_are_shown() {
+        let text = "Collecting x\n  ERROR: no such version\nWARNING: old\nERROR: No matching\n";
+        assert_eq!(last_lines(text), "ERROR: no such version | ERROR: No matching");
+        assert_eq!(last_lines("a\nb\nc\nd\ne\n\n"), "b | c | d | e");
+    }
+
+    #[test]
+    fn an_absent_program_is_named() {
+        let Err(Error::NoPip { tried }) = Pip::at(vec!["no-such-program-4711".into(), "-m".into()])
+        else {
+            panic!("a program that does not exist was accepted");
+        };
+        assert_eq!(tried, ["no-such-program-4711 -m"]);
+    }
+}
