@@ -100,22 +100,24 @@ fn parse(text: &str) -> anyhow::Result<Table> {
         table.model.iter().find(|spec| spec.id == id && same_task(spec))
     };
     for spec in &table.model {
-        let Some(right) = &spec.alias_of else { continue };
+        let Some(right) = &spec.alias_of else {
+            continue;
+        };
         let Some(target) = find(right, Some(spec.task.name())) else {
             bail!("{}: alias_of names {right}, which is not registered for its task", spec.id);
         };
-        let expected = ModelSpec {
-            id: spec.id.clone(),
-            alias_of: spec.alias_of.clone(),
-            ..target.clone()
-        };
+        let expected =
+            ModelSpec { id: spec.id.clone(), alias_of: spec.alias_of.clone(), ..target.clone() };
         ensure!(*spec == expected, "{}: differs from {right}, whose alias it is", spec.id);
     }
     let mut names = HashMap::new();
     for OtherName { name, meant, absent } in &table.other_name {
         let registered = table.model.iter().any(|spec| spec.id.eq_ignore_ascii_case(name));
         ensure!(!registered, "other_name {name}: is registered");
-        ensure!(names.insert(name.to_lowercase(), ()).is_none(), "other_name {name}: is there twice");
+        ensure!(
+            names.insert(name.to_lowercase(), ()).is_none(),
+            "other_name {name}: is there twice"
+        );
         match (meant, absent) {
             (Some(id), None) => {
                 ensure!(find(id, None).is_some(), "other_name {name}: {id} is not registered");

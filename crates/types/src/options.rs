@@ -30,6 +30,9 @@ pub struct LoadOptions {
     pub task: Option<String>,
     /// How inputs are grouped into batches.
     pub batch: BatchOptions,
+    /// Let texts share a batch even where the graph quantises activations by the range of the whole
+    /// batch, so that a result depends on its neighbours: faster, but not repeatable.
+    pub allow_batch_dependence: bool,
     /// The ONNX Runtime library to load, before all other places.
     pub onnxruntime: Option<PathBuf>,
 }

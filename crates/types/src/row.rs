@@ -6,6 +6,8 @@
 mod checks;
 mod file;
 mod task;
+#[cfg(test)]
+mod tests;
 
 use serde::Deserialize;
 

@@ -1,8 +1,8 @@
 //! The models as tables for people.
 
-use embedkit_types::{ModelSpec, Prompts, Task};
+use embedkit_types::{ModelSpec, Task};
 
-/// One table a task: its name, what it does, and the columns that only it has.
+/// The tasks in the order of their tables, each with what it does.
 const TASKS: [(&str, &str); 6] = [
     ("text-dense", "Text to one vector"),
     ("sparse", "Text to weighted terms"),
@@ -11,6 +11,22 @@ const TASKS: [(&str, &str); 6] = [
     ("image", "Image to one vector"),
     ("rerank", "Query and document to a score"),
 ];
+
+/// A column: its head, and the cell of a model.
+type Column = (&'static str, fn(&ModelSpec) -> String);
+
+/// By these a model is chosen.
+const CHOICE: [Column; 6] = [
+    ("Model", |spec| code(&spec.id)),
+    ("Dim", |spec| optional(spec.task.dim())),
+    ("Tokens", |spec| optional(spec.max_tokens)),
+    ("Languages", languages),
+    ("Licence", |spec| optional(spec.license.as_deref())),
+    ("GB", |spec| optional(spec.size_gb)),
+];
+
+/// These say how to use it.
+const USE: [Column; 3] = [("IDF needed", idf), ("Prompts", prompts), ("Source", source)];
 
 /// `docs/models.md`.
 pub(super) fn reference(models: &[ModelSpec]) -> String {
@@ -26,31 +42,7 @@ pub(super) fn reference(models: &[ModelSpec]) -> String {
     for (task, title) in TASKS {
         let rows: Vec<_> = models.iter().filter(|spec| spec.task.name() == task).collect();
         out += &format!("\n## {title}: `{task}`\n\n");
-        let prompts = rows.iter().any(|spec| spec.prompts.is_some());
-        let idf = rows.iter().any(|spec| spec.task.requires_idf().is_some());
-        let dim = rows.iter().any(|spec| spec.task.dim().is_some());
-        let mut head = vec!["Model"];
-        head.extend(dim.then_some("Dim"));
-        head.extend(idf.then_some("IDF needed"));
-        head.extend(["Tokens", "Languages", "Licence", "GB"]);
-        head.extend(prompts.then_some("Prompts"));
-        head.push("Source");
-        out += &line(&head);
-        out += &line(&vec!["---"; head.len()]);
-        for spec in &rows {
-            let mut cells = vec![code(&spec.id)];
-            cells.extend(dim.then(|| optional(spec.task.dim())));
-            cells.extend(idf.then(|| yes(spec.task.requires_idf())));
-            cells.extend([
-                optional(spec.max_tokens),
-                cell(&spec.languages.join(", ")),
-                optional(spec.license.as_deref()),
-                optional(spec.size_gb),
-            ]);
-            cells.extend(prompts.then(|| prompt_cell(spec.prompts.as_ref())));
-            cells.push(source(spec));
-            out += &line(&cells);
-        }
+        out += &table(&rows, &[&CHOICE[..], &USE].concat());
         let notes = rows.iter().filter_map(|spec| Some((&spec.id, note(spec)?)));
         let notes: Vec<_> = notes.map(|(id, note)| format!("- {}: {note}\n", code(id))).collect();
         if !notes.is_empty() {
@@ -61,44 +53,36 @@ pub(super) fn reference(models: &[ModelSpec]) -> String {
     out
 }
 
-/// The tables of the README: folded up, with the columns by which a model is chosen.
+/// The tables of the README, folded up.
 pub(super) fn overview(models: &[ModelSpec]) -> String {
     let mut out = String::new();
     for (task, title) in TASKS {
-        let rows: Vec<_> = models
-            .iter()
-            .filter(|spec| spec.task.name() == task && spec.alias_of.is_none())
-            .collect();
+        let listed = |spec: &&ModelSpec| spec.task.name() == task && spec.alias_of.is_none();
+        let rows: Vec<_> = models.iter().filter(listed).collect();
         out += &format!(
-            "\n<details>\n<summary>{title}: <code>{task}</code>, {} models</summary>\n\n",
-            rows.len()
+            "\n<details>\n<summary>{title}: <code>{task}</code>, {} models</summary>\n\n{}\n</details>\n",
+            rows.len(),
+            table(&rows, &CHOICE)
         );
-        let dim = rows.iter().any(|spec| spec.task.dim().is_some());
-        let mut head = vec!["Model"];
-        head.extend(dim.then_some("Dim"));
-        head.extend(["Tokens", "Languages", "Licence", "GB"]);
-        out += &line(&head);
-        out += &line(&vec!["---"; head.len()]);
-        for spec in rows {
-            let mut cells = vec![code(&spec.id)];
-            cells.extend(dim.then(|| optional(spec.task.dim())));
-            cells.extend([
-                optional(spec.max_tokens),
-                languages(spec),
-                optional(spec.license.as_deref()),
-                optional(spec.size_gb),
-            ]);
-            out += &line(&cells);
-        }
-        out += "\n</details>\n";
     }
     out += "\n";
     out
 }
 
-fn line(cells: &[impl AsRef<str>]) -> String {
-    let cells: Vec<_> = cells.iter().map(AsRef::as_ref).collect();
-    format!("| {} |\n", cells.join(" | "))
+/// A table without the columns that would be empty.
+fn table(rows: &[&ModelSpec], columns: &[Column]) -> String {
+    let used: Vec<_> = columns
+        .iter()
+        .map(|(head, cell)| (*head, rows.iter().map(|spec| cell(spec)).collect::<Vec<_>>()))
+        .filter(|(_, cells)| cells.iter().any(|cell| !cell.is_empty()))
+        .collect();
+    let line = |cells: Vec<&str>| format!("| {} |\n", cells.join(" | "));
+    let mut out = line(used.iter().map(|(head, _)| *head).collect());
+    out += &line(vec!["---"; used.len()]);
+    for row in 0..rows.len() {
+        out += &line(used.iter().map(|(_, cells)| cells[row].as_str()).collect());
+    }
+    out
 }
 
 /// Text that cannot break out of a cell.
@@ -114,10 +98,6 @@ fn optional<T: std::fmt::Display>(value: Option<T>) -> String {
     value.map_or_else(String::new, |value| cell(&value.to_string()))
 }
 
-fn yes(value: Option<bool>) -> String {
-    value.map_or("", |value| if value { "yes" } else { "no" }).to_owned()
-}
-
 /// The languages, or their number where there are many.
 fn languages(spec: &ModelSpec) -> String {
     match spec.languages.len() {
@@ -126,8 +106,14 @@ fn languages(spec: &ModelSpec) -> String {
     }
 }
 
-fn prompt_cell(prompts: Option<&Prompts>) -> String {
-    let Some(prompts) = prompts else { return String::new() };
+fn idf(spec: &ModelSpec) -> String {
+    spec.task.requires_idf().map_or("", |needed| if needed { "yes" } else { "no" }).to_owned()
+}
+
+fn prompts(spec: &ModelSpec) -> String {
+    let Some(prompts) = &spec.prompts else {
+        return String::new();
+    };
     if prompts.unknown {
         return "needed, text not known".to_owned();
     }
@@ -157,6 +143,29 @@ fn note(spec: &ModelSpec) -> Option<String> {
             tasks.names[tasks.default]
         ));
     }
+    if spec.languages.len() > 3 {
+        notes.push(cell(&spec.languages.join(", ")));
+    }
     notes.extend(spec.notice.as_ref().map(|notice| cell(notice)));
     (!notes.is_empty()).then(|| notes.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_has_a_table() {
+        assert_eq!(TASKS.map(|(name, _)| name), Task::NAMES);
+    }
+
+    #[test]
+    fn cells_stay_cells_and_empty_columns_go() {
+        let spec = ModelSpec { id: "a|b".into(), max_tokens: Some(8), ..ModelSpec::DEFAULT };
+        let columns = [CHOICE[0], CHOICE[2], CHOICE[4]];
+        assert_eq!(
+            table(&[&spec], &columns),
+            "| Model | Tokens |\n| --- | --- |\n| `a\\|b` | 8 |\n"
+        );
+    }
 }
