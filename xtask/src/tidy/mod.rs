@@ -1,0 +1,129 @@
+//! `cargo xtask tidy`: the rules of the repository that no compiler checks.
+//!
+//! [`layers`] holds who may depend on whom and what light use leaves out; [`sources`] what every
+//! file keeps to. All violations are listed, not the first one only.
+
+mod layers;
+mod sources;
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{repo, run};
+
+/// Checks everything; an error when something was found.
+pub(crate) fn run() -> Result<()> {
+    let root = repo::root();
+    let mut found = Vec::new();
+    let text = run::output(&mut run::cargo(["metadata", "--no-deps", "--format-version=1"]))?;
+    let metadata: layers::Metadata =
+        serde_json::from_str(&text).context("cargo metadata wrote something unexpected")?;
+    found.extend(layers::check(&metadata));
+    for package in &metadata.packages {
+        let manifest = &package.manifest_path;
+        let text = fs::read_to_string(manifest).with_context(|| format!("reading {manifest}"))?;
+        if !sources::inherits_lints(&text) {
+            found.push(format!("{}: does not take the lints of the workspace", package.name));
+        }
+    }
+    check_light_uses(&mut found)?;
+    let files = files(&root)?;
+    let home = env::var_os(if cfg!(windows) { "USERPROFILE" } else { "HOME" }).map(PathBuf::from);
+    let folders = sources::folders(&root, home.as_deref());
+    let mut rust = 0;
+    for path in &files {
+        let Ok(text) = fs::read_to_string(root.join(path)) else {
+            continue; // not text, or removed and not yet committed
+        };
+        if path.ends_with(".rs") {
+            rust += 1;
+            found.extend(sources::check(path, &text));
+        }
+        if !path.ends_with(".lock") {
+            found.extend(sources::machine_paths(path, &text, &folders));
+        }
+    }
+    if !found.is_empty() {
+        for line in &found {
+            println!("{line}");
+        }
+        bail!("{} violations of the repository's rules (docs/architecture.md)", found.len());
+    }
+    println!(
+        "tidy: {} crates, {} promises of light use, {rust} Rust files of {} files: nothing found",
+        metadata.packages.len(),
+        layers::LIGHT_USES.len(),
+        files.len()
+    );
+    Ok(())
+}
+
+fn check_light_uses(found: &mut Vec<String>) -> Result<()> {
+    for light in layers::LIGHT_USES {
+        let mut arguments =
+            vec!["tree", "--prefix=none", "--edges=normal", "--package", light.package];
+        arguments.extend(["--no-default-features", "--features", light.features]);
+        let tree = run::output(&mut run::cargo(arguments))?;
+        for heavy in layers::heavy_in_tree(&tree, light.without) {
+            let features = if light.features.is_empty() { "no features" } else { light.features };
+            found.push(format!("{} with {features}: pulls in {heavy}", light.package));
+        }
+    }
+    Ok(())
+}
+
+/// The files that belong to the repository, relative to its root: those git knows or would take
+/// up, or without git all that lie there.
+fn files(root: &Path) -> Result<Vec<String>> {
+    let arguments = ["ls-files", "--cached", "--others", "--exclude-standard", "-z"];
+    let mut git = std::process::Command::new("git");
+    if root.join(".git").exists()
+        && let Ok(listed) = run::output(git.args(arguments).current_dir(root))
+    {
+        let mut files: Vec<String> =
+            listed.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect();
+        files.sort();
+        files.dedup();
+        return Ok(files);
+    }
+    let mut files = Vec::new();
+    walk(root, root, &mut files)?;
+    files.sort();
+    Ok(files)
+}
+
+fn walk(root: &Path, folder: &Path, files: &mut Vec<String>) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() {
+            if !name.starts_with("target") && ![".git", ".cache", ".venv"].contains(&name.as_str())
+            {
+                walk(root, &path, files)?;
+            }
+        } else if let Ok(inside) = path.strip_prefix(root) {
+            files.push(inside.to_string_lossy().replace('\\', "/"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_of_this_repository_are_found_with_and_without_git() {
+        let root = repo::root();
+        let mut walked = Vec::new();
+        walk(&root, &root, &mut walked).expect("the repository can be read");
+        for files in [files(&root).expect("the repository can be read"), walked] {
+            assert!(files.iter().any(|path| path == "xtask/src/tidy/mod.rs"), "{files:?}");
+            assert!(!files.iter().any(|path| path.starts_with("target/")), "{files:?}");
+        }
+    }
+}
