@@ -69,13 +69,10 @@ fn masked_lm(network: &mut Network<'_>, config: &Config, hidden: &str) -> Result
     let x = network.activate(&x, activation);
     let x = network.norm(&x, norm, None)?;
     let matrix = if config.tied {
-        // Not stored a second time: the runtime transposes its copy when it loads the model.
-        let table = network.word_table()?;
-        let perm = [("perm", Attribute::Ints(&[1, 0]))];
-        network.graph.add_with("Transpose", &[&table], &perm)
+        let table = network.word_table()?; // stored once, whoever uses it
+        network.turn(&table)
     } else {
-        let shape = [config.vocabulary, config.hidden];
-        network.weight(&[format!("{decoder}.weight")], &shape, true)?
+        network.matrix(&[format!("{decoder}.weight")], config.hidden, config.vocabulary)?
     };
     // The bias belongs to the head and to its last layer; a checkpoint may have kept either name.
     let names = if bias == decoder {

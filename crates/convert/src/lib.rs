@@ -7,34 +7,27 @@
 //! `[batch_size, sequence_length]` named `input_ids`, `attention_mask` and, where the model
 //! distinguishes token types, `token_type_ids`.
 //!
-//! ```no_run
+//! ```
 //! use std::path::Path;
 //! use embedkit_convert::{ConvertOptions, Head, convert};
 //!
+//! # let folder = tempfile::tempdir()?;
+//! # let out = &folder.path().join("model.onnx");
+//! # let checkpoint = Path::new("tests/data/bert-plain");
 //! let options = ConvertOptions { head: Head::Hidden, ..ConvertOptions::default() };
-//! let done = convert(Path::new("all-MiniLM-L6-v2"), Path::new("model.onnx"), &options)?;
-//! println!("{} layers, output {}, {} bytes", done.layers, done.output, done.bytes);
-//! # Ok::<(), embedkit_convert::Error>(())
+//! let done = convert(checkpoint, out, &options)?;
+//! assert_eq!(done.inputs, ["input_ids", "attention_mask", "token_type_ids"]);
+//! assert_eq!(done.output, "last_hidden_state"); // [batch_size, sequence_length, done.width]
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What fails, fails before anything is written, or leaves what stood at the output path untouched:
+//! What fails, fails before anything is written or leaves what stood at the output path as it was.
 //!
-//! ```
-//! # use std::path::Path;
-//! # use embedkit_convert::{ConvertOptions, convert};
-//! let failed = convert(Path::new("no-such-folder"), Path::new("model.onnx"), &ConvertOptions::default());
-//! assert!(failed.unwrap_err().to_string().contains("config.json"));
-//! ```
-//!
-//! The steps, one module each: [`config`](config) reads the sizes, [`checkpoint`](checkpoint) checks
-//! every header and finds tensors, [`network`](network) lays out the graph, [`model`](model) writes it
-//! with [`protobuf`](protobuf). Weights are streamed: memory holds one matrix at a time.
+//! The steps, one module each: `config` reads the sizes, `checkpoint` checks every header and finds
+//! tensors, `network` and `heads` lay out the graph, `model` writes it with `protobuf`. Weights are
+//! streamed: memory holds at most one matrix, and of a large one only a part.
 
 #![forbid(unsafe_code)]
-#![expect(
-    rustdoc::private_intra_doc_links,
-    reason = "the map of modules is for readers of the source"
-)]
 
 mod checkpoint;
 mod config;

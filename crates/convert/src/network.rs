@@ -13,6 +13,9 @@ use crate::checkpoint::Checkpoint;
 use crate::config::{Activation, Config, Family};
 use crate::graph::{Attribute, Graph, Value};
 
+/// The largest matrix that is transposed here, in numbers: it is held in memory for that, as 32 MiB.
+const TURNED_LIMIT: usize = 1 << 23;
+
 /// The graph so far, and where its weights come from.
 pub(crate) struct Network<'a> {
     checkpoint: &'a Checkpoint,
@@ -245,10 +248,27 @@ impl<'a> Network<'a> {
         from: usize,
         to: usize,
     ) -> Result<Value, Error> {
-        let matrix = self.weight(&[format!("{name}.weight")], &[to, from], true)?;
+        let matrix = self.matrix(&[format!("{name}.weight")], from, to)?;
         let bias = self.weight(&[format!("{name}.bias")], &[to], false)?;
         let product = self.graph.add("MatMul", &[x, &matrix]);
         Ok(self.graph.add("Add", &[&product, &bias]))
+    }
+
+    /// A matrix of the checkpoint, `[to, from]`, as a product wants it, `[from, to]`.
+    pub(crate) fn matrix(
+        &mut self,
+        names: &[String],
+        from: usize,
+        to: usize,
+    ) -> Result<Value, Error> {
+        let small = from * to <= TURNED_LIMIT;
+        let matrix = self.weight(names, &[to, from], small)?;
+        Ok(if small { matrix } else { self.turn(&matrix) })
+    }
+
+    /// A matrix that the runtime transposes, once, when it loads the model.
+    pub(crate) fn turn(&mut self, matrix: &str) -> Value {
+        self.graph.add_with("Transpose", &[matrix], &[("perm", Attribute::Ints(&[1, 0]))])
     }
 
     /// Layer normalisation over the width, by either spelling of its two tensors.

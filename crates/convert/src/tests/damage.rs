@@ -41,7 +41,7 @@ fn header_lengths_beyond_reason() {
 fn headers_that_are_not_json_of_tensors() {
     let draft = Draft::of("bert-plain");
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-    let dims = vec!["1"; 9].join(",");
+    let dims = ["1"; 9].join(",");
     for header in [
         "",
         "{",

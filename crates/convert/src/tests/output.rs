@@ -70,6 +70,29 @@ fn large_matrices_are_transposed() {
     }
 }
 
+/// A matrix beyond what is held in memory stays as it is, and the graph transposes it.
+#[test]
+fn huge_matrices_are_left_to_the_runtime() {
+    let mut draft = Draft::of("bert-classifier");
+    let labels = (1 << 20) + 1;
+    draft.config["id2label"] = serde_json::Value::Null;
+    for (name, shape) in [("classifier.weight", vec![labels, 8]), ("classifier.bias", vec![labels])]
+    {
+        let tensor = draft.tensors.get_mut(name).unwrap();
+        tensor.bytes = vec![1; 2 * shape.iter().product::<u64>() as usize];
+        tensor.shape = shape;
+    }
+    draft.convert(Head::Classifier).unwrap();
+    let model = Model::read(&fs::read(draft.dir().join("out.onnx")).unwrap());
+    let stored = &model.tensors["classifier.weight"];
+    assert_eq!(
+        (stored.dims.as_slice(), stored.raw.len()),
+        ([labels, 8].as_slice(), 4 * 8 * labels as usize)
+    );
+    let turned = model.operators.iter().filter(|operator| *operator == "Transpose").count();
+    assert_eq!(turned, 2 * 4 + 1, "four in each layer, and this one");
+}
+
 #[test]
 fn models_beyond_the_limit_get_a_file_of_weights() {
     let out = tempfile::tempdir().unwrap();
