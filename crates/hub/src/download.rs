@@ -1,42 +1,35 @@
 //! From a repository to a snapshot in the cache.
 
 use std::{
-    fs,
-    io::{self, Read, Seek, Write},
+    fs, io,
     path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
-    time::Instant,
 };
 
 use embedkit_types::{ModelFiles, ModelSpec};
-use ureq::http::{StatusCode, header};
 
 use crate::{
     Error, Event, Hub,
-    digest::{Digest, Hashed, Hashing, hash_file},
+    digest::{Digest, Hashed, hash_file},
     error::DiskResult,
-    http::{Answer, Client, Range, shown},
+    http::{Client, shown},
     layout::{self, Found, RepoDir},
     listing::{self, ListedFile},
     lock::RepoLock,
     names,
     needed::needed_files,
     record::{self, RecordedFile},
-    retry::{Budget, retrying},
+    retry::retrying,
     staging::{self, Staged},
+    transfer::Transfer,
 };
 
 /// Files that are transferred side by side. Most models are one large file and a few small ones.
 const PARALLEL: usize = 4;
-/// The largest file that is taken from a server that does not say its size beforehand.
-const LARGEST_UNKNOWN: u64 = 64 << 30;
-/// Bytes a second below which a transfer counts as stalled.
-const SLOWEST: u64 = 1024;
-
 /// What a download brought.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -237,212 +230,15 @@ impl Repository<'_> {
             names::escape(&file.path, true),
         );
         let staged = Staged::beside(&self.dir.blobs().join(self.commit))?;
-        let mut transfer = Transfer {
-            hub: self.hub,
-            client: self.client,
-            file,
-            url: &url,
-            stop,
-            staged,
-            digest: file.digest.clone(),
-            size: file.size,
-            hashing: None,
-            validator: None,
-        };
-        let Some(hashed) = transfer.run()? else { return Ok(None) };
+        let transfer = Transfer::new(self.hub, self.client, file, &url, stop, staged);
+        let Some((staged, hashed, digest)) = transfer.run()? else { return Ok(None) };
         // Content that nothing vouches for is named by what it is.
-        let name = transfer.digest.as_ref().map_or(hashed.sha256.as_str(), Digest::hex);
+        let name = digest.as_ref().map_or(hashed.sha256.as_str(), Digest::hex);
         let blob = self.dir.blobs().join(name);
-        transfer.staged.publish(&blob)?;
+        staged.publish(&blob)?;
         self.hub.emit(Event::Finished { file: &file.path, size: hashed.size });
         Ok(Some((fetched(hashed, false), blob)))
     }
-}
-
-/// The transfer of one file, over as many requests as it takes.
-struct Transfer<'a> {
-    hub: &'a Hub,
-    client: &'a Client,
-    file: &'a ListedFile,
-    url: &'a str,
-    stop: &'a AtomicBool,
-    staged: Staged,
-    digest: Option<Digest>,
-    size: Option<u64>,
-    /// The hash of what is here; `None` before the first byte.
-    hashing: Option<Hashing>,
-    /// The strong entity tag of what is here.
-    validator: Option<String>,
-}
-
-impl Transfer<'_> {
-    /// Returns what came, checked; `None` when told to stop.
-    fn run(&mut self) -> Result<Option<Hashed>, Error> {
-        self.hub.emit(Event::Started { file: &self.file.path, size: self.size });
-        let mut budget = Budget::new(self.hub);
-        let mut second_try = false;
-        loop {
-            let error = match self.attempt() {
-                Ok(true) => match self.finish() {
-                    Ok(hashed) => return Ok(Some(hashed)),
-                    Err(error) => error,
-                },
-                Ok(false) => return Ok(None),
-                Err(error) => error,
-            };
-            let damaged = matches!(error, Error::Corrupt { .. });
-            if damaged {
-                // Wrong content is fetched once more, from the start: twice is no accident.
-                if second_try {
-                    return Err(error);
-                }
-                second_try = true;
-                self.hashing = None;
-                self.validator = None;
-            }
-            let here = self.hashing.as_ref().map_or(0, Hashing::size);
-            if !budget.wait(self.hub, &self.file.path, &error, here, damaged) {
-                return Err(error);
-            }
-            if self.stop.load(Ordering::Relaxed) {
-                return Ok(None);
-            }
-        }
-    }
-
-    /// One request. `false` when told to stop.
-    fn attempt(&mut self) -> Result<bool, Error> {
-        let here = self.hashing.as_ref().map_or(0, Hashing::size);
-        let range = match &self.validator {
-            Some(validator) if here > 0 => Some(Range { start: here, validator }),
-            _ => None,
-        };
-        let answer = self.client.get(self.url, range.as_ref())?;
-        let asked = range.is_some();
-        if !(asked && self.continues(&answer, here)) {
-            if answer.status != StatusCode::OK {
-                // A part that does not fit what is here: the next request asks for all of it.
-                self.hashing = None;
-                self.validator = None;
-                return Err(Error::Transport {
-                    url: shown(self.url),
-                    source: "the transfer cannot be continued".into(),
-                });
-            }
-            self.start_over(&answer)?;
-        }
-        self.receive(answer)
-    }
-
-    /// Whether the answer is the rest of what is here.
-    fn continues(&self, answer: &Answer, here: u64) -> bool {
-        let total = |size: &str| self.size.is_none_or(|known| size.parse() == Ok(known));
-        answer.status == StatusCode::PARTIAL_CONTENT
-            && strong_tag(answer) == self.validator
-            && answer.header(header::CONTENT_RANGE).is_some_and(|range| {
-                let parts = range.trim().strip_prefix("bytes ").and_then(|r| r.split_once('/'));
-                parts.is_some_and(|(span, size)| {
-                    let start = span.split_once('-').and_then(|(start, _)| start.parse().ok());
-                    start == Some(here) && (size == "*" || total(size))
-                })
-            })
-    }
-
-    fn start_over(&mut self, answer: &Answer) -> Result<(), Error> {
-        let length = answer.header(header::CONTENT_LENGTH).and_then(|l| l.trim().parse().ok());
-        let text = |name: &str| answer.first.get(name).and_then(|value| value.to_str().ok());
-        if self.file.digest.is_none() {
-            // The listing was silent, so the hub's own headers are asked. An entity tag of some
-            // other server may look like a hash and be something else.
-            let tag = text("x-linked-etag")
-                .or_else(|| text("x-repo-commit").and_then(|_| text("etag")))
-                .map(|tag| tag.trim_start_matches("W/").trim_matches('"'));
-            self.digest = tag.and_then(Digest::parse);
-        }
-        if self.file.size.is_none() {
-            self.size = text("x-linked-size").and_then(|size| size.trim().parse().ok()).or(length);
-        }
-        if let (Some(size), Some(length)) = (self.size, length)
-            && size != length
-        {
-            return Err(self.wrong_length(size, format!("{length} bytes announced")));
-        }
-        let file = self.staged.file();
-        file.set_len(0).and_then(|()| file.rewind()).or_disk("write", self.staged.path())?;
-        self.hashing = Some(Hashing::new(self.digest.as_ref(), self.size));
-        self.validator = strong_tag(answer);
-        Ok(())
-    }
-
-    fn receive(&mut self, answer: Answer) -> Result<bool, Error> {
-        let mut body = answer.body.into_reader();
-        let mut buffer = vec![0; 128 * 1024];
-        let window = 2 * self.hub.timeouts.stall;
-        let (mut since, mut in_window) = (Instant::now(), 0);
-        loop {
-            if self.stop.load(Ordering::Relaxed) {
-                return Ok(false);
-            }
-            let n = match body.read(&mut buffer) {
-                Ok(n) => n,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(self.client.broken(self.url, error)),
-            };
-            let hashing = self.hashing.as_mut().expect("set by start_over or an earlier attempt");
-            if n == 0 {
-                let here = hashing.size();
-                return match self.size {
-                    Some(size) if here < size => Err(Error::Transport {
-                        url: shown(self.url),
-                        source: format!("it ended after {here} of {size} bytes").into(),
-                    }),
-                    _ => Ok(true),
-                };
-            }
-            let limit = self.size.unwrap_or(LARGEST_UNKNOWN);
-            if hashing.size() + n as u64 > limit {
-                return Err(self.wrong_length(limit, "more".into()));
-            }
-            let file = self.staged.file();
-            file.write_all(&buffer[..n]).or_disk("write", self.staged.path())?;
-            hashing.update(&buffer[..n]);
-            self.hub.emit(Event::Received { file: &self.file.path, bytes: hashing.size() });
-            in_window += n as u64;
-            let elapsed = since.elapsed();
-            if elapsed >= window {
-                if in_window < SLOWEST * elapsed.as_secs() {
-                    return Err(Error::Timeout {
-                        url: shown(self.url),
-                        phase: "content",
-                        limit: window,
-                    });
-                }
-                (since, in_window) = (Instant::now(), 0);
-            }
-        }
-    }
-
-    fn finish(&mut self) -> Result<Hashed, Error> {
-        let hashing = self.hashing.take().expect("set by start_over");
-        let mut hashed = hashing.finish();
-        if matches!(self.digest, Some(Digest::GitBlob(_))) && self.size.is_none() {
-            // Git's hash begins with the size, which was not known before.
-            self.staged.file().flush().or_disk("write", self.staged.path())?;
-            hashed = hash_file(self.staged.path(), self.digest.as_ref())?;
-        }
-        hashed.check(&self.file.path, self.size, self.digest.as_ref())?;
-        Ok(hashed)
-    }
-
-    fn wrong_length(&self, size: u64, found: String) -> Error {
-        Error::Corrupt { file: self.file.path.clone(), expected: format!("{size} bytes"), found }
-    }
-}
-
-/// The entity tag of an answer, unless it is weak: then two different contents may share it.
-fn strong_tag(answer: &Answer) -> Option<String> {
-    let tag = answer.header(header::ETAG)?.trim();
-    (!tag.starts_with("W/") && !tag.is_empty()).then(|| tag.to_owned())
 }
 
 /// Makes `path` lead to `blob`: by a relative link, so that the cache can be moved; where there are

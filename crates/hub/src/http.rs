@@ -10,7 +10,7 @@ use ureq::{
     tls::{PemItem, RootCerts, TlsConfig, parse_pem},
 };
 
-use crate::{Error, Hub, error::DiskResult, error::Token, hub::Timeouts};
+use crate::{Error, Hub, error::Token, hub::Timeouts};
 
 /// Redirects that are followed before it is called a loop.
 const MOST_REDIRECTS: usize = 10;
@@ -249,12 +249,13 @@ fn is_loopback(host: &str) -> bool {
 }
 
 fn certificates(path: &Path) -> Result<RootCerts, Error> {
-    let size = fs::metadata(path).or_disk("read", path)?.len();
     let unusable = |reason: String| Error::Certificates { path: path.into(), reason };
+    let unreadable = |error: io::Error| unusable(error.to_string());
+    let size = fs::metadata(path).map_err(unreadable)?.len();
     if size > LARGEST_PEM {
         return Err(unusable(format!("{size} bytes are too many")));
     }
-    let pem = fs::read(path).or_disk("read", path)?;
+    let pem = fs::read(path).map_err(unreadable)?;
     let mut list = Vec::new();
     for item in parse_pem(&pem) {
         match item {
@@ -318,7 +319,7 @@ mod tests {
     fn certificate_files() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ca.pem");
-        assert!(matches!(certificates(&path), Err(Error::Disk { .. })));
+        assert!(matches!(certificates(&path), Err(Error::Certificates { .. })));
         fs::write(&path, "not a certificate").unwrap();
         assert!(matches!(certificates(&path), Err(Error::Certificates { .. })));
     }

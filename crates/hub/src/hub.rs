@@ -15,6 +15,7 @@ use crate::{
     download::{self, Pulled},
     error::Token,
     layout,
+    verify::{self, VerifiedFile},
 };
 
 /// The hub's own address.
@@ -210,6 +211,15 @@ impl Hub {
     /// As [`Hub::files`].
     pub fn pull(&self, spec: &ModelSpec) -> Result<Pulled, Error> {
         download::pull(self, spec, download::Known::Nothing)
+    }
+
+    /// Hashes the files of a cached model again and compares them with what was downloaded. Never
+    /// opens a socket; [`Hub::pull`] repairs what is different.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] where files that the model needs are not in the cache, [`Error::Disk`].
+    pub fn verify(&self, spec: &ModelSpec) -> Result<Vec<VerifiedFile>, Error> {
+        verify::verify(self, spec)
     }
 
     pub(crate) fn emit(&self, event: Event<'_>) {

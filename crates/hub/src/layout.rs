@@ -86,6 +86,14 @@ impl RepoDir {
     }
 }
 
+/// A commit of a repository in a cache, whether or not all files of a model are there.
+pub(crate) struct Located {
+    pub(crate) dir: RepoDir,
+    pub(crate) commit: String,
+    /// The needed files that are missing or damaged.
+    missing: Vec<String>,
+}
+
 /// A model that is complete in a cache.
 #[derive(Debug, Clone)]
 pub(crate) struct Found {
@@ -96,29 +104,39 @@ pub(crate) struct Found {
 /// Looks for a model in all caches of `hub`; otherwise the files that are missing where the fewest
 /// are.
 pub(crate) fn find(hub: &Hub, spec: &ModelSpec) -> Result<Found, Vec<String>> {
+    let Some(located) = locate(hub, spec) else { return Err(needed_files(spec).required) };
+    if !located.missing.is_empty() {
+        return Err(located.missing);
+    }
+    let root = located.dir.snapshot(&located.commit);
+    let repo = spec.source.repo.as_deref().unwrap_or_default();
+    let model = external::model_path(hub, repo, &located.commit, &root, spec);
+    Ok(Found { files: ModelFiles { root, model }, commit: located.commit })
+}
+
+/// The first cache that has all files of a model, else the one that lacks the fewest; `None` where
+/// none knows the revision, or where a name of the model is not a proper name.
+pub(crate) fn locate(hub: &Hub, spec: &ModelSpec) -> Option<Located> {
     let required = needed_files(spec).required;
-    let revision = revision(spec);
-    let valid = required.iter().all(|name| names::file_path(name).is_ok());
-    let repo = spec.source.repo.as_deref().filter(|repo| names::repo(repo).is_ok());
-    let (Some(repo), true, Ok(_)) = (repo, valid, names::revision(revision)) else {
-        return Err(required);
-    };
-    let mut fewest = required.clone();
+    let revision = names::revision(revision(spec)).ok()?;
+    let repo = names::repo(spec.source.repo.as_deref()?).ok()?;
+    if required.iter().any(|name| names::file_path(name).is_err()) {
+        return None;
+    }
+    let mut best: Option<Located> = None;
     for cache in std::iter::once(&hub.cache_dir).chain(&hub.other_caches) {
         for dir in RepoDir::candidates(cache, repo) {
             let Some(commit) = dir.commit(revision) else { continue };
             let missing = missing(&dir, &commit, &required);
-            if missing.is_empty() {
-                let root = dir.snapshot(&commit);
-                let model = external::model_path(hub, repo, &commit, &root, spec);
-                return Ok(Found { files: ModelFiles { root, model }, commit });
+            if best.as_ref().is_none_or(|best| missing.len() < best.missing.len()) {
+                best = Some(Located { dir, commit, missing });
             }
-            if missing.len() < fewest.len() {
-                fewest = missing;
+            if best.as_ref().is_some_and(|best| best.missing.is_empty()) {
+                return best;
             }
         }
     }
-    Err(fewest)
+    best
 }
 
 /// Those of `names` that are not there, or not of the size that was recorded when they came.

@@ -50,6 +50,8 @@ mod record;
 mod retry;
 pub mod runtime;
 mod staging;
+mod transfer;
+mod verify;
 pub mod wheel;
 
 pub use download::{FetchedFile, Pulled};
@@ -57,3 +59,4 @@ pub use error::{Error, Token};
 pub use event::Event;
 pub use hub::{Hub, OnEvent, Retries, Timeouts};
 pub use needed::{NeededFiles, local, needed_files};
+pub use verify::{Outcome, VerifiedFile};

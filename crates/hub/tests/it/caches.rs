@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use embedkit_hub::Error;
+use embedkit_hub::{Error, Outcome};
 use embedkit_types::ModelFiles;
 
 use crate::{
@@ -49,6 +49,8 @@ fn a_cache_without_links() {
     hub.offline = true;
     same(&repo, &hub.files(&spec()).unwrap());
     same(&repo, &hub.pull(&spec()).unwrap().files);
+    let verified = hub.verify(&spec()).unwrap();
+    assert!(verified.iter().all(|file| file.outcome == Outcome::Unknown), "{verified:?}");
     assert_eq!(server.requests().len(), 0);
 }
 

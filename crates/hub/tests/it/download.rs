@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use embedkit_hub::{Error, Event, Token};
+use embedkit_hub::{Error, Event, Hub, Outcome, Token};
 use embedkit_types::{ModelSpec, Source};
 
 use crate::{
@@ -315,14 +315,31 @@ fn a_damaged_cache_is_repaired() {
     hub.offline = false;
     check(&repo, cache.path(), &hub.files(&spec()).unwrap());
 
-    // The same size, but other bytes: `pull` compares the hash.
+    // The same size, but other bytes: `verify` and `pull` compare the hash.
+    let sound = hub.verify(&spec()).unwrap();
+    assert_eq!(sound.len(), 5);
+    assert!(sound.iter().all(|file| file.outcome == Outcome::Same));
     let mut wrong = repo.files["onnx/model.onnx"].clone();
     wrong[1000] ^= 1;
     fs::write(&blob, wrong).unwrap();
+    let different = |hub: &Hub| {
+        let files = hub.verify(&spec()).unwrap().into_iter();
+        let different = files.filter(|file| matches!(file.outcome, Outcome::Different { .. }));
+        different.map(|file| file.path).collect::<Vec<_>>()
+    };
+    assert_eq!(different(&hub), ["onnx/model.onnx"]);
+    // Without our record, the names that the hub's tools give to content say the same.
+    fs::remove_dir_all(cache.path().join("models--Org--Model/embedkit")).unwrap();
+    #[cfg(unix)]
+    assert_eq!(different(&hub), ["onnx/model.onnx"]);
     let pulled = hub.pull(&spec()).unwrap();
     let fresh: Vec<_> = pulled.fetched.iter().filter(|f| !f.reused).map(|f| &f.path).collect();
     assert_eq!(fresh, ["onnx/model.onnx"]);
     check(&repo, cache.path(), &pulled.files);
+    assert!(different(&hub).is_empty());
+    fs::remove_file(pulled.files.path("tokenizer.json")).unwrap();
+    let Err(Error::Missing { missing, .. }) = hub.verify(&spec()) else { panic!() };
+    assert_eq!(missing, ["tokenizer.json"]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::Duration,
@@ -80,6 +80,7 @@ type Handler = dyn Fn(&Request) -> Reply + Send + Sync;
 pub(crate) struct Server {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
+    connections: Arc<AtomicUsize>,
     over: Arc<AtomicBool>,
 }
 
@@ -90,18 +91,21 @@ impl Server {
         let (requests, over) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
         let handler: Arc<Handler> = Arc::new(handler);
         let (all, stop) = (Arc::clone(&requests), Arc::clone(&over));
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&connections);
         thread::spawn(move || {
             for stream in listener.incoming() {
                 if stop.load(Ordering::Relaxed) {
                     return;
                 }
+                counter.fetch_add(1, Ordering::Relaxed);
                 let (handler, all, stop) =
                     (Arc::clone(&handler), Arc::clone(&all), Arc::clone(&stop));
                 // A client that goes away in the middle is part of the tests.
                 thread::spawn(move || stream.map(|stream| serve(stream, &*handler, &all, &stop)));
             }
         });
-        Self { address, requests, over }
+        Self { address, requests, connections, over }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -115,6 +119,11 @@ impl Server {
 
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
+    }
+
+    /// How often something connected, whether or not it asked for anything.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     pub(crate) fn count(&self, part: &str) -> usize {

@@ -1,0 +1,95 @@
+//! Whether the files of a model still are what was downloaded.
+
+use std::{fs, path::Path};
+
+use embedkit_types::ModelSpec;
+
+use crate::{
+    Error, Hub,
+    digest::{Digest, hash_file},
+    layout::{self, RepoDir},
+    names,
+    needed::needed_files,
+    record,
+};
+
+/// One file of a cached model, hashed again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct VerifiedFile {
+    /// Its name in the repository.
+    pub path: String,
+    /// SHA-256 of its content, in lower-case hexadecimal digits.
+    pub sha256: String,
+    /// What that was compared with.
+    pub outcome: Outcome,
+}
+
+/// What became of the comparison.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// It is the content that was downloaded.
+    Same,
+    /// It is other content.
+    Different {
+        /// The hash that it should have.
+        expected: String,
+        /// The hash, or the size, that it has.
+        found: String,
+    },
+    /// Nothing is known to compare it with: neither we nor a tool that names content by its hash put
+    /// it there.
+    Unknown,
+}
+
+/// Hashes the cached files of `spec` and compares them with what was recorded when they came, or
+/// with the hashes by which the hub's tools name them.
+pub(crate) fn verify(hub: &Hub, spec: &ModelSpec) -> Result<Vec<VerifiedFile>, Error> {
+    let needed = needed_files(spec);
+    // A damaged file counts as missing for `find`; here it is what is looked for.
+    let present = layout::locate(hub, spec).ok_or_else(|| Error::Missing {
+        model: spec.id.to_string(),
+        dir: hub.cache_dir.clone(),
+        missing: needed.required.clone(),
+    })?;
+    let root = present.dir.snapshot(&present.commit);
+    let required = needed.required.into_iter().map(|name| (name, true));
+    let optional = needed.optional.into_iter().map(|name| (name, false));
+    let (mut files, mut missing) = (Vec::new(), Vec::new());
+    for (name, required) in required.chain(optional) {
+        let path = root.join(names::file_path(&name)?);
+        if path.is_file() {
+            files.push(compare(&present.dir, &present.commit, name, &path)?);
+        } else if required {
+            missing.push(name);
+        }
+    }
+    if missing.is_empty() {
+        return Ok(files);
+    }
+    Err(Error::Missing { model: spec.id.to_string(), dir: root, missing })
+}
+
+fn compare(dir: &RepoDir, commit: &str, name: String, path: &Path) -> Result<VerifiedFile, Error> {
+    let recorded = record::read(dir, commit)
+        .and_then(|record| record.files.into_iter().find(|file| file.path == name));
+    let expected = match &recorded {
+        Some(file) => Digest::parse(&file.sha256),
+        None => blob_name(path).as_deref().and_then(Digest::parse),
+    };
+    let hashed = hash_file(path, expected.as_ref())?;
+    let outcome = match hashed.check(&name, recorded.map(|file| file.size), expected.as_ref()) {
+        Err(Error::Corrupt { expected, found, .. }) => Outcome::Different { expected, found },
+        Err(error) => return Err(error),
+        Ok(()) if expected.is_none() => Outcome::Unknown,
+        Ok(()) => Outcome::Same,
+    };
+    Ok(VerifiedFile { path: name, sha256: hashed.sha256, outcome })
+}
+
+/// The name of the file that a link leads to: for the hub's tools, the hash of its content.
+fn blob_name(path: &Path) -> Option<String> {
+    let target = fs::read_link(path).ok()?;
+    Some(target.file_name()?.to_str()?.to_owned())
+}
