@@ -1,2 +1,28 @@
-//! cli
-fn main() {}
+//! The program `embedkit`: embed and search texts, manage models and the runtime, from the shell.
+
+mod args;
+mod commands;
+mod input;
+mod model;
+mod output;
+mod report;
+mod stream;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::{args::Cli, report::Report};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let report = Report::new(cli.run.quiet, cli.run.verbose);
+    match commands::run(cli, &report) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let ending = report::ending(&error);
+            report.say(&ending.text);
+            ExitCode::from(ending.status)
+        }
+    }
+}

@@ -1,0 +1,457 @@
+//! The command line: what can be typed. What it means is for the commands.
+
+use std::{num::NonZeroUsize, path::PathBuf};
+
+use clap::{
+    ArgAction, Args, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use embedkit_convert::Head;
+use embedkit_types::{BatchOptions, Device, LoadOptions, PromptUse, Role, Task};
+
+/// Embeddings for retrieval on ONNX Runtime: embed and search texts from the shell.
+#[derive(Debug, Parser)]
+#[command(
+    name = "embedkit",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Examples:
+  embedkit runtime install                        get the ONNX Runtime library, once
+  embedkit embed \"a text\" \"another\"               one JSON line for each text
+  embedkit search \"a question\" --input texts.txt  the lines that answer it best
+  embedkit models list                            which models there are
+
+Results go to standard output, everything else to standard error. The status is 0 for success, 1 \
+for a failure and 2 for a command line that makes no sense."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Turn texts into vectors
+    Embed(EmbedArgs),
+    /// Rank texts by how well they match a query
+    Search(SearchArgs),
+    /// Show and fetch models
+    #[command(subcommand)]
+    Models(ModelsCommand),
+    /// Look after the ONNX Runtime library
+    #[command(subcommand)]
+    Runtime(RuntimeCommand),
+    /// Turn a safetensors checkpoint into an ONNX graph
+    Convert(ConvertArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  embedkit embed \"hello world\"
+  embedkit embed --input texts.txt --output vectors.jsonl
+  embedkit embed --as query --prompts model \"who wrote it?\"
+  cat texts.jsonl | embedkit embed --input-format jsonl --format npy --output vectors.npy
+  embedkit embed --model sentence-transformers/all-MiniLM-L6-v2 --model-dir ./minilm \"offline\"
+
+A line of output is {\"index\":0,\"embedding\":[…]}, in the order of the inputs; \"truncated\":true is \
+added where the end of a text did not fit into the model. A text that begins with a dash comes \
+after `--`.")]
+pub(crate) struct EmbedArgs {
+    /// Texts to embed; else --input, else standard input
+    #[arg(value_name = "INPUT")]
+    pub(crate) inputs: Vec<String>,
+    /// What the texts are for: FastEmbed's `embed`, `passage_embed` or `query_embed`
+    #[arg(long = "as", value_name = "ROLE", value_enum, default_value_t = RoleArg::Raw)]
+    pub(crate) role: RoleArg,
+    /// Keep only the first N components, scaled to unit length (Matryoshka models)
+    #[arg(long, value_name = "N")]
+    pub(crate) dimensions: Option<NonZeroUsize>,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  embedkit search \"how do plants eat?\" --input texts.txt
+  embedkit search \"fruit\" \"an apple\" \"a car\" \"a pear\" --top-k 2
+  embedkit search \"fruit\" --input texts.jsonl --input-format jsonl | jq -r .text
+
+A table on a terminal; elsewhere one line {\"rank\":1,\"index\":…,\"score\":…,\"text\":…} for each hit, \
+best first. The score is the cosine of the angle between the two vectors.")]
+pub(crate) struct SearchArgs {
+    /// What to look for
+    #[arg(value_name = "QUERY")]
+    pub(crate) query: String,
+    /// Texts to look in; else --input, else standard input
+    #[arg(value_name = "INPUT")]
+    pub(crate) inputs: Vec<String>,
+    /// How many texts to show
+    #[arg(long, value_name = "K", default_value = "10")]
+    pub(crate) top_k: NonZeroUsize,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// Which model, and how it treats its inputs: common to all commands that run one.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Model")]
+pub(crate) struct ModelArgs {
+    /// A model of `embedkit models list`, in any case [default: BAAI/bge-small-en-v1.5]
+    #[arg(long, value_name = "ID")]
+    pub(crate) model: Option<String>,
+    /// Take the model's files from this folder; nothing is fetched
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model_dir: Option<PathBuf>,
+    /// A model of your own, described as in a row of models.toml
+    #[arg(long, value_name = "FILE.toml")]
+    pub(crate) model_spec: Option<PathBuf>,
+    /// The texts put before queries and documents: none, or those that the model's authors state
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t = PromptsArg::None)]
+    pub(crate) prompts: PromptsArg,
+    /// A setting of one model, such as task=text-matching; can be repeated
+    #[arg(long = "option", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) options: Vec<(String, String)>,
+}
+
+/// Where inputs come from: common to all commands that read some.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Input and output")]
+pub(crate) struct InputArgs {
+    /// Read the inputs from a file, `-` for standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// A text a line, or an object with "text" a line [default: by the file's name, else lines]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub(crate) input_format: Option<InputFormat>,
+    /// An input that cannot be used: stop there, or write {"index":…,"error":"…"} and go on
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = OnError::Fail)]
+    pub(crate) on_error: OnError,
+}
+
+/// Where results go: common to all commands that have some.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Input and output")]
+pub(crate) struct OutputArgs {
+    /// Write the results to a file, `-` for standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// The form of the results [default: jsonl]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub(crate) format: Option<Format>,
+}
+
+/// How models run: common to all commands.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Running")]
+pub(crate) struct RunArgs {
+    /// Most inputs of a batch
+    #[arg(long, global = true, value_name = "N")]
+    pub(crate) batch_size: Option<NonZeroUsize>,
+    /// Most tokens of a batch, padding included
+    #[arg(long, global = true, value_name = "N")]
+    pub(crate) batch_tokens: Option<NonZeroUsize>,
+    /// Threads of each replica
+    #[arg(long, global = true, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+    /// Copies of the model that run side by side
+    #[arg(long, global = true, value_name = "N")]
+    pub(crate) replicas: Option<NonZeroUsize>,
+    /// auto, cpu, cuda[:N[,M…]], tensorrt, coreml, directml, openvino or migraphx
+    #[arg(long, global = true, value_name = "DEVICE", value_parser = device, default_value = "auto")]
+    pub(crate) device: Device,
+    /// Where models and the runtime library are kept [default: the user's cache folder]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// Never use the network
+    #[arg(long, global = true)]
+    pub(crate) offline: bool,
+    /// The ONNX Runtime library to load, before all other places
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) onnxruntime: Option<PathBuf>,
+    /// No progress and no warnings
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// Say what is done and how long it takes; twice for more
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+impl RunArgs {
+    /// The options that do not depend on the model.
+    pub(crate) fn load_options(&self) -> LoadOptions {
+        let usual = BatchOptions::default();
+        LoadOptions {
+            device: self.device.clone(),
+            threads: self.threads,
+            replicas: self.replicas,
+            cache_dir: self.cache_dir.clone(),
+            offline: self.offline,
+            onnxruntime: self.onnxruntime.clone(),
+            batch: BatchOptions {
+                rows: self.batch_size.unwrap_or(usual.rows),
+                tokens: self.batch_tokens.unwrap_or(usual.tokens),
+                ..usual
+            },
+            ..LoadOptions::default()
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsCommand {
+    /// All models, those that are on this machine marked
+    #[command(after_help = "\
+Examples:
+  embedkit models list
+  embedkit models list --task text-dense --json | jq -r '.[] | select(.cached) | .id'")]
+    List {
+        /// Only the models of one task
+        #[arg(long, value_parser = PossibleValuesParser::new(Task::NAMES))]
+        task: Option<String>,
+        /// One JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Everything that is known about a model
+    #[command(after_help = "Example:\n  embedkit models show intfloat/multilingual-e5-small")]
+    Show {
+        /// The model's name, in any case
+        id: String,
+        /// The same rows as `models list --json`
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fetch the files of a model and print the folder that holds them
+    #[command(after_help = "Example:\n  embedkit models pull BAAI/bge-small-en-v1.5")]
+    Pull {
+        /// The model's name, in any case
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RuntimeCommand {
+    /// Which library is used and where it was found; status 1 without one
+    Status,
+    /// Put the library into the cache: from the official Python package through pip, or from a file
+    #[command(after_help = "\
+Examples:
+  embedkit runtime install
+  embedkit runtime install --gpu
+  embedkit runtime install --from ./libonnxruntime.so.1.23.2")]
+    Install {
+        /// The build for NVIDIA GPUs
+        #[arg(long)]
+        gpu: bool,
+        /// Take it from a library file, a wheel, or a folder with either
+        #[arg(long, value_name = "PATH")]
+        from: Option<PathBuf>,
+    },
+    /// Only the path of the library, for scripts; status 1 without one
+    #[command(after_help = "Example:\n  ORT_DYLIB_PATH=$(embedkit runtime path) ./my-program")]
+    Path,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  embedkit convert ./all-MiniLM-L6-v2 ./all-MiniLM-L6-v2/model.onnx
+  embedkit convert ./cross-encoder model.onnx --head classifier")]
+pub(crate) struct ConvertArgs {
+    /// Folder with config.json and model.safetensors
+    pub(crate) dir: PathBuf,
+    /// The file to write
+    #[arg(value_name = "OUT.onnx")]
+    pub(crate) out: PathBuf,
+    /// What the graph puts out: the last hidden states, the last layer's attention weights, the
+    /// vocabulary's logits, or those of a classifier
+    #[arg(long, value_parser = heads(), default_value_t = Head::Hidden)]
+    pub(crate) head: Head,
+    /// Leave the input token_type_ids out: all tokens are of type 0
+    #[arg(long)]
+    pub(crate) no_token_types: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RoleArg {
+    Raw,
+    Document,
+    Query,
+}
+
+impl From<RoleArg> for Role {
+    fn from(role: RoleArg) -> Self {
+        match role {
+            RoleArg::Raw => Self::Raw,
+            RoleArg::Document => Self::Document,
+            RoleArg::Query => Self::Query,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PromptsArg {
+    None,
+    Model,
+}
+
+impl From<PromptsArg> for PromptUse {
+    fn from(prompts: PromptsArg) -> Self {
+        match prompts {
+            PromptsArg::None => Self::None,
+            PromptsArg::Model => Self::Model,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InputFormat {
+    Lines,
+    Jsonl,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnError {
+    Fail,
+    Skip,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Jsonl,
+    Npy,
+    Parquet,
+}
+
+fn heads() -> impl TypedValueParser<Value = Head> {
+    PossibleValuesParser::new(Head::ALL.map(Head::name)).try_map(|name| name.parse::<Head>())
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE".to_owned()),
+    }
+}
+
+fn device(text: &str) -> Result<Device, String> {
+    let (name, numbers) = match text.split_once(':') {
+        Some((name, numbers)) => (name, Some(numbers)),
+        None => (text, None),
+    };
+    let device = match name {
+        "cuda" => {
+            let numbers = numbers.map_or(Ok(Vec::new()), |numbers| {
+                numbers.split(',').map(str::parse).collect::<Result<_, _>>()
+            });
+            return numbers
+                .map(Device::Cuda)
+                .map_err(|_| "GPUs are given by number, as in cuda:0 or cuda:0,1".to_owned());
+        }
+        "auto" => Device::Auto,
+        "cpu" => Device::Cpu,
+        "tensorrt" => Device::TensorRt,
+        "coreml" => Device::CoreMl,
+        "directml" => Device::DirectMl,
+        "openvino" => Device::OpenVino,
+        "migraphx" => Device::MiGraphX,
+        _ => {
+            return Err(
+                "expected auto, cpu, cuda[:N[,M…]], tensorrt, coreml, directml, openvino or \
+                        migraphx"
+                    .to_owned(),
+            );
+        }
+    };
+    if numbers.is_some() {
+        return Err(format!("only cuda takes numbers, as in cuda:0; {name} stands alone"));
+    }
+    Ok(device)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    fn embed(line: &str) -> EmbedArgs {
+        match parse(line).unwrap().command {
+            Command::Embed(args) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_come_before_or_after_the_arguments() {
+        for line in [
+            "embedkit embed --model m --as query --threads 2 a b",
+            "embedkit embed a b --model m --as query --threads 2",
+            "embedkit embed a --model m b --threads 2 --as query",
+            "embedkit --threads 2 embed a --as query b --model m",
+        ] {
+            let cli = parse(line).unwrap();
+            assert_eq!(cli.run.threads, NonZeroUsize::new(2), "{line}");
+            let args = embed(line);
+            assert_eq!(args.inputs, ["a", "b"], "{line}");
+            assert_eq!(args.model.model.as_deref(), Some("m"), "{line}");
+            assert_eq!(args.role, RoleArg::Query, "{line}");
+        }
+    }
+
+    #[test]
+    fn devices() {
+        let of =
+            |name: &str| parse(&format!("embedkit embed a --device {name}")).map(|c| c.run.device);
+        assert_eq!(of("auto").unwrap(), Device::Auto);
+        assert_eq!(of("cuda").unwrap(), Device::Cuda(vec![]));
+        assert_eq!(of("cuda:1").unwrap(), Device::Cuda(vec![1]));
+        assert_eq!(of("cuda:0,2").unwrap(), Device::Cuda(vec![0, 2]));
+        assert_eq!(of("migraphx").unwrap(), Device::MiGraphX);
+        for bad in ["gpu", "cuda:", "cuda:x", "cuda:0,", "cuda:-1", "cpu:0", "CPU"] {
+            let error = of(bad).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{bad}");
+        }
+    }
+
+    #[test]
+    fn settings_are_keys_with_values() {
+        let args = embed("embedkit embed a --option task=x=y --option k=");
+        assert_eq!(
+            args.model.options,
+            [("task".into(), "x=y".into()), ("k".into(), String::new())]
+        );
+        assert!(parse("embedkit embed a --option task").is_err());
+        assert!(parse("embedkit embed a --option =x").is_err());
+    }
+
+    #[test]
+    fn batches_are_bounded_as_asked() {
+        let options = parse("embedkit embed a --batch-size 3").unwrap().run.load_options();
+        assert_eq!(options.batch.rows.get(), 3);
+        assert_eq!(options.batch.tokens, BatchOptions::default().tokens);
+        assert!(parse("embedkit embed a --batch-size 0").is_err());
+    }
+}

@@ -1,0 +1,199 @@
+//! `embedkit models`: what there is, what is known about it, and fetching it.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use embedkit::{hub::Hub, registry};
+use embedkit_types::{ModelSpec, Prompts, Str};
+use serde::Serialize;
+
+use crate::{
+    args::{ModelsCommand, RunArgs},
+    model::open_hub,
+    output::print,
+    report::Report,
+};
+
+pub(crate) fn run(command: &ModelsCommand, run: &RunArgs, report: &Report) -> Result<()> {
+    match command {
+        ModelsCommand::List { task, json } => {
+            let hub = cache(run);
+            let rows: Vec<_> = registry::models()
+                .iter()
+                .filter(|spec| task.as_deref().is_none_or(|task| task == spec.task.name()))
+                .map(|spec| Row::new(spec, hub.as_ref()))
+                .collect();
+            print(&if *json { to_json(&rows)? } else { render_list(&rows) })
+        }
+        ModelsCommand::Show { id, json } => {
+            let hub = cache(run);
+            let specs = registry::find(id)?;
+            let rows: Vec<_> = specs.iter().map(|spec| Row::new(spec, hub.as_ref())).collect();
+            if *json {
+                return print(&to_json(&rows)?);
+            }
+            let pages: Vec<_> =
+                rows.iter().zip(specs).map(|(row, spec)| render_page(row, spec)).collect();
+            print(&pages.join("\n"))
+        }
+        ModelsCommand::Pull { id } => {
+            let hub = open_hub(&run.load_options(), report)?;
+            let mut shown = Vec::new();
+            for spec in registry::find(id)? {
+                let files = if hub.offline { hub.files(spec)? } else { hub.pull(spec)?.files };
+                if !shown.contains(&files.root) {
+                    print(&format!("{}\n", files.root.display()))?;
+                    shown.push(files.root);
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+/// What can be looked up without the network; nothing is cached where no cache is known.
+fn cache(run: &RunArgs) -> Option<Hub> {
+    Hub::from_env(run.cache_dir.clone(), true).ok()
+}
+
+/// A model as scripts read it. The names and their order are fixed.
+#[derive(Serialize)]
+struct Row<'a> {
+    id: &'a str,
+    task: &'a str,
+    dim: Option<usize>,
+    license: Option<&'a str>,
+    size_gb: Option<f32>,
+    max_tokens: Option<u32>,
+    languages: Option<&'a [Str]>,
+    source: RowSource<'a>,
+    pooling: Option<&'a str>,
+    normalize: Option<bool>,
+    prompts: Option<&'a Prompts>,
+    requires_idf: Option<bool>,
+    cached: bool,
+}
+
+#[derive(Serialize)]
+struct RowSource<'a> {
+    repo: Option<&'a str>,
+    file: &'a str,
+    additional_files: &'a [Str],
+}
+
+impl<'a> Row<'a> {
+    fn new(spec: &'a ModelSpec, hub: Option<&Hub>) -> Self {
+        Self {
+            id: &spec.id,
+            task: spec.task.name(),
+            dim: spec.task.dim(),
+            license: spec.license.as_deref(),
+            size_gb: spec.size_gb,
+            max_tokens: spec.max_tokens,
+            languages: Some(&*spec.languages).filter(|languages| !languages.is_empty()),
+            source: RowSource {
+                repo: spec.source.repo.as_deref(),
+                file: &spec.file,
+                additional_files: &spec.additional_files,
+            },
+            pooling: spec.task.pooling(),
+            normalize: spec.task.normalize(),
+            prompts: spec.prompts.as_ref(),
+            requires_idf: spec.task.requires_idf(),
+            cached: hub.is_some_and(|hub| hub.cached(spec).is_some()),
+        }
+    }
+}
+
+fn to_json(rows: &[Row<'_>]) -> Result<String> {
+    let mut text = serde_json::to_string_pretty(rows)?;
+    text.push('\n');
+    Ok(text)
+}
+
+fn render_list(rows: &[Row<'_>]) -> String {
+    let widest = rows.iter().map(|row| row.id.len()).max().unwrap_or(0).max(5);
+    let mut text =
+        format!("{:widest$}  {:15}  {:>5}  {:>8}  cached\n", "model", "task", "dim", "size");
+    for row in rows {
+        let dim = row.dim.map_or_else(|| "-".to_owned(), |dim| dim.to_string());
+        let cached = if row.cached { "yes" } else { "" };
+        let line = format!(
+            "{:widest$}  {:15}  {dim:>5}  {:>8}  {cached}",
+            row.id,
+            row.task,
+            size(row.size_gb)
+        );
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn size(gigabytes: Option<f32>) -> String {
+    match gigabytes {
+        None => "-".to_owned(),
+        Some(gigabytes) if gigabytes < 1.0 => format!("{:.0} MB", f64::from(gigabytes) * 1e3),
+        Some(gigabytes) => format!("{gigabytes:.2} GB"),
+    }
+}
+
+/// Everything about one model, a line each.
+fn render_page(row: &Row<'_>, spec: &ModelSpec) -> String {
+    let mut page = format!("{}\n", row.id);
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(page, "  {name:16}  {value}");
+    };
+    let known = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+    line("task", row.task);
+    line("dimensions", &known(row.dim.map(|dim| dim.to_string())));
+    line("context", &known(row.max_tokens.map(|tokens| format!("{tokens} tokens"))));
+    line("languages", &known(row.languages.map(|languages| languages.join(", "))));
+    line("licence", row.license.unwrap_or("-"));
+    line("year", &known(spec.year.map(|year| year.to_string())));
+    line("download", &size(row.size_gb));
+    line("repository", row.source.repo.unwrap_or("-"));
+    if let Some(revision) = &spec.source.revision {
+        line("revision", revision);
+    }
+    if let Some(url) = &spec.source.url {
+        line("archive", url);
+    }
+    line("model file", row.source.file);
+    if !row.source.additional_files.is_empty() {
+        line("further files", &row.source.additional_files.join(", "));
+    }
+    if let Some(pooling) = row.pooling {
+        line("pooling", pooling);
+    }
+    if let Some(normalize) = row.normalize {
+        line("normalised", if normalize { "yes" } else { "no" });
+    }
+    if let Some(requires_idf) = row.requires_idf {
+        line("needs IDF", if requires_idf { "yes" } else { "no" });
+    }
+    if let embedkit_types::Task::TextDense(dense) = &spec.task
+        && let Some(tasks) = &dense.tasks
+    {
+        line("--option task", &tasks.names.join(", "));
+        line("raw texts", &tasks.names[tasks.default]);
+    }
+    match row.prompts {
+        Some(Prompts { unknown: true, .. }) => line("prompts", "needed, but not known here"),
+        Some(prompts) => {
+            let quoted =
+                |text: &Option<Str>| text.as_ref().map_or("-".to_owned(), |t| format!("{t:?}"));
+            line("query prompt", &quoted(&prompts.query));
+            line("passage prompt", &quoted(&prompts.passage));
+        }
+        None => line("prompts", "none"),
+    }
+    if let Some(alias_of) = &spec.alias_of {
+        line("old spelling of", alias_of);
+    }
+    if let Some(notice) = &spec.notice {
+        line("notice", notice);
+    }
+    line("cached", if row.cached { "yes" } else { "no" });
+    page
+}

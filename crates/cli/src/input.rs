@@ -1,0 +1,452 @@
+//! Reading the inputs: arguments, a file or standard input; a text a line or a JSON object a line.
+
+use std::{
+    fs::{File, Metadata},
+    io::{self, BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, IgnoredAny, MapAccess, Visitor},
+};
+
+use crate::{
+    args::{InputArgs, InputFormat},
+    report::usage,
+};
+
+/// Longest line that is read: far more than any model takes, and a bound on what a file without line
+/// ends can occupy.
+const LONGEST_LINE: u64 = 64 << 20;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// Where the inputs come from.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    Arguments(Vec<String>),
+    File(PathBuf, InputFormat),
+    Stdin(InputFormat),
+}
+
+impl Source {
+    /// Arguments, or `--input`, or standard input when it is not a terminal.
+    ///
+    /// # Errors
+    /// Usage errors: arguments together with `--input`, or none of the three.
+    pub(crate) fn choose(
+        arguments: Vec<String>,
+        args: &InputArgs,
+        stdin_is_terminal: bool,
+    ) -> Result<Self> {
+        let file = args.input.as_deref();
+        match (arguments.is_empty(), file) {
+            (false, Some(_)) => Err(usage("inputs are given as arguments and with --input")
+                .hint("leave one of the two out")
+                .into()),
+            (false, None) => Ok(Self::Arguments(arguments)),
+            (true, None) if stdin_is_terminal => Err(usage("there is nothing to read")
+                .hint("give texts as arguments, a file with --input FILE, or pipe them in")
+                .into()),
+            (true, Some(path)) if path != Path::new("-") => {
+                let implied = || {
+                    let jsonl = path.extension().is_some_and(|extension| {
+                        extension.eq_ignore_ascii_case("jsonl")
+                            || extension.eq_ignore_ascii_case("ndjson")
+                    });
+                    if jsonl { InputFormat::Jsonl } else { InputFormat::Lines }
+                };
+                Ok(Self::File(path.to_owned(), args.input_format.unwrap_or_else(implied)))
+            }
+            (true, _) => Ok(Self::Stdin(args.input_format.unwrap_or(InputFormat::Lines))),
+        }
+    }
+
+    /// Begins to read.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub(crate) fn open(self) -> Result<Inputs> {
+        Ok(match self {
+            Self::Arguments(texts) => Inputs::Arguments(texts.into_iter()),
+            Self::File(path, format) => {
+                let place = path.display().to_string();
+                let file = File::open(&path).with_context(|| format!("cannot read {place}"))?;
+                let bytes = file.metadata().ok().filter(Metadata::is_file).map(|data| data.len());
+                Inputs::Lines(Lines::new(file, place, bytes, format))
+            }
+            Self::Stdin(format) => {
+                let place = "standard input".to_owned();
+                Inputs::Lines(Lines::new(io::stdin(), place, None, format))
+            }
+        })
+    }
+}
+
+/// One input: a text, or why there is none.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Input {
+    /// The text, or what is wrong with the input, with its line.
+    pub(crate) text: Result<String, String>,
+    /// Bytes that were read up to here, for the progress bar.
+    pub(crate) position: u64,
+}
+
+/// The inputs in their order; an error is one of reading, after which there is nothing more.
+pub(crate) enum Inputs {
+    Arguments(std::vec::IntoIter<String>),
+    Lines(Lines),
+}
+
+impl Inputs {
+    /// The extent of [`Input::position`], where it is known.
+    pub(crate) fn bytes(&self) -> Option<u64> {
+        match self {
+            Self::Arguments(_) => None,
+            Self::Lines(lines) => lines.bytes,
+        }
+    }
+}
+
+impl Iterator for Inputs {
+    type Item = Result<Input>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Self::Arguments(texts) => {
+                texts.next().map(|text| Ok(Input { text: Ok(text), position: 0 }))
+            }
+            Self::Lines(lines) => lines.next(),
+        }
+    }
+}
+
+/// The lines of a file or stream.
+pub(crate) struct Lines {
+    reader: Box<dyn BufRead + Send>,
+    place: String,
+    bytes: Option<u64>,
+    format: InputFormat,
+    longest: u64,
+    line: Vec<u8>,
+    number: u64,
+    position: u64,
+}
+
+impl Lines {
+    fn new(
+        source: impl Read + Send + 'static,
+        place: String,
+        bytes: Option<u64>,
+        format: InputFormat,
+    ) -> Self {
+        Self {
+            reader: Box::new(BufReader::with_capacity(1 << 16, source)),
+            place,
+            bytes,
+            format,
+            longest: LONGEST_LINE,
+            line: Vec::new(),
+            number: 0,
+            position: 0,
+        }
+    }
+
+    /// Reads the next line, without its end, into `self.line`. False at the end of the input; the
+    /// inner result says whether the line is short enough.
+    fn read(&mut self) -> io::Result<Option<Result<(), String>>> {
+        self.line.clear();
+        // Two more than allowed: the line's end may be CR LF.
+        let limit = self.longest + 2 + BYTE_ORDER_MARK.len() as u64;
+        let mut read = (&mut self.reader).take(limit).read_until(b'\n', &mut self.line)? as u64;
+        if self.line.last() != Some(&b'\n') && read == limit {
+            read += self.skip_line()?;
+        }
+        self.position += read;
+        if self.number == 0 && self.line.starts_with(BYTE_ORDER_MARK) {
+            self.line.drain(..BYTE_ORDER_MARK.len());
+        }
+        if self.line.is_empty() {
+            return Ok(None);
+        }
+        self.number += 1;
+        if self.line.last() == Some(&b'\n') {
+            self.line.pop();
+            if self.line.last() == Some(&b'\r') {
+                self.line.pop();
+            }
+        }
+        Ok(Some(if self.line.len() as u64 > self.longest {
+            Err(format!("longer than {} bytes", self.longest))
+        } else {
+            Ok(())
+        }))
+    }
+
+    /// Reads to the end of the line and forgets it. Returns the number of bytes.
+    fn skip_line(&mut self) -> io::Result<u64> {
+        let mut skipped = 0;
+        loop {
+            let available = match self.reader.fill_buf() {
+                Ok(available) => available,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            if available.is_empty() {
+                return Ok(skipped);
+            }
+            let end = available.iter().position(|&byte| byte == b'\n');
+            let used = end.map_or(available.len(), |end| end + 1);
+            self.reader.consume(used);
+            skipped += used as u64;
+            if end.is_some() {
+                return Ok(skipped);
+            }
+        }
+    }
+
+    fn text(&self) -> Result<String, String> {
+        let line = std::str::from_utf8(&self.line)
+            .map_err(|error| format!("not UTF-8 from byte {} on", error.valid_up_to() + 1))?;
+        match self.format {
+            InputFormat::Lines => Ok(line.to_owned()),
+            InputFormat::Jsonl => json_text(line),
+        }
+    }
+}
+
+impl Iterator for Lines {
+    type Item = Result<Input>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let short_enough = match self.read() {
+            Ok(None) => return None,
+            Ok(Some(short_enough)) => short_enough,
+            Err(error) => {
+                let what = format!("cannot read {}", self.place);
+                return Some(Err(anyhow::Error::new(error).context(what)));
+            }
+        };
+        let text = short_enough
+            .and_then(|()| self.text())
+            .map_err(|why| format!("line {} of {}: {why}", self.number, self.place));
+        Some(Ok(Input { text, position: self.position }))
+    }
+}
+
+/// The text of one line of JSON.
+fn json_text(line: &str) -> Result<String, String> {
+    if line.trim_ascii().is_empty() {
+        return Err("empty, where a JSON object is expected".to_owned());
+    }
+    // The parser counts lines and columns of what it was given, which is a single line.
+    let record: Record = serde_json::from_str(line).map_err(|error| {
+        let text = error.to_string();
+        let what = text.split(" at line ").next().unwrap_or(&text);
+        format!("{what} (column {})", error.column())
+    })?;
+    match (record.text, record.image) {
+        (Some(text), None) => Ok(text),
+        (None, Some(_)) => {
+            Err("\"image\" is given, but the model embeds texts: expected \"text\"".to_owned())
+        }
+        (Some(_), Some(_)) => Err("both \"text\" and \"image\" are given".to_owned()),
+        (None, None) => Err("neither \"text\" nor \"image\" is given".to_owned()),
+    }
+}
+
+struct Record {
+    text: Option<String>,
+    image: Option<PathBuf>,
+}
+
+/// By hand because a derived implementation accepts arrays, and `null` for a missing key.
+impl<'de> Deserialize<'de> for Record {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Record;
+
+            fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                out.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Record, A::Error> {
+                let mut record = Record { text: None, image: None };
+                while let Some(key) = map.next_key::<String>()? {
+                    let (name, twice) = match key.as_str() {
+                        "text" => {
+                            ("text", record.text.replace(string(&mut map, "text")?).is_some())
+                        }
+                        "image" => {
+                            let path = PathBuf::from(string(&mut map, "image")?);
+                            ("image", record.image.replace(path).is_some())
+                        }
+                        _ => {
+                            map.next_value::<IgnoredAny>()?;
+                            continue;
+                        }
+                    };
+                    if twice {
+                        return Err(de::Error::duplicate_field(name));
+                    }
+                }
+                Ok(record)
+            }
+        }
+
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+/// A value that has to be a string; the error names its key.
+fn string<'de, A: MapAccess<'de>>(map: &mut A, key: &str) -> Result<String, A::Error> {
+    struct Text<'a>(&'a str);
+
+    impl<'de> de::DeserializeSeed<'de> for Text<'_> {
+        type Value = String;
+
+        fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+            deserializer.deserialize_string(self)
+        }
+    }
+
+    impl Visitor<'_> for Text<'_> {
+        type Value = String;
+
+        fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(out, "a string as \"{}\"", self.0)
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<String, E> {
+            Ok(text.to_owned())
+        }
+    }
+
+    map.next_value_seed(Text(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::OnError;
+
+    fn read(bytes: &[u8], format: InputFormat) -> Vec<Result<String, String>> {
+        let source = io::Cursor::new(bytes.to_vec());
+        let mut lines = Lines::new(source, "x".into(), None, format);
+        lines.longest = 40;
+        lines.map(|input| input.unwrap().text).collect()
+    }
+
+    fn lines(bytes: &[u8]) -> Vec<String> {
+        read(bytes, InputFormat::Lines).into_iter().map(Result::unwrap).collect()
+    }
+
+    fn jsonl(line: &str) -> Result<String, String> {
+        let mut all = read(line.as_bytes(), InputFormat::Jsonl);
+        assert_eq!(all.len(), 1, "{line}");
+        all.remove(0)
+    }
+
+    #[test]
+    fn lines_end_at_line_feeds() {
+        assert_eq!(lines(b""), [""; 0]);
+        assert_eq!(lines(b"\n"), [""]);
+        assert_eq!(lines(b"a\nb"), ["a", "b"]);
+        assert_eq!(lines(b"a\nb\n"), ["a", "b"]);
+        assert_eq!(lines(b"a\n\n\nb\n\n"), ["a", "", "", "b", ""]);
+        assert_eq!(lines(b"a\r\nb\r\r\nc\rd\ne\r"), ["a", "b\r", "c\rd", "e\r"]);
+        assert_eq!(lines(b" a \t\n"), [" a \t"]);
+        assert_eq!(lines("a\u{2028}b\u{85}c\n".as_bytes()), ["a\u{2028}b\u{85}c"]);
+        assert_eq!(lines(b"a\0b\n"), ["a\0b"]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_dropped_once() {
+        assert_eq!(lines(b"\xEF\xBB\xBF"), [""; 0]);
+        assert_eq!(lines(b"\xEF\xBB\xBF\n"), [""]);
+        assert_eq!(lines(b"\xEF\xBB\xBFa\n\xEF\xBB\xBFb"), ["a", "\u{feff}b"]);
+        assert_eq!(lines(b"\xEF\xBB\xBF\xEF\xBB\xBFa"), ["\u{feff}a"]);
+        assert_eq!(jsonl("\u{feff}{\"text\":\"a\"}").unwrap(), "a");
+    }
+
+    #[test]
+    fn invalid_utf8_names_its_line_and_the_rest_is_read() {
+        let all = read(b"a\nb\xff\nc", InputFormat::Lines);
+        assert_eq!(all[0].as_deref(), Ok("a"));
+        assert_eq!(all[1].as_deref().unwrap_err(), "line 2 of x: not UTF-8 from byte 2 on");
+        assert_eq!(all[2].as_deref(), Ok("c"));
+    }
+
+    #[test]
+    fn a_line_has_a_longest_length() {
+        let text =
+            format!("\u{feff}{}\r\n{}\n{}\nend", "a".repeat(40), "b".repeat(41), "c".repeat(999));
+        let all = read(text.as_bytes(), InputFormat::Lines);
+        assert_eq!(all.len(), 4);
+        assert_eq!(all[0].as_ref().unwrap().len(), 40);
+        assert_eq!(all[1].as_deref().unwrap_err(), "line 2 of x: longer than 40 bytes");
+        assert_eq!(all[2].as_deref().unwrap_err(), "line 3 of x: longer than 40 bytes");
+        assert_eq!(all[3].as_deref(), Ok("end"));
+    }
+
+    #[test]
+    fn json_lines() {
+        assert_eq!(jsonl(r#"{"text":"a\nb","id":[1,{}]}"#).unwrap(), "a\nb");
+        assert_eq!(jsonl("{\"id\":1,\"text\":\"\"}\r\n").unwrap(), "");
+        for (line, why) in [
+            ("\n", "empty, where"),
+            (" \t\r\n", "empty, where"),
+            ("[\"a\"]", "expected a JSON object"),
+            ("\"a\"", "expected a JSON object"),
+            ("{}", "neither"),
+            (r#"{"text":1}"#, "expected a string as \"text\""),
+            (r#"{"text":null}"#, "expected a string as \"text\""),
+            (r#"{"image":{}}"#, "expected a string as \"image\""),
+            (r#"{"text":"a","image":null}"#, "expected a string as \"image\""),
+            (r#"{"text":"a","image":"b"}"#, "both"),
+            (r#"{"image":"b.png"}"#, "the model embeds texts"),
+            (r#"{"text":"a","text":"b"}"#, "duplicate field"),
+            (r#"{"text":"\ud800"}"#, "(column "),
+            (r#"{"text":"a"} x"#, "trailing characters"),
+            (r#"{"text":"a""#, "EOF"),
+        ] {
+            let error = jsonl(line).unwrap_err();
+            assert!(error.starts_with("line 1 of x: ") && error.contains(why), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_source_is_arguments_or_a_file_or_a_pipe() {
+        let args = |input: Option<&str>, input_format| InputArgs {
+            input: input.map(PathBuf::from),
+            input_format,
+            on_error: OnError::Fail,
+        };
+        let text = || vec!["a".to_owned()];
+        let lines = InputFormat::Lines;
+        let jsonl = InputFormat::Jsonl;
+        let choose = |texts, input, format, terminal| {
+            Source::choose(texts, &args(input, format), terminal).ok()
+        };
+        assert_eq!(choose(text(), None, None, false), Some(Source::Arguments(text())));
+        assert_eq!(choose(text(), Some("f"), None, true), None);
+        assert_eq!(choose(vec![], None, None, true), None);
+        assert_eq!(choose(vec![], None, None, false), Some(Source::Stdin(lines)));
+        assert_eq!(choose(vec![], None, Some(jsonl), false), Some(Source::Stdin(jsonl)));
+        assert_eq!(choose(vec![], Some("-"), None, true), Some(Source::Stdin(lines)));
+        for (name, format, expected) in [
+            ("f.txt", None, lines),
+            ("f.JSONL", None, jsonl),
+            ("f.ndjson", None, jsonl),
+            ("f.jsonl", Some(lines), lines),
+            ("f", Some(jsonl), jsonl),
+        ] {
+            let source = choose(vec![], Some(name), format, false);
+            assert_eq!(source, Some(Source::File(name.into(), expected)));
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! A NumPy array file (format version 1.0): (N, D), little-endian 32-bit floats, C order.
+//!
+//! The header comes first and holds N, which is known last. In a file it is written twice; a pipe
+//! cannot be gone back in, so there the rows are kept in memory.
+
+use std::io::{Seek as _, SeekFrom, Write as _};
+
+use anyhow::{Result, ensure};
+
+use super::{Buffered, Record, Target};
+
+/// Fixed, so that the header can be overwritten: 64-byte aligned as NumPy has it, with room for any
+/// 64-bit N and D.
+const HEADER: usize = 128;
+
+pub(crate) struct Npy {
+    out: Buffered,
+    /// The rows where the header cannot be patched.
+    kept: Option<Vec<u8>>,
+    row: Vec<u8>,
+    rows: u64,
+    width: Option<usize>,
+}
+
+impl Npy {
+    pub(crate) fn new(target: Target) -> Self {
+        let kept = (!target.is_regular()).then(Vec::new);
+        Self { out: target.buffered(), kept, row: Vec::new(), rows: 0, width: None }
+    }
+
+    pub(crate) fn write(&mut self, record: &Record<'_>) -> Result<()> {
+        let embedding = match record.embedding {
+            Ok(embedding) => embedding,
+            Err(why) => anyhow::bail!("input {}: {why}", record.index),
+        };
+        let width = match self.width {
+            Some(width) => width,
+            None => {
+                if self.kept.is_none() {
+                    self.out.write(&header(0, embedding.len()))?;
+                }
+                *self.width.insert(embedding.len())
+            }
+        };
+        ensure!(
+            embedding.len() == width,
+            "input {}: the vector has {} components, those before it {width}",
+            record.index,
+            embedding.len()
+        );
+        self.row.clear();
+        self.row.extend(embedding.iter().flat_map(|value| value.to_le_bytes()));
+        match &mut self.kept {
+            Some(kept) => kept.extend_from_slice(&self.row),
+            None => self.out.write(&self.row)?,
+        }
+        self.rows += 1;
+        Ok(())
+    }
+
+    pub(crate) fn finish(mut self) -> Result<()> {
+        // Without inputs there is no output.
+        let Some(width) = self.width else { return self.out.flush() };
+        let header = header(self.rows, width);
+        if let Some(kept) = &self.kept {
+            self.out.write(&header)?;
+            self.out.write(kept)?;
+            return self.out.flush();
+        }
+        let failure = self.out.failure.clone();
+        let file = self.out.file()?;
+        file.seek(SeekFrom::Start(0))
+            .and_then(|_| file.write_all(&header))
+            .map_err(|error| anyhow::Error::new(error).context(failure))
+    }
+}
+
+/// Magic, version, length of the description, the description padded with spaces, a line feed.
+fn header(rows: u64, width: usize) -> [u8; HEADER] {
+    const START: &[u8] = b"\x93NUMPY\x01\x00";
+    let description =
+        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {width}), }}");
+    let mut header = [b' '; HEADER];
+    header[..8].copy_from_slice(START);
+    header[8..10].copy_from_slice(&((HEADER - 10) as u16).to_le_bytes());
+    header[10..10 + description.len()].copy_from_slice(description.as_bytes());
+    header[HEADER - 1] = b'\n';
+    header
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn the_header_has_room_for_all_numbers() {
+        let header = header(u64::MAX, u32::MAX as usize);
+        assert_eq!(header[..10], *b"\x93NUMPY\x01\x00\x76\x00");
+        assert_eq!(header[HEADER - 1], b'\n');
+        assert_eq!((10 + 118) % 64, 0);
+        let text = std::str::from_utf8(&header[10..]).unwrap();
+        assert!(text.contains("'shape': (18446744073709551615, 4294967295), }"), "{text}");
+    }
+
+    #[test]
+    fn rows_follow_the_header_and_are_counted_at_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.npy");
+        fs::write(&path, vec![7; 4096]).unwrap();
+        let target = Target::open(Some(&path), None).unwrap();
+        target.empty().unwrap();
+        let mut npy = Npy::new(target);
+        for index in 0..3 {
+            let row = [index as f32, -1.5];
+            npy.write(&Record { index, embedding: Ok(&row), truncated: false }).unwrap();
+        }
+        let wide = npy.write(&Record { index: 3, embedding: Ok(&[1.0]), truncated: false });
+        assert!(wide.unwrap_err().to_string().contains("has 1 components, those before it 2"));
+        npy.finish().unwrap();
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!(bytes.len(), HEADER + 3 * 2 * 4);
+        assert!(String::from_utf8_lossy(&bytes[..HEADER]).contains("'shape': (3, 2), }"));
+        assert_eq!(bytes[HEADER + 8..HEADER + 12], 1f32.to_le_bytes());
+        assert_eq!(bytes[HEADER + 12..HEADER + 16], (-1.5f32).to_le_bytes());
+    }
+}

@@ -1,0 +1,193 @@
+//! A Parquet file with the columns `index`, `embedding` (a list of 32-bit floats, null where there is
+//! an error), `truncated` and `error`. Not compressed: vectors hardly shrink.
+
+use std::{
+    io::{self, Write},
+    sync::Arc,
+};
+
+use anyhow::{Context as _, Result};
+use parquet::{
+    basic::Compression,
+    data_type::{BoolType, ByteArray, ByteArrayType, FloatType, Int64Type},
+    errors::ParquetError,
+    file::{
+        properties::WriterProperties,
+        writer::{SerializedFileWriter, SerializedRowGroupWriter},
+    },
+    schema::parser::parse_message_type,
+};
+
+use super::{Record, Target};
+
+const SCHEMA: &str = "message embeddings {
+    required int64 index;
+    optional group embedding (LIST) { repeated group list { required float element; } }
+    required boolean truncated;
+    optional binary error (STRING);
+}";
+
+/// Components in a row group: what is kept in memory until it is written (16 MiB).
+const GROUP: usize = 4 << 20;
+
+/// Levels of a value in the column of lists: no list, an empty one, an element of one.
+const NO_LIST: i16 = 0;
+const EMPTY_LIST: i16 = 1;
+const ELEMENT: i16 = 2;
+
+pub(crate) struct Parquet {
+    file: SerializedFileWriter<Shared>,
+    failure: String,
+    group: Group,
+}
+
+/// The columns of the row group that is being filled.
+#[derive(Default)]
+struct Group {
+    index: Vec<i64>,
+    values: Vec<f32>,
+    value_levels: Vec<i16>,
+    repeats: Vec<i16>,
+    truncated: Vec<bool>,
+    errors: Vec<ByteArray>,
+    error_levels: Vec<i16>,
+}
+
+impl Parquet {
+    pub(crate) fn new(target: Target) -> Result<Self> {
+        let failure = target.failure();
+        let schema = Arc::new(parse_message_type(SCHEMA)?);
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::UNCOMPRESSED)
+            .set_dictionary_enabled(false);
+        let file = SerializedFileWriter::new(Shared(target), schema, Arc::new(properties.build()))
+            .map_err(unwrapped)
+            .with_context(|| failure.clone())?;
+        Ok(Self { file, failure, group: Group::default() })
+    }
+
+    pub(crate) fn write(&mut self, record: &Record<'_>) -> Result<()> {
+        let group = &mut self.group;
+        group.index.push(i64::try_from(record.index)?);
+        group.truncated.push(record.truncated);
+        match record.embedding {
+            Ok(values) => {
+                group.values.extend_from_slice(values);
+                // An element each, the first of a record marked; or one mark for a list without any.
+                let marks = values.len().max(1);
+                let level = if values.is_empty() { EMPTY_LIST } else { ELEMENT };
+                group.value_levels.extend(std::iter::repeat_n(level, marks));
+                group.repeats.push(0);
+                group.repeats.extend(std::iter::repeat_n(1, marks - 1));
+                group.error_levels.push(0);
+            }
+            Err(why) => {
+                group.value_levels.push(NO_LIST);
+                group.repeats.push(0);
+                group.errors.push(why.into());
+                group.error_levels.push(1);
+            }
+        }
+        if group.values.len() >= GROUP || group.index.len() >= GROUP {
+            self.write_group()?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn finish(mut self) -> Result<()> {
+        if !self.group.index.is_empty() {
+            self.write_group()?;
+        }
+        self.file
+            .finish()
+            .map_err(unwrapped)
+            .and_then(|_| Ok(self.file.inner_mut().flush()?))
+            .with_context(|| self.failure.clone())
+    }
+
+    fn write_group(&mut self) -> Result<()> {
+        let group = std::mem::take(&mut self.group);
+        let writer = self.file.next_row_group().map_err(unwrapped);
+        writer.and_then(|writer| group.write(writer)).with_context(|| self.failure.clone())
+    }
+}
+
+impl Group {
+    fn write(&self, mut writer: SerializedRowGroupWriter<'_, Shared>) -> Result<()> {
+        /// One column; the order of the calls is that of the schema.
+        macro_rules! column {
+            ($type:ty, $values:expr, $levels:expr, $repeats:expr) => {
+                if let Some(mut column) = writer.next_column().map_err(unwrapped)? {
+                    column
+                        .typed::<$type>()
+                        .write_batch($values, $levels, $repeats)
+                        .and_then(|_| column.close())
+                        .map_err(unwrapped)?;
+                }
+            };
+        }
+        column!(Int64Type, &self.index, None, None);
+        column!(FloatType, &self.values, Some(&self.value_levels), Some(&self.repeats));
+        column!(BoolType, &self.truncated, None, None);
+        column!(ByteArrayType, &self.errors, Some(&self.error_levels), None);
+        writer.close().map_err(unwrapped)?;
+        Ok(())
+    }
+}
+
+/// The error of the target, where it is the cause: a closed standard output has to be recognised.
+fn unwrapped(error: ParquetError) -> anyhow::Error {
+    match error {
+        ParquetError::External(inner) => match inner.downcast::<io::Error>() {
+            Ok(inner) => anyhow::Error::new(*inner),
+            Err(inner) => anyhow::anyhow!(inner),
+        },
+        other => anyhow::Error::new(other),
+    }
+}
+
+/// The target as the crate wants it.
+struct Shared(Target);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.parquet");
+        let mut parquet = Parquet::new(Target::open(Some(&path), None).unwrap()).unwrap();
+        parquet.write(&Record { index: 0, embedding: Ok(&[0.5, 0.25]), truncated: true }).unwrap();
+        parquet.write(&Record { index: 1, embedding: Err("no"), truncated: false }).unwrap();
+        parquet.write_group().unwrap();
+        parquet.write(&Record { index: 2, embedding: Ok(&[]), truncated: false }).unwrap();
+        parquet.finish().unwrap();
+        let reader = SerializedFileReader::new(File::open(&path).unwrap()).unwrap();
+        assert_eq!(reader.num_row_groups(), 2);
+        let rows: Vec<_> =
+            reader.get_row_iter(None).unwrap().map(|row| row.unwrap().to_string()).collect();
+        assert_eq!(
+            rows,
+            [
+                "{index: 0, embedding: [0.5, 0.25], truncated: true, error: null}",
+                "{index: 1, embedding: null, truncated: false, error: \"no\"}",
+                "{index: 2, embedding: [], truncated: false, error: null}",
+            ]
+        );
+    }
+}

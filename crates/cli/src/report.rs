@@ -1,0 +1,346 @@
+//! What goes to standard error: failures, warnings, progress, and what `-v` tells.
+
+use std::{
+    fmt::{self, Write as _},
+    io::{self, Write},
+    time::Duration,
+};
+
+use anyhow::Error;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use tracing::{Event, Subscriber, level_filters::LevelFilter};
+use tracing_subscriber::{
+    filter::Targets,
+    fmt::{
+        FmtContext, FormatEvent, FormatFields, MakeWriter, format::FmtSpan, format::Writer, time,
+    },
+    layer::{Layer as _, SubscriberExt as _},
+    registry::LookupSpan,
+};
+
+use crate::output::StdoutClosed;
+
+/// An error that the command line itself found, with what to do about it.
+#[derive(Debug)]
+pub(crate) struct Complaint {
+    message: String,
+    hint: Option<String>,
+    usage: bool,
+}
+
+/// A command line that makes no sense: status 2.
+pub(crate) fn usage(message: impl Into<String>) -> Complaint {
+    Complaint { message: message.into(), hint: None, usage: true }
+}
+
+/// A failure: status 1.
+pub(crate) fn failure(message: impl Into<String>) -> Complaint {
+    Complaint { message: message.into(), hint: None, usage: false }
+}
+
+impl Complaint {
+    /// Adds what to do.
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Complaint {}
+
+/// How a command ended.
+pub(crate) struct Ending {
+    pub(crate) status: u8,
+    /// What is said on standard error.
+    pub(crate) text: String,
+}
+
+/// The status and the words for a failure: one line `error: …`, the causes joined by `: `, and at
+/// most one line `hint: …`.
+pub(crate) fn ending(error: &Error) -> Ending {
+    if error.chain().any(StdoutClosed::is) {
+        return Ending { status: 0, text: String::new() };
+    }
+    let mut text = format!("error: {}\n", one_line(&causes(error)));
+    let complaint = error.chain().find_map(|cause| cause.downcast_ref::<Complaint>());
+    let hint =
+        complaint.and_then(|complaint| complaint.hint.clone()).or_else(|| library_hint(error));
+    if let Some(hint) = hint {
+        let _ = writeln!(text, "hint: {}", one_line(&hint));
+    }
+    Ending { status: if complaint.is_some_and(|complaint| complaint.usage) { 2 } else { 1 }, text }
+}
+
+/// An error and its causes in one line. A cause that the message before it already ends with, as some
+/// libraries have it, is not said again.
+pub(crate) fn causes(error: &Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.ends_with(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
+/// Control characters escaped, so that nothing from a file can break the line or steer a terminal.
+pub(crate) fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for char in text.chars() {
+        if char.is_control() {
+            line.extend(char.escape_default());
+        } else {
+            line.push(char);
+        }
+    }
+    line
+}
+
+/// What the libraries advise.
+fn library_hint(error: &Error) -> Option<String> {
+    error.chain().find_map(|cause| {
+        if let Some(error) = cause.downcast_ref::<embedkit::text_dense::Error>() {
+            error.hint()
+        } else if let Some(error) = cause.downcast_ref::<embedkit::hub::Error>() {
+            error.hint()
+        } else if let Some(error) = cause.downcast_ref::<embedkit::runtime::RuntimeError>() {
+            error.hint()
+        } else if let Some(error) = cause.downcast_ref::<embedkit::registry::LookupError>() {
+            Some(error.hint())
+        } else if let Some(error) = cause.downcast_ref::<embedkit_convert::Error>() {
+            error.hint()
+        } else {
+            None
+        }
+    })
+}
+
+/// Progress and warnings of one run.
+#[derive(Clone)]
+pub(crate) struct Report {
+    bars: MultiProgress,
+    quiet: bool,
+}
+
+impl Report {
+    /// Prepares standard error: `quiet` silences warnings and progress, `verbose` shows what the
+    /// libraries trace.
+    pub(crate) fn new(quiet: bool, verbose: u8) -> Self {
+        let report = Self { bars: MultiProgress::new(), quiet };
+        let level = match verbose {
+            0 if quiet => LevelFilter::OFF,
+            0 => LevelFilter::WARN,
+            1 => LevelFilter::DEBUG,
+            _ => LevelFilter::TRACE,
+        };
+        let others = if verbose > 1 { LevelFilter::DEBUG } else { level.min(LevelFilter::WARN) };
+        let filter = Targets::new().with_target("embedkit", level).with_default(others);
+        let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(report.clone());
+        // Setting it fails only where one is set already, and this is the only place.
+        let _ = if verbose == 0 {
+            tracing::subscriber::set_global_default(
+                tracing_subscriber::registry()
+                    .with(layer.event_format(Warning).with_filter(filter)),
+            )
+        } else {
+            let layer = layer
+                .compact()
+                .with_target(false)
+                .with_timer(time::uptime())
+                .with_span_events(FmtSpan::CLOSE);
+            tracing::subscriber::set_global_default(
+                tracing_subscriber::registry().with(layer.with_filter(filter)),
+            )
+        };
+        report
+    }
+
+    /// Says something that is not the result and not an error.
+    pub(crate) fn warn(&self, text: &str) {
+        if !self.quiet {
+            self.say(&format!("warning: {}\n", one_line(text)));
+        }
+    }
+
+    /// Says what was done.
+    pub(crate) fn inform(&self, text: &str) {
+        if !self.quiet {
+            self.say(&format!("{}\n", one_line(text)));
+        }
+    }
+
+    /// Writes to standard error, past any progress bar. Standard error that is closed is no reason to
+    /// stop.
+    pub(crate) fn say(&self, text: &str) {
+        self.bars.suspend(|| {
+            let _ = io::stderr().write_all(text.as_bytes());
+        });
+    }
+
+    /// Does something that writes to the terminal on which a progress bar stands.
+    pub(crate) fn beside_progress<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.bars.suspend(write)
+    }
+
+    /// A progress bar for one file; shown only when standard error is a terminal.
+    pub(crate) fn download(&self, file: &str, size: Option<u64>) -> Download {
+        let bar = match size {
+            Some(size) => ProgressBar::new(size).with_style(style(
+                "{bar:30} {bytes}/{total_bytes}  {msg}  {binary_bytes_per_sec}, {eta} to go",
+            )),
+            None => ProgressBar::new_spinner().with_style(style("{spinner} {bytes}  {msg}")),
+        };
+        Download(self.show(bar.with_message(one_line(file))))
+    }
+
+    fn show(&self, bar: ProgressBar) -> ProgressBar {
+        if self.quiet {
+            return ProgressBar::hidden();
+        }
+        let bar = self.bars.add(bar);
+        bar.enable_steady_tick(Duration::from_millis(200));
+        bar
+    }
+
+    /// A progress bar over `total` units, or a counter; shown only when standard error is a terminal.
+    pub(crate) fn progress(&self, total: Option<u64>, what: &'static str) -> Progress {
+        let bar = match total {
+            Some(total) => ProgressBar::new(total)
+                .with_style(style("{bar:30} {percent:>3} %  {msg}  {elapsed}, {eta} to go")),
+            None => ProgressBar::new_spinner().with_style(style("{spinner} {msg}  {elapsed}")),
+        };
+        Progress { bar: self.show(bar), what, done: 0 }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("a template of ours")
+}
+
+/// The progress bar of one download; it vanishes when dropped.
+pub(crate) struct Download(ProgressBar);
+
+impl Download {
+    /// So many bytes are here.
+    pub(crate) fn reached(&self, bytes: u64) {
+        self.0.set_position(bytes);
+    }
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// A progress bar; it vanishes when dropped.
+pub(crate) struct Progress {
+    bar: ProgressBar,
+    what: &'static str,
+    done: u64,
+}
+
+impl Progress {
+    /// Another one is done, at this position of the total.
+    pub(crate) fn advance(&mut self, position: u64) {
+        self.done += 1;
+        if !self.bar.is_hidden() {
+            let rate = self.done as f64 / self.bar.elapsed().as_secs_f64().max(1e-3);
+            self.bar.set_message(format!("{} {}, {rate:.0}/s", self.done, self.what));
+            self.bar.set_position(position);
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Trace events as plain warnings, without time and place.
+struct Warning;
+
+impl<S, N> FormatEvent<S, N> for Warning
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut text = String::new();
+        context.field_format().format_fields(Writer::new(&mut text), event)?;
+        writeln!(writer, "warning: {}", one_line(&text))
+    }
+}
+
+impl<'a> MakeWriter<'a> for Report {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Write for Report {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.say(&String::from_utf8_lossy(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn a_failure_is_one_line_with_its_causes() {
+        let error =
+            anyhow!("no\nsuch\tplace\u{1b}[31m").context("cannot read x").context("input 3");
+        let ending = ending(&error);
+        assert_eq!(ending.status, 1);
+        assert_eq!(ending.text, "error: input 3: cannot read x: no\\nsuch\\tplace\\u{1b}[31m\n");
+    }
+
+    #[test]
+    fn a_cause_is_not_repeated() {
+        let error = anyhow!("gone").context("cannot read x: gone").context("outer");
+        assert_eq!(causes(&error), "outer: cannot read x: gone");
+    }
+
+    #[test]
+    fn a_hint_follows_and_usage_has_its_own_status() {
+        let error = Error::from(failure("odd").hint("even\nit")).context("first");
+        let failed = ending(&error);
+        assert_eq!((failed.status, &*failed.text), (1, "error: first: odd\nhint: even\\nit\n"));
+        assert_eq!(ending(&usage("what").into()).status, 2);
+    }
+
+    #[test]
+    fn a_closed_standard_output_is_no_failure() {
+        let error = Error::from(StdoutClosed::error()).context("cannot write");
+        let quiet = ending(&error);
+        assert_eq!((quiet.status, &*quiet.text), (0, ""));
+        let pipe = Error::from(io::Error::from(io::ErrorKind::BrokenPipe));
+        assert_eq!(ending(&pipe).status, 1);
+    }
+}

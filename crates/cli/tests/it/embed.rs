@@ -1,0 +1,205 @@
+//! `embed`: inputs in, records out.
+
+use std::fs;
+
+use embedkit_testkit::{assert_close, runtime_library};
+
+use crate::program::{Program, arg, embedding, file, golden, read_npy};
+
+const TEXTS: [&str; 3] = ["hello world", "", "the quick brown fox jumps over the lazy dog"];
+
+fn lines() -> String {
+    TEXTS.map(|text| format!("{text}\n")).concat()
+}
+
+/// The records are those of [`TEXTS`], in order.
+#[track_caller]
+fn assert_records(records: &[serde_json::Value]) {
+    assert_eq!(records.len(), TEXTS.len());
+    for (index, (record, text)) in records.iter().zip(TEXTS).enumerate() {
+        let keys: Vec<_> = record.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(keys, ["embedding", "index"]);
+        assert_eq!(record["index"], index);
+        let (expected, tolerance) = golden("static", text);
+        assert_close(&embedding(record), &expected, tolerance);
+    }
+}
+
+#[test]
+fn arguments_a_file_and_a_pipe_give_the_same() {
+    let by_argument = Program::embed(TEXTS).run().silent_success();
+    assert_records(&by_argument.records());
+    assert!(by_argument.text().starts_with("{\"index\":0,\"embedding\":["));
+
+    let (_dir, path) = file("texts.txt", lines());
+    let by_file = Program::embed(["--input", arg(&path)]).run().silent_success();
+    assert_eq!(by_file.stdout, by_argument.stdout);
+    let by_pipe = Program::embed([""; 0]).stdin(lines()).run().silent_success();
+    assert_eq!(by_pipe.stdout, by_argument.stdout);
+    let by_dash = Program::embed(["--input", "-"]).stdin(lines()).run().silent_success();
+    assert_eq!(by_dash.stdout, by_argument.stdout);
+}
+
+#[test]
+fn options_come_before_or_after_the_texts() {
+    let before = Program::new(["embed"]).case("static").args(TEXTS).run().silent_success();
+    let after = Program::new(["embed"]).args(TEXTS).case("static").run().silent_success();
+    assert_eq!(before.stdout, after.stdout);
+    assert_records(&after.records());
+}
+
+#[test]
+fn byte_order_marks_and_carriage_returns_belong_to_the_file() {
+    let content = format!("\u{feff}{}\r\n\r\n{}", TEXTS[0], TEXTS[2]);
+    let outcome = Program::embed([""; 0]).stdin(content).run().silent_success();
+    assert_records(&outcome.records());
+}
+
+#[test]
+fn json_lines_by_option_or_by_name() {
+    let content: String = TEXTS
+        .iter()
+        .map(|text| serde_json::json!({"id": 7, "text": text}).to_string() + "\n")
+        .collect();
+    let piped = Program::embed(["--input-format", "jsonl"]).stdin(&content).run().silent_success();
+    assert_records(&piped.records());
+    for name in ["texts.jsonl", "texts.ndjson"] {
+        let (_dir, path) = file(name, &content);
+        let named = Program::embed(["--input", arg(&path)]).run().silent_success();
+        assert_eq!(named.stdout, piped.stdout, "{name}");
+    }
+    let (_dir, path) = file("texts.jsonl", "no json\n");
+    let as_lines = Program::embed(["--input", arg(&path), "--input-format", "lines"]).run();
+    assert_eq!(as_lines.silent_success().records().len(), 1);
+}
+
+#[test]
+fn no_inputs_are_no_outputs_and_open_no_model() {
+    for args in [&["--format", "jsonl"], &["--format", "npy"]] {
+        // A model that is not on this machine.
+        let outcome = Program::new(["embed"]).args(args).stdin("").run().silent_success();
+        assert!(outcome.stdout.is_empty());
+    }
+    let (_dir, output) = file("old.jsonl", "old");
+    Program::new(["embed", "--output", arg(&output)]).stdin("").run().silent_success();
+    assert_eq!(fs::read(&output).unwrap(), b"");
+}
+
+#[test]
+fn numpy_to_a_file_and_to_a_pipe() {
+    let (_dir, output) = file("out.npy", vec![1; 5000]);
+    let to_file = Program::embed(["--format", "npy", "--output", arg(&output)]).stdin(lines());
+    assert!(to_file.run().silent_success().stdout.is_empty());
+    let bytes = fs::read(&output).unwrap();
+    let to_pipe = Program::embed(["--format", "npy"]).stdin(lines()).run().silent_success();
+    assert_eq!(to_pipe.stdout, bytes);
+    let (shape, values) = read_npy(&bytes);
+    assert_eq!(shape, (3, 8));
+    for (row, text) in values.chunks(8).zip(TEXTS) {
+        let (expected, tolerance) = golden("static", text);
+        assert_close(row, &expected, tolerance);
+    }
+}
+
+#[test]
+fn bad_inputs_are_skipped_in_their_place() {
+    let content = b"{\"text\":\"hello world\"}\n\xff\n\n{\"text\":3}\n{\"text\":\"a\"}\n";
+    let outcome =
+        Program::embed(["--input-format", "jsonl", "--on-error", "skip"]).stdin(content).run();
+    assert_eq!(outcome.status, 0);
+    assert_eq!(outcome.stderr, "warning: 3 of 5 inputs were skipped\n");
+    let records = outcome.records();
+    assert_eq!(records.len(), 5);
+    for (index, record) in records.iter().enumerate() {
+        assert_eq!(record["index"], index);
+        assert_eq!(record.get("error").is_some(), (1..4).contains(&index), "{record}");
+        assert_eq!(record.get("embedding").is_some(), !(1..4).contains(&index), "{record}");
+    }
+    assert_eq!(records[1]["error"], "line 2 of standard input: not UTF-8 from byte 1 on");
+}
+
+#[test]
+fn truncation_is_marked_and_counted() {
+    let Some(library) = runtime_library() else { return };
+    let run = |args: &[&str]| {
+        Program::new(["embed", "a", "one two three four five six seven eight nine"])
+            .case("limit-8")
+            .args(args)
+            .var("ORT_DYLIB_PATH", &library)
+            .run()
+    };
+    let outcome = run(&[]);
+    assert_eq!(outcome.status, 0);
+    let records = outcome.records();
+    assert_eq!(records[0].get("truncated"), None);
+    assert_eq!(records[1]["truncated"], true);
+    assert_eq!(
+        outcome.stderr,
+        "warning: 1 of 2 inputs was longer than the model takes and cut off\n"
+    );
+    run(&["-q"]).silent_success();
+}
+
+#[test]
+fn dimensions_are_cut_and_scaled_to_unit_length() {
+    let whole = Program::embed(["hello world"]).run().silent_success().records();
+    let cut = Program::embed(["hello world", "--dimensions", "3"]).run().silent_success().records();
+    let head = &embedding(&whole[0])[..3];
+    let length = head.iter().map(|x| x * x).sum::<f32>().sqrt();
+    let expected: Vec<_> = head.iter().map(|x| x / length).collect();
+    assert_close(&embedding(&cut[0]), &expected, 1e-6);
+}
+
+#[test]
+fn a_graph_runs_on_onnx_runtime() {
+    let Some(library) = runtime_library() else { return };
+    let args = ["embed", "--onnxruntime", arg(&library), "hello world"];
+    let outcome = Program::new(args).case("mean-normalized").run().silent_success();
+    let (expected, tolerance) = golden("mean-normalized", "hello world");
+    assert_close(&embedding(&outcome.records()[0]), &expected, tolerance);
+}
+
+#[test]
+fn tasks_are_chosen_by_name() {
+    let Some(library) = runtime_library() else { return };
+    let run = |args: &[&str]| {
+        let outcome = Program::new(["embed", "hello world"])
+            .case("tasks")
+            .args(args)
+            .var("ORT_DYLIB_PATH", &library)
+            .run()
+            .silent_success();
+        embedding(&outcome.records()[0])
+    };
+    let case = embedkit_testkit::dense_case("tasks");
+    let at = case.golden.texts.iter().position(|text| text == "hello world").unwrap();
+    let task = |id: usize| case.golden.embed_task[&id][at].clone();
+    assert_close(&run(&[]), &golden("tasks", "hello world").0, case.tolerance());
+    assert_close(&run(&["--option", "task=separation"]), &task(2), case.tolerance());
+    let query = &case.golden.query_embed.as_ref().unwrap()[at];
+    assert_close(&run(&["--as", "query"]), query, case.tolerance());
+}
+
+#[test]
+fn verbose_tells_the_steps_and_never_the_text() {
+    let Some(library) = runtime_library() else { return };
+    let outcome = Program::new(["embed", "-v"])
+        .case("mean-normalized")
+        .var("ORT_DYLIB_PATH", &library)
+        .stdin("hello world\n".repeat(100))
+        .run();
+    assert_eq!(outcome.status, 0);
+    for step in ["load", "tokenise", "run", "finish"] {
+        let told = |line: &str| line.contains(step) && line.contains("time.busy=");
+        assert!(outcome.stderr.lines().any(told), "{step}: {}", outcome.stderr);
+    }
+    assert!(!outcome.stderr.contains("hello"), "{}", outcome.stderr);
+    assert_eq!(outcome.records().len(), 100);
+}
+
+#[cfg(feature = "parquet")]
+#[test]
+fn parquet_is_written() {
+    let outcome = Program::embed(["--format", "parquet"]).stdin(lines()).run().silent_success();
+    assert!(outcome.stdout.starts_with(b"PAR1") && outcome.stdout.ends_with(b"PAR1"));
+}

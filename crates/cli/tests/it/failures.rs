@@ -1,0 +1,238 @@
+//! What goes wrong: statuses, the words, and that nothing done before is lost.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _},
+};
+
+use crate::program::{Program, arg, embedding, file, read_npy};
+
+#[test]
+fn texts_and_a_file_together_make_no_sense() {
+    Program::embed(["a", "--input", "b"]).run().failure(
+        2,
+        "as arguments and with --input",
+        Some("leave one"),
+    );
+}
+
+#[test]
+fn what_the_command_line_does_not_know_is_refused() {
+    for args in [
+        &["embed", "a", "--image"][..],
+        &["embed", "a", "--format", "csv"],
+        &["embed", "a", "--device", "gpu"],
+        &["embed", "a", "--threads", "0"],
+        &["embed", "a", "--option", "task"],
+        &["search", "a", "--top-k", "0"],
+        &["search"],
+        &["models", "list", "--task", "audio"],
+        &["rerank", "a"],
+        &[],
+    ] {
+        let outcome = Program::new(args).run();
+        assert_eq!(outcome.status, 2, "{args:?}");
+        assert!(outcome.stdout.is_empty() && !outcome.stderr.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn help_and_version_are_results() {
+    for args in [&["--help"][..], &["embed", "-h"], &["models", "list", "--help"], &["--version"]] {
+        let outcome = Program::new(args).run().silent_success();
+        assert!(outcome.text().contains("embedkit"), "{args:?}");
+    }
+}
+
+#[test]
+fn a_format_has_to_fit() {
+    Program::embed(["a", "--format", "npy", "--on-error", "skip"]).run().failure(
+        2,
+        "npy has no place",
+        Some("jsonl"),
+    );
+    Program::new(["search", "a", "b", "--format", "npy"]).run().failure(
+        2,
+        "table or jsonl",
+        Some("--format"),
+    );
+}
+
+#[cfg(not(feature = "parquet"))]
+#[test]
+fn parquet_names_the_feature_that_it_needs() {
+    Program::embed(["a", "--format", "parquet"]).run().failure(
+        2,
+        "parquet",
+        Some("--features parquet"),
+    );
+}
+
+#[test]
+fn options_of_a_model_are_checked_before_anything_is_opened() {
+    let run = |option: &str| Program::new(["embed", "a", "--option", option]).case("tasks").run();
+    let names = "retrieval.query, retrieval.passage, separation, classification, text-matching";
+    run("task=clustering").failure(2, "no task \"clustering\"", Some(names));
+    run("k=1").failure(2, "no option \"k\"", Some(names));
+    Program::embed(["a", "--option", "task=separation"]).run().failure(2, "no options", None);
+}
+
+#[test]
+fn an_unknown_model_leads_to_the_closest_names() {
+    Program::new(["embed", "a", "--model", "BAAI/bge-smal-en-v1.5"]).run().failure(
+        1,
+        "unknown model",
+        Some("BAAI/bge-small-en-v1.5"),
+    );
+}
+
+#[test]
+fn a_model_of_another_task_is_a_usage_error() {
+    Program::new(["embed", "a", "--model", "Xenova/ms-marco-MiniLM-L-6-v2"]).run().failure(
+        2,
+        "rerank",
+        Some("embedkit models list --task text-dense"),
+    );
+}
+
+#[test]
+fn a_model_that_is_not_here_is_an_error_without_network() {
+    let outcome = Program::new(["embed", "a", "--offline"]).run();
+    outcome.failure(
+        1,
+        "BAAI/bge-small-en-v1.5",
+        Some("embedkit models pull BAAI/bge-small-en-v1.5"),
+    );
+}
+
+#[test]
+fn files_that_are_missing_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |dir: &str| {
+        Program::new(["embed", "a", "--model", "sentence-transformers/all-MiniLM-L6-v2"])
+            .args(["--model-dir", dir])
+            .run()
+    };
+    run(arg(dir.path())).failure(1, "model.onnx", None);
+    let none = dir.path().join("none");
+    run(arg(&none)).failure(1, arg(&none), None);
+    let outcome = Program::embed(["--input", arg(&dir.path().join("none.txt"))]).run();
+    outcome.failure(1, "none.txt: No such file", None);
+}
+
+#[test]
+fn a_description_has_to_be_one() {
+    for (content, why) in [
+        ("id = \"a/b\"\ntask = \"text-dense\"\n", "dim"),
+        ("id = \"a/b\"\ntask = \"poetry\"\n", "poetry"),
+        ("id = ", "line 1"),
+    ] {
+        let (_dir, path) = file("spec.toml", content);
+        let outcome = Program::new(["embed", "a", "--model-spec", arg(&path)]).run();
+        assert!(outcome.failure(1, why, None).stderr.contains("spec.toml"), "{content}");
+    }
+    Program::embed(["a", "--model", "another/one"]).run().failure(
+        2,
+        "another/one",
+        Some("--model"),
+    );
+}
+
+#[test]
+fn without_a_library_the_hint_says_how_to_get_one() {
+    let program = Program::new(["embed", "a"]).case("mean-normalized");
+    program.run().failure(1, "no-such-library", Some("embedkit runtime install"));
+}
+
+#[test]
+fn what_was_embedded_before_a_bad_line_stays_written() {
+    let content = b"hello world\na\nb\xc3\nc\n";
+    let error = "line 3 of standard input: not UTF-8 from byte 2 on";
+    let outcome = Program::embed([""; 0]).stdin(content).run().failure(1, error, None);
+    let records = outcome.records();
+    assert_eq!(records.len(), 2);
+    assert_eq!(records[1]["index"], 1);
+
+    let (_dir, output) = file("out.npy", "");
+    Program::embed(["--format", "npy", "--output", arg(&output)])
+        .stdin(content)
+        .run()
+        .failure(1, error, None);
+    let (shape, values) = read_npy(&fs::read(&output).unwrap());
+    assert_eq!(shape, (2, 8));
+    assert_eq!(values[..8], embedding(&records[0]));
+}
+
+#[test]
+fn a_bad_first_line_is_found_before_the_model_is_opened() {
+    let outcome = Program::new(["embed", "--input-format", "jsonl"]).stdin("{}\n").run();
+    outcome.failure(1, "line 1 of standard input: neither \"text\" nor \"image\"", None);
+}
+
+#[test]
+fn what_the_model_cannot_embed_names_the_input() {
+    // The table has fewer rows than the vocabulary: "a" has one, "hello world" does not.
+    let known = embedkit_testkit::dense_case("error-static-few-rows");
+    let texts = known.golden.texts.join("\n");
+    let outcome = Program::new(["embed"]).case("error-static-few-rows").stdin(&texts).run();
+    assert_eq!(outcome.status, 1);
+    let done = outcome.records().len();
+    assert!(done < known.golden.texts.len());
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let none = dir.path().join("none").join("out.jsonl");
+    Program::embed(["a", "--output", arg(&none)]).run().failure(1, "cannot write", None);
+    Program::embed(["a", "--output", arg(dir.path())]).run().failure(1, "cannot write", None);
+    #[cfg(target_os = "linux")]
+    for format in ["jsonl", "npy"] {
+        Program::embed(["a", "--output", "/dev/full", "--format", format]).run().failure(
+            1,
+            "cannot write /dev/full: No space left",
+            None,
+        );
+    }
+}
+
+#[test]
+fn an_earlier_result_outlives_a_model_that_cannot_be_opened() {
+    let (_dir, output) = file("out.jsonl", "earlier\n");
+    let outcome = Program::new(["embed", "a", "--output", arg(&output)]).run();
+    assert_eq!(outcome.status, 1);
+    assert_eq!(fs::read(&output).unwrap(), b"earlier\n");
+}
+
+#[test]
+fn the_input_is_not_overwritten() {
+    let (_dir, path) = file("texts", "a\n");
+    Program::embed(["--input", arg(&path), "--output", arg(&path)]).run().failure(
+        2,
+        "both input and output",
+        None,
+    );
+    assert_eq!(fs::read(&path).unwrap(), b"a\n");
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_failure() {
+    for args in [&[][..], &["--format", "npy"]] {
+        // More than a pipe holds.
+        let mut child = Program::embed(args).stdin("a b c d e f g\n".repeat(20_000)).start();
+        if args.is_empty() {
+            let mut line = String::new();
+            BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+            assert!(line.starts_with("{\"index\":0,"));
+        } else {
+            drop(child.stdout.take());
+        }
+        let mut said = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{args:?}: {said}");
+        assert_eq!(said, "", "{args:?}");
+    }
+    let mut child = Program::new(["models", "list"]).start();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}

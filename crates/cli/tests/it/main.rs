@@ -1,0 +1,12 @@
+//! The program as scripts see it: statuses, standard output, standard error. No network, and nothing
+//! of the machine's own caches and settings.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod convert;
+mod embed;
+mod failures;
+mod models;
+mod program;
+mod runtime;
+mod search;

@@ -1,0 +1,193 @@
+//! Runs the program and looks at what it leaves behind.
+
+use std::{
+    ffi::{OsStr, OsString},
+    io::Write as _,
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use embedkit_testkit::dense_case;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A command line in the making.
+pub(crate) struct Program {
+    args: Vec<OsString>,
+    stdin: Option<Vec<u8>>,
+    vars: Vec<(&'static str, OsString)>,
+    home: TempDir,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) status: i32,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+}
+
+impl Program {
+    /// With these arguments, nothing on standard input, and a home and cache that are empty.
+    pub(crate) fn new<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
+        Self {
+            args: args.into_iter().map(|arg| arg.as_ref().to_owned()).collect(),
+            stdin: None,
+            vars: Vec::new(),
+            home: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// `embed` with the tiny lookup-table model, which needs no ONNX Runtime.
+    pub(crate) fn embed<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
+        Self::new(["embed"]).case("static").args(args)
+    }
+
+    /// Adds arguments.
+    pub(crate) fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// Takes one of the tiny models.
+    pub(crate) fn case(self, name: &str) -> Self {
+        let dir = dense_case(name).dir;
+        let spec = dir.join("spec.toml");
+        self.args([OsStr::new("--model-dir"), dir.as_ref(), "--model-spec".as_ref(), spec.as_ref()])
+    }
+
+    /// Pipes this in.
+    pub(crate) fn stdin(mut self, bytes: impl AsRef<[u8]>) -> Self {
+        self.stdin = Some(bytes.as_ref().to_vec());
+        self
+    }
+
+    /// Sets a variable of the environment.
+    pub(crate) fn var(mut self, name: &'static str, value: impl AsRef<OsStr>) -> Self {
+        self.vars.push((name, value.as_ref().to_owned()));
+        self
+    }
+
+    /// The cache folder of this run.
+    pub(crate) fn cache(&self) -> std::path::PathBuf {
+        self.home.path().join("cache")
+    }
+
+    /// Starts it, with pipes on all three streams.
+    pub(crate) fn start(&self) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_embedkit"));
+        command.args(&self.args).env_clear();
+        // Windows programs do not start without it.
+        if let Some(root) = std::env::var_os("SystemRoot") {
+            command.env("SystemRoot", root);
+        }
+        command
+            .env("HOME", self.home.path())
+            .env("USERPROFILE", self.home.path())
+            .env("EMBEDKIT_CACHE", self.cache())
+            .env("EMBEDKIT_OFFLINE", "1")
+            .env("ORT_DYLIB_PATH", self.home.path().join("no-such-library"))
+            .envs(self.vars.iter().map(|(name, value)| (name, value)))
+            .stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        if let Some(bytes) = self.stdin.clone() {
+            let mut stdin = child.stdin.take().unwrap();
+            // In the background: the program may write before it has read everything, or never read.
+            std::thread::spawn(move || {
+                let _ = stdin.write_all(&bytes);
+            });
+        }
+        child
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn run(&self) -> Outcome {
+        let output = self.start().wait_with_output().unwrap();
+        Outcome {
+            status: output.status.code().expect("no signal ends it"),
+            stdout: output.stdout,
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+impl Outcome {
+    /// It went well, and said nothing beside its results.
+    #[track_caller]
+    pub(crate) fn silent_success(self) -> Self {
+        assert_eq!((self.status, &*self.stderr), (0, ""));
+        self
+    }
+
+    /// It failed with this status, and said so in one line and at most one hint, which contain this.
+    #[track_caller]
+    pub(crate) fn failure(self, status: i32, error: &str, hint: Option<&str>) -> Self {
+        assert_eq!(self.status, status, "{}", self.stderr);
+        let lines: Vec<_> = self.stderr.lines().collect();
+        assert!(lines[0].starts_with("error: ") && lines[0].contains(error), "{}", self.stderr);
+        assert_eq!(lines.len(), 1 + usize::from(hint.is_some()), "{}", self.stderr);
+        if let Some(hint) = hint {
+            assert!(lines[1].starts_with("hint: ") && lines[1].contains(hint), "{}", self.stderr);
+        }
+        self
+    }
+
+    /// Standard output as text.
+    #[track_caller]
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.stdout).unwrap()
+    }
+
+    /// Standard output as lines of JSON.
+    #[track_caller]
+    pub(crate) fn records(&self) -> Vec<Value> {
+        self.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+/// The numbers under `embedding`.
+#[track_caller]
+pub(crate) fn embedding(record: &Value) -> Vec<f32> {
+    let values = record["embedding"].as_array().unwrap_or_else(|| panic!("{record}"));
+    values.iter().map(|value| value.as_f64().unwrap() as f32).collect()
+}
+
+/// What FastEmbed gives for `text` of a tiny model, and how far off is allowed.
+pub(crate) fn golden(case: &str, text: &str) -> (Vec<f32>, f32) {
+    let case = dense_case(case);
+    let at = case.golden.texts.iter().position(|known| known == text).unwrap();
+    (case.golden.embed.as_ref().unwrap()[at].clone(), case.tolerance())
+}
+
+/// An array file as NumPy reads it: shape and values.
+pub(crate) fn read_npy(bytes: &[u8]) -> ((usize, usize), Vec<f32>) {
+    assert_eq!(bytes[..8], *b"\x93NUMPY\x01\x00");
+    let length = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let header = std::str::from_utf8(&bytes[10..10 + length]).unwrap();
+    assert!(header.starts_with("{'descr': '<f4', 'fortran_order': False, 'shape': ("), "{header}");
+    assert!(header.ends_with('\n'));
+    let shape = header.split(['(', ')']).nth(1).unwrap();
+    let (rows, width) = shape.split_once(", ").unwrap();
+    let values = bytes[10 + length..]
+        .chunks_exact(4)
+        .map(|four| f32::from_le_bytes(four.try_into().unwrap()))
+        .collect::<Vec<_>>();
+    let shape = (rows.parse().unwrap(), width.parse().unwrap());
+    assert_eq!(values.len(), shape.0 * shape.1);
+    (shape, values)
+}
+
+/// A file with this content in a folder of its own.
+pub(crate) fn file(name: &str, content: impl AsRef<[u8]>) -> (TempDir, std::path::PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(name);
+    std::fs::write(&path, content).unwrap();
+    (dir, path)
+}
+
+/// A path as an argument.
+pub(crate) fn arg(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
