@@ -1,1 +1,34 @@
-//! embedkit crate.
+//! What every model family of embedkit stands on.
+//!
+//! - [`registry`]: the built-in models, looked up by id.
+//! - [`tokenizer`] (feature `tokenizer`): a text as token ids, cut at the model's limit.
+//! - [`pipeline`]: inputs to outputs in input order, batched by length, with bounded memory.
+//! - [`runtime`] and [`onnx`] (feature `onnx`): ONNX Runtime found and set up, graphs run by many
+//!   callers at once, padding cut off again, token vectors pooled.
+//!
+//! A family is a [`pipeline::Step`]: it prepares one input, and runs and finishes one batch.
+//! Everything between is written here, once.
+//!
+//! ```
+//! use embedkit_core::registry;
+//!
+//! let models = registry::find("baai/bge-small-en-v1.5").unwrap(); // ids ignore case
+//! assert_eq!(models[0].task.dim(), Some(384));
+//! let error = registry::find("baai/bge-smal-en").unwrap_err();
+//! assert!(error.hint().contains("BAAI/bge-small-en"));
+//! ```
+//!
+//! Not here: downloading (`embedkit-hub`) and anything that knows what a vector is for.
+
+#[cfg(feature = "onnx")]
+pub mod onnx;
+pub mod pipeline;
+pub mod registry;
+#[cfg(feature = "onnx")]
+pub mod runtime;
+#[cfg(feature = "tokenizer")]
+pub mod tokenizer;
+
+mod error;
+
+pub use error::{Error, read_bounded};

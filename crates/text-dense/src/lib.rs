@@ -1,1 +1,34 @@
-//! embedkit crate.
+//! Text to one dense vector.
+//!
+//! [`TextEmbedding`] opens a model from its description and files and embeds texts with it. Texts
+//! may come from any iterator; vectors come back lazily, in input order, while worker threads run
+//! batches of similar length. What the model does with token vectors (pooling, normalisation, which
+//! output) is data in its [`embedkit_types::TextDense`].
+//!
+//! ```no_run
+//! use embedkit_core::registry;
+//! use embedkit_text_dense::TextEmbedding;
+//! use embedkit_types::{LoadOptions, ModelFiles, Role};
+//!
+//! let spec = registry::find_task("sentence-transformers/all-MiniLM-L6-v2", "text-dense")?;
+//! let files = ModelFiles::in_dir("models/all-MiniLM-L6-v2", spec);
+//! let model = TextEmbedding::from_files(spec, &files, &LoadOptions::default())?;
+//! for vector in model.embed(["hello world", "goodbye"]) {
+//!     assert_eq!(vector?.len(), 384);
+//! }
+//! let query = model.embed_batch(Role::Query, &["greetings"])?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Features: `transformer` (ONNX graphs, the usual kind) and `static` (lookup tables, which need no
+//! runtime). Not here: downloading models by id (`embedkit`), other kinds of vectors (their crates).
+
+mod error;
+mod model;
+#[cfg(feature = "static")]
+mod table;
+#[cfg(feature = "transformer")]
+mod transformer;
+
+pub use error::Error;
+pub use model::TextEmbedding;

@@ -28,7 +28,9 @@ pub fn cache_dir(env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     } else if cfg!(target_os = "macos") {
         home().map(|home| home.join("Library").join("Caches"))
     } else {
-        var("XDG_CACHE_HOME").filter(|dir| dir.is_absolute()).or_else(|| Some(home()?.join(".cache")))
+        var("XDG_CACHE_HOME")
+            .filter(|dir| dir.is_absolute())
+            .or_else(|| Some(home()?.join(".cache")))
     };
     user.map(|dir| dir.join("embedkit"))
 }
@@ -69,7 +71,10 @@ mod tests {
         assert_eq!(dir(&all[1..]), Some("/b".into()));
         assert_eq!(dir(&all[2..]), Some("/h/.cache/embedkit".into()));
         assert_eq!(dir(&[("XDG_CACHE_HOME", "/x"), ("HOME", "/h")]), Some("/x/embedkit".into()));
-        assert_eq!(dir(&[("EMBEDKIT_CACHE", ""), ("HOME", "/h")]), Some("/h/.cache/embedkit".into()));
+        assert_eq!(
+            dir(&[("EMBEDKIT_CACHE", ""), ("HOME", "/h")]),
+            Some("/h/.cache/embedkit".into())
+        );
         assert_eq!(dir(&[("EMBEDKIT_CACHE", "~/c"), ("HOME", "/h")]), Some("/h/c".into()));
         assert_eq!(dir(&[]), None);
     }

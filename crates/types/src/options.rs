@@ -64,9 +64,7 @@ impl Default for BatchOptions {
         const fn at_least_one(n: usize) -> NonZeroUsize {
             NonZeroUsize::new(n).expect("a literal above zero")
         }
-        const {
-            Self { rows: at_least_one(256), tokens: at_least_one(1024), window: at_least_one(2048) }
-        }
+        const { Self { rows: at_least_one(256), tokens: at_least_one(1024), window: at_least_one(2048) } }
     }
 }
 

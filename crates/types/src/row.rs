@@ -166,10 +166,7 @@ impl TryFrom<Row> for ModelSpec {
     type Error = RowError;
 
     fn try_from(mut row: Row) -> Result<Self, RowError> {
-        let checks = Checks {
-            id: row.id.to_string(),
-            task: row.task.clone(),
-        };
+        let checks = Checks { id: row.id.to_string(), task: row.task.clone() };
         checks.path("id", &row.id)?;
         let task = task::read(&mut row, &checks)?;
         let prompts = match task {
@@ -177,11 +174,7 @@ impl TryFrom<Row> for ModelSpec {
             _ => None,
         };
         if let Some(field) = row.left_over() {
-            return Err(RowError::Unexpected {
-                id: checks.id,
-                task: checks.task,
-                field,
-            });
+            return Err(RowError::Unexpected { id: checks.id, task: checks.task, field });
         }
 
         let file = match (row.file, row.source.file) {
@@ -258,14 +251,8 @@ impl TryFrom<Row> for ModelSpec {
 /// Where the model lies when the row does not say: the usual places of exports and of tables.
 fn default_file(task: &Task) -> Str {
     match task {
-        Task::TextDense(TextDense {
-            encoder: Encoder::Static,
-            ..
-        }) => "model.safetensors".into(),
-        Task::Sparse(Sparse {
-            kind: SparseKind::Bm25(_),
-            ..
-        }) => "config.json".into(),
+        Task::TextDense(TextDense { encoder: Encoder::Static, .. }) => "model.safetensors".into(),
+        Task::Sparse(Sparse { kind: SparseKind::Bm25(_), .. }) => "config.json".into(),
         _ => ModelSpec::DEFAULT.file,
     }
 }

@@ -13,11 +13,7 @@ pub type List<T> = Cow<'static, [T]>;
 ///
 /// An id may appear twice in the registry, once per task (a text and an image encoder).
 #[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Deserialize),
-    serde(try_from = "crate::row::Row")
-)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(try_from = "crate::row::Row"))]
 pub struct ModelSpec {
     /// The published name, such as `BAAI/bge-small-en-v1.5`. Looked up without regard to case.
     pub id: Str,
@@ -65,10 +61,7 @@ impl ModelSpec {
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense {
-            pooling: Pooling::Mean,
-            ..TextDense::DEFAULT
-        }),
+        task: Task::TextDense(TextDense { pooling: Pooling::Mean, ..TextDense::DEFAULT }),
     };
 }
 
@@ -85,11 +78,7 @@ pub struct Source {
 
 impl Source {
     /// No source at all: a model that is only ever opened from a local folder.
-    pub const DEFAULT: Self = Self {
-        repo: None,
-        revision: None,
-        url: None,
-    };
+    pub const DEFAULT: Self = Self { repo: None, revision: None, url: None };
 }
 
 /// The texts that a model's authors put before queries and passages.

@@ -38,14 +38,8 @@ pub enum Task {
 
 impl Task {
     /// The names of all tasks, in the order of the variants.
-    pub const NAMES: [&'static str; 6] = [
-        "text-dense",
-        "sparse",
-        "late-text",
-        "late-multimodal",
-        "image",
-        "rerank",
-    ];
+    pub const NAMES: [&'static str; 6] =
+        ["text-dense", "sparse", "late-text", "late-multimodal", "image", "rerank"];
 
     /// The name of the task in `models.toml` and on the command line.
     #[must_use]
@@ -160,11 +154,7 @@ pub enum Encoder {
 
 /// Which output of the graph is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(untagged)
-)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(untagged))]
 pub enum Output {
     /// By position, from 0.
     Index(usize),

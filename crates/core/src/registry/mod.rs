@@ -37,15 +37,8 @@ pub fn models() -> &'static [ModelSpec] {
 /// # Errors
 /// [`LookupError::Unknown`] with the most similar ids.
 pub fn find(id: &str) -> Result<Vec<&'static ModelSpec>, LookupError> {
-    let found: Vec<_> = MODELS
-        .iter()
-        .filter(|spec| spec.id.eq_ignore_ascii_case(id))
-        .collect();
-    if found.is_empty() {
-        Err(unknown(id))
-    } else {
-        Ok(found)
-    }
+    let found: Vec<_> = MODELS.iter().filter(|spec| spec.id.eq_ignore_ascii_case(id)).collect();
+    if found.is_empty() { Err(unknown(id)) } else { Ok(found) }
 }
 
 /// The model with this id for the task of this name, such as `text-dense`.
@@ -55,15 +48,13 @@ pub fn find(id: &str) -> Result<Vec<&'static ModelSpec>, LookupError> {
 /// that the id is registered for.
 pub fn find_task(id: &str, task: &str) -> Result<&'static ModelSpec, LookupError> {
     let found = find(id)?;
-    found
-        .iter()
-        .copied()
-        .find(|spec| spec.task.name() == task)
-        .ok_or_else(|| LookupError::OtherTask {
+    found.iter().copied().find(|spec| spec.task.name() == task).ok_or_else(|| {
+        LookupError::OtherTask {
             id: found[0].id.to_string(),
             task: task.to_owned(),
             tasks: found.iter().map(|spec| spec.task.name()).collect(),
-        })
+        }
+    })
 }
 
 /// Why a model was not found.
@@ -97,10 +88,7 @@ impl LookupError {
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
-            Self::Unknown {
-                remark: Some(remark),
-                ..
-            } => (*remark).to_owned(),
+            Self::Unknown { remark: Some(remark), .. } => (*remark).to_owned(),
             Self::Unknown { similar, .. } => match similar.as_slice() {
                 [] => "`embedkit models list` shows all models".to_owned(),
                 [only] => format!("did you mean {only}?"),
@@ -124,17 +112,12 @@ enum Meant {
 fn unknown(id: &str) -> LookupError {
     let asked = id.to_ascii_lowercase();
     // One entry stands for all names that begin with it; the longest says most.
-    let other = OTHER_NAMES
-        .iter()
-        .filter(|(name, _)| asked.starts_with(&name.to_ascii_lowercase()));
+    let other =
+        OTHER_NAMES.iter().filter(|(name, _)| asked.starts_with(&name.to_ascii_lowercase()));
     let (similar, remark) = match other.max_by_key(|(name, _)| name.len()) {
         Some((_, Meant::Model(id))) => (vec![*id], None),
         Some((_, Meant::Nothing(why))) => (vec![], Some(*why)),
         None => (similar::ids(&asked, MODELS), None),
     };
-    LookupError::Unknown {
-        id: id.to_owned(),
-        similar,
-        remark,
-    }
+    LookupError::Unknown { id: id.to_owned(), similar, remark }
 }

@@ -39,11 +39,7 @@ fn rank(asked: &str, spec: &ModelSpec) -> Option<usize> {
     let (organisation, name) = split(&id);
     let (asked_organisation, asked_name) = split(asked);
     if name == asked_name
-        || spec
-            .source
-            .repo
-            .as_ref()
-            .is_some_and(|repo| repo.eq_ignore_ascii_case(asked))
+        || spec.source.repo.as_ref().is_some_and(|repo| repo.eq_ignore_ascii_case(asked))
     {
         return Some(0);
     }

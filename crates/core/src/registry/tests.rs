@@ -8,10 +8,7 @@ use embedkit_types::{
 use super::*;
 
 fn count(task: &str) -> usize {
-    models()
-        .iter()
-        .filter(|spec| spec.task.name() == task)
-        .count()
+    models().iter().filter(|spec| spec.task.name() == task).count()
 }
 
 fn dense(id: &str) -> &'static TextDense {
@@ -56,18 +53,9 @@ fn as_many_models_as_fastembed_has() {
 
 #[test]
 fn look_up_ignores_case_and_keeps_tasks_apart() {
-    let ids = |id: &str| {
-        find(id)
-            .unwrap()
-            .iter()
-            .map(|spec| spec.task.name())
-            .collect::<Vec<_>>()
-    };
+    let ids = |id: &str| find(id).unwrap().iter().map(|spec| spec.task.name()).collect::<Vec<_>>();
     assert_eq!(ids("JINAAI/jina-CLIP-v1"), ["text-dense", "image"]);
-    assert_eq!(
-        ids("google/siglip2-base-patch16-224"),
-        ["text-dense", "image"]
-    );
+    assert_eq!(ids("google/siglip2-base-patch16-224"), ["text-dense", "image"]);
     assert_eq!(ids("qdrant/BM25"), ["sparse"]);
     let spec = find_task("jinaai/JINA-clip-v1", "image").unwrap();
     assert_eq!(
@@ -85,44 +73,26 @@ fn another_task_is_named() {
     let error = find_task("BAAI/bge-small-en-v1.5", "rerank").unwrap_err();
     let expected = "model BAAI/bge-small-en-v1.5 is not registered for rerank, only for text-dense";
     assert_eq!(error.to_string(), expected);
-    assert_eq!(
-        error.hint(),
-        "open BAAI/bge-small-en-v1.5 as a model for text-dense"
-    );
+    assert_eq!(error.hint(), "open BAAI/bge-small-en-v1.5 as a model for text-dense");
     let error = find_task("jinaai/jina-clip-v1", "sparse").unwrap_err();
-    assert!(
-        error.to_string().ends_with("only for text-dense and image"),
-        "{error}"
-    );
+    assert!(error.to_string().ends_with("only for text-dense and image"), "{error}");
 }
 
 #[test]
 fn unknown_ids_lead_to_similar_ones() {
-    assert_eq!(
-        similar("BAAI/bge-smal-en-v1.5")[0],
-        "BAAI/bge-small-en-v1.5"
-    );
-    assert_eq!(
-        similar("all-minilm-l6-v2")[0],
-        "sentence-transformers/all-MiniLM-L6-v2"
-    );
+    assert_eq!(similar("BAAI/bge-smal-en-v1.5")[0], "BAAI/bge-small-en-v1.5");
+    assert_eq!(similar("all-minilm-l6-v2")[0], "sentence-transformers/all-MiniLM-L6-v2");
     assert_eq!(
         similar("Qdrant/all-MiniLM-L6-v2-onnx")[0],
         "sentence-transformers/all-MiniLM-L6-v2"
     );
     assert_eq!(similar("someone/colbertv2.0"), ["colbert-ir/colbertv2.0"]);
-    assert_eq!(
-        similar("prithvida/Splade_PP_en_v2")[0],
-        "prithivida/Splade_PP_en_v1"
-    );
+    assert_eq!(similar("prithvida/Splade_PP_en_v2")[0], "prithivida/Splade_PP_en_v1");
     let clip = similar("Qdrant/clip-ViT-B-32");
     assert!(clip.contains(&"Qdrant/clip-ViT-B-32-text"), "{clip:?}");
     assert!(clip.contains(&"Qdrant/clip-ViT-B-32-vision"), "{clip:?}");
     let bge = similar("BAAI/something-else-altogether");
-    assert!(
-        bge.len() == 5 && bge.iter().all(|id| id.starts_with("BAAI/")),
-        "{bge:?}"
-    );
+    assert!(bge.len() == 5 && bge.iter().all(|id| id.starts_with("BAAI/")), "{bge:?}");
     assert!(similar("").is_empty());
     assert!(similar("qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq").is_empty());
     assert!(similar(&"x".repeat(1 << 20)).is_empty());
@@ -130,30 +100,19 @@ fn unknown_ids_lead_to_similar_ones() {
 
 #[test]
 fn names_of_the_manual_lead_to_the_registered_ids() {
-    for name in [
-        "vidore/colpali",
-        "vidore/colpali-v1.3",
-        "Vidore/ColPali-v1.2",
-    ] {
+    for name in ["vidore/colpali", "vidore/colpali-v1.3", "Vidore/ColPali-v1.2"] {
         assert_eq!(similar(name), ["Qdrant/colpali-v1.3-fp16"]);
     }
     let error = find("vidore/colmodernvbert").unwrap_err();
     assert_eq!(error.to_string(), "unknown model \"vidore/colmodernvbert\"");
     assert_eq!(error.hint(), "did you mean Qdrant/colmodernvbert?");
     let error = find("vidore/colqwen2").unwrap_err();
-    assert!(
-        error.hint().contains("FastEmbed does not have it either"),
-        "{}",
-        error.hint()
-    );
+    assert!(error.hint().contains("FastEmbed does not have it either"), "{}", error.hint());
 }
 
 #[test]
 fn hints_are_one_line() {
-    assert_eq!(
-        find("qqqqqqqq").unwrap_err().hint(),
-        "`embedkit models list` shows all models"
-    );
+    assert_eq!(find("qqqqqqqq").unwrap_err().hint(), "`embedkit models list` shows all models");
     let hint = find("vit-b").unwrap_err().hint();
     assert!(
         hint.starts_with("did you mean ") && hint.contains(" or ") && hint.ends_with('?'),
@@ -164,23 +123,14 @@ fn hints_are_one_line() {
 #[test]
 fn facts_of_dense_models() {
     let bge = find("BAAI/bge-small-en-v1.5").unwrap()[0];
-    assert_eq!(
-        bge.source.repo.as_deref(),
-        Some("Qdrant/bge-small-en-v1.5-onnx-Q")
-    );
-    assert_eq!(
-        (bge.size_gb, bge.max_tokens, bge.year),
-        (Some(0.067), Some(512), Some(2023))
-    );
+    assert_eq!(bge.source.repo.as_deref(), Some("Qdrant/bge-small-en-v1.5-onnx-Q"));
+    assert_eq!((bge.size_gb, bge.max_tokens, bge.year), (Some(0.067), Some(512), Some(2023)));
     let task = dense("BAAI/bge-small-en-v1.5");
     assert_eq!((task.dim, task.pooling), (384, Pooling::Cls));
     assert!(task.accept_pooled && task.normalize && !task.pad_to_limit);
 
     let clip = dense("Qdrant/clip-ViT-B-32-text");
-    assert_eq!(
-        (clip.pooling, clip.normalize, clip.accept_pooled),
-        (Pooling::None, false, false)
-    );
+    assert_eq!((clip.pooling, clip.normalize, clip.accept_pooled), (Pooling::None, false, false));
 
     let siglip = dense("google/siglip2-base-patch16-224");
     assert_eq!(siglip.output, Output::Name("pooler_output".into()));
@@ -193,12 +143,7 @@ fn facts_of_dense_models() {
     let jina = dense("jinaai/jina-embeddings-v3");
     let tasks = jina.tasks.as_ref().unwrap();
     assert_eq!((tasks.default, tasks.query, tasks.passage), (1, 0, 1));
-    let names = [
-        "retrieval.query",
-        "retrieval.passage",
-        "separation",
-        "classification",
-    ];
+    let names = ["retrieval.query", "retrieval.passage", "separation", "classification"];
     assert_eq!(tasks.names[..4], names);
     assert_eq!(tasks.names[4..], ["text-matching"]);
 
@@ -207,14 +152,8 @@ fn facts_of_dense_models() {
         (&gemma.output, gemma.pooling, gemma.normalize),
         (&Output::Index(1), Pooling::None, false)
     );
-    assert_eq!(
-        dense("Qwen/Qwen3-Embedding-0.6B").pooling,
-        Pooling::LastToken
-    );
-    for spec in models()
-        .iter()
-        .filter(|spec| spec.id.starts_with("minishlab/"))
-    {
+    assert_eq!(dense("Qwen/Qwen3-Embedding-0.6B").pooling, Pooling::LastToken);
+    for spec in models().iter().filter(|spec| spec.id.starts_with("minishlab/")) {
         assert_eq!(dense(&spec.id).encoder, Encoder::Static);
         assert!(dense(&spec.id).normalize);
     }
@@ -240,10 +179,7 @@ fn prompts_are_recorded_where_they_are_known() {
     );
     let bge = "Represent this sentence for searching relevant passages: ";
     assert_eq!(prompts("BAAI/bge-base-en"), given(Some(bge), None));
-    let qwen = prompts("Qwen/Qwen3-Embedding-0.6B-Q")
-        .unwrap()
-        .query
-        .unwrap();
+    let qwen = prompts("Qwen/Qwen3-Embedding-0.6B-Q").unwrap().query.unwrap();
     assert!(qwen.ends_with("answer the query\nQuery:"), "{qwen:?}");
     assert_eq!(prompts("sentence-transformers/all-MiniLM-L6-v2"), None);
     let unknown: Vec<_> = models()
@@ -256,93 +192,41 @@ fn prompts_are_recorded_where_they_are_known() {
 
 #[test]
 fn facts_of_sparse_models() {
-    let SparseKind::Bm25(bm25) = sparse("Qdrant/bm25") else {
-        panic!("not BM25")
-    };
-    assert_eq!(
-        (bm25.k, bm25.b, bm25.avg_len, bm25.token_max_length),
-        (1.2, 0.75, 256.0, 40)
-    );
+    let SparseKind::Bm25(bm25) = sparse("Qdrant/bm25") else { panic!("not BM25") };
+    assert_eq!((bm25.k, bm25.b, bm25.avg_len, bm25.token_max_length), (1.2, 0.75, 256.0, 40));
     let files = &find("Qdrant/bm25").unwrap()[0].additional_files;
     assert_eq!(files.len(), 17);
     assert!(!files.iter().any(|file| file == "tamil.txt"));
     let SparseKind::MiniCoil(minicoil) = sparse("Qdrant/minicoil-v1") else {
         panic!("not MiniCOIL")
     };
-    assert_eq!(
-        (minicoil.k, minicoil.b, minicoil.avg_len),
-        (1.2, 0.75, 150.0)
-    );
+    assert_eq!((minicoil.k, minicoil.b, minicoil.avg_len), (1.2, 0.75, 150.0));
     let SparseKind::Bm42(bm42) = sparse("Qdrant/bm42-all-minilm-l6-v2-attentions") else {
         panic!("not BM42")
     };
-    assert_eq!(
-        (&bm42.output, bm42.alpha),
-        (&Output::Name("attention_6".into()), 0.5)
-    );
-    let idf: Vec<_> = models()
-        .iter()
-        .filter_map(|spec| spec.task.requires_idf())
-        .collect();
+    assert_eq!((&bm42.output, bm42.alpha), (&Output::Name("attention_6".into()), 0.5));
+    let idf: Vec<_> = models().iter().filter_map(|spec| spec.task.requires_idf()).collect();
     assert_eq!(idf, [false, false, true, true, true, false]);
 
     let alias = find("prithvida/Splade_PP_en_v1").unwrap()[0];
-    assert_eq!(
-        alias.alias_of.as_deref(),
-        Some("prithivida/Splade_PP_en_v1")
-    );
-    assert_eq!(
-        alias.task,
-        find("prithivida/Splade_PP_en_v1").unwrap()[0].task
-    );
+    assert_eq!(alias.alias_of.as_deref(), Some("prithivida/Splade_PP_en_v1"));
+    assert_eq!(alias.task, find("prithivida/Splade_PP_en_v1").unwrap()[0].task);
 }
 
 #[test]
 fn facts_of_late_interaction_models() {
     let expand = |token: &'static str, attend| {
-        Some(QueryPadding {
-            token: token.into(),
-            length: Some(31),
-            attend,
-        })
+        Some(QueryPadding { token: token.into(), length: Some(31), attend })
     };
     for (id, query, document, padding, reserve, punctuation, normalize_queries) in [
-        (
-            "colbert-ir/colbertv2.0",
-            1,
-            2,
-            expand("[MASK]", false),
-            1,
-            true,
-            false,
-        ),
-        (
-            "answerdotai/answerai-colbert-small-v1",
-            1,
-            2,
-            expand("[MASK]", false),
-            1,
-            true,
-            false,
-        ),
-        (
-            "jinaai/jina-colbert-v2",
-            250_002,
-            250_003,
-            expand("<mask>", true),
-            1,
-            true,
-            false,
-        ),
+        ("colbert-ir/colbertv2.0", 1, 2, expand("[MASK]", false), 1, true, false),
+        ("answerdotai/answerai-colbert-small-v1", 1, 2, expand("[MASK]", false), 1, true, false),
+        ("jinaai/jina-colbert-v2", 250_002, 250_003, expand("<mask>", true), 1, true, false),
         (
             "lightonai/LateOn",
             50_368,
             50_369,
-            Some(QueryPadding {
-                token: "[MASK]".into(),
-                length: None,
-                attend: false,
-            }),
+            Some(QueryPadding { token: "[MASK]".into(), length: None, attend: false }),
             0,
             true,
             true,
@@ -351,11 +235,7 @@ fn facts_of_late_interaction_models() {
             "lightonai/mLateOn",
             256_000,
             256_001,
-            Some(QueryPadding {
-                token: "<mask>".into(),
-                length: None,
-                attend: false,
-            }),
+            Some(QueryPadding { token: "<mask>".into(), length: None, attend: false }),
             0,
             false,
             true,
@@ -364,26 +244,12 @@ fn facts_of_late_interaction_models() {
         let task = late_text(id);
         assert_eq!(task.markers, Some(Markers { query, document }), "{id}");
         assert_eq!(task.query_padding, padding, "{id}");
-        assert_eq!(
-            (task.reserve, task.skip_punctuation),
-            (reserve, punctuation),
-            "{id}"
-        );
-        assert_eq!(
-            (task.normalize, task.normalize_queries),
-            (true, normalize_queries),
-            "{id}"
-        );
+        assert_eq!((task.reserve, task.skip_punctuation), (reserve, punctuation), "{id}");
+        assert_eq!((task.normalize, task.normalize_queries), (true, normalize_queries), "{id}");
         assert_eq!(task.skip_padding_id, reserve == 1, "{id}");
     }
     let tokens = late_text("jinaai/jina-embeddings-v2-small-en-tokens");
-    assert_eq!(
-        *tokens,
-        LateText {
-            dim: 512,
-            ..LateText::DEFAULT
-        }
-    );
+    assert_eq!(*tokens, LateText { dim: 512, ..LateText::DEFAULT });
 
     let multimodal = |id: &str| match &find(id).unwrap()[0].task {
         Task::LateMultimodal(task) => task,
@@ -391,23 +257,15 @@ fn facts_of_late_interaction_models() {
     };
     let colpali = multimodal("Qdrant/colpali-v1.3-fp16");
     assert_eq!(
-        (
-            colpali.text_augmentation.token.as_ref(),
-            colpali.text_augmentation.times
-        ),
+        (colpali.text_augmentation.token.as_ref(), colpali.text_augmentation.times),
         ("<pad>", 10)
     );
-    let LateMultimodalKind::ColPali(facts) = &colpali.kind else {
-        panic!("not ColPali")
-    };
+    let LateMultimodalKind::ColPali(facts) = &colpali.kind else { panic!("not ColPali") };
     assert_eq!(*facts.text_start_ids, [2, 5098]);
     assert_eq!(facts.image_tokens + facts.image_prompt_ids.len(), 1030);
     let colmodernvbert = multimodal("Qdrant/colmodernvbert");
     assert_eq!(colmodernvbert.text_prefix, "");
-    assert!(matches!(
-        colmodernvbert.kind,
-        LateMultimodalKind::ColModernVbert(_)
-    ));
+    assert!(matches!(colmodernvbert.kind, LateMultimodalKind::ColModernVbert(_)));
 }
 
 #[test]

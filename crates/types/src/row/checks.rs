@@ -42,11 +42,7 @@ impl Checks {
         found: &dyn Display,
         expected: &str,
     ) -> Result<(), RowError> {
-        if good {
-            Ok(())
-        } else {
-            Err(self.invalid(field, found, expected))
-        }
+        if good { Ok(()) } else { Err(self.invalid(field, found, expected)) }
     }
 
     pub(super) fn present<T>(&self, field: &'static str, value: Option<T>) -> Result<T, RowError> {
@@ -96,12 +92,7 @@ impl Checks {
 
     pub(super) fn number(&self, field: &'static str, value: Option<f64>) -> Result<f64, RowError> {
         let value = self.present(field, value)?;
-        self.require(
-            value.is_finite() && value >= 0.0,
-            field,
-            &value,
-            "a number, 0 or more",
-        )?;
+        self.require(value.is_finite() && value >= 0.0, field, &value, "a number, 0 or more")?;
         Ok(value)
     }
 
@@ -149,12 +140,7 @@ impl Checks {
         self.path(field, repo)?;
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
         let good = repo.chars().all(plain) && repo.split('/').count() == 2;
-        self.require(
-            good,
-            field,
-            &repo,
-            "`organisation/name` in letters, digits, `-`, `_` and `.`",
-        )
+        self.require(good, field, &repo, "`organisation/name` in letters, digits, `-`, `_` and `.`")
     }
 }
 

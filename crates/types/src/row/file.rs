@@ -56,9 +56,7 @@ impl<'de> Visitor<'de> for ModelFileVisitor {
         }
         let mut models = map.next_value::<Vec<ModelSpec>>()?;
         if let Some(key) = map.next_key::<String>()? {
-            return Err(de::Error::custom(format_args!(
-                "`{key}` stands beside [[model]]"
-            )));
+            return Err(de::Error::custom(format_args!("`{key}` stands beside [[model]]")));
         }
         match (models.pop(), models.len()) {
             (Some(model), 0) => Ok(ModelFile { model }),

@@ -22,10 +22,7 @@ pub(super) fn read(row: &mut Row, checks: &Checks) -> Result<Task, RowError> {
         "image" => Task::Image(image(row, checks)?),
         "rerank" => Task::Rerank(rerank(row, checks)?),
         _ => {
-            return Err(RowError::UnknownTask {
-                id: row.id.to_string(),
-                task: row.task.clone(),
-            });
+            return Err(RowError::UnknownTask { id: row.id.to_string(), task: row.task.clone() });
         }
     })
 }
@@ -34,12 +31,7 @@ fn text_dense(row: &mut Row, checks: &Checks) -> Result<TextDense, RowError> {
     let dim = checks.dim(row)?;
     if row.encoder.take() == Some(Encoder::Static) {
         let normalize = row.normalize.take().unwrap_or(true);
-        return Ok(TextDense {
-            dim,
-            encoder: Encoder::Static,
-            normalize,
-            ..TextDense::DEFAULT
-        });
+        return Ok(TextDense { dim, encoder: Encoder::Static, normalize, ..TextDense::DEFAULT });
     }
     let pooling = match checks.present("pooling", row.pooling.take())?.as_str() {
         "cls" => Pooling::Cls,
@@ -50,23 +42,13 @@ fn text_dense(row: &mut Row, checks: &Checks) -> Result<TextDense, RowError> {
     };
     let accept_pooled = row.accept_pooled.take().unwrap_or(false);
     let takes_first = pooling == Pooling::Cls;
-    checks.require(
-        !accept_pooled || takes_first,
-        "accept_pooled",
-        &true,
-        "with pooling `cls`",
-    )?;
+    checks.require(!accept_pooled || takes_first, "accept_pooled", &true, "with pooling `cls`")?;
     let tasks = row.tasks.take();
     if let Some(tasks) = &tasks {
         checks.text("tasks.input", &tasks.input)?;
         let count = tasks.names.len();
         let named = count > 0 && tasks.names.iter().all(|name| !name.is_empty());
-        checks.require(
-            named,
-            "tasks.names",
-            &format!("{:?}", tasks.names),
-            "a list of names",
-        )?;
+        checks.require(named, "tasks.names", &format!("{:?}", tasks.names), "a list of names")?;
         for (field, id) in [
             ("tasks.default", tasks.default),
             ("tasks.query", tasks.query),
@@ -96,9 +78,7 @@ fn sparse(row: &mut Row, checks: &Checks) -> Result<Sparse, RowError> {
             language: checks.present_text("language", row.language.take())?,
             token_max_length: checks.count("token_max_length", row.token_max_length.take())?,
         }),
-        "splade" => SparseKind::Splade(Splade {
-            output: checks.output(row)?,
-        }),
+        "splade" => SparseKind::Splade(Splade { output: checks.output(row)? }),
         "if-splade" => SparseKind::IfSplade(IfSplade {
             output: checks.output(row)?,
             idf_file: checks.present_path("idf_file", row.idf_file.take())?,
@@ -129,11 +109,7 @@ fn sparse(row: &mut Row, checks: &Checks) -> Result<Sparse, RowError> {
         size => Some(checks.count("vocab_size", size)?),
     };
     let requires_idf = checks.present("requires_idf", row.requires_idf.take())?;
-    Ok(Sparse {
-        requires_idf,
-        vocab_size,
-        kind,
-    })
+    Ok(Sparse { requires_idf, vocab_size, kind })
 }
 
 fn late_text(row: &mut Row, checks: &Checks) -> Result<LateText, RowError> {
@@ -210,8 +186,5 @@ fn image(row: &mut Row, checks: &Checks) -> Result<Image, RowError> {
 
 fn rerank(row: &mut Row, checks: &Checks) -> Result<Rerank, RowError> {
     let column = row.column.take().unwrap_or(Rerank::DEFAULT.column);
-    Ok(Rerank {
-        output: checks.output(row)?,
-        column: checks.range("column", column, 0..=1023)?,
-    })
+    Ok(Rerank { output: checks.output(row)?, column: checks.range("column", column, 0..=1023)? })
 }

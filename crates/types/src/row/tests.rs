@@ -76,10 +76,7 @@ fn a_full_row() {
         max_tokens: Some(512),
         languages: vec!["English".into()].into(),
         year: Some(2023),
-        prompts: Some(Prompts {
-            query: Some("query: ".into()),
-            ..Prompts::default()
-        }),
+        prompts: Some(Prompts { query: Some("query: ".into()), ..Prompts::default() }),
         task: Task::TextDense(TextDense {
             dim: 384,
             pooling: Pooling::Cls,
@@ -93,10 +90,9 @@ fn a_full_row() {
 
 #[test]
 fn the_file_may_stand_in_the_source() {
-    let inside = DENSE.replace("file = \"onnx/model.onnx\"", "").replace(
-        "revision = \"v1\"",
-        "revision = \"v1\", file = \"onnx/model.onnx\"",
-    );
+    let inside = DENSE
+        .replace("file = \"onnx/model.onnx\"", "")
+        .replace("revision = \"v1\"", "revision = \"v1\", file = \"onnx/model.onnx\"");
     assert_eq!(read(&inside), read(DENSE));
     let both = wrong("revision = \"v1\"", "file = \"a.onnx\"");
     assert!(both.contains("given once, here or in `source`"), "{both}");
@@ -106,22 +102,13 @@ fn the_file_may_stand_in_the_source() {
 fn every_field_that_a_kind_needs_is_asked_for() {
     for row in LEAST {
         read(&least(row)).unwrap_or_else(|error| panic!("{row}: {error}"));
-        let fields: Vec<_> = row
-            .lines()
-            .map(|line| line.split_once(" =").unwrap().0)
-            .collect();
-        for field in fields
-            .iter()
-            .filter(|field| !["task", "encoder"].contains(field))
-        {
+        let fields: Vec<_> = row.lines().map(|line| line.split_once(" =").unwrap().0).collect();
+        for field in fields.iter().filter(|field| !["task", "encoder"].contains(field)) {
             let others = row.lines().zip(&fields).filter(|(_, name)| *name != field);
             let without: Vec<_> = others.map(|(line, _)| line).collect();
             let error = read(&least(&without.join("\n"))).expect_err(field);
             let end = format!("field `{field}` is missing");
-            assert!(
-                error.starts_with("model \"me/my-model\", task "),
-                "{row}: {error}"
-            );
+            assert!(error.starts_with("model \"me/my-model\", task "), "{row}: {error}");
             assert!(error.ends_with(&end), "{row}: {error}");
         }
     }
@@ -167,24 +154,12 @@ fn values_are_checked() {
         ("\"onnx/model.onnx_data\"", "\"a/./b\"", "additional_files"),
         ("\"me/my-model-onnx\"", "\"my-model-onnx\"", "source.repo"),
         ("\"me/my-model-onnx\"", "\"me/my model\"", "source.repo"),
-        (
-            "revision = \"v1\"",
-            "revision = \"a..b/../c\"",
-            "source.revision",
-        ),
-        (
-            "revision = \"v1\"",
-            "url = \"http://insecure.example/a.tar.gz\"",
-            "source.url",
-        ),
+        ("revision = \"v1\"", "revision = \"a..b/../c\"", "source.revision"),
+        ("revision = \"v1\"", "url = \"http://insecure.example/a.tar.gz\"", "source.url"),
         ("size_gb = 0.067", "size_gb = nan", "size_gb"),
         ("max_tokens = 512", "max_tokens = 0", "max_tokens"),
         ("\"English\"", "\" \"", "languages"),
-        (
-            "query = \"query: \"",
-            "query = \"q\", unknown = true",
-            "prompts",
-        ),
+        ("query = \"query: \"", "query = \"q\", unknown = true", "prompts"),
         ("pooling = \"cls\"", "pooling = \"max\"", "pooling"),
         ("pooling = \"cls\"", "pooling = \"mean\"", "accept_pooled"),
         ("year = 2023", "alias_of = \"ME/my-model\"", "alias_of"),
@@ -197,10 +172,7 @@ fn values_are_checked() {
     ] {
         let error = wrong(from, to);
         let start = format!("task text-dense: field `{field}` is ");
-        assert!(
-            error.contains(&start) && error.contains(", but has to be "),
-            "{to}: {error}"
-        );
+        assert!(error.contains(&start) && error.contains(", but has to be "), "{to}: {error}");
     }
     let unknown = wrong("\"text-dense\"", "\"dense\"");
     assert!(
@@ -210,31 +182,19 @@ fn values_are_checked() {
     let padding = "query_padding = { token = '[MASK]', attend = true }";
     let error = read(&least(&format!("{}\n{padding}", LEAST[7]))).unwrap_err();
     assert!(error.contains("query_padding.attend"), "{error}");
+    assert!(read(&least(&LEAST[2].replace("256.0", "0.0"))).unwrap_err().contains("`avg_len`"));
     assert!(
-        read(&least(&LEAST[2].replace("256.0", "0.0")))
-            .unwrap_err()
-            .contains("`avg_len`")
-    );
-    assert!(
-        read(&least(&LEAST[4].replace("idf.json", "../x")))
-            .unwrap_err()
-            .contains("`idf_file`")
+        read(&least(&LEAST[4].replace("idf.json", "../x"))).unwrap_err().contains("`idf_file`")
     );
 }
 
 #[test]
 fn what_is_left_out_has_its_usual_value() {
     let spec = read(&least(LEAST[0])).unwrap();
-    assert_eq!(
-        (spec.file.as_ref(), &spec.source),
-        ("onnx/model.onnx", &Source::DEFAULT)
-    );
+    assert_eq!((spec.file.as_ref(), &spec.source), ("onnx/model.onnx", &Source::DEFAULT));
     assert_eq!(read(&least(LEAST[1])).unwrap().file, "model.safetensors");
     assert_eq!(read(&least(LEAST[2])).unwrap().file, "config.json");
-    let late = Task::LateText(LateText {
-        dim: 8,
-        ..LateText::DEFAULT
-    });
+    let late = Task::LateText(LateText { dim: 8, ..LateText::DEFAULT });
     assert_eq!(read(&least(LEAST[7])).unwrap().task, late);
     let rerank = read(&least("task = 'rerank'")).unwrap();
     assert_eq!(rerank.task, Task::Rerank(Rerank::DEFAULT));
@@ -244,18 +204,12 @@ fn what_is_left_out_has_its_usual_value() {
 fn a_file_has_one_model_in_either_form() {
     assert_eq!(read(&format!("[[model]]\n{DENSE}")), read(DENSE));
     let two = read(&format!("[[model]]\n{DENSE}\n[[model]]\n{DENSE}")).unwrap_err();
-    assert!(
-        two.contains("invalid length 2, expected exactly one [[model]]"),
-        "{two}"
-    );
+    assert!(two.contains("invalid length 2, expected exactly one [[model]]"), "{two}");
     let none = read("model = []").unwrap_err();
     assert!(none.contains("invalid length 0"), "{none}");
     assert!(read("").unwrap_err().contains("missing field `id`"));
     let beside = read(&format!("[[model]]\n{DENSE}\n[other]\nx = 1")).unwrap_err();
-    assert!(
-        beside.contains("`other` stands beside [[model]]"),
-        "{beside}"
-    );
+    assert!(beside.contains("`other` stands beside [[model]]"), "{beside}");
     let mixed = read(&format!("{DENSE}\n[[model]]\n{DENSE}")).unwrap_err();
     assert!(mixed.contains("unknown field `model`"), "{mixed}");
 }

@@ -20,12 +20,8 @@ pub struct Image {
 
 impl Image {
     /// A model whose first output is flattened and normalised, for struct update syntax.
-    pub const DEFAULT: Self = Self {
-        dim: 0,
-        output: Output::Index(0),
-        pooling: ImagePooling::Flatten,
-        normalize: true,
-    };
+    pub const DEFAULT: Self =
+        Self { dim: 0, output: Output::Index(0), pooling: ImagePooling::Flatten, normalize: true };
 }
 
 /// How the output of an image model becomes one vector per image.

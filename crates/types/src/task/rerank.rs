@@ -17,8 +17,5 @@ pub struct Rerank {
 
 impl Rerank {
     /// The first column of the first output.
-    pub const DEFAULT: Self = Self {
-        output: Output::Index(0),
-        column: 0,
-    };
+    pub const DEFAULT: Self = Self { output: Output::Index(0), column: 0 };
 }

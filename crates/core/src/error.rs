@@ -1,0 +1,194 @@
+//! What can go wrong below the model families.
+
+use std::{io, path::PathBuf, sync::Arc};
+
+/// An error of the registry, the tokenizer, the runtime or a session.
+///
+/// Cloneable, because one failed batch is reported for each of its inputs.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file cannot be read.
+    #[error("cannot read {path}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: Arc<io::Error>,
+    },
+    /// A file is larger than any honest file of its kind.
+    #[error(
+        "{path} has {found} bytes, more than the {limit} that such a file may have",
+        path = path.display()
+    )]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size in bytes.
+        found: u64,
+        /// The largest size accepted, in bytes.
+        limit: u64,
+    },
+    /// A file has the wrong content.
+    #[error("{path} is not valid: {reason}", path = path.display())]
+    InvalidFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A text cannot be split into tokens.
+    #[error("the tokenizer failed: {reason}")]
+    Tokenize {
+        /// What the tokenizer said.
+        reason: String,
+    },
+    /// ONNX Runtime is missing or does not fit.
+    #[cfg(feature = "onnx")]
+    #[error(transparent)]
+    Runtime(#[from] crate::runtime::RuntimeError),
+    /// A device was asked for that this build or this runtime does not have.
+    #[error("the device {device} is not available: {reason}")]
+    Device {
+        /// The device asked for.
+        device: String,
+        /// Why it cannot be had.
+        reason: String,
+    },
+    /// ONNX Runtime refused a graph.
+    #[error("ONNX Runtime cannot load {path}: {reason}", path = path.display())]
+    LoadGraph {
+        /// The graph.
+        path: PathBuf,
+        /// What the runtime said.
+        reason: String,
+    },
+    /// A graph does not declare an input that this kind of model has.
+    #[error(
+        "{path} has no input `{expected}`; it has {found:?}",
+        path = path.display()
+    )]
+    MissingInput {
+        /// The graph.
+        path: PathBuf,
+        /// The input looked for.
+        expected: String,
+        /// The inputs that the graph declares.
+        found: Vec<String>,
+    },
+    /// A graph declares an input that nothing feeds.
+    #[error(
+        "{path} wants the input `{input}`, which this kind of model does not have; known are {known:?}",
+        path = path.display()
+    )]
+    UnknownInput {
+        /// The graph.
+        path: PathBuf,
+        /// The input that the graph wants.
+        input: String,
+        /// The inputs that can be fed.
+        known: Vec<String>,
+    },
+    /// A graph does not have the output that the model's description names.
+    #[error("{path} has no output {expected}; it has {found:?}", path = path.display())]
+    MissingOutput {
+        /// The graph.
+        path: PathBuf,
+        /// The output looked for, by name or position.
+        expected: String,
+        /// The outputs that the graph declares.
+        found: Vec<String>,
+    },
+    /// An output has an element type that is no number.
+    #[error("the output `{output}` of {path} has elements of type {found}", path = path.display())]
+    OutputType {
+        /// The graph.
+        path: PathBuf,
+        /// The output.
+        output: String,
+        /// The type of its elements.
+        found: String,
+    },
+    /// An output has a shape that the model's description does not allow.
+    #[error(
+        "the output `{output}` of {path} has the shape {found:?}, expected is {expected}",
+        path = path.display()
+    )]
+    OutputShape {
+        /// The graph.
+        path: PathBuf,
+        /// The output.
+        output: String,
+        /// The shape that came out.
+        found: Vec<usize>,
+        /// The shape that the description asks for, in words.
+        expected: String,
+    },
+    /// A graph failed while it ran.
+    #[error("ONNX Runtime failed to run {path}: {reason}", path = path.display())]
+    Run {
+        /// The graph.
+        path: PathBuf,
+        /// What the runtime said.
+        reason: String,
+    },
+    /// A worker thread died of a defect.
+    #[error("a worker thread panicked: {reason}")]
+    Panicked {
+        /// The message of the panic.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// What the user can do about it, where we know.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            #[cfg(feature = "onnx")]
+            Self::Runtime(error) => error.hint(),
+            Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => Some(
+                "the model's folder is incomplete; fetch it again with `embedkit models pull ID`"
+                    .to_owned(),
+            ),
+            Self::Device { .. } => Some(
+                "use `--device auto` to fall back to the CPU, or a build and a runtime with that \
+                 provider"
+                    .to_owned(),
+            ),
+            Self::MissingOutput { .. } => {
+                Some("name one of the graph's outputs in the model's description".to_owned())
+            }
+            Self::UnknownInput { .. } | Self::MissingInput { .. } => {
+                Some("the graph was exported for another kind of model".to_owned())
+            }
+            Self::Panicked { .. } => {
+                Some("this is a defect of embedkit; please report it".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Reads a file that may not be larger than `limit` bytes.
+///
+/// # Errors
+/// [`Error::Read`] and [`Error::TooLarge`].
+pub fn read_bounded(path: &std::path::Path, limit: u64) -> Result<Vec<u8>, Error> {
+    use io::Read;
+    let read = |source| Error::Read { path: path.to_owned(), source: Arc::new(source) };
+    let file = std::fs::File::open(path).map_err(read)?;
+    let found = file.metadata().map_err(read)?.len();
+    if found > limit {
+        return Err(Error::TooLarge { path: path.to_owned(), found, limit });
+    }
+    // The size may lie (a pipe, a file that grows), hence the second bound.
+    let mut bytes = Vec::with_capacity(usize::try_from(found).unwrap_or(0));
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(read)?;
+    let found = bytes.len() as u64;
+    if found > limit {
+        return Err(Error::TooLarge { path: path.to_owned(), found, limit });
+    }
+    Ok(bytes)
+}

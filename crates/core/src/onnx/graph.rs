@@ -1,0 +1,128 @@
+//! A look into an ONNX file without the runtime: which operators does the graph use?
+//!
+//! Only the outer fields of the protobuf are walked, each length checked against what is left, and
+//! weights are skipped, so that a file of gigabytes is read in moments.
+
+use std::path::Path;
+
+use crate::error::Error;
+
+/// Operators that quantise activations by the range of the whole batch, so that a row's result
+/// depends on its neighbours.
+const DYNAMIC_QUANTIZERS: [&[u8]; 4] = [
+    b"DynamicQuantizeLinear",
+    b"DynamicQuantizeMatMul",
+    b"DynamicQuantizeLSTM",
+    b"MatMulIntegerToFloat",
+];
+
+/// Whether a row's result depends on what else is in the batch.
+///
+/// # Errors
+/// [`Error::Read`]. A file that is not ONNX is reported by the runtime, which knows better.
+#[expect(unsafe_code, reason = "a memory map; reading gigabytes to find a name would be waste")]
+pub(crate) fn depends_on_batch(path: &Path) -> Result<bool, Error> {
+    let read = |source| Error::Read { path: path.to_owned(), source: std::sync::Arc::new(source) };
+    let file = std::fs::File::open(path).map_err(read)?;
+    if file.metadata().map_err(read)?.len() == 0 {
+        return Ok(false);
+    }
+    // SAFETY: the map is read once, now, by code that tolerates any content; a file that another
+    // process cuts short meanwhile is as fatal for the runtime, which maps it too.
+    let map = unsafe { memmap2::Mmap::map(&file) }.map_err(read)?;
+    Ok(fields(&map).any(|(field, graph)| field == 7 && uses_dynamic_quantizer(graph, 0)))
+}
+
+/// `GraphProto`: nodes are field 1. `NodeProto`: the operator is field 4, attributes are field 5,
+/// and an attribute's subgraph is field 6.
+fn uses_dynamic_quantizer(graph: &[u8], depth: usize) -> bool {
+    depth < 8
+        && fields(graph).filter(|(field, _)| *field == 1).any(|(_, node)| {
+            fields(node).any(|(field, bytes)| match field {
+                4 => DYNAMIC_QUANTIZERS.contains(&bytes),
+                5 => fields(bytes)
+                    .any(|(field, body)| field == 6 && uses_dynamic_quantizer(body, depth + 1)),
+                _ => false,
+            })
+        })
+}
+
+/// The length-delimited fields of a protobuf message; ends at the first malformed byte.
+fn fields(mut bytes: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
+    std::iter::from_fn(move || {
+        loop {
+            let key = varint(&mut bytes)?;
+            let skip = match key & 7 {
+                0 => {
+                    varint(&mut bytes)?;
+                    continue;
+                }
+                1 => 8,
+                2 => usize::try_from(varint(&mut bytes)?).ok()?,
+                5 => 4,
+                _ => return None,
+            };
+            let (body, rest) = bytes.split_at_checked(skip)?;
+            bytes = rest;
+            if key & 7 == 2 {
+                return Some((key >> 3, body));
+            }
+        }
+    })
+}
+
+fn varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(number: u8, body: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![number << 3 | 2, u8::try_from(body.len()).unwrap()];
+        bytes.extend_from_slice(body);
+        bytes
+    }
+
+    fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, bytes).unwrap();
+        file
+    }
+
+    #[test]
+    fn finds_the_operator_in_the_graph_and_in_subgraphs() {
+        let node = field(1, &field(4, b"DynamicQuantizeLinear"));
+        let model = field(7, &node);
+        assert!(depends_on_batch(file(&model).path()).unwrap());
+        let attribute = field(5, &field(6, &node));
+        let nested = field(7, &field(1, &attribute));
+        assert!(depends_on_batch(file(&nested).path()).unwrap());
+        let plain = field(7, &field(1, &field(4, b"MatMul")));
+        assert!(!depends_on_batch(file(&plain).path()).unwrap());
+    }
+
+    #[test]
+    fn tolerates_any_bytes() {
+        let mut state = 1u64;
+        for length in 0..300 {
+            let bytes: Vec<u8> = (0..length)
+                .map(|_| {
+                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    (state >> 56) as u8
+                })
+                .collect();
+            depends_on_batch(file(&bytes).path()).unwrap();
+        }
+    }
+}

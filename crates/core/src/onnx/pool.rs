@@ -1,0 +1,88 @@
+//! From the vectors of tokens to the one vector of a text.
+//!
+//! Sums are taken in f64 and rounded once, at the end, as FastEmbed 0.9.1 does.
+
+use embedkit_types::{Pooling, TextDense};
+
+use super::text::Row;
+use crate::error::Error;
+
+/// Pools and, where the model asks for it, normalises one row. A half-precision graph's result is
+/// rounded to half precision, since FastEmbed returns the graph's own type.
+///
+/// # Errors
+/// [`Error::OutputShape`] where the output does not have the rank that the pooling needs.
+pub fn finish_dense(row: &Row<'_>, task: &TextDense) -> Result<Vec<f32>, Error> {
+    let mut vector = pool(row, task)?;
+    if task.normalize {
+        l2_normalize(&mut vector);
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "the one rounding step")]
+    let round = |x: f64| {
+        if row.half { half::f16::from_f64(x).to_f32() } else { x as f32 }
+    };
+    Ok(vector.into_iter().map(round).collect())
+}
+
+fn pool(row: &Row<'_>, task: &TextDense) -> Result<Vec<f64>, Error> {
+    let widened = |values: &[f32]| values.iter().copied().map(f64::from).collect();
+    match (task.pooling, row.shape) {
+        (Pooling::None, [_]) => Ok(widened(row.values)),
+        (Pooling::None, _) => Err(row.shape_error("[texts, width] without pooling")),
+        (Pooling::Cls, [_]) if task.accept_pooled => Ok(widened(row.values)),
+        (Pooling::Cls, &[positions, width]) if positions > 0 => Ok(widened(&row.values[..width])),
+        (Pooling::LastToken, &[positions, width]) if positions > 0 && row.per_token => {
+            Ok(widened(&row.values[(positions - 1) * width..]))
+        }
+        (Pooling::Mean, &[_, width]) if row.per_token => Ok(mean(row.values, width, row.attended)),
+        _ => Err(row.shape_error("[texts, tokens, width]")),
+    }
+}
+
+/// The mean of the first `attended` vectors; zeros where there are none.
+fn mean(values: &[f32], width: usize, attended: usize) -> Vec<f64> {
+    let mut sum = vec![0.0; width];
+    for position in values.chunks_exact(width.max(1)).take(attended) {
+        for (sum, &x) in sum.iter_mut().zip(position) {
+            *sum += f64::from(x);
+        }
+    }
+    // The floor is FastEmbed's; it only matters for a text without tokens.
+    #[expect(clippy::cast_precision_loss, reason = "a count of tokens")]
+    let count = (attended as f64).max(1e-9);
+    sum.iter_mut().for_each(|x| *x /= count);
+    sum
+}
+
+/// Scales a vector to unit length (L2). A vector shorter than 1e-12 is divided by that instead, so
+/// that zeros stay zeros.
+pub fn l2_normalize(vector: &mut [f64]) {
+    let norm = vector.iter().map(|x| x * x).sum::<f64>().sqrt();
+    // `f64::max` would turn a NaN into the floor.
+    let norm = if norm < 1e-12 { 1e-12 } else { norm };
+    vector.iter_mut().for_each(|x| *x /= norm);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mean_of_nothing_is_zero() {
+        assert_eq!(mean(&[5.0, 7.0], 2, 0), [0.0, 0.0]);
+        assert_eq!(mean(&[1.0, 2.0, 3.0, 6.0], 2, 2), [2.0, 4.0]);
+    }
+
+    #[test]
+    fn normalising_keeps_zeros_and_nan() {
+        let mut zeros = [0.0, 0.0];
+        l2_normalize(&mut zeros);
+        assert_eq!(zeros, [0.0, 0.0]);
+        let mut vector = [3.0, 4.0];
+        l2_normalize(&mut vector);
+        assert_eq!(vector, [0.6, 0.8]);
+        let mut nan = [f64::NAN, 1.0];
+        l2_normalize(&mut nan);
+        assert!(nan[1].is_nan());
+    }
+}

@@ -1,0 +1,293 @@
+//! Token rows through a graph: packing, running, and cutting the padding off again.
+
+use std::sync::OnceLock;
+
+use embedkit_types::{LoadOptions, ModelFiles, Output, Str};
+
+use super::session::{Input, Session, Values, View};
+use crate::{
+    error::Error,
+    pipeline::Grouping,
+    tokenizer::{Padding, Side, Tokens},
+};
+
+const INPUT_IDS: &str = "input_ids";
+const ATTENTION_MASK: &str = "attention_mask";
+const TOKEN_TYPE_IDS: &str = "token_type_ids";
+
+/// What a family says of its graph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextGraphOptions {
+    /// The output that is read.
+    pub output: Output,
+    /// How rows are brought to one length.
+    pub padding: Padding,
+    /// Names of inputs beyond token ids, mask and token types, which the family feeds itself.
+    pub extra_inputs: Vec<Str>,
+}
+
+/// A graph that takes token rows.
+#[derive(Debug)]
+pub struct TextGraph {
+    session: Session,
+    options: TextGraphOptions,
+    allow_batch_dependence: bool,
+    bound: OnceLock<Bound>,
+}
+
+/// What the graph turned out to declare.
+#[derive(Debug, Clone, Copy)]
+struct Bound {
+    output: usize,
+    mask: bool,
+    types: bool,
+}
+
+/// What the graph said of one text, without padding.
+#[derive(Debug)]
+pub struct Row<'a> {
+    /// Vectors of the positions, one after the other, or the one vector of a graph that pools.
+    pub values: &'a [f32],
+    /// Shape of `values`: `[positions, width]`, `[width]`, or more for other graphs.
+    pub shape: &'a [usize],
+    /// Tokens that were attended to. 0 for a text without any token, which still has one position,
+    /// of padding.
+    pub attended: usize,
+    /// Whether the first axis of `shape` is that of the tokens.
+    pub per_token: bool,
+    /// Whether the graph computes in half precision.
+    pub half: bool,
+    graph: &'a TextGraph,
+    whole: &'a [usize],
+}
+
+impl Row<'_> {
+    /// The error for a shape that the family cannot use; `expected` is in words.
+    #[must_use]
+    pub fn shape_error(&self, expected: &str) -> Error {
+        self.graph.shape_error(self.whole, expected)
+    }
+}
+
+impl TextGraph {
+    /// Opens the graph of `files` and checks what it declares, now or, with `load.lazy`, at its
+    /// first use.
+    ///
+    /// # Errors
+    /// Those of [`Session::open`], [`Error::MissingInput`] without `input_ids`,
+    /// [`Error::UnknownInput`] and [`Error::MissingOutput`].
+    pub fn open(
+        files: &ModelFiles,
+        load: &LoadOptions,
+        options: TextGraphOptions,
+    ) -> Result<Self, Error> {
+        let graph = Self {
+            session: Session::open(&files.model, load)?,
+            options,
+            allow_batch_dependence: load.allow_batch_dependence,
+            bound: OnceLock::new(),
+        };
+        if !load.lazy {
+            graph.bound()?;
+        }
+        Ok(graph)
+    }
+
+    /// The session underneath.
+    #[must_use]
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Which rows may share a batch, so that a text's result does not depend on its neighbours.
+    ///
+    /// # Errors
+    /// Those of loading, where the graph is opened lazily.
+    pub fn grouping(&self) -> Result<Grouping, Error> {
+        let bound = self.bound()?;
+        let fixed = self.options.padding.fixed.is_some();
+        Ok(if self.session.depends_on_batch()? && !self.allow_batch_dependence {
+            Grouping::Alone
+        } else if !fixed && (!bound.mask || self.options.padding.side == Side::Left) {
+            // Without a mask padding is text like any other; on the left it moves the text.
+            Grouping::SameLength
+        } else {
+            Grouping::Any
+        })
+    }
+
+    /// The length that a text has in a batch of its own.
+    #[must_use]
+    pub fn padded(&self, tokens: &Tokens) -> usize {
+        self.options.padding.padded(tokens.ids.len())
+    }
+
+    /// Runs one batch and finishes its rows, in order. `extra` are the family's own inputs.
+    ///
+    /// # Errors
+    /// Those of the run, and an output whose first axis is not the batch.
+    pub fn run<T>(
+        &self,
+        rows: &[Tokens],
+        extra: &[Input<'_>],
+        mut finish: impl FnMut(Row<'_>) -> T,
+    ) -> Result<Vec<T>, Error> {
+        let bound = *self.bound()?;
+        let length = rows.iter().map(|row| self.padded(row)).max().unwrap_or(0);
+        let packed = Packed::new(rows, length, self.options.padding);
+        let shape = [rows.len(), length];
+        let mut inputs = Vec::with_capacity(3 + extra.len());
+        let mut feed = |name, values| {
+            inputs.push(Input { name, shape: &shape, values: Values::I64(values) });
+        };
+        feed(INPUT_IDS, &packed.ids);
+        if bound.mask {
+            feed(ATTENTION_MASK, &packed.mask);
+        }
+        if bound.types {
+            feed(TOKEN_TYPE_IDS, &packed.types);
+        }
+        inputs.extend_from_slice(extra);
+        let tokens: usize = rows.iter().map(|row| row.ids.len()).sum();
+        let span = tracing::debug_span!("run", rows = rows.len(), length, tokens);
+        let entered = span.enter();
+        self.session.run(&inputs, bound.output, |view| {
+            drop(entered);
+            let _finish = tracing::debug_span!("finish", rows = rows.len()).entered();
+            self.finish(rows, length, &view, &mut finish)
+        })?
+    }
+
+    fn finish<T>(
+        &self,
+        rows: &[Tokens],
+        length: usize,
+        view: &View<'_>,
+        finish: &mut impl FnMut(Row<'_>) -> T,
+    ) -> Result<Vec<T>, Error> {
+        let Some((&batch, per_row)) = view.shape.split_first() else {
+            return Err(self.shape_error(view.shape, "one row per text"));
+        };
+        if batch != rows.len() {
+            return Err(self.shape_error(view.shape, &format!("{} rows", rows.len())));
+        }
+        let size: usize = per_row.iter().product();
+        let per_token = per_row.len() > 1 && per_row[0] == length;
+        let mut shape = per_row.to_vec();
+        let one = |(index, row): (usize, &Tokens)| {
+            let mut values = &view.values[index * size..(index + 1) * size];
+            let attended = row.ids.len();
+            if per_token {
+                let position = size / length;
+                let kept = attended.max(1);
+                let start = match self.options.padding.side {
+                    Side::Left => length - kept,
+                    Side::Right => 0,
+                };
+                values = &values[start * position..(start + kept) * position];
+                shape[0] = kept;
+            }
+            let whole = view.shape;
+            let half = view.half;
+            let shape = shape.as_slice();
+            finish(Row { values, shape, attended, per_token, half, graph: self, whole })
+        };
+        Ok(rows.iter().enumerate().map(one).collect())
+    }
+
+    fn bound(&self) -> Result<&Bound, Error> {
+        if let Some(bound) = self.bound.get() {
+            return Ok(bound);
+        }
+        let declared: Vec<_> = self.session.inputs()?.collect();
+        if !declared.contains(&INPUT_IDS) {
+            return Err(Error::MissingInput {
+                path: self.session.path().to_owned(),
+                expected: INPUT_IDS.to_owned(),
+                found: declared.iter().map(ToString::to_string).collect(),
+            });
+        }
+        let extra = self.options.extra_inputs.iter().map(AsRef::as_ref);
+        let known: Vec<&str> =
+            [INPUT_IDS, ATTENTION_MASK, TOKEN_TYPE_IDS].into_iter().chain(extra).collect();
+        if let Some(input) = declared.iter().find(|input| !known.contains(input)) {
+            return Err(Error::UnknownInput {
+                path: self.session.path().to_owned(),
+                input: (*input).to_owned(),
+                known: known.iter().map(ToString::to_string).collect(),
+            });
+        }
+        let bound = Bound {
+            output: self.session.output(&self.options.output)?,
+            mask: declared.contains(&ATTENTION_MASK),
+            types: declared.contains(&TOKEN_TYPE_IDS),
+        };
+        Ok(self.bound.get_or_init(|| bound))
+    }
+
+    fn shape_error(&self, found: &[usize], expected: &str) -> Error {
+        let output = self.bound.get().map_or(0, |bound| bound.output);
+        Error::OutputShape {
+            path: self.session.path().to_owned(),
+            output: self.session.output_name(output).unwrap_or_default().to_owned(),
+            found: found.to_vec(),
+            expected: expected.to_owned(),
+        }
+    }
+}
+
+/// A batch as rectangular tensors.
+struct Packed {
+    ids: Vec<i64>,
+    mask: Vec<i64>,
+    /// FastEmbed never uses the tokenizer's own type ids, so these are zeros.
+    types: Vec<i64>,
+}
+
+impl Packed {
+    fn new(rows: &[Tokens], length: usize, padding: Padding) -> Self {
+        let size = rows.len() * length;
+        let mut ids = vec![i64::from(padding.id); size];
+        let mut mask = vec![0; size];
+        for (index, row) in rows.iter().enumerate() {
+            let start = index * length
+                + match padding.side {
+                    Side::Left => length - row.ids.len(),
+                    Side::Right => 0,
+                };
+            let end = start + row.ids.len();
+            for (slot, &id) in ids[start..end].iter_mut().zip(&row.ids) {
+                *slot = i64::from(id);
+            }
+            mask[start..end].fill(1);
+        }
+        Self { ids, mask, types: vec![0; size] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_goes_to_its_side() {
+        let row = |ids: &[u32]| Tokens { ids: ids.to_vec(), truncated: false };
+        let rows = [row(&[1, 2, 3]), row(&[4])];
+        let mut padding = Padding { side: Side::Right, id: 9, multiple_of: 1, fixed: None };
+        let packed = Packed::new(&rows, 3, padding);
+        assert_eq!(packed.ids, [1, 2, 3, 4, 9, 9]);
+        assert_eq!(packed.mask, [1, 1, 1, 1, 0, 0]);
+        padding.side = Side::Left;
+        let packed = Packed::new(&rows, 3, padding);
+        assert_eq!(packed.ids, [1, 2, 3, 9, 9, 4]);
+        assert_eq!(packed.mask, [1, 1, 1, 0, 0, 1]);
+    }
+
+    #[test]
+    fn lengths_are_rounded_and_fixed() {
+        let mut padding = Padding { side: Side::Right, id: 0, multiple_of: 8, fixed: None };
+        assert_eq!([0, 1, 8, 9].map(|len| padding.padded(len)), [8, 8, 8, 16]);
+        padding.fixed = Some(64);
+        assert_eq!(padding.padded(3), 64);
+    }
+}

@@ -1,0 +1,184 @@
+//! Threads that prepare inputs and run batches for one stream.
+
+use std::{
+    any::Any,
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
+    thread::JoinHandle,
+};
+
+use super::Step;
+use crate::error::Error;
+
+/// Work for a thread.
+pub(super) enum Job<S: Step> {
+    Prepare { window: u64, start: usize, inputs: Vec<S::Input> },
+    Run { window: u64, indices: Vec<usize>, rows: Vec<S::Prepared> },
+}
+
+/// Work that is done.
+pub(super) enum Done<S: Step> {
+    Prepared { window: u64, start: usize, prepared: Vec<Result<S::Prepared, S::Error>> },
+    Run { window: u64, indices: Vec<usize>, results: Vec<Result<S::Output, S::Error>> },
+}
+
+/// The threads of one stream; dropping it lets them finish what they are at and ends them.
+pub(super) struct Workers<S: Step> {
+    queue: Arc<Queue<S>>,
+    done: mpsc::Receiver<Done<S>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+struct Queue<S: Step> {
+    jobs: Mutex<Jobs<S>>,
+    changed: Condvar,
+}
+
+struct Jobs<S: Step> {
+    /// Preparing comes first: without it there is nothing to run.
+    prepare: VecDeque<Job<S>>,
+    run: VecDeque<Job<S>>,
+    /// Lanes that are free; a thread without one would only wait inside the session.
+    lanes: usize,
+    closed: bool,
+}
+
+impl<S: Step> Workers<S> {
+    /// Starts one thread per lane and one more, which prepares while the lanes run.
+    pub(super) fn start(step: &Arc<S>, lanes: usize) -> Result<Self, S::Error> {
+        let (send, done) = mpsc::channel();
+        let jobs = Jobs { prepare: VecDeque::new(), run: VecDeque::new(), lanes, closed: false };
+        let queue = Arc::new(Queue { jobs: Mutex::new(jobs), changed: Condvar::new() });
+        let mut workers = Self { queue, done, threads: Vec::with_capacity(lanes + 1) };
+        for number in 0..=lanes {
+            let (step, queue, send) = (Arc::clone(step), Arc::clone(&workers.queue), send.clone());
+            // The caller's span and subscriber, so that the work shows up where it belongs.
+            let dispatch = tracing::dispatcher::get_default(Clone::clone);
+            let span = tracing::Span::current();
+            let work = move || {
+                tracing::dispatcher::with_default(&dispatch, || {
+                    span.in_scope(|| work(&*step, &queue, &send));
+                });
+            };
+            let thread = std::thread::Builder::new().name(format!("embedkit-{number}"));
+            workers.threads.push(thread.spawn(work).map_err(|error| Error::Panicked {
+                reason: format!("a thread cannot be started: {error}"),
+            })?);
+        }
+        Ok(workers)
+    }
+
+    pub(super) fn push(&self, job: Job<S>) {
+        let mut jobs = self.queue.jobs();
+        match job {
+            Job::Prepare { .. } => jobs.prepare.push_back(job),
+            Job::Run { .. } => jobs.run.push_back(job),
+        }
+        drop(jobs);
+        self.queue.changed.notify_one();
+    }
+
+    pub(super) fn receive(&self) -> Result<Done<S>, Error> {
+        // Threads catch panics and only end when the queue is closed.
+        self.done
+            .recv()
+            .map_err(|_| Error::Panicked { reason: "all worker threads are gone".to_owned() })
+    }
+}
+
+impl<S: Step> Drop for Workers<S> {
+    fn drop(&mut self) {
+        let mut jobs = self.queue.jobs();
+        jobs.closed = true;
+        jobs.prepare.clear();
+        jobs.run.clear();
+        drop(jobs);
+        self.queue.changed.notify_all();
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has nothing left to say.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl<S: Step> Queue<S> {
+    fn jobs(&self) -> MutexGuard<'_, Jobs<S>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next job, with a lane if it is a run; `None` when the queue is closed.
+    fn pop(&self) -> Option<Job<S>> {
+        let mut jobs = self.jobs();
+        loop {
+            if jobs.closed {
+                return None;
+            }
+            if let Some(job) = jobs.prepare.pop_front() {
+                return Some(job);
+            }
+            if jobs.lanes > 0
+                && let Some(job) = jobs.run.pop_front()
+            {
+                jobs.lanes -= 1;
+                return Some(job);
+            }
+            jobs = self.changed.wait(jobs).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn give_lane_back(&self) {
+        self.jobs().lanes += 1;
+        self.changed.notify_one();
+    }
+}
+
+fn work<S: Step>(step: &S, queue: &Queue<S>, send: &mpsc::Sender<Done<S>>) {
+    while let Some(job) = queue.pop() {
+        let done = match job {
+            Job::Prepare { window, start, inputs } => {
+                let _span = tracing::debug_span!("tokenise", inputs = inputs.len()).entered();
+                let prepared = inputs.into_iter().map(|input| prepare(step, input)).collect();
+                Done::Prepared { window, start, prepared }
+            }
+            Job::Run { window, indices, rows } => {
+                let results = run(step, rows);
+                queue.give_lane_back();
+                Done::Run { window, indices, results }
+            }
+        };
+        if send.send(done).is_err() {
+            return; // the stream is gone
+        }
+    }
+}
+
+fn prepare<S: Step>(step: &S, input: S::Input) -> Result<S::Prepared, S::Error> {
+    catch_unwind(AssertUnwindSafe(|| step.prepare(input)))
+        .unwrap_or_else(|panic| Err(panicked(&*panic).into()))
+}
+
+/// Runs one batch; an error of the batch becomes the error of each of its rows.
+pub(super) fn run<S: Step>(step: &S, rows: Vec<S::Prepared>) -> Vec<Result<S::Output, S::Error>> {
+    let count = rows.len();
+    let results = catch_unwind(AssertUnwindSafe(|| step.run(rows)))
+        .unwrap_or_else(|panic| Err(panicked(&*panic).into()));
+    match results {
+        Ok(results) if results.len() == count => results,
+        Ok(results) => {
+            let reason = format!("{} results for {count} inputs", results.len());
+            vec_of(count, &S::Error::from(Error::Panicked { reason }))
+        }
+        Err(error) => vec_of(count, &error),
+    }
+}
+
+fn vec_of<T, E: Clone>(count: usize, error: &E) -> Vec<Result<T, E>> {
+    (0..count).map(|_| Err(error.clone())).collect()
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Error {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    Error::Panicked { reason: text.unwrap_or("without a message").to_owned() }
+}

@@ -1,0 +1,355 @@
+//! `tokenizer.json` and the files beside it, with FastEmbed 0.9.1's rules on limits and padding.
+//!
+//! Truncation is settled here, once; padding is only *described* here ([`Padding`]), since a text
+//! has no padding until it meets a batch.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
+
+use embedkit_types::ModelFiles;
+use serde_json::{Map, Value};
+use tokenizers::{
+    AddedToken, PaddingDirection, PostProcessor, Tokenizer as Inner, TruncationDirection,
+    TruncationParams,
+};
+
+use crate::error::{Error, read_bounded};
+
+/// The largest `tokenizer.json` known has 35 MB; ten times that is not an honest file.
+const MAX_TOKENIZER_BYTES: u64 = 400 << 20;
+/// Configuration files are a few KB, special token maps of some models a few hundred.
+const MAX_CONFIG_BYTES: u64 = 32 << 20;
+/// Static models are cut at this length whatever their files say, as FastEmbed and model2vec do.
+pub const STATIC_MAX_TOKENS: usize = 512;
+
+/// One text as token ids, special tokens included, without padding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tokens {
+    /// Ids in the tokenizer's vocabulary.
+    pub ids: Vec<u32>,
+    /// Whether the text was longer than the limit and lost its end (or its start, where the model's
+    /// files say so).
+    pub truncated: bool,
+}
+
+/// On which side of a short row padding goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Before the text.
+    Left,
+    /// After the text.
+    Right,
+}
+
+/// How rows of a batch are brought to one length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Padding {
+    /// The side that is filled.
+    pub side: Side,
+    /// The id that fills it.
+    pub id: u32,
+    /// Lengths are rounded up to a multiple of this.
+    pub multiple_of: usize,
+    /// Every row is brought to this length, whatever its batch.
+    pub fixed: Option<usize>,
+}
+
+impl Padding {
+    /// The length that a text of `len` tokens has in a batch of its own.
+    #[must_use]
+    pub fn padded(&self, len: usize) -> usize {
+        // A row of nothing still needs a position, since a tensor cannot be empty.
+        self.fixed.unwrap_or(0).max(len.max(1).next_multiple_of(self.multiple_of))
+    }
+}
+
+/// A tokenizer with its limit settled; thread-safe.
+#[derive(Debug)]
+pub struct Tokenizer {
+    inner: Inner,
+    special: bool,
+    limit: usize,
+    padding: Padding,
+}
+
+impl Tokenizer {
+    /// Loads `tokenizer.json`, `tokenizer_config.json` and, where they exist, `config.json` and
+    /// `special_tokens_map.json` from the root of `files`.
+    ///
+    /// # Errors
+    /// Missing, oversized or invalid files; no usable limit (`model_max_length` or `max_length`
+    /// between the number of special tokens and the largest index); no padding token or no id for it.
+    pub fn load(files: &ModelFiles) -> Result<Self, Error> {
+        let config_path = files.path("tokenizer_config.json");
+        let mut inner = parse(&files.path("tokenizer.json"))?;
+        let tokenizer_config = object(&config_path, Presence::Required)?;
+        let config = object(&files.path("config.json"), Presence::Optional)?;
+        let tokens_path = files.path("special_tokens_map.json");
+        let special_tokens = object(&tokens_path, Presence::Optional)?;
+
+        let limit = limit(&config_path, &tokenizer_config)?;
+        let truncation_side = match side(&config_path, &tokenizer_config, "truncation_side")? {
+            Some(Side::Left) => TruncationDirection::Left,
+            Some(Side::Right) => TruncationDirection::Right,
+            None => inner.get_truncation().map_or(TruncationDirection::Right, |t| t.direction),
+        };
+        // Before padding is settled: the padding token may be one that is added here.
+        for token in special_tokens.values().flat_map(flatten) {
+            if let Some(token) = added_token(&tokens_path, token)? {
+                inner.add_special_tokens([token]).map_err(|error| Error::InvalidFile {
+                    path: tokens_path.clone(),
+                    reason: error.to_string(),
+                })?;
+            }
+        }
+        let padding = padding(files, &inner, &tokenizer_config, &config)?;
+        inner.with_padding(None);
+        truncate(&mut inner, &config_path, limit, truncation_side)?;
+        Ok(Self { inner, special: true, limit, padding })
+    }
+
+    /// Loads `tokenizer.json` alone, for models that look tokens up in a table: no special tokens,
+    /// at most [`STATIC_MAX_TOKENS`] tokens. The second value is the id of the unknown token.
+    ///
+    /// # Errors
+    /// A missing, oversized or invalid file.
+    pub fn load_static(files: &ModelFiles) -> Result<(Self, Option<u32>), Error> {
+        let path = files.path("tokenizer.json");
+        let bytes = read_bounded(&path, MAX_TOKENIZER_BYTES)?;
+        let mut inner = parse_bytes(&path, &bytes)?;
+        inner.with_padding(None);
+        truncate(&mut inner, &path, STATIC_MAX_TOKENS, TruncationDirection::Right)?;
+        let padding = Padding { side: Side::Right, id: 0, multiple_of: 1, fixed: None };
+        let tokenizer = Self { inner, special: false, limit: STATIC_MAX_TOKENS, padding };
+        let unknown = unknown_id(&path, &bytes)?;
+        Ok((tokenizer, unknown))
+    }
+
+    /// The most tokens of a text, special tokens included.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// How rows of a batch are brought to one length.
+    #[must_use]
+    pub fn padding(&self) -> Padding {
+        self.padding
+    }
+
+    /// The id of a token, with special and added tokens.
+    #[must_use]
+    pub fn token_id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// Splits a text into tokens and cuts it at the limit.
+    ///
+    /// # Errors
+    /// [`Error::Tokenize`] where the tokenizer's model has no token for a piece and no unknown token.
+    pub fn encode(&self, text: &str) -> Result<Tokens, Error> {
+        // The library's own panics on odd vocabularies must not become ours.
+        let encoding =
+            catch_unwind(AssertUnwindSafe(|| self.inner.encode_fast(text, self.special)))
+                .map_err(|_| Error::Tokenize { reason: "it panicked on this text".to_owned() })?
+                .map_err(|error| Error::Tokenize { reason: error.to_string() })?;
+        Ok(Tokens {
+            ids: encoding.get_ids().to_vec(),
+            truncated: !encoding.get_overflowing().is_empty(),
+        })
+    }
+}
+
+fn parse(path: &Path) -> Result<Inner, Error> {
+    parse_bytes(path, &read_bounded(path, MAX_TOKENIZER_BYTES)?)
+}
+
+fn parse_bytes(path: &Path, bytes: &[u8]) -> Result<Inner, Error> {
+    let invalid = |reason: String| Error::InvalidFile { path: path.to_owned(), reason };
+    catch_unwind(AssertUnwindSafe(|| Inner::from_bytes(bytes)))
+        .map_err(|_| invalid("the tokenizers library panicked on it".to_owned()))?
+        .map_err(|error| invalid(error.to_string()))
+}
+
+fn truncate(
+    inner: &mut Inner,
+    path: &Path,
+    limit: usize,
+    direction: TruncationDirection,
+) -> Result<(), Error> {
+    let invalid = |reason| Error::InvalidFile { path: path.to_owned(), reason };
+    // The library would not cut anything at all below this.
+    let special = inner.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
+    if limit < special {
+        return Err(invalid(format!(
+            "the limit of {limit} tokens is below the {special} special tokens of every text"
+        )));
+    }
+    let params = TruncationParams { max_length: limit, direction, ..TruncationParams::default() };
+    inner.with_truncation(Some(params)).map(|_| ()).map_err(|error| invalid(error.to_string()))
+}
+
+#[derive(Clone, Copy)]
+enum Presence {
+    Required,
+    Optional,
+}
+
+fn object(path: &Path, presence: Presence) -> Result<Map<String, Value>, Error> {
+    let bytes = match read_bounded(path, MAX_CONFIG_BYTES) {
+        Err(Error::Read { source, .. })
+            if matches!(presence, Presence::Optional)
+                && source.kind() == std::io::ErrorKind::NotFound =>
+        {
+            return Ok(Map::new());
+        }
+        other => other?,
+    };
+    let invalid = |reason| Error::InvalidFile { path: path.to_owned(), reason };
+    match serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))? {
+        Value::Object(map) => Ok(map),
+        _ => Err(invalid("expected is a JSON object".to_owned())),
+    }
+}
+
+/// The smaller of the two limits that are usable. `max_position_embeddings` of config.json is left
+/// aside on purpose: it is the size of a table, 514 for a usable 512.
+fn limit(path: &Path, config: &Map<String, Value>) -> Result<usize, Error> {
+    let usable = |key: &str| {
+        let value = config.get(key)?.as_u64()?;
+        usize::try_from(value).ok().filter(|&n| n > 0 && n <= isize::MAX as usize)
+    };
+    ["model_max_length", "max_length"].into_iter().filter_map(usable).min().ok_or_else(|| {
+        Error::InvalidFile {
+            path: path.to_owned(),
+            reason: "neither `model_max_length` nor `max_length` is a positive integer, so the \
+                     longest text is unknown"
+                .to_owned(),
+        }
+    })
+}
+
+fn side(path: &Path, config: &Map<String, Value>, key: &str) -> Result<Option<Side>, Error> {
+    match config.get(key) {
+        None | Some(Value::Null | Value::Bool(false)) => Ok(None),
+        Some(Value::String(side)) if side.is_empty() => Ok(None),
+        Some(Value::String(side)) if side == "left" => Ok(Some(Side::Left)),
+        Some(Value::String(side)) if side == "right" => Ok(Some(Side::Right)),
+        Some(other) => Err(Error::InvalidFile {
+            path: path.to_owned(),
+            reason: format!("`{key}` is {other}, expected is \"left\" or \"right\""),
+        }),
+    }
+}
+
+/// Tokens of the special tokens map: strings, objects, and lists of either.
+fn flatten(value: &Value) -> std::slice::Iter<'_, Value> {
+    match value {
+        Value::Array(list) => list.iter(),
+        single => std::slice::from_ref(single).iter(),
+    }
+}
+
+fn added_token(path: &Path, value: &Value) -> Result<Option<AddedToken>, Error> {
+    let map = match value {
+        Value::String(content) => return Ok(Some(AddedToken::from(content.clone(), true))),
+        Value::Object(map) => map,
+        _ => return Ok(None),
+    };
+    let content = match map.get("content") {
+        Some(Value::String(content)) => content,
+        // The original's token is empty then, and an empty token is not added.
+        None => return Ok(None),
+        Some(other) => {
+            return Err(Error::InvalidFile {
+                path: path.to_owned(),
+                reason: format!("the `content` of a special token is {other}, not a string"),
+            });
+        }
+    };
+    let mut token = AddedToken::from(content.clone(), true);
+    for (name, flag) in [
+        ("single_word", &mut token.single_word),
+        ("lstrip", &mut token.lstrip),
+        ("rstrip", &mut token.rstrip),
+        ("normalized", &mut token.normalized),
+    ] {
+        match map.get(name) {
+            None => {}
+            Some(Value::Bool(value)) => *flag = *value,
+            Some(other) => {
+                return Err(Error::InvalidFile {
+                    path: path.to_owned(),
+                    reason: format!("`{name}` of the token {content:?} is {other}, not a boolean"),
+                });
+            }
+        }
+    }
+    Ok(Some(token))
+}
+
+fn padding(
+    files: &ModelFiles,
+    inner: &Inner,
+    tokenizer_config: &Map<String, Value>,
+    config: &Map<String, Value>,
+) -> Result<Padding, Error> {
+    let path = files.path("tokenizer_config.json");
+    let serialised = inner.get_padding();
+    let configured = match tokenizer_config.get("pad_token") {
+        Some(Value::Object(token)) => token.get("content").and_then(Value::as_str),
+        other => other.and_then(Value::as_str),
+    };
+    let token = serialised.map(|padding| padding.pad_token.as_str()).filter(|t| !t.is_empty());
+    let Some(token) = token.or(configured) else {
+        return Err(Error::InvalidFile {
+            path,
+            reason: "no `pad_token` is given, here or in tokenizer.json".to_owned(),
+        });
+    };
+    let id = match (serialised, config.get("pad_token_id")) {
+        (Some(padding), _) => padding.pad_id,
+        (None, Some(Value::Null) | None) => {
+            inner.token_to_id(token).ok_or_else(|| Error::InvalidFile {
+                path: path.clone(),
+                reason: format!("the padding token {token:?} has no id in the vocabulary"),
+            })?
+        }
+        (None, Some(id)) => {
+            id.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| Error::InvalidFile {
+                path: files.path("config.json"),
+                reason: format!("`pad_token_id` is {id}, expected is a token id"),
+            })?
+        }
+    };
+    let serialised_side = serialised.map(|padding| match padding.direction {
+        PaddingDirection::Left => Side::Left,
+        PaddingDirection::Right => Side::Right,
+    });
+    Ok(Padding {
+        side: side(&path, tokenizer_config, "padding_side")?
+            .or(serialised_side)
+            .unwrap_or(Side::Right),
+        id,
+        multiple_of: serialised.and_then(|padding| padding.pad_to_multiple_of).unwrap_or(1).max(1),
+        fixed: None,
+    })
+}
+
+/// The id of the unknown token: `unk_id` of a Unigram model, else the entry of `unk_token`.
+fn unknown_id(path: &Path, tokenizer_json: &[u8]) -> Result<Option<u32>, Error> {
+    let json: Value = serde_json::from_slice(tokenizer_json)
+        .map_err(|error| Error::InvalidFile { path: path.to_owned(), reason: error.to_string() })?;
+    let model = &json["model"];
+    let id = if model["type"] == "Unigram" {
+        &model["unk_id"]
+    } else {
+        match model["unk_token"].as_str() {
+            Some(token) if !token.is_empty() => &model["vocab"][token],
+            _ => &Value::Null,
+        }
+    };
+    Ok(id.as_u64().and_then(|id| u32::try_from(id).ok()))
+}

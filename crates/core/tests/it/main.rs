@@ -1,0 +1,7 @@
+//! The core against the original's tokens, and its pipeline against every way a step can go.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "in tests")]
+
+mod pipeline;
+mod spans;
+mod tokens;

@@ -1,0 +1,159 @@
+//! Order, errors, panics and the end of a stream.
+
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use embedkit_core::{
+    Error,
+    pipeline::{Grouping, RunResult, Step, Stream},
+};
+use embedkit_types::BatchOptions;
+
+/// Doubles numbers; the length of a number is its last digit and one.
+#[derive(Default)]
+struct Doubling {
+    lanes: usize,
+    fail_to_prepare: Option<u32>,
+    fail_to_run: Option<u32>,
+    panic_on: Option<u32>,
+    lose_a_row: bool,
+    no_model: bool,
+    running: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+}
+
+fn broken(what: &str) -> Error {
+    Error::Tokenize { reason: what.to_owned() }
+}
+
+impl Step for Doubling {
+    type Input = u32;
+    type Prepared = u32;
+    type Output = u64;
+    type Error = Error;
+
+    fn prepare(&self, input: u32) -> Result<u32, Error> {
+        if Some(input) == self.fail_to_prepare { Err(broken("prepare")) } else { Ok(input) }
+    }
+
+    fn length(&self, prepared: &u32) -> usize {
+        (prepared % 10) as usize + 1
+    }
+
+    fn grouping(&self) -> Result<Grouping, Error> {
+        if self.no_model { Err(broken("model")) } else { Ok(Grouping::Any) }
+    }
+
+    fn lanes(&self) -> Result<usize, Error> {
+        Ok(self.lanes.max(1))
+    }
+
+    fn run(&self, batch: Vec<u32>) -> RunResult<Self> {
+        let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(running, Ordering::SeqCst);
+        assert!(!batch.iter().any(|&x| Some(x) == self.panic_on), "a defect");
+        let fails = batch.iter().any(|&x| Some(x) == self.fail_to_run);
+        std::thread::yield_now();
+        self.running.fetch_sub(1, Ordering::SeqCst);
+        if fails {
+            return Err(broken("run"));
+        }
+        let mut results: Vec<_> = batch.iter().map(|&x| Ok(u64::from(x) * 2)).collect();
+        if self.lose_a_row {
+            results.pop();
+        }
+        Ok(results)
+    }
+}
+
+fn options(rows: usize, tokens: usize, window: usize) -> BatchOptions {
+    let count = |n| NonZeroUsize::new(n).unwrap();
+    BatchOptions { rows: count(rows), tokens: count(tokens), window: count(window) }
+}
+
+fn stream(step: Doubling, inputs: u32, options: BatchOptions) -> Vec<Result<u64, Error>> {
+    Stream::new(step, 0..inputs, options).collect()
+}
+
+#[test]
+fn results_come_in_input_order() {
+    for lanes in [1, 3] {
+        for inputs in [0, 1, 7, 8, 9, 500, 3000] {
+            for options in [options(4, 16, 10), options(256, 1024, 2048), options(1, 1, 1)] {
+                let step = Doubling { lanes, ..Doubling::default() };
+                let results = stream(step, inputs, options);
+                let values: Vec<_> = results.into_iter().map(Result::unwrap).collect();
+                assert!(values.into_iter().eq((0..u64::from(inputs)).map(|x| x * 2)));
+            }
+        }
+    }
+}
+
+#[test]
+fn no_more_batches_run_at_once_than_there_are_lanes() {
+    let most = Arc::new(AtomicUsize::new(0));
+    let step = Doubling { lanes: 2, most: Arc::clone(&most), ..Doubling::default() };
+    stream(step, 2000, options(2, 8, 100));
+    assert!((1..=2).contains(&most.load(Ordering::SeqCst)));
+}
+
+#[test]
+fn an_input_that_cannot_be_prepared_is_an_error_in_its_place() {
+    for inputs in [5, 300] {
+        let step = Doubling { fail_to_prepare: Some(3), ..Doubling::default() };
+        let results = stream(step, inputs, options(256, 64, 100));
+        assert_eq!(results.len(), inputs as usize);
+        for (index, result) in results.iter().enumerate() {
+            assert_eq!(result.is_err(), index == 3, "{index}");
+        }
+    }
+}
+
+#[test]
+fn a_failed_batch_concerns_its_rows_only() {
+    for panics in [false, true] {
+        let mut step = Doubling::default();
+        *(if panics { &mut step.panic_on } else { &mut step.fail_to_run }) = Some(44);
+        let results = stream(step, 400, options(3, 64, 100));
+        assert_eq!(results.len(), 400);
+        assert!(results[44].is_err());
+        assert!((1..=3).contains(&results.iter().filter(|result| result.is_err()).count()));
+        if panics {
+            assert!(results[44].as_ref().unwrap_err().to_string().contains("a defect"));
+        }
+    }
+}
+
+#[test]
+fn a_step_that_loses_a_row_is_an_error_not_a_shift() {
+    let results =
+        stream(Doubling { lose_a_row: true, ..Doubling::default() }, 3, options(9, 99, 9));
+    assert_eq!(results.len(), 3);
+    assert!(results.iter().all(Result::is_err));
+}
+
+#[test]
+fn a_model_that_cannot_be_loaded_ends_the_stream() {
+    for inputs in [2, 100] {
+        let step = Doubling { no_model: true, ..Doubling::default() };
+        let results = stream(step, inputs, options(4, 64, 50));
+        assert_eq!(results.len(), 1);
+        assert!(results[0].is_err());
+    }
+}
+
+#[test]
+fn dropping_the_stream_ends_its_threads() {
+    let step = Doubling { lanes: 2, ..Doubling::default() };
+    let alive = Arc::clone(&step.running);
+    let mut stream = Stream::new(step, 0.., options(4, 64, 64));
+    assert!(stream.next().is_some());
+    drop(stream);
+    // The step, and with it this counter, lives as long as any thread.
+    assert_eq!(Arc::strong_count(&alive), 1);
+}

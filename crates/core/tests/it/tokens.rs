@@ -1,0 +1,74 @@
+//! Token ids of every golden case, without a runtime.
+
+use embedkit_core::tokenizer::{Side, Tokenizer};
+use embedkit_testkit::dense_cases;
+use embedkit_types::{Encoder, ModelFiles, Task};
+
+#[test]
+fn ids_and_masks_equal_the_original() {
+    let mut checked = 0;
+    for case in dense_cases() {
+        let Task::TextDense(task) = &case.spec.task else { continue };
+        let (Some(ids), Some(masks)) = (&case.golden.input_ids, &case.golden.attention_mask) else {
+            continue;
+        };
+        if task.encoder == Encoder::Static || case.golden.repaired.is_some() {
+            continue;
+        }
+        let tokenizer = Tokenizer::load(&case.files()).unwrap();
+        for ((text, ids), mask) in case.golden.texts.iter().zip(ids).zip(masks) {
+            let tokens = tokenizer.encode(text).unwrap();
+            let real: Vec<u32> =
+                ids.iter().zip(mask).filter_map(|(&id, &mask)| (mask == 1).then_some(id)).collect();
+            assert_eq!(tokens.ids, real, "{}: {text:?}", case.name);
+            assert!(tokens.ids.len() <= tokenizer.limit());
+            let padding = tokenizer.padding();
+            let padded = ids.iter().zip(mask).find_map(|(&id, &mask)| (mask == 0).then_some(id));
+            let Some(padded) = padded.filter(|_| !real.is_empty()) else { continue };
+            assert_eq!(padding.id, padded, "{}", case.name);
+            assert_eq!(padding.side == Side::Left, mask[0] == 0, "{}", case.name);
+        }
+        checked += 1;
+    }
+    assert!(checked > 60, "only {checked} cases have tokens");
+}
+
+#[test]
+fn damaged_tokenizers_never_panic() {
+    let case = embedkit_testkit::dense_case("mean");
+    let dir = tempfile::tempdir().unwrap();
+    for name in
+        ["tokenizer.json", "tokenizer_config.json", "config.json", "special_tokens_map.json"]
+    {
+        std::fs::copy(case.dir.join(name), dir.path().join(name)).unwrap();
+    }
+    let files = ModelFiles::in_dir(dir.path(), &case.spec);
+    Tokenizer::load(&files).unwrap();
+    let mut state = 42u64;
+    let mut random = move |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        usize::try_from(state >> 33).unwrap() % below
+    };
+    for name in ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"] {
+        let whole = std::fs::read(case.dir.join(name)).unwrap();
+        for _ in 0..60 {
+            let mut bytes = whole.clone();
+            match random(3) {
+                0 => bytes.truncate(random(whole.len())),
+                1 => {
+                    let at = random(bytes.len());
+                    bytes[at] = u8::try_from(random(256)).unwrap();
+                }
+                _ => {
+                    let at = random(bytes.len());
+                    bytes.splice(at..at, *b"\xff[{\"1e999");
+                }
+            }
+            std::fs::write(dir.path().join(name), &bytes).unwrap();
+            if let Ok(tokenizer) = Tokenizer::load(&files) {
+                let _ = tokenizer.encode("the quick brown fox, 狐 🦊");
+            }
+        }
+        std::fs::write(dir.path().join(name), &whole).unwrap();
+    }
+}

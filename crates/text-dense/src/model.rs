@@ -1,0 +1,366 @@
+//! [`TextEmbedding`], the model that applications hold.
+
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, OnceLock},
+    thread::available_parallelism,
+};
+
+use embedkit_core::{
+    pipeline::{Grouping, RunResult, Step, Stream},
+    registry,
+    tokenizer::{Tokenizer, Tokens},
+};
+use embedkit_types::{
+    BatchOptions, Embed, Embedded, Encoder, LoadOptions, ModelFiles, ModelSpec, PromptUse, Prompts,
+    Role, Task, TextDense,
+};
+
+use crate::Error;
+#[cfg(feature = "static")]
+use crate::table::StaticTable;
+#[cfg(feature = "transformer")]
+use crate::transformer::Transformer;
+
+/// A model that turns a text into one vector. Cheap to clone; every method takes `&self`, and
+/// several threads may embed at once.
+#[derive(Debug, Clone)]
+pub struct TextEmbedding {
+    model: Arc<Model>,
+}
+
+#[derive(Debug)]
+struct Model {
+    id: String,
+    backend: Backend,
+    registered_dim: usize,
+    dimensions: Option<NonZeroUsize>,
+    prompts: Prompts,
+    batch: BatchOptions,
+    /// Width of the graph's vectors, once the first has been seen.
+    width: OnceLock<usize>,
+}
+
+#[derive(Debug)]
+enum Backend {
+    #[cfg(feature = "transformer")]
+    Transformer(Box<Transformer>),
+    #[cfg(feature = "static")]
+    Static(Box<StaticTable>),
+}
+
+impl TextEmbedding {
+    /// Opens the model that `spec` describes from files on disk.
+    ///
+    /// # Errors
+    /// A description of another family or of an encoder that this build lacks; missing or damaged
+    /// files; a missing runtime or device; a graph that does not fit the description; a task or a
+    /// prompt that the model does not have.
+    pub fn from_files(
+        spec: &ModelSpec,
+        files: &ModelFiles,
+        options: &LoadOptions,
+    ) -> Result<Self, Error> {
+        let id = spec.id.to_string();
+        let Task::TextDense(task) = &spec.task else {
+            return Err(Error::WrongTask { id, found: spec.task.name() });
+        };
+        let prompts = match options.prompts {
+            PromptUse::None => Prompts::default(),
+            PromptUse::Model => spec.prompts.clone().unwrap_or_default(),
+        };
+        if prompts.unknown {
+            return Err(Error::PromptUnknown { id });
+        }
+        let model = Model {
+            backend: Backend::open(spec, task, files, options)?,
+            id,
+            registered_dim: task.dim,
+            dimensions: options.dimensions,
+            prompts,
+            batch: options.batch,
+            width: OnceLock::new(),
+        };
+        Ok(Self { model: Arc::new(model) })
+    }
+
+    /// The built-in models of this family.
+    pub fn supported_models() -> impl Iterator<Item = &'static ModelSpec> {
+        registry::models().iter().filter(|spec| matches!(spec.task, Task::TextDense(_)))
+    }
+
+    /// Embeds texts as they are, as FastEmbed's `embed` does.
+    ///
+    /// Vectors come lazily and in input order. An error concerns the text in its place; the stream
+    /// goes on behind it. Dropping the iterator stops the work.
+    pub fn embed<I>(&self, texts: I) -> impl Iterator<Item = Result<Vec<f32>, Error>> + use<I>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        self.values(Role::Raw, texts)
+    }
+
+    /// Embeds queries: with the query prompt where prompts are switched on, and as the query task of
+    /// a model with tasks. Otherwise the same as [`embed`](Self::embed).
+    pub fn query_embed<I>(&self, texts: I) -> impl Iterator<Item = Result<Vec<f32>, Error>> + use<I>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        self.values(Role::Query, texts)
+    }
+
+    /// Embeds passages: with the passage prompt where prompts are switched on, and as the passage
+    /// task of a model with tasks. Otherwise the same as [`embed`](Self::embed).
+    pub fn passage_embed<I>(
+        &self,
+        texts: I,
+    ) -> impl Iterator<Item = Result<Vec<f32>, Error>> + use<I>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        self.values(Role::Document, texts)
+    }
+
+    /// Embeds texts and says for each how many tokens the model saw and whether it was cut.
+    pub fn embed_detailed<I>(
+        &self,
+        role: Role,
+        texts: I,
+    ) -> impl Iterator<Item = Result<Embedded<Vec<f32>>, Error>> + use<I>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let step = TextStep { model: Arc::clone(&self.model), role };
+        let texts = texts.into_iter().map(|text| text.as_ref().to_owned());
+        Stream::new(step, texts, self.model.batch)
+    }
+
+    /// The sum of the texts' tokens, special tokens included, after truncation. Needs no session.
+    ///
+    /// # Errors
+    /// A text that the tokenizer cannot split.
+    pub fn token_count<I>(&self, texts: I) -> Result<usize, Error>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let tokenizer = self.model.backend.tokenizer();
+        texts.into_iter().map(|text| Ok(tokenizer.encode(text.as_ref())?.ids.len())).sum()
+    }
+
+    /// The width of the vectors. Needs no session: before the first vector it is the registered one.
+    #[must_use]
+    pub fn embedding_size(&self) -> usize {
+        let width = || self.model.width.get().copied().unwrap_or(self.model.registered_dim);
+        self.model.dimensions.map_or_else(width, usize::from)
+    }
+
+    /// Where the model runs, such as `cpu` or `cuda:0`.
+    ///
+    /// # Errors
+    /// Those of loading, where the graph is opened lazily.
+    pub fn device(&self) -> Result<&str, Error> {
+        self.model.backend.device()
+    }
+
+    fn values<I>(
+        &self,
+        role: Role,
+        texts: I,
+    ) -> impl Iterator<Item = Result<Vec<f32>, Error>> + use<I>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        self.embed_detailed(role, texts).map(|result| Ok(result?.value))
+    }
+}
+
+impl Embed for TextEmbedding {
+    type Input = str;
+    type Output = Vec<f32>;
+    type Error = Error;
+
+    fn embed_batch(&self, role: Role, texts: &[&str]) -> Result<Vec<Vec<f32>>, Error> {
+        self.values(role, texts).collect()
+    }
+}
+
+impl TextEmbedding {
+    /// Embeds all texts of a slice. Also the method of the trait [`Embed`].
+    ///
+    /// # Errors
+    /// The first error, in input order.
+    pub fn embed_batch(&self, role: Role, texts: &[&str]) -> Result<Vec<Vec<f32>>, Error> {
+        Embed::embed_batch(self, role, texts)
+    }
+}
+
+/// One stream of texts through the model.
+struct TextStep {
+    model: Arc<Model>,
+    role: Role,
+}
+
+impl Step for TextStep {
+    type Input = String;
+    type Prepared = Tokens;
+    type Output = Embedded<Vec<f32>>;
+    type Error = Error;
+
+    fn prepare(&self, text: String) -> Result<Tokens, Error> {
+        let prompts = &self.model.prompts;
+        let prompt = match self.role {
+            Role::Raw => None,
+            Role::Document => prompts.passage.as_deref(),
+            Role::Query => prompts.query.as_deref(),
+        };
+        let tokenizer = self.model.backend.tokenizer();
+        Ok(match prompt {
+            None => tokenizer.encode(&text)?,
+            Some(prompt) => tokenizer.encode(&format!("{prompt}{text}"))?,
+        })
+    }
+
+    fn length(&self, tokens: &Tokens) -> usize {
+        self.model.backend.length(tokens)
+    }
+
+    fn grouping(&self) -> Result<Grouping, Error> {
+        self.model.backend.grouping()
+    }
+
+    fn lanes(&self) -> Result<usize, Error> {
+        self.model.backend.lanes()
+    }
+
+    fn run(&self, rows: Vec<Tokens>) -> RunResult<Self> {
+        let vectors = self.model.backend.run(self.role, &rows)?;
+        let finished = vectors.into_iter().zip(rows).map(|(vector, tokens)| {
+            let value = self.model.cut(vector?)?;
+            Ok(Embedded { value, tokens: tokens.ids.len(), truncated: tokens.truncated })
+        });
+        Ok(finished.collect())
+    }
+}
+
+impl Model {
+    /// Checks the width and keeps the dimensions that were asked for.
+    fn cut(&self, mut vector: Vec<f32>) -> Result<Vec<f32>, Error> {
+        let found = vector.len();
+        let expected = *self.width.get_or_init(|| {
+            if found != self.registered_dim {
+                tracing::warn!(
+                    model = %self.id, found, registered = self.registered_dim,
+                    "the graph's width is not the registered one; the graph decides"
+                );
+            }
+            found
+        });
+        if found != expected {
+            return Err(Error::WidthChanged { id: self.id.clone(), expected, found });
+        }
+        let Some(wanted) = self.dimensions.map(usize::from).filter(|&wanted| wanted != found)
+        else {
+            return Ok(vector);
+        };
+        if wanted > found {
+            return Err(Error::Dimensions { id: self.id.clone(), wanted, width: found });
+        }
+        vector.truncate(wanted);
+        let norm = vector.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt().max(1e-12);
+        #[expect(clippy::cast_possible_truncation, reason = "f32 is what we return")]
+        vector.iter_mut().for_each(|x| *x = (f64::from(*x) / norm) as f32);
+        Ok(vector)
+    }
+}
+
+impl Backend {
+    fn open(
+        spec: &ModelSpec,
+        task: &TextDense,
+        files: &ModelFiles,
+        options: &LoadOptions,
+    ) -> Result<Self, Error> {
+        match task.encoder {
+            #[cfg(feature = "transformer")]
+            Encoder::Transformer => {
+                Ok(Self::Transformer(Box::new(Transformer::open(spec, task, files, options)?)))
+            }
+            #[cfg(not(feature = "transformer"))]
+            Encoder::Transformer => {
+                Err(Error::NotCompiled { id: spec.id.to_string(), feature: "transformer" })
+            }
+            #[cfg(feature = "static")]
+            Encoder::Static => {
+                if let Some(task) = &options.task {
+                    let (id, task) = (spec.id.to_string(), task.clone());
+                    return Err(Error::UnknownTask { id, task, known: Vec::new() });
+                }
+                Ok(Self::Static(Box::new(StaticTable::open(files)?)))
+            }
+            #[cfg(not(feature = "static"))]
+            Encoder::Static => {
+                Err(Error::NotCompiled { id: spec.id.to_string(), feature: "static" })
+            }
+        }
+    }
+
+    fn tokenizer(&self) -> &Tokenizer {
+        match self {
+            #[cfg(feature = "transformer")]
+            Self::Transformer(model) => model.tokenizer(),
+            #[cfg(feature = "static")]
+            Self::Static(model) => model.tokenizer(),
+        }
+    }
+
+    fn device(&self) -> Result<&str, Error> {
+        match self {
+            #[cfg(feature = "transformer")]
+            Self::Transformer(model) => model.device(),
+            #[cfg(feature = "static")]
+            Self::Static(_) => Ok("cpu"),
+        }
+    }
+
+    fn lanes(&self) -> Result<usize, Error> {
+        match self {
+            #[cfg(feature = "transformer")]
+            Self::Transformer(model) => model.lanes(),
+            #[cfg(feature = "static")]
+            Self::Static(_) => Ok(available_parallelism().map_or(1, usize::from)),
+        }
+    }
+
+    fn grouping(&self) -> Result<Grouping, Error> {
+        match self {
+            #[cfg(feature = "transformer")]
+            Self::Transformer(model) => model.grouping(),
+            #[cfg(feature = "static")]
+            Self::Static(_) => Ok(Grouping::Any),
+        }
+    }
+
+    fn length(&self, tokens: &Tokens) -> usize {
+        match self {
+            #[cfg(feature = "transformer")]
+            Self::Transformer(model) => model.length(tokens),
+            #[cfg(feature = "static")]
+            Self::Static(_) => tokens.ids.len().max(1),
+        }
+    }
+
+    fn run(&self, role: Role, rows: &[Tokens]) -> Result<Vec<Result<Vec<f32>, Error>>, Error> {
+        match self {
+            #[cfg(feature = "transformer")]
+            Self::Transformer(model) => model.run(role, rows),
+            #[cfg(feature = "static")]
+            Self::Static(model) => Ok(rows.iter().map(|tokens| Ok(model.embed(tokens)?)).collect()),
+        }
+    }
+}

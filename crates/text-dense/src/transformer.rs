@@ -1,0 +1,97 @@
+//! Encoders on ONNX Runtime: tokens through a graph, pooled by the model's rule.
+
+use embedkit_core::{
+    onnx::{Input, TextGraph, TextGraphOptions, Values, finish_dense},
+    pipeline::Grouping,
+    tokenizer::{Tokenizer, Tokens},
+};
+use embedkit_types::{AdapterTasks, LoadOptions, ModelFiles, ModelSpec, Role, TextDense};
+
+use crate::Error;
+
+#[derive(Debug)]
+pub(crate) struct Transformer {
+    tokenizer: Tokenizer,
+    graph: TextGraph,
+    task: TextDense,
+    /// The id for raw text of a model with tasks.
+    raw_task: usize,
+}
+
+impl Transformer {
+    pub(crate) fn open(
+        spec: &ModelSpec,
+        task: &TextDense,
+        files: &ModelFiles,
+        load: &LoadOptions,
+    ) -> Result<Self, Error> {
+        let raw_task = raw_task(spec, task.tasks.as_ref(), load.task.as_deref())?;
+        let span = tracing::info_span!("load", path = %files.root.display());
+        let tokenizer = span.in_scope(|| Tokenizer::load(files))?;
+        let mut padding = tokenizer.padding();
+        if task.pad_to_limit {
+            // As the original: a fixed length replaces rounding.
+            padding.fixed = Some(tokenizer.limit());
+            padding.multiple_of = 1;
+        }
+        let extra_inputs = task.tasks.iter().map(|tasks| tasks.input.clone()).collect();
+        let options = TextGraphOptions { output: task.output.clone(), padding, extra_inputs };
+        let graph = TextGraph::open(files, load, options)?;
+        Ok(Self { tokenizer, graph, task: task.clone(), raw_task })
+    }
+
+    pub(crate) fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    pub(crate) fn device(&self) -> Result<&str, Error> {
+        Ok(self.graph.session().device()?)
+    }
+
+    pub(crate) fn lanes(&self) -> Result<usize, Error> {
+        Ok(self.graph.session().lanes()?)
+    }
+
+    pub(crate) fn grouping(&self) -> Result<Grouping, Error> {
+        Ok(self.graph.grouping()?)
+    }
+
+    pub(crate) fn length(&self, tokens: &Tokens) -> usize {
+        self.graph.padded(tokens)
+    }
+
+    pub(crate) fn run(
+        &self,
+        role: Role,
+        rows: &[Tokens],
+    ) -> Result<Vec<Result<Vec<f32>, Error>>, Error> {
+        let id;
+        let mut extra = Vec::new();
+        if let Some(tasks) = &self.task.tasks {
+            let number = match role {
+                Role::Raw => self.raw_task,
+                Role::Document => tasks.passage,
+                Role::Query => tasks.query,
+            };
+            // Ids are positions in a short list.
+            id = [i64::try_from(number).unwrap_or(i64::MAX)];
+            extra.push(Input { name: &tasks.input, shape: &[], values: Values::I64(&id) });
+        }
+        let finish = |row: embedkit_core::onnx::Row<'_>| Ok(finish_dense(&row, &self.task)?);
+        Ok(self.graph.run(rows, &extra, finish)?)
+    }
+}
+
+fn raw_task(
+    spec: &ModelSpec,
+    tasks: Option<&AdapterTasks>,
+    asked: Option<&str>,
+) -> Result<usize, Error> {
+    let Some(asked) = asked else { return Ok(tasks.map_or(0, |tasks| tasks.default)) };
+    let names = tasks.map_or(&[][..], |tasks| &tasks.names[..]);
+    names.iter().position(|name| name == asked).ok_or_else(|| Error::UnknownTask {
+        id: spec.id.to_string(),
+        task: asked.to_owned(),
+        known: names.iter().map(ToString::to_string).collect(),
+    })
+}

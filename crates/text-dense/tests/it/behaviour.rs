@@ -1,0 +1,260 @@
+//! What the original does not have, or does wrong: options, errors, streaming, concurrency.
+
+use std::{
+    cell::Cell,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
+
+use embedkit_testkit::{assert_close, dense_case, runtime_library};
+use embedkit_text_dense::{Error, TextEmbedding};
+use embedkit_types::{BatchOptions, Device, LoadOptions, ModelFiles, PromptUse, Prompts, Role};
+
+use crate::options;
+
+fn count(n: usize) -> NonZeroUsize {
+    NonZeroUsize::new(n).unwrap()
+}
+
+/// The model of a case with options changed; `None` without a runtime.
+fn model(name: &str, change: impl FnOnce(&mut LoadOptions)) -> Option<TextEmbedding> {
+    let case = dense_case(name);
+    let mut options = LoadOptions { onnxruntime: Some(runtime_library()?), ..options() };
+    change(&mut options);
+    Some(TextEmbedding::from_files(&case.spec, &case.files(), &options).unwrap())
+}
+
+fn refused(name: &str, change: impl FnOnce(&mut LoadOptions)) -> Option<Error> {
+    let case = dense_case(name);
+    let mut options = LoadOptions { onnxruntime: Some(runtime_library()?), ..options() };
+    change(&mut options);
+    Some(TextEmbedding::from_files(&case.spec, &case.files(), &options).unwrap_err())
+}
+
+/// A copy of a case's files that a test may damage.
+fn copy(name: &str) -> (tempfile::TempDir, ModelFiles, embedkit_types::ModelSpec) {
+    let case = dense_case(name);
+    let dir = tempfile::tempdir().unwrap();
+    copy_dir(&case.dir, dir.path());
+    let files = ModelFiles::in_dir(dir.path(), &case.spec);
+    (dir, files, case.spec)
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn dimensions_keep_the_head_and_unit_length() {
+    let Some(whole) = model("mean-normalized", |_| {}) else { return };
+    let cut = model("mean-normalized", |options| options.dimensions = Some(count(3))).unwrap();
+    assert_eq!(cut.embedding_size(), 3);
+    let text = ["the quick brown fox"];
+    let whole = whole.embed(text).next().unwrap().unwrap();
+    let head = &whole[..3];
+    let norm = head.iter().map(|x| x * x).sum::<f32>().sqrt();
+    let expected: Vec<f32> = head.iter().map(|x| x / norm).collect();
+    assert_close(&cut.embed(text).next().unwrap().unwrap(), &expected, 1e-6);
+}
+
+#[test]
+fn more_dimensions_than_the_model_has_are_an_error() {
+    let Some(model) = model("mean", |options| options.dimensions = Some(count(4096))) else {
+        return;
+    };
+    let error = model.embed(["a"]).next().unwrap().unwrap_err();
+    assert!(matches!(error, Error::Dimensions { wanted: 4096, .. }), "{error}");
+}
+
+#[test]
+fn results_do_not_depend_on_batching_threads_or_replicas() {
+    let case = dense_case("mean-normalized");
+    let texts: Vec<String> = (0..700).map(|i| case.golden.texts[i % 8].repeat(i % 5 + 1)).collect();
+    let Some(reference) = model("mean-normalized", |_| {}) else { return };
+    let reference: Vec<_> = reference.embed(&texts).map(Result::unwrap).collect();
+    for (rows, tokens, window, replicas, threads) in
+        [(1, 1, 1, 1, 1), (3, 64, 10, 3, 1), (256, 100_000, 9999, 2, 2), (7, 32, 100, 4, 1)]
+    {
+        let model = model("mean-normalized", |options| {
+            options.batch =
+                BatchOptions { rows: count(rows), tokens: count(tokens), window: count(window) };
+            options.replicas = Some(count(replicas));
+            options.threads = Some(count(threads));
+        });
+        let vectors: Vec<_> = model.unwrap().embed(&texts).map(Result::unwrap).collect();
+        assert_eq!(vectors.len(), reference.len());
+        for (vector, reference) in vectors.iter().zip(&reference) {
+            assert_close(vector, reference, 1e-5);
+        }
+    }
+}
+
+#[test]
+fn texts_are_read_as_they_are_needed() {
+    let read = Cell::new(0usize);
+    let Some(model) = model("mean", |options| options.batch.window = count(16)) else { return };
+    let endless = (0u64..).map(|i| {
+        read.set(read.get() + 1);
+        format!("text {i}")
+    });
+    let mut vectors = model.embed(endless);
+    assert_eq!(read.get(), 0, "nothing is read before the first vector is asked for");
+    for _ in 0..40 {
+        vectors.next().unwrap().unwrap();
+    }
+    assert!(read.get() <= 40 + 2 * 16, "{} texts were read for 40 vectors", read.get());
+    drop(vectors); // ends the threads; the test would hang otherwise
+}
+
+#[test]
+fn many_threads_share_one_model() {
+    let Some(model) = model("mean-normalized", |_| {}) else { return };
+    let texts = &dense_case("mean-normalized").golden.texts;
+    let alone: Vec<_> = model.embed(texts).map(Result::unwrap).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..20 {
+                    for (vector, alone) in model.embed(texts).zip(&alone) {
+                        assert_close(&vector.unwrap(), alone, 1e-5);
+                    }
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn truncation_is_reported() {
+    let Some(model) = model("limit-8", |_| {}) else { return };
+    let texts = ["a", &"the fox ".repeat(50)];
+    let embedded: Vec<_> =
+        model.embed_detailed(Role::Raw, texts).collect::<Result<_, _>>().unwrap();
+    assert!(!embedded[0].truncated);
+    assert!(embedded[1].truncated);
+    assert_eq!(embedded[1].tokens, 8);
+}
+
+#[test]
+fn prompts_are_applied_only_when_asked_for() {
+    let Some(library) = runtime_library() else { return };
+    let mut case = dense_case("mean-normalized");
+    case.spec.prompts =
+        Some(Prompts { query: Some("find: ".into()), passage: None, unknown: false });
+    let open = |prompts| {
+        let options = LoadOptions { prompts, onnxruntime: Some(library.clone()), ..options() };
+        TextEmbedding::from_files(&case.spec, &case.files(), &options)
+    };
+    let (plain, prompted) = (open(PromptUse::None).unwrap(), open(PromptUse::Model).unwrap());
+    let one =
+        |model: &TextEmbedding, role, text| model.embed_batch(role, &[text]).unwrap().remove(0);
+    assert_eq!(one(&plain, Role::Query, "fox"), one(&plain, Role::Raw, "fox"));
+    assert_eq!(one(&prompted, Role::Query, "fox"), one(&plain, Role::Raw, "find: fox"));
+    assert_eq!(one(&prompted, Role::Document, "fox"), one(&plain, Role::Raw, "fox"));
+    assert_eq!(one(&prompted, Role::Raw, "fox"), one(&plain, Role::Raw, "fox"));
+
+    case.spec.prompts = Some(Prompts { unknown: true, ..Prompts::default() });
+    let options = LoadOptions { prompts: PromptUse::Model, ..options() };
+    let error = TextEmbedding::from_files(&case.spec, &case.files(), &options).unwrap_err();
+    assert!(matches!(error, Error::PromptUnknown { .. }), "{error}");
+}
+
+#[test]
+fn an_unknown_task_names_the_known_ones() {
+    let Some(error) = refused("tasks", |options| options.task = Some("cooking".into())) else {
+        return;
+    };
+    assert!(error.to_string().contains("retrieval.query"), "{error}");
+    let error = refused("mean", |options| options.task = Some("cooking".into())).unwrap();
+    assert!(matches!(error, Error::UnknownTask { known, .. } if known.is_empty()));
+}
+
+#[test]
+fn a_device_that_was_not_compiled_in_is_an_error() {
+    let Some(error) = refused("mean", |options| options.device = Device::Cuda(vec![])) else {
+        return;
+    };
+    assert!(error.to_string().contains("cuda"), "{error}");
+    let prefer = Device::Prefer(vec![Device::Cuda(vec![]), Device::Cpu]);
+    assert_eq!(model("mean", |options| options.device = prefer).unwrap().device().unwrap(), "cpu");
+}
+
+#[test]
+fn a_missing_library_is_an_error_that_says_where_it_was_looked_for() {
+    if runtime_library().is_none() {
+        return; // another library may already be loaded by another test otherwise
+    }
+    let missing = PathBuf::from("/nowhere/libonnxruntime.so");
+    let error = refused("mean", |options| options.onnxruntime = Some(missing)).unwrap();
+    assert!(error.to_string().contains("/nowhere/libonnxruntime.so"), "{error}");
+    assert!(error.hint().is_some());
+}
+
+#[test]
+fn damaged_files_are_errors_that_name_them() {
+    let Some(library) = runtime_library() else { return };
+    let options = LoadOptions { onnxruntime: Some(library), ..options() };
+    let open = |files: &ModelFiles, spec: &_| TextEmbedding::from_files(spec, files, &options);
+    let damages: [(&str, &dyn Fn(&ModelFiles)); 6] = [
+        ("model.onnx", &|files| {
+            let bytes = std::fs::read(&files.model).unwrap();
+            std::fs::write(&files.model, &bytes[..bytes.len() / 2]).unwrap();
+        }),
+        ("model.onnx", &|files| std::fs::write(&files.model, b"").unwrap()),
+        ("model.onnx", &|files| std::fs::write(&files.model, b"<html>not found</html>").unwrap()),
+        ("model.onnx", &|files| std::fs::remove_file(&files.model).unwrap()),
+        ("tokenizer.json", &|files| {
+            std::fs::write(files.path("tokenizer.json"), b"{\"model\": [").unwrap();
+        }),
+        ("tokenizer_config.json", &|files| {
+            std::fs::write(files.path("tokenizer_config.json"), b"[]").unwrap();
+        }),
+    ];
+    for (file, damage) in damages {
+        let (_dir, files, spec) = copy("mean");
+        assert!(open(&files, &spec).is_ok());
+        damage(&files);
+        let error = open(&files, &spec).unwrap_err();
+        assert!(error.to_string().contains(file), "{error}");
+        assert!(!error.to_string().contains('\n'), "{error}");
+    }
+}
+
+#[test]
+fn an_error_concerns_its_text_and_the_stream_goes_on() {
+    // A vocabulary without an unknown token: a text it cannot spell fails, its neighbours do not.
+    let case = dense_case("static-mapping");
+    let dir = tempfile::tempdir().unwrap();
+    copy_dir(&case.dir, dir.path());
+    let path = dir.path().join("tokenizer.json");
+    let mut json: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    json["model"]["unk_token"] = "not in the vocabulary".into();
+    std::fs::write(&path, json.to_string()).unwrap();
+    let files = ModelFiles::in_dir(dir.path(), &case.spec);
+    let model = TextEmbedding::from_files(&case.spec, &files, &options()).unwrap();
+    let mut texts = vec!["the"; 40];
+    texts[17] = "☃";
+    let results: Vec<_> = model.embed(texts).collect();
+    assert_eq!(results.len(), 40);
+    for (index, result) in results.iter().enumerate() {
+        assert_eq!(result.is_err(), index == 17, "{index}: {result:?}");
+    }
+}
+
+#[test]
+fn files_of_another_family_are_refused() {
+    let mut case = dense_case("mean");
+    case.spec.task = embedkit_core::registry::find("Qdrant/bm25").unwrap()[0].task.clone();
+    let error = TextEmbedding::from_files(&case.spec, &case.files(), &options()).unwrap_err();
+    assert!(matches!(error, Error::WrongTask { found: "sparse", .. }), "{error}");
+}
