@@ -13,7 +13,7 @@ use std::{
 use embedkit_types::{ModelFiles, ModelSpec};
 
 use crate::{
-    Error, Event, Hub,
+    Error, Event, Hub, archive,
     digest::{Digest, Hashed, hash_file},
     error::DiskResult,
     http::{Client, shown},
@@ -36,7 +36,8 @@ const PARALLEL: usize = 4;
 pub struct Pulled {
     /// The files, ready to be opened.
     pub files: ModelFiles,
-    /// The commit that they belong to.
+    /// The commit that they belong to; the SHA-256 of an archive that was just unpacked, empty for
+    /// one that was there.
     pub commit: String,
     /// Each file that the model needs, in no particular order; empty where the network was not
     /// needed.
@@ -66,9 +67,12 @@ pub(crate) enum Known {
 
 /// Downloads the files of `spec`, checks them and makes them visible.
 pub(crate) fn pull(hub: &Hub, spec: &ModelSpec, known: Known) -> Result<Pulled, Error> {
-    let repo = spec.source.repo.as_deref();
-    let repo = repo.ok_or_else(|| Error::NoSource { model: spec.id.to_string() })?;
-    names::repo(repo)?;
+    let (repo, url) = (spec.source.repo.as_deref(), spec.source.url.as_deref());
+    let lock = match (repo, url) {
+        (Some(repo), _) => layout::folder_name(names::repo(repo)?),
+        (None, Some(url)) => archive::folder_name(spec, url),
+        (None, None) => return Err(Error::NoSource { model: spec.id.to_string() }),
+    };
     names::revision(layout::revision(spec))?;
     for name in needed_files(spec).required {
         names::file_path(&name)?;
@@ -84,12 +88,25 @@ pub(crate) fn pull(hub: &Hub, spec: &ModelSpec, known: Known) -> Result<Pulled, 
     }
     fs::create_dir_all(&hub.cache_dir).or_disk("create", &hub.cache_dir)?;
     let done = || known == Known::Cached && layout::find(hub, spec).is_ok();
-    let _lock = RepoLock::acquire(hub, repo, done);
+    let _lock = RepoLock::acquire(hub, &lock, &spec.id, done);
     if known == Known::Cached
         && let Ok(found) = layout::find(hub, spec)
     {
         return Ok(from_cache(found));
     }
+    match (repo.map(|repo| from_endpoints(hub, repo, spec)), url) {
+        (Some(Err(error)), Some(url)) if error.of_server() => {
+            tracing::warn!(model = %spec.id, %error, "trying the archive");
+            archive::pull(hub, spec, url)
+        }
+        (Some(result), _) => result,
+        (None, Some(url)) => archive::pull(hub, spec, url),
+        (None, None) => Err(Error::NoSource { model: spec.id.to_string() }),
+    }
+}
+
+/// Asks one endpoint after the other.
+fn from_endpoints(hub: &Hub, repo: &str, spec: &ModelSpec) -> Result<Pulled, Error> {
     let client = Client::new(hub)?;
     let mut endpoints = hub.endpoints.iter().peekable();
     while let Some(endpoint) = endpoints.next() {

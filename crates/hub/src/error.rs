@@ -14,7 +14,7 @@ pub enum Error {
     NoCacheDir,
 
     /// The model can only be opened from a local folder.
-    #[error("model {model} has no repository to download from")]
+    #[error("model {model} has no source to download from")]
     NoSource {
         /// Id of the model.
         model: String,

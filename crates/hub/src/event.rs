@@ -8,10 +8,10 @@ use crate::Error;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// Another process is downloading the same repository; this one waits for it.
+    /// Another process is downloading the same files; this one waits for it.
     Waiting {
-        /// The repository.
-        repo: &'a str,
+        /// Id of the model.
+        model: &'a str,
     },
     /// The transfer of a file begins.
     Started {

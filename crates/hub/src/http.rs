@@ -242,7 +242,8 @@ fn refused(url: &str, status: StatusCode, headers: &HeaderMap, token: bool) -> E
     }
 }
 
-fn is_loopback(host: &str) -> bool {
+/// Whether a host name is that of this machine.
+pub(crate) fn is_loopback(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost")
         || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())

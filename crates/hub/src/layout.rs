@@ -17,7 +17,7 @@ use std::{
 
 use embedkit_types::{ModelFiles, ModelSpec};
 
-use crate::{Hub, external, names, needed::needed_files, record};
+use crate::{Hub, archive, external, names, needed::needed_files, record};
 
 /// The revision of a model that names none.
 pub(crate) const MAIN: &str = "main";
@@ -104,14 +104,24 @@ pub(crate) struct Found {
 /// Looks for a model in all caches of `hub`; otherwise the files that are missing where the fewest
 /// are.
 pub(crate) fn find(hub: &Hub, spec: &ModelSpec) -> Result<Found, Vec<String>> {
-    let Some(located) = locate(hub, spec) else { return Err(needed_files(spec).required) };
-    if !located.missing.is_empty() {
-        return Err(located.missing);
+    let mut missing = needed_files(spec).required;
+    if let Some(located) = locate(hub, spec) {
+        if located.missing.is_empty() {
+            let root = located.dir.snapshot(&located.commit);
+            let repo = spec.source.repo.as_deref().unwrap_or_default();
+            let model = external::model_path(hub, repo, &located.commit, &root, spec);
+            return Ok(Found { files: ModelFiles { root, model }, commit: located.commit });
+        }
+        missing = located.missing;
     }
-    let root = located.dir.snapshot(&located.commit);
-    let repo = spec.source.repo.as_deref().unwrap_or_default();
-    let model = external::model_path(hub, repo, &located.commit, &root, spec);
-    Ok(Found { files: ModelFiles { root, model }, commit: located.commit })
+    if let Some(url) = &spec.source.url {
+        match archive::find(hub, spec, url) {
+            Ok(files) => return Ok(Found { files, commit: String::new() }),
+            Err(fewer) if fewer.len() < missing.len() => missing = fewer,
+            Err(_) => {}
+        }
+    }
+    Err(missing)
 }
 
 /// The first cache that has all files of a model, else the one that lacks the fewest; `None` where

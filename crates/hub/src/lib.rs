@@ -33,6 +33,7 @@
 
 #![forbid(unsafe_code)]
 
+mod archive;
 mod digest;
 mod download;
 mod error;
@@ -51,6 +52,7 @@ mod retry;
 pub mod runtime;
 mod staging;
 mod transfer;
+mod unpack;
 mod verify;
 pub mod wheel;
 

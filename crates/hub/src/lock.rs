@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Event, Hub, layout};
+use crate::{Event, Hub};
 
 /// How often the lock is tried.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -20,10 +20,10 @@ pub(crate) struct RepoLock {
 }
 
 impl RepoLock {
-    /// Waits for the lock until `done` says that it is not needed any more. Where the file system
+    /// Waits for the lock of the folder `name` until `done` says that it is not needed any more. Where the file system
     /// knows no locks, or the folder cannot be written, there is none.
-    pub(crate) fn acquire(hub: &Hub, repo: &str, done: impl Fn() -> bool) -> Self {
-        let dir = hub.cache_dir.join(".locks").join(layout::folder_name(repo));
+    pub(crate) fn acquire(hub: &Hub, name: &str, model: &str, done: impl Fn() -> bool) -> Self {
+        let dir = hub.cache_dir.join(".locks").join(name);
         let open = || {
             fs::create_dir_all(&dir).ok()?;
             File::options().create(true).append(true).open(dir.join("embedkit.lock")).ok()
@@ -37,7 +37,7 @@ impl RepoLock {
                 Err(TryLockError::Error(_)) => return Self { _file: None },
                 Err(TryLockError::WouldBlock) => {
                     if !told {
-                        hub.emit(Event::Waiting { repo });
+                        hub.emit(Event::Waiting { model });
                         told = true;
                     }
                     if done() || start.elapsed() > PATIENCE {

@@ -5,12 +5,11 @@ use std::{fs, path::Path};
 use embedkit_types::ModelSpec;
 
 use crate::{
-    Error, Hub,
+    Error, Hub, archive,
     digest::{Digest, hash_file},
-    layout::{self, RepoDir},
-    names,
+    layout, names,
     needed::needed_files,
-    record,
+    record::{self, Record},
 };
 
 /// One file of a cached model, hashed again.
@@ -48,19 +47,21 @@ pub enum Outcome {
 pub(crate) fn verify(hub: &Hub, spec: &ModelSpec) -> Result<Vec<VerifiedFile>, Error> {
     let needed = needed_files(spec);
     // A damaged file counts as missing for `find`; here it is what is looked for.
-    let present = layout::locate(hub, spec).ok_or_else(|| Error::Missing {
+    let snapshot = layout::locate(hub, spec)
+        .map(|found| (found.dir.snapshot(&found.commit), record::read(&found.dir, &found.commit)));
+    let unpacked = || archive::recorded(hub, spec, spec.source.url.as_deref()?);
+    let (root, record) = snapshot.or_else(unpacked).ok_or_else(|| Error::Missing {
         model: spec.id.to_string(),
         dir: hub.cache_dir.clone(),
         missing: needed.required.clone(),
     })?;
-    let root = present.dir.snapshot(&present.commit);
     let required = needed.required.into_iter().map(|name| (name, true));
     let optional = needed.optional.into_iter().map(|name| (name, false));
     let (mut files, mut missing) = (Vec::new(), Vec::new());
     for (name, required) in required.chain(optional) {
         let path = root.join(names::file_path(&name)?);
         if path.is_file() {
-            files.push(compare(&present.dir, &present.commit, name, &path)?);
+            files.push(compare(record.as_ref(), name, &path)?);
         } else if required {
             missing.push(name);
         }
@@ -71,10 +72,9 @@ pub(crate) fn verify(hub: &Hub, spec: &ModelSpec) -> Result<Vec<VerifiedFile>, E
     Err(Error::Missing { model: spec.id.to_string(), dir: root, missing })
 }
 
-fn compare(dir: &RepoDir, commit: &str, name: String, path: &Path) -> Result<VerifiedFile, Error> {
-    let recorded = record::read(dir, commit)
-        .and_then(|record| record.files.into_iter().find(|file| file.path == name));
-    let expected = match &recorded {
+fn compare(record: Option<&Record>, name: String, path: &Path) -> Result<VerifiedFile, Error> {
+    let recorded = record.and_then(|record| record.files.iter().find(|file| file.path == name));
+    let expected = match recorded {
         Some(file) => Digest::parse(&file.sha256),
         None => blob_name(path).as_deref().and_then(Digest::parse),
     };

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, in its helping functions too")]
 
+mod archives; // models in one file
 mod caches; // models that are there already, whoever put them there
 mod download; // models that are not
 mod faults; // servers and lines that misbehave

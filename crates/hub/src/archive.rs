@@ -1,0 +1,211 @@
+//! Models that come as one archive (tar.gz) from an address of their own.
+//!
+//! They are kept in `CACHE/archives/NAME-ADDRESS`, where `ADDRESS` stands for a hash of the address:
+//! two organisations may use one name. FastEmbed keeps them in `CACHE/NAME` or `CACHE/fast-NAME`;
+//! those are read.
+
+use std::{
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
+};
+
+use embedkit_types::{ModelFiles, ModelSpec};
+
+use crate::{
+    Error, Event, Hub,
+    digest::Hashing,
+    download::{FetchedFile, Pulled},
+    error::DiskResult,
+    http::{Client, is_loopback, shown},
+    listing::ListedFile,
+    names,
+    needed::{missing, needed_files},
+    pip::Work,
+    record::Record,
+    staging::{self, Staged},
+    transfer::Transfer,
+    unpack::{Limits, unpack},
+};
+
+/// The note beside an unpacked archive.
+const NOTE: &str = "embedkit.json";
+
+/// The files of `spec` from an archive that was unpacked earlier, else those that are missing where
+/// the fewest are.
+pub(crate) fn find(hub: &Hub, spec: &ModelSpec, url: &str) -> Result<ModelFiles, Vec<String>> {
+    let required = needed_files(spec).required;
+    let mut fewest = required.clone();
+    for place in places(hub, spec, url) {
+        let Ok(root) = root(&place) else { continue };
+        let recorded = read_note(&place);
+        let Ok(mut missing) = missing(&root, required.iter().map(String::as_str)) else { continue };
+        if let Some(record) = recorded {
+            let changed = |name: &&String| {
+                let size = fs::metadata(root.join(name)).ok().map(|meta| meta.len());
+                !missing.contains(name) && record.size(name).is_some_and(|was| Some(was) != size)
+            };
+            let changed: Vec<_> = required.iter().filter(changed).cloned().collect();
+            missing.extend(changed);
+        }
+        if missing.is_empty() {
+            return Ok(ModelFiles::in_dir(root, spec));
+        }
+        if missing.len() < fewest.len() {
+            fewest = missing;
+        }
+    }
+    Err(fewest)
+}
+
+/// The folder of the model's files and what was recorded of them, from the first place that there is.
+pub(crate) fn recorded(
+    hub: &Hub,
+    spec: &ModelSpec,
+    url: &str,
+) -> Option<(PathBuf, Option<Record>)> {
+    let place = places(hub, spec, url).into_iter().find(|place| place.is_dir())?;
+    Some((root(&place).ok()?, read_note(&place)))
+}
+
+/// Where the files of an archive may lie.
+fn places(hub: &Hub, spec: &ModelSpec, url: &str) -> Vec<PathBuf> {
+    let name = last_part(&spec.id);
+    let mut places = vec![hub.cache_dir.join("archives").join(folder_name(spec, url))];
+    if names::file_path(name).is_ok() {
+        places.push(hub.cache_dir.join(name));
+        places.push(hub.cache_dir.join(format!("fast-{name}")));
+    }
+    places
+}
+
+/// Downloads and unpacks the archive; it becomes visible when the model is complete in it.
+pub(crate) fn pull(hub: &Hub, spec: &ModelSpec, url: &str) -> Result<Pulled, Error> {
+    if !is_secure(url) {
+        return Err(Error::Name {
+            kind: "address",
+            name: shown(url),
+            reason: "nothing vouches for an archive that does not come over HTTPS",
+        });
+    }
+    let archives = hub.cache_dir.join("archives");
+    let place = archives.join(folder_name(spec, url));
+    fs::create_dir_all(&archives).or_disk("create", &archives)?;
+    staging::sweep(&archives);
+    let file = ListedFile { path: shown(url), size: None, digest: None };
+    let (client, stop) = (Client::new(hub)?, AtomicBool::new(false));
+    let staged = Staged::beside(&place)?;
+    let transfer = Transfer::new(hub, &client, &file, url, &stop, staged);
+    let Some((archive, hashed, _)) = transfer.run()? else {
+        unreachable!("nobody tells this transfer to stop")
+    };
+    hub.emit(Event::Finished { file: &file.path, size: hashed.size });
+
+    let work = Work::create(&archives)?;
+    let unpacked = work.0.join("unpacked");
+    fs::create_dir(&unpacked).or_disk("create", &unpacked)?;
+    let files = unpack(archive.path(), &unpacked, Limits::MODEL).map_err(|error| match error {
+        // The file has a name of its own that tells nobody anything.
+        Error::Archive { reason, .. } => Error::Archive { path: shown(url).into(), reason },
+        error => error,
+    })?;
+    let top = root(&unpacked)?;
+    let missing = missing(&top, needed_files(spec).required.iter().map(String::as_str))?;
+    if !missing.is_empty() {
+        return Err(Error::Missing { model: spec.id.to_string(), dir: shown(url).into(), missing });
+    }
+    // What is recorded is named as the model names it, without the archive's own folder.
+    let prefix = top.strip_prefix(&unpacked).ok().and_then(Path::to_str).unwrap_or_default();
+    let files: Vec<_> = files
+        .into_iter()
+        .filter_map(|mut file| {
+            let below = if prefix.is_empty() {
+                Some(file.path.as_str())
+            } else {
+                file.path.strip_prefix(prefix).and_then(|path| path.strip_prefix('/'))
+            };
+            file.path = below?.to_owned();
+            Some(file)
+        })
+        .collect();
+    let fetched = files.iter().map(|file| FetchedFile {
+        path: file.path.clone(),
+        size: file.size,
+        sha256: file.sha256.clone(),
+        reused: false,
+    });
+    let fetched = fetched.collect();
+    let record = Record { repository: shown(url), commit: hashed.sha256, files };
+    let note = serde_json::to_vec_pretty(&record).expect("strings and numbers become JSON");
+    staging::write(&unpacked.join(NOTE), &note)?;
+    publish(&unpacked, &place, &work.0)?;
+    let files = find(hub, spec, url).map_err(|missing| Error::Missing {
+        model: spec.id.to_string(),
+        dir: place,
+        missing,
+    })?;
+    Ok(Pulled { files, commit: record.commit, fetched })
+}
+
+/// Gives the folder its name, in place of what was there. Another process may do the same; either
+/// result is whole.
+fn publish(unpacked: &Path, place: &Path, work: &Path) -> Result<(), Error> {
+    for _ in 0..3 {
+        if fs::rename(unpacked, place).is_ok() {
+            return Ok(());
+        }
+        // A folder that is not empty stands in the way: it goes with the work folder.
+        let _ = fs::rename(place, work.join("before")).or_else(|_| fs::remove_dir_all(place));
+    }
+    fs::rename(unpacked, place).or_disk("write", place)
+}
+
+/// The folder in which the model's files lie: that of the archive, or the only one in it.
+fn root(place: &Path) -> Result<PathBuf, Error> {
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(place).or_disk("read", place)? {
+        let entry = entry.or_disk("read", place)?;
+        if entry.file_name() == NOTE {
+            continue;
+        }
+        if !entry.file_type().or_disk("read", place)?.is_dir() {
+            return Ok(place.into());
+        }
+        folders.push(entry.path());
+    }
+    match folders.as_slice() {
+        [only] => Ok(only.clone()),
+        _ => Ok(place.into()),
+    }
+}
+
+fn read_note(place: &Path) -> Option<Record> {
+    let mut text = Vec::new();
+    fs::File::open(place.join(NOTE)).ok()?.take(16 << 20).read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+/// The name of the folder that an archive is unpacked into.
+pub(crate) fn folder_name(spec: &ModelSpec, url: &str) -> String {
+    let mut hashing = Hashing::new(None, None);
+    hashing.update(url.as_bytes());
+    let hash = hashing.finish().sha256;
+    let name = last_part(&spec.id);
+    let name: String =
+        name.chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect();
+    format!("{name}-{}", &hash[..16])
+}
+
+fn last_part(id: &str) -> &str {
+    id.rsplit('/').next().unwrap_or(id)
+}
+
+fn is_secure(url: &str) -> bool {
+    let Ok(uri) = url.parse::<ureq::http::Uri>() else { return false };
+    match uri.scheme_str() {
+        Some("https") => true,
+        Some("http") => uri.host().is_some_and(is_loopback),
+        _ => false,
+    }
+}
