@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use embedkit_hub::{Error, Hub, Token};
+use embedkit_hub::{Error, Hub, Timeouts, Token};
 
 use crate::{
     check, hub, nothing_unfinished,
@@ -28,8 +28,14 @@ fn faulty(fault: impl Fn(&Repo, &Request) -> Option<Reply> + Send + Sync + 'stat
 
 /// That the model arrives whole; returns the number of requests for the model file.
 fn overcomes(server: &Server) -> usize {
+    overcomes_with(server, |_| {})
+}
+
+fn overcomes_with(server: &Server, change: impl Fn(&mut Hub)) -> usize {
     let cache = tempfile::tempdir().unwrap();
-    let files = hub(cache.path(), server).files(&spec()).unwrap();
+    let mut hub = hub(cache.path(), server);
+    change(&mut hub);
+    let files = hub.files(&spec()).unwrap();
     check(&Repo::sample(), cache.path(), &files);
     server.count(MODEL)
 }
@@ -53,13 +59,19 @@ fn fails_with(server: &Server, within: f32, change: impl Fn(&mut Hub)) -> Error 
     error
 }
 
+/// For servers that say nothing.
+fn impatient(hub: &mut Hub) {
+    let limit = Duration::from_secs(1);
+    hub.timeouts = Timeouts { connect: limit, headers: limit, stall: limit };
+}
+
 #[test]
 fn refused() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
     let server = Server::start(|_| Reply::status(500));
-    let error = fails_with(&server, 3.0, |hub| hub.endpoints = vec![format!("http://{address}")]);
+    let error = fails_with(&server, 8.0, |hub| hub.endpoints = vec![format!("http://{address}")]);
     assert!(matches!(error, Error::Transport { .. }), "{error:?}");
     assert_eq!(server.requests().len(), 0);
 }
@@ -67,7 +79,7 @@ fn refused() {
 #[test]
 fn silent_after_accepting() {
     let server = Server::start(|_| Reply::status(200).failing(Fault::Silence));
-    let error = fails(&server, 8.0);
+    let error = fails_with(&server, 15.0, impatient);
     assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
     assert_eq!(server.requests().len(), 3);
 }
@@ -84,7 +96,12 @@ fn broken_and_stalled_transfers_are_continued() {
         let server = faulty(move |repo, r| {
             (r.earlier == 0).then(|| repo.content("onnx/model.onnx", r).failing(fault))
         });
-        assert_eq!(overcomes(&server), 2);
+        let requests = overcomes_with(&server, |hub| {
+            if matches!(fault, Fault::StallAfter(_)) {
+                impatient(hub);
+            }
+        });
+        assert_eq!(requests, 2);
         let second =
             server.requests().into_iter().filter(|r| r.path.starts_with(MODEL)).nth(1).unwrap();
         let start: usize = second.headers["range"]
@@ -162,7 +179,7 @@ fn wrong_bytes_are_fetched_once_more() {
     let once = faulty(move |repo, r| (r.earlier == 0).then(|| wrong(repo)));
     assert_eq!(overcomes(&once), 2);
     let always = faulty(move |repo, _| Some(wrong(repo)));
-    let error = fails(&always, 3.0);
+    let error = fails(&always, 8.0);
     let Error::Corrupt { file, expected, found } = &error else { panic!("{error}") };
     assert_eq!(file, "onnx/model.onnx");
     assert!(expected.contains(&Repo::sample().digest(file)) && expected != found);
@@ -179,7 +196,7 @@ fn small_files_are_checked_too() {
         }
         reply
     });
-    let error = fails(&server, 3.0);
+    let error = fails(&server, 8.0);
     assert!(matches!(&error, Error::Corrupt { file, .. } if file == "tokenizer.json"), "{error}");
 }
 
@@ -187,10 +204,10 @@ fn small_files_are_checked_too() {
 fn wrong_lengths() {
     // Less than the listing says, as the whole file.
     let short = faulty(|repo, _| Some(Reply::ok(&repo.files["onnx/model.onnx"][..1000])));
-    assert!(matches!(fails(&short, 3.0), Error::Corrupt { .. }));
+    assert!(matches!(fails(&short, 8.0), Error::Corrupt { .. }));
     // Much more, announced: nothing of it is read.
     let huge = faulty(|_, _| Some(Reply::ok("x").with("Content-Length", "99999999999999")));
-    assert!(matches!(fails(&huge, 3.0), Error::Corrupt { .. }));
+    assert!(matches!(fails(&huge, 8.0), Error::Corrupt { .. }));
     // More, not announced.
     let more = faulty(|repo, _| {
         let mut body = format!("{:x}\r\n", 400_000).into_bytes();
@@ -198,22 +215,22 @@ fn wrong_lengths() {
         body.extend_from_slice(b"\r\n0\r\n\r\n");
         Some(Reply::ok(body).with("Transfer-Encoding", "chunked").with("Content-Length", ""))
     });
-    let error = fails(&more, 3.0);
+    let error = fails(&more, 8.0);
     assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
     // A coded body is not decoded, so it cannot swell.
     let coded =
         faulty(|_, _| Some(Reply::ok(vec![0x1f, 0x8b, 8, 0]).with("Content-Encoding", "gzip")));
-    assert!(matches!(fails(&coded, 3.0), Error::Corrupt { .. }));
+    assert!(matches!(fails(&coded, 8.0), Error::Corrupt { .. }));
 }
 
 #[test]
 fn redirects_in_a_circle() {
     let server = faulty(|_, r| Some(Reply::redirect(r.path.clone())));
-    let error = fails(&server, 3.0);
+    let error = fails(&server, 8.0);
     let Error::Redirect { target, .. } = &error else { panic!("{error}") };
     assert!(!target.contains("secret") && !error.to_string().contains("secret"), "{error}");
     let lost = faulty(|_, _| Some(Reply::status(302)));
-    assert!(matches!(fails(&lost, 3.0), Error::Redirect { .. }));
+    assert!(matches!(fails(&lost, 8.0), Error::Redirect { .. }));
 }
 
 #[test]
@@ -223,7 +240,7 @@ fn what_time_does_not_cure_fails_at_once() {
             Reply::status(status)
                 .with("X-Error-Code", if status == 403 { "GatedRepo" } else { "x" })
         });
-        let error = fails_with(&server, 1.0, |hub| {
+        let error = fails_with(&server, 4.0, |hub| {
             if token {
                 hub.token = Some(Token::new("hf_x"));
             }
@@ -250,11 +267,11 @@ fn too_many_requests() {
     let start = Instant::now();
     assert_eq!(overcomes(&asking("1", 1)), 2);
     assert!(start.elapsed() >= Duration::from_secs(1), "the server's wish is respected");
-    let error = fails(&asking("3600", 9), 2.0);
+    let error = fails(&asking("3600", 9), 4.0);
     let Error::RateLimited { retry_after, .. } = error else { panic!("{error}") };
     assert_eq!(retry_after, Some(Duration::from_secs(3600)));
     let server = asking("0", 9);
-    assert!(matches!(fails(&server, 3.0), Error::RateLimited { .. }));
+    assert!(matches!(fails(&server, 8.0), Error::RateLimited { .. }));
     assert_eq!(server.count(MODEL), 3, "attempts are bounded");
 }
 
@@ -269,7 +286,7 @@ fn server_errors_pass() {
 #[test]
 fn a_slow_drip_is_not_waited_for() {
     let server = faulty(|repo, r| Some(repo.content("onnx/model.onnx", r).failing(Fault::Drip)));
-    let error = fails_with(&server, 12.0, |hub| hub.timeouts.stall = Duration::from_millis(1000));
+    let error = fails_with(&server, 20.0, |hub| hub.timeouts.stall = Duration::from_millis(1000));
     assert!(matches!(error, Error::Timeout { phase: "content", .. }), "{error:?}");
 }
 
@@ -277,7 +294,7 @@ fn a_slow_drip_is_not_waited_for() {
 fn answers_that_are_no_listing() {
     for body in ["", "<html>login</html>", "{\"sha\":\"main\"}"] {
         let server = Server::start(move |_| Reply::ok(body));
-        let error = fails(&server, 1.0);
+        let error = fails(&server, 4.0);
         assert!(matches!(error, Error::Answer { .. }), "{error:?}");
         assert_eq!(server.requests().len(), 1);
     }
