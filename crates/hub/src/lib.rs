@@ -3,7 +3,8 @@
 //! [`Hub`] turns a [`ModelSpec`](embedkit_types::ModelSpec) into files on disk. A model that is
 //! complete in a cache is opened without any network: in our own cache, or in that of the hub's other
 //! tools, whose layout ours shares. Otherwise its files are downloaded, all of one commit, and each
-//! becomes visible only once its size and hash are right. [`local`] takes a folder of the user's own.
+//! becomes visible only once its size and hash are right; a model may also come as one archive from
+//! an address of its own. [`Hub::verify`] hashes cached files again. [`local`] takes a folder of the user's own.
 //!
 //! ```
 //! use embedkit_hub::{Error, Hub};
@@ -23,8 +24,7 @@
 //! [`runtime`] installs the ONNX Runtime library; [`pip`] and [`wheel`] fetch and open the Python
 //! packages that it and the project's own tests come from.
 //!
-//! This is the only library of the project that opens a socket, and the only one that reads the
-//! environment. It does not use the `hf-hub` crate: version 0.5 continues a broken transfer without
+//! This is the only library of the project that opens a socket. It does not use the `hf-hub` crate: version 0.5 continues a broken transfer without
 //! looking whether the server agreed to, version 1.0 brings an asynchronous runtime and some two
 //! hundred crates, and neither compares size or hash of what came. What is left is the layout of the
 //! cache and three addresses, which are simple. `ureq` is a small, blocking HTTP client with TLS in
