@@ -33,6 +33,7 @@
 pub mod cache;
 mod embed;
 mod files;
+mod multi_vector;
 mod options;
 #[cfg(feature = "serde")]
 pub mod row;
@@ -41,6 +42,7 @@ mod task;
 
 pub use embed::{Embed, Embedded, Role};
 pub use files::ModelFiles;
+pub use multi_vector::{MultiVector, MultiVectorError, MultiVectorModel};
 pub use options::{BatchOptions, Device, LoadOptions, PromptUse};
 #[cfg(feature = "serde")]
 pub use row::{ModelFile, RowError};

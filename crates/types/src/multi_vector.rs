@@ -1,0 +1,217 @@
+//! Many vectors for one input, in one piece of memory, and the trait of what makes them.
+
+use std::slice::ChunksExact;
+
+use crate::{LateMultimodal, LateText};
+
+/// The vectors of one input: one per token or image patch, all of the same width.
+///
+/// They lie one after another in a single buffer; no vector has an allocation of its own. There may
+/// be none, but the width is never zero.
+///
+/// ```
+/// use embedkit_types::MultiVector;
+///
+/// let vectors = MultiVector::new(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 3)?;
+/// assert_eq!((vectors.len(), vectors.width()), (2, 3));
+/// assert_eq!(vectors.row(1), Some(&[4.0, 5.0, 6.0][..]));
+/// assert!(vectors.rows().all(|row| row.len() == 3));
+/// # Ok::<(), embedkit_types::MultiVectorError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "Parts", into = "Parts")
+)]
+pub struct MultiVector {
+    values: Vec<f32>,
+    width: usize,
+}
+
+impl MultiVector {
+    /// Vectors of `width` components from a buffer that holds them one after another. Nothing is
+    /// copied.
+    ///
+    /// # Errors
+    /// The width is zero, or does not divide the length of the buffer.
+    pub fn new(values: Vec<f32>, width: usize) -> Result<Self, MultiVectorError> {
+        if width == 0 {
+            return Err(MultiVectorError::ZeroWidth);
+        }
+        if !values.len().is_multiple_of(width) {
+            return Err(MultiVectorError::Ragged { values: values.len(), width });
+        }
+        Ok(Self { values, width })
+    }
+
+    /// How many vectors there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.values.len() / self.width
+    }
+
+    /// Whether there is no vector at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Components of each vector.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// All components, row by row: shape (`len`, `width`).
+    #[must_use]
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// The buffer itself, row by row.
+    #[must_use]
+    pub fn into_values(self) -> Vec<f32> {
+        self.values
+    }
+
+    /// The vector at `index`, from 0.
+    #[must_use]
+    pub fn row(&self, index: usize) -> Option<&[f32]> {
+        let start = index.checked_mul(self.width)?;
+        self.values.get(start..start.checked_add(self.width)?)
+    }
+
+    /// The vectors in order.
+    pub fn rows(&self) -> ChunksExact<'_, f32> {
+        self.values.chunks_exact(self.width)
+    }
+}
+
+impl<'a> IntoIterator for &'a MultiVector {
+    type Item = &'a [f32];
+    type IntoIter = ChunksExact<'a, f32>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.rows()
+    }
+}
+
+/// Why a buffer is no [`MultiVector`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MultiVectorError {
+    /// Vectors without components.
+    #[error("vectors of width 0 were given; a multi-vector needs at least width 1")]
+    ZeroWidth,
+    /// The buffer ends within a vector.
+    #[error("{values} components are not a whole number of vectors of width {width}")]
+    Ragged {
+        /// Components in the buffer.
+        values: usize,
+        /// Components of each vector.
+        width: usize,
+    },
+}
+
+/// What gives [`MultiVector`]s: a model of late interaction, or its description.
+///
+/// Post-processing asks it for the width and for nothing else, so it need not be loaded.
+pub trait MultiVectorModel {
+    /// Components of each vector.
+    fn embedding_size(&self) -> usize;
+}
+
+impl<M: MultiVectorModel + ?Sized> MultiVectorModel for &M {
+    fn embedding_size(&self) -> usize {
+        (**self).embedding_size()
+    }
+}
+
+impl MultiVectorModel for LateText {
+    fn embedding_size(&self) -> usize {
+        self.dim
+    }
+}
+
+impl MultiVectorModel for LateMultimodal {
+    fn embedding_size(&self) -> usize {
+        self.dim
+    }
+}
+
+/// What is written of a [`MultiVector`], and what is checked when one is read.
+#[cfg(feature = "serde")]
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Parts {
+    width: usize,
+    values: Vec<f32>,
+}
+
+#[cfg(feature = "serde")]
+impl TryFrom<Parts> for MultiVector {
+    type Error = MultiVectorError;
+
+    fn try_from(parts: Parts) -> Result<Self, MultiVectorError> {
+        Self::new(parts.values, parts.width)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl From<MultiVector> for Parts {
+    fn from(vectors: MultiVector) -> Self {
+        Self { width: vectors.width, values: vectors.values }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_views_of_one_buffer() {
+        let vectors = MultiVector::new((0..6u8).map(f32::from).collect(), 2).unwrap();
+        assert_eq!(vectors.len(), 3);
+        assert_eq!(vectors.rows().collect::<Vec<_>>(), [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]);
+        assert_eq!(vectors.rows().len(), 3);
+        for (index, row) in vectors.into_iter().enumerate() {
+            assert!(std::ptr::eq(row, vectors.row(index).unwrap()));
+        }
+        assert_eq!(vectors.row(3), None);
+        assert_eq!(vectors.row(usize::MAX), None);
+        assert_eq!(vectors.into_values().len(), 6);
+    }
+
+    #[test]
+    fn no_vectors_are_vectors_too() {
+        let none = MultiVector::new(Vec::new(), 4).unwrap();
+        assert!(none.is_empty());
+        assert_eq!((none.len(), none.rows().count(), none.row(0)), (0, 0, None));
+    }
+
+    #[test]
+    fn the_buffer_has_to_be_whole() {
+        let ragged = MultiVector::new(vec![0.0; 7], 3).unwrap_err();
+        assert_eq!(ragged, MultiVectorError::Ragged { values: 7, width: 3 });
+        assert_eq!(ragged.to_string(), "7 components are not a whole number of vectors of width 3");
+        assert_eq!(MultiVector::new(Vec::new(), 0), Err(MultiVectorError::ZeroWidth));
+    }
+
+    #[test]
+    fn descriptions_know_their_width() {
+        let text = LateText { dim: 96, ..LateText::DEFAULT };
+        let model: &dyn MultiVectorModel = &text;
+        assert_eq!(model.embedding_size(), 96);
+    }
+
+    #[test]
+    #[cfg(feature = "serde")]
+    fn what_is_read_is_checked() {
+        let vectors = MultiVector::new(vec![1.0, 2.5], 2).unwrap();
+        let text = toml::to_string(&vectors).unwrap();
+        assert_eq!(toml::from_str::<MultiVector>(&text).unwrap(), vectors);
+        let error = toml::from_str::<MultiVector>("width = 2\nvalues = [1.0]").unwrap_err();
+        assert!(error.to_string().contains("not a whole number of vectors"), "{error}");
+    }
+}
