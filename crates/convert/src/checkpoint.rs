@@ -119,6 +119,31 @@ impl Checkpoint {
             .ok_or_else(|| Error::MissingTensor { dir: self.dir.clone(), tried: names.to_vec() })
     }
 
+    /// The first tensor of `names` that exists, with its name, if it has `shape` and numbers of a type
+    /// that is converted.
+    pub(crate) fn find_shaped(
+        &self,
+        names: &[String],
+        shape: &[usize],
+    ) -> Result<(&str, &Located), Error> {
+        let (name, located) = self.find(names)?;
+        let (path, tensor) = (self.path_of(located), name.to_owned());
+        if !located.shape().iter().copied().eq(shape.iter().map(|&size| size as u64)) {
+            let (expected, found) = (format!("{shape:?}"), located.shape().to_vec());
+            return Err(Error::Shape { path, tensor, expected, found });
+        }
+        let dtype = located.tensor.dtype;
+        if ![Dtype::F32, Dtype::F16, Dtype::BF16].contains(&dtype) {
+            return Err(Error::Dtype { path, tensor, found: dtype.name });
+        }
+        Ok((name, located))
+    }
+
+    /// The file that holds a tensor.
+    pub(crate) fn path_of(&self, located: &Located) -> PathBuf {
+        self.shards[located.shard].path.clone()
+    }
+
     /// Reads a tensor as little-endian f32 and hands it to `sink` piece by piece, in order.
     pub(crate) fn stream(
         &self,
@@ -145,14 +170,6 @@ impl Checkpoint {
 impl Located {
     pub(crate) fn shape(&self) -> &[u64] {
         &self.tensor.shape
-    }
-
-    /// Checks that the numbers of the tensor, which is called `name`, are of a type that is converted.
-    pub(crate) fn check_dtype(&self, name: &str) -> Result<(), Error> {
-        if [Dtype::F32, Dtype::F16, Dtype::BF16].contains(&self.tensor.dtype) {
-            return Ok(());
-        }
-        Err(Error::Dtype { tensor: name.to_owned(), found: self.tensor.dtype.name })
     }
 }
 

@@ -97,8 +97,10 @@ pub enum Error {
         tried: Vec<String>,
     },
     /// A tensor of another shape than the configuration implies.
-    #[error("tensor {tensor} has shape {found:?}, the configuration says {expected}")]
+    #[error("tensor {tensor} in {} has shape {found:?}, the configuration says {expected}", path.display())]
     Shape {
+        /// The file that holds it.
+        path: PathBuf,
         /// The tensor.
         tensor: String,
         /// The shape by the configuration.
@@ -107,8 +109,10 @@ pub enum Error {
         found: Vec<u64>,
     },
     /// A tensor whose numbers are of a type that is not converted.
-    #[error("tensor {tensor} has type {found}, only F32, F16 and BF16 are converted")]
+    #[error("tensor {tensor} in {} has type {found}, only F32, F16 and BF16 are converted", path.display())]
     Dtype {
+        /// The file that holds it.
+        path: PathBuf,
         /// The tensor.
         tensor: String,
         /// The type in the file.

@@ -107,6 +107,7 @@ fn classify(
         (&[labels, _], None) => labels as usize,
         (found, None) => {
             return Err(Error::Shape {
+                path: checkpoint.path_of(located),
                 tensor: matrix,
                 expected: format!("[labels, {}]", config.hidden),
                 found: found.to_vec(),

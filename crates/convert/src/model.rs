@@ -1,6 +1,5 @@
 //! Writes a graph as an ONNX file, weights streamed from the checkpoint.
 
-use std::fs::Permissions;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -67,7 +66,7 @@ impl Target {
         #[cfg(unix)]
         {
             // As any new file: what the process's mask leaves, not for the owner alone.
-            use std::os::unix::fs::PermissionsExt;
+            use std::{fs::Permissions, os::unix::fs::PermissionsExt};
             builder.permissions(Permissions::from_mode(0o666));
         }
         builder.tempfile_in(&self.folder)

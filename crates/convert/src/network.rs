@@ -261,7 +261,7 @@ impl<'a> Network<'a> {
         from: usize,
         to: usize,
     ) -> Result<Value, Error> {
-        let small = from * to <= TURNED_LIMIT;
+        let small = from.saturating_mul(to) <= TURNED_LIMIT;
         let matrix = self.weight(names, &[to, from], small)?;
         Ok(if small { matrix } else { self.turn(&matrix) })
     }
@@ -338,15 +338,7 @@ impl<'a> Network<'a> {
         shape: &[usize],
         transposed: bool,
     ) -> Result<Value, Error> {
-        let (name, located) = self.checkpoint.find(names)?;
-        if !located.shape().iter().copied().eq(shape.iter().map(|&size| size as u64)) {
-            return Err(Error::Shape {
-                tensor: name.to_owned(),
-                expected: format!("{shape:?}"),
-                found: located.shape().to_vec(),
-            });
-        }
-        located.check_dtype(name)?;
+        let (name, located) = self.checkpoint.find_shaped(names, shape)?;
         Ok(self.graph.weight(name, located, transposed))
     }
 

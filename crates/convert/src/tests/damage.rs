@@ -113,13 +113,13 @@ fn tensors_that_are_missing_or_of_another_form() {
     let mut draft = Draft::of("bert-classifier");
     draft.tensors.get_mut(name).unwrap().shape = vec![64];
     let error = draft.convert(Head::Hidden).unwrap_err();
-    assert!(matches!(&error, Error::Shape { tensor, expected, found }
+    assert!(matches!(&error, Error::Shape { tensor, expected, found, .. }
         if tensor == name && expected == "[8, 8]" && found == &[64]));
 
     let mut draft = Draft::of("bert-classifier");
     draft.tensors.get_mut(name).unwrap().dtype = "I16".to_owned();
     let error = draft.convert(Head::Hidden).unwrap_err();
-    assert!(matches!(&error, Error::Dtype { tensor, found: "I16" } if tensor == name));
+    assert!(matches!(&error, Error::Dtype { tensor, found: "I16", .. } if tensor == name));
 
     let error = whole.convert(Head::MaskedLm).unwrap_err();
     assert!(error.hint().unwrap().contains("no masked language model head"), "{error}");
