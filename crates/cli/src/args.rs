@@ -164,10 +164,10 @@ pub(crate) struct RunArgs {
     #[arg(long, global = true, value_name = "N")]
     pub(crate) batch_tokens: Option<NonZeroUsize>,
     /// Threads of each replica
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, value_name = "N", value_parser = some_threads)]
     pub(crate) threads: Option<NonZeroUsize>,
     /// Copies of the model that run side by side
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, value_name = "N", value_parser = some_threads)]
     pub(crate) replicas: Option<NonZeroUsize>,
     /// auto, cpu, cuda[:N[,M…]], tensorrt, coreml, directml, openvino or migraphx
     #[arg(long, global = true, value_name = "DEVICE", value_parser = device, default_value = "auto")]
@@ -340,6 +340,13 @@ fn heads() -> impl TypedValueParser<Value = Head> {
     PossibleValuesParser::new(Head::ALL.map(Head::name)).try_map(|name| name.parse::<Head>())
 }
 
+/// A number of threads: more than any machine has only keeps it busy with starting them.
+fn some_threads(text: &str) -> Result<NonZeroUsize, String> {
+    const MOST: usize = 1024;
+    let number = text.parse().ok().filter(|number: &NonZeroUsize| number.get() <= MOST);
+    number.ok_or_else(|| format!("expected a number from 1 to {MOST}"))
+}
+
 fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
@@ -453,5 +460,15 @@ mod tests {
         assert_eq!(options.batch.rows.get(), 3);
         assert_eq!(options.batch.tokens, BatchOptions::default().tokens);
         assert!(parse("embedkit embed a --batch-size 0").is_err());
+    }
+
+    #[test]
+    fn threads_are_no_more_than_a_machine_can_have() {
+        for option in ["--threads", "--replicas"] {
+            for (number, good) in [("1", true), ("1024", true), ("0", false), ("1025", false)] {
+                let line = format!("embedkit embed a {option} {number}");
+                assert_eq!(parse(&line).is_ok(), good, "{line}");
+            }
+        }
     }
 }

@@ -96,6 +96,12 @@ impl Selected {
     /// # Errors
     /// Whatever keeps it from being opened.
     pub(crate) fn open(&self, report: &Report) -> Result<TextEmbedding> {
+        if let Some(id) = &self.spec.alias_of {
+            report.warn(&format!("{} is an old spelling of {id}", self.spec.id));
+        }
+        if let Some(notice) = &self.spec.notice {
+            report.warn(&format!("{}: {notice}", self.spec.id));
+        }
         let files = match &self.dir {
             Some(dir) => hub::local(dir, &self.spec)?,
             None => open_hub(&self.options, report)?.files(&self.spec)?,
@@ -168,8 +174,8 @@ pub(crate) fn open_hub(options: &LoadOptions, report: &Report) -> Result<Hub> {
         let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
         // Faults and retries are traced as warnings.
         match event {
-            Event::Waiting { repo } => {
-                report.warn(&format!("waiting for another process that downloads {repo}"));
+            Event::Waiting { model } => {
+                report.warn(&format!("waiting for another process that downloads {model}"));
             }
             Event::Started { file, size } => {
                 shown.insert(file.to_owned(), report.download(file, size));

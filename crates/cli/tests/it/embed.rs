@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use embedkit_testkit::{assert_close, runtime_library};
+use embedkit_testkit::{assert_close, dense_case, runtime_library};
 
-use crate::program::{Program, arg, embedding, file, golden, read_npy};
+use crate::program::{Program, arg, embedding, file, fill_cache, golden, read_npy};
 
 const TEXTS: [&str; 3] = ["hello world", "", "the quick brown fox jumps over the lazy dog"];
 
@@ -151,6 +151,37 @@ fn dimensions_are_cut_and_scaled_to_unit_length() {
 }
 
 #[test]
+fn a_described_model_is_taken_from_the_cache() {
+    let case = dense_case("static");
+    let spec = case.dir.join("spec.toml");
+    let program = Program::new(["embed", "--offline", "--model-spec", arg(&spec)]).args(TEXTS);
+    program.run().failure(1, "missing model.safetensors, tokenizer.json", Some("network"));
+    let files = ["model.safetensors", "tokenizer.json"];
+    let files = files.map(|name| (name, fs::read(case.dir.join(name)).unwrap()));
+    fill_cache(&program.cache(), "tiny/static", &files);
+    assert_records(&program.run().silent_success().records());
+}
+
+#[test]
+fn a_width_that_is_not_the_registered_one_is_a_warning() {
+    let case = dense_case("static");
+    let spec =
+        fs::read_to_string(case.dir.join("spec.toml")).unwrap().replace("dim = 8", "dim = 9");
+    let (_dir, spec) = file("spec.toml", spec);
+    let program = |quiet: &[&str]| {
+        let args = ["embed", "--model-dir", arg(&case.dir), "--model-spec", arg(&spec)];
+        Program::new(args).args(TEXTS).args(quiet).run()
+    };
+    let outcome = program(&[]);
+    assert_eq!(outcome.status, 0);
+    let warnings: Vec<_> = outcome.stderr.lines().collect();
+    assert_eq!(warnings.len(), 1, "{}", outcome.stderr);
+    assert!(warnings[0].starts_with("warning: ") && warnings[0].contains("width"));
+    assert_records(&outcome.records());
+    program(&["-q"]).silent_success();
+}
+
+#[test]
 fn a_graph_runs_on_onnx_runtime() {
     let Some(library) = runtime_library() else { return };
     let args = ["embed", "--onnxruntime", arg(&library), "hello world"];
@@ -171,7 +202,7 @@ fn tasks_are_chosen_by_name() {
             .silent_success();
         embedding(&outcome.records()[0])
     };
-    let case = embedkit_testkit::dense_case("tasks");
+    let case = dense_case("tasks");
     let at = case.golden.texts.iter().position(|text| text == "hello world").unwrap();
     let task = |id: usize| case.golden.embed_task[&id][at].clone();
     assert_close(&run(&[]), &golden("tasks", "hello world").0, case.tolerance());

@@ -5,6 +5,8 @@ use std::{
     io::{BufRead as _, BufReader, Read as _},
 };
 
+use embedkit::registry;
+
 use crate::program::{Program, arg, embedding, file, read_npy};
 
 #[test]
@@ -103,6 +105,20 @@ fn a_model_that_is_not_here_is_an_error_without_network() {
         "BAAI/bge-small-en-v1.5",
         Some("embedkit models pull BAAI/bge-small-en-v1.5"),
     );
+}
+
+#[test]
+fn what_the_registry_has_to_say_of_a_model_is_a_warning() {
+    let notice = registry::models()
+        .iter()
+        .find(|spec| spec.notice.is_some() && spec.task.name() == "text-dense");
+    let spec = notice.unwrap();
+    let run = |args: &[&str]| Program::new(["embed", "a", "--model", &spec.id]).args(args).run();
+    let outcome = run(&[]);
+    let warning = format!("warning: {}: {}\n", spec.id, spec.notice.as_deref().unwrap());
+    assert_eq!(outcome.status, 1);
+    assert!(outcome.stderr.starts_with(&warning), "{}", outcome.stderr);
+    run(&["-q"]).failure(1, "offline", Some("network"));
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! `models`: the registry as scripts and people read it.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 use serde_json::Value;
 
-use crate::program::Program;
+use crate::program::{Program, arg, fill_cache};
 
 const FIELDS: [&str; 13] = [
     "id",
@@ -74,6 +74,23 @@ fn one_row_in_full() {
         "cached": false,
     });
     assert_eq!(rows[0], expected);
+}
+
+#[test]
+fn a_model_in_the_cache_is_marked_and_pulled_without_network() {
+    let program = Program::new(["models", "list", "--json"]);
+    let files = ["model_optimized.onnx", "tokenizer.json", "tokenizer_config.json"];
+    let files = files.map(|name| (name, b"{}".to_vec()));
+    fill_cache(&program.cache(), "Qdrant/bge-small-en-v1.5-onnx-Q", &files);
+    let rows: Vec<Value> = serde_json::from_slice(&program.run().silent_success().stdout).unwrap();
+    let cached: Vec<_> = rows.iter().filter(|row| row["cached"] == true).collect();
+    assert_eq!(cached.len(), 1);
+    assert_eq!(cached[0]["id"], "BAAI/bge-small-en-v1.5");
+
+    let cache = program.cache();
+    let pull = ["models", "pull", "BAAI/bge-small-en-v1.5", "--cache-dir", arg(&cache)];
+    let folder = Program::new(pull).run().silent_success();
+    assert!(Path::new(folder.text().trim_end()).join("tokenizer.json").is_file());
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use std::{
     ffi::{OsStr, OsString},
+    fs,
     io::Write as _,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -69,7 +70,7 @@ impl Program {
     }
 
     /// The cache folder of this run.
-    pub(crate) fn cache(&self) -> std::path::PathBuf {
+    pub(crate) fn cache(&self) -> PathBuf {
         self.home.path().join("cache")
     }
 
@@ -179,11 +180,25 @@ pub(crate) fn read_npy(bytes: &[u8]) -> ((usize, usize), Vec<f32>) {
     (shape, values)
 }
 
+/// Puts files into a cache as the hub's own tools lay them out.
+pub(crate) fn fill_cache(cache: &Path, repo: &str, files: &[(&str, Vec<u8>)]) {
+    const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+    let root = cache.join(format!("models--{}", repo.replace('/', "--")));
+    let snapshot = root.join("snapshots").join(COMMIT);
+    for (name, content) in files {
+        let path = snapshot.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    fs::create_dir_all(root.join("refs")).unwrap();
+    fs::write(root.join("refs").join("main"), COMMIT).unwrap();
+}
+
 /// A file with this content in a folder of its own.
-pub(crate) fn file(name: &str, content: impl AsRef<[u8]>) -> (TempDir, std::path::PathBuf) {
+pub(crate) fn file(name: &str, content: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(name);
-    std::fs::write(&path, content).unwrap();
+    fs::write(&path, content).unwrap();
     (dir, path)
 }
 
