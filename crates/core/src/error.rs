@@ -56,6 +56,16 @@ pub enum Error {
         /// Why it cannot be had.
         reason: String,
     },
+    /// More threads or replicas were asked for than any machine can use.
+    #[error("{found} {option} were asked for, at most {limit} are possible")]
+    TooMany {
+        /// What was asked for: `threads` or `replicas`.
+        option: &'static str,
+        /// The number asked for.
+        found: usize,
+        /// The largest number accepted.
+        limit: usize,
+    },
     /// ONNX Runtime refused a graph.
     #[error("ONNX Runtime cannot load {path}: {reason}", path = path.display())]
     LoadGraph {

@@ -1,9 +1,9 @@
 //! What every model family of embedkit stands on.
 //!
 //! - [`registry`]: the built-in models, looked up by id.
-//! - [`tokenizer`] (feature `tokenizer`): a text as token ids, cut at the model's limit.
+//! - `tokenizer` (feature `tokenizer`): a text as token ids, cut at the model's limit.
 //! - [`pipeline`]: inputs to outputs in input order, batched by length, with bounded memory.
-//! - [`runtime`] and [`onnx`] (feature `onnx`): ONNX Runtime found and set up, graphs run by many
+//! - `runtime` and `onnx` (feature `onnx`): ONNX Runtime found and set up, graphs run by many
 //!   callers at once, padding cut off again, token vectors pooled.
 //!
 //! A family is a [`pipeline::Step`]: it prepares one input, and runs and finishes one batch.

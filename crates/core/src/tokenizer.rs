@@ -4,6 +4,7 @@
 //! has no padding until it meets a batch.
 
 use std::{
+    collections::HashSet,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
 };
@@ -11,8 +12,8 @@ use std::{
 use embedkit_types::ModelFiles;
 use serde_json::{Map, Value};
 use tokenizers::{
-    AddedToken, PaddingDirection, PostProcessor, Tokenizer as Inner, TruncationDirection,
-    TruncationParams,
+    AddedToken, ModelWrapper, PaddingDirection, PostProcessor, Tokenizer as Inner,
+    TruncationDirection, TruncationParams,
 };
 
 use crate::error::{Error, read_bounded};
@@ -143,6 +144,31 @@ impl Tokenizer {
     #[must_use]
     pub fn token_id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
+    }
+
+    /// The token of an id, with special and added tokens.
+    #[must_use]
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    /// Ids of all tokens that are flagged special, in `tokenizer.json` or by standing in
+    /// `special_tokens_map.json`.
+    #[must_use]
+    pub fn special_ids(&self) -> HashSet<u32> {
+        let added = self.inner.get_added_tokens_decoder();
+        added.into_iter().filter(|(_, token)| token.special).map(|(id, _)| id).collect()
+    }
+
+    /// What marks a token that continues a word, such as `##`; `None` where the tokenizer's model
+    /// has no such mark.
+    #[must_use]
+    pub fn continuing_subword_prefix(&self) -> Option<&str> {
+        match self.inner.get_model() {
+            ModelWrapper::WordPiece(model) => Some(&model.continuing_subword_prefix),
+            ModelWrapper::BPE(model) => model.continuing_subword_prefix.as_deref(),
+            ModelWrapper::WordLevel(_) | ModelWrapper::Unigram(_) => None,
+        }
     }
 
     /// Splits a text into tokens and cuts it at the limit.

@@ -1,7 +1,7 @@
 //! Embeddings for retrieval on ONNX Runtime: FastEmbed in Rust.
 //!
 //! This is the crate that applications name. It re-exports the model families, one per feature, and
-//! adds [`Load`], which opens a model by its id: files are looked up in the cache, or fetched into
+//! adds the trait `Load`, which opens a model by its id: files are looked up in the cache, or fetched into
 //! it, and handed to the family.
 //!
 //! ```no_run
@@ -14,7 +14,7 @@
 //! # Ok::<(), embedkit::Error>(())
 //! ```
 //!
-//! ONNX Runtime is found on this machine ([`runtime`]); `embedkit runtime install` gets it.
+//! ONNX Runtime is found on this machine (module `runtime`); `embedkit runtime install` gets it.
 //!
 //! Features: `text-dense`, `hub` (loading by id) and `load-dynamic` are the default. Execution
 //! providers are features of the same names as in ONNX Runtime: `cuda`, `tensorrt`, `coreml`,

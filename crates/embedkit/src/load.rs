@@ -30,6 +30,12 @@ pub trait Load: Sized {
     /// # Errors
     /// Files that cannot be had, and those of the family.
     fn load_spec(spec: &ModelSpec, options: LoadOptions) -> Result<Self, Error> {
+        if let Some(id) = &spec.alias_of {
+            tracing::warn!("{} is an old spelling of {id}", spec.id);
+        }
+        if let Some(notice) = &spec.notice {
+            tracing::warn!("{}: {notice}", spec.id);
+        }
         let hub = Hub::from_env(options.cache_dir.clone(), options.offline)?;
         let files = hub.files(spec)?;
         Self::open(spec, &files, &options)

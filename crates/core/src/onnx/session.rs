@@ -7,6 +7,7 @@
 use std::{
     borrow::Cow,
     ffi::{CString, c_char},
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     ptr::NonNull,
     sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
@@ -26,6 +27,11 @@ use super::{
     graph,
 };
 use crate::{error::Error, runtime};
+
+/// Each is a thread of the process; more than any machine has cores.
+const MOST_THREADS: usize = 1024;
+/// Each is a thread of the process, and a copy of the graph on anything but the CPU.
+const MOST_REPLICAS: usize = 256;
 
 /// One tensor that goes into a graph.
 #[derive(Debug, Clone, Copy)]
@@ -243,6 +249,8 @@ impl Opened {
         options: &LoadOptions,
         batch_dependent: bool,
     ) -> Result<Self, Error> {
+        at_most("threads", options.threads, MOST_THREADS)?;
+        at_most("replicas", options.replicas, MOST_REPLICAS)?;
         let on_cpu = places.iter().all(|place| *place == Place::Cpu);
         let cores = available_parallelism().map_or(1, usize::from);
         let replicas = options.replicas.map(usize::from);
@@ -285,6 +293,13 @@ impl Opened {
 
     fn free(&self) -> MutexGuard<'_, Vec<usize>> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn at_most(option: &'static str, asked: Option<NonZeroUsize>, limit: usize) -> Result<(), Error> {
+    match asked.map(usize::from) {
+        Some(found) if found > limit => Err(Error::TooMany { option, found, limit }),
+        _ => Ok(()),
     }
 }
 

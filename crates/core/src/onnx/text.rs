@@ -172,7 +172,9 @@ impl TextGraph {
             return Err(self.shape_error(view.shape, &format!("{} rows", rows.len())));
         }
         let size: usize = per_row.iter().product();
-        let per_token = per_row.len() > 1 && per_row[0] == length;
+        // With more axes, as an attention has, the first is not that of the tokens, even where it
+        // happens to be as long.
+        let per_token = per_row.len() == 2 && per_row[0] == length;
         let mut shape = per_row.to_vec();
         let one = |(index, row): (usize, &Tokens)| {
             let mut values = &view.values[index * size..(index + 1) * size];

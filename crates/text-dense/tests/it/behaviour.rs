@@ -189,6 +189,16 @@ fn a_device_that_was_not_compiled_in_is_an_error() {
 }
 
 #[test]
+fn absurd_numbers_of_threads_and_replicas_are_errors() {
+    let Some(error) = refused("mean", |options| options.replicas = Some(count(1_000_000))) else {
+        return;
+    };
+    assert!(error.to_string().contains("1000000 replicas"), "{error}");
+    let error = refused("mean", |options| options.threads = Some(count(1_000_000))).unwrap();
+    assert!(error.to_string().contains("1000000 threads"), "{error}");
+}
+
+#[test]
 fn a_missing_library_is_an_error_that_says_where_it_was_looked_for() {
     if runtime_library().is_none() {
         return; // another library may already be loaded by another test otherwise
