@@ -1,13 +1,14 @@
 //! The command line: what can be typed. What it means is for the commands.
 
+mod values;
+
 use std::{num::NonZeroUsize, path::PathBuf};
 
-use clap::{
-    ArgAction, Args, Parser, Subcommand, ValueEnum,
-    builder::{PossibleValuesParser, TypedValueParser},
-};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
 use embedkit_convert::Head;
 use embedkit_types::{BatchOptions, Device, LoadOptions, PromptUse, Role, Task};
+
+use values::{device, heads, key_value, some_threads};
 
 /// Embeddings for retrieval on ONNX Runtime: embed and search texts from the shell.
 #[derive(Debug, Parser)]
@@ -336,59 +337,6 @@ pub(crate) enum Format {
     Parquet,
 }
 
-fn heads() -> impl TypedValueParser<Value = Head> {
-    PossibleValuesParser::new(Head::ALL.map(Head::name)).try_map(|name| name.parse::<Head>())
-}
-
-/// A number of threads: more than any machine has only keeps it busy with starting them.
-fn some_threads(text: &str) -> Result<NonZeroUsize, String> {
-    const MOST: usize = 1024;
-    let number = text.parse().ok().filter(|number: &NonZeroUsize| number.get() <= MOST);
-    number.ok_or_else(|| format!("expected a number from 1 to {MOST}"))
-}
-
-fn key_value(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("expected KEY=VALUE".to_owned()),
-    }
-}
-
-fn device(text: &str) -> Result<Device, String> {
-    let (name, numbers) = match text.split_once(':') {
-        Some((name, numbers)) => (name, Some(numbers)),
-        None => (text, None),
-    };
-    let device = match name {
-        "cuda" => {
-            let numbers = numbers.map_or(Ok(Vec::new()), |numbers| {
-                numbers.split(',').map(str::parse).collect::<Result<_, _>>()
-            });
-            return numbers
-                .map(Device::Cuda)
-                .map_err(|_| "GPUs are given by number, as in cuda:0 or cuda:0,1".to_owned());
-        }
-        "auto" => Device::Auto,
-        "cpu" => Device::Cpu,
-        "tensorrt" => Device::TensorRt,
-        "coreml" => Device::CoreMl,
-        "directml" => Device::DirectMl,
-        "openvino" => Device::OpenVino,
-        "migraphx" => Device::MiGraphX,
-        _ => {
-            return Err(
-                "expected auto, cpu, cuda[:N[,M…]], tensorrt, coreml, directml, openvino or \
-                        migraphx"
-                    .to_owned(),
-            );
-        }
-    };
-    if numbers.is_some() {
-        return Err(format!("only cuda takes numbers, as in cuda:0; {name} stands alone"));
-    }
-    Ok(device)
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -425,21 +373,6 @@ mod tests {
             assert_eq!(args.inputs, ["a", "b"], "{line}");
             assert_eq!(args.model.model.as_deref(), Some("m"), "{line}");
             assert_eq!(args.role, RoleArg::Query, "{line}");
-        }
-    }
-
-    #[test]
-    fn devices() {
-        let of =
-            |name: &str| parse(&format!("embedkit embed a --device {name}")).map(|c| c.run.device);
-        assert_eq!(of("auto").unwrap(), Device::Auto);
-        assert_eq!(of("cuda").unwrap(), Device::Cuda(vec![]));
-        assert_eq!(of("cuda:1").unwrap(), Device::Cuda(vec![1]));
-        assert_eq!(of("cuda:0,2").unwrap(), Device::Cuda(vec![0, 2]));
-        assert_eq!(of("migraphx").unwrap(), Device::MiGraphX);
-        for bad in ["gpu", "cuda:", "cuda:x", "cuda:0,", "cuda:-1", "cpu:0", "CPU"] {
-            let error = of(bad).unwrap_err();
-            assert_eq!(error.exit_code(), 2, "{bad}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! Reading the inputs: arguments, a file or standard input; a text a line or a JSON object a line.
 
+mod json;
+
 use std::{
     fs::{File, Metadata},
     io::{self, BufRead, BufReader, Read},
@@ -7,10 +9,6 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use serde::{
-    Deserialize, Deserializer,
-    de::{self, IgnoredAny, MapAccess, Visitor},
-};
 
 use crate::{
     args::{InputArgs, InputFormat},
@@ -212,7 +210,7 @@ impl Lines {
             .map_err(|error| format!("not UTF-8 from byte {} on", error.valid_up_to() + 1))?;
         match self.format {
             InputFormat::Lines => Ok(line.to_owned()),
-            InputFormat::Jsonl => json_text(line),
+            InputFormat::Jsonl => json::text(line),
         }
     }
 }
@@ -236,99 +234,6 @@ impl Iterator for Lines {
     }
 }
 
-/// The text of one line of JSON.
-fn json_text(line: &str) -> Result<String, String> {
-    if line.trim_ascii().is_empty() {
-        return Err("empty, where a JSON object is expected".to_owned());
-    }
-    // The parser counts lines and columns of what it was given, which is a single line.
-    let record: Record = serde_json::from_str(line).map_err(|error| {
-        let text = error.to_string();
-        let what = text.split(" at line ").next().unwrap_or(&text);
-        format!("{what} (column {})", error.column())
-    })?;
-    match (record.text, record.image) {
-        (Some(text), None) => Ok(text),
-        (None, Some(_)) => {
-            Err("\"image\" is given, but the model embeds texts: expected \"text\"".to_owned())
-        }
-        (Some(_), Some(_)) => Err("both \"text\" and \"image\" are given".to_owned()),
-        (None, None) => Err("neither \"text\" nor \"image\" is given".to_owned()),
-    }
-}
-
-struct Record {
-    text: Option<String>,
-    image: Option<PathBuf>,
-}
-
-/// By hand because a derived implementation accepts arrays, and `null` for a missing key.
-impl<'de> Deserialize<'de> for Record {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Record;
-
-            fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                out.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Record, A::Error> {
-                let mut record = Record { text: None, image: None };
-                while let Some(key) = map.next_key::<String>()? {
-                    let (name, twice) = match key.as_str() {
-                        "text" => {
-                            ("text", record.text.replace(string(&mut map, "text")?).is_some())
-                        }
-                        "image" => {
-                            let path = PathBuf::from(string(&mut map, "image")?);
-                            ("image", record.image.replace(path).is_some())
-                        }
-                        _ => {
-                            map.next_value::<IgnoredAny>()?;
-                            continue;
-                        }
-                    };
-                    if twice {
-                        return Err(de::Error::duplicate_field(name));
-                    }
-                }
-                Ok(record)
-            }
-        }
-
-        deserializer.deserialize_map(Fields)
-    }
-}
-
-/// A value that has to be a string; the error names its key.
-fn string<'de, A: MapAccess<'de>>(map: &mut A, key: &str) -> Result<String, A::Error> {
-    struct Text<'a>(&'a str);
-
-    impl<'de> de::DeserializeSeed<'de> for Text<'_> {
-        type Value = String;
-
-        fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
-            deserializer.deserialize_string(self)
-        }
-    }
-
-    impl Visitor<'_> for Text<'_> {
-        type Value = String;
-
-        fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            write!(out, "a string as \"{}\"", self.0)
-        }
-
-        fn visit_str<E: de::Error>(self, text: &str) -> Result<String, E> {
-            Ok(text.to_owned())
-        }
-    }
-
-    map.next_value_seed(Text(key))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -343,12 +248,6 @@ mod tests {
 
     fn lines(bytes: &[u8]) -> Vec<String> {
         read(bytes, InputFormat::Lines).into_iter().map(Result::unwrap).collect()
-    }
-
-    fn jsonl(line: &str) -> Result<String, String> {
-        let mut all = read(line.as_bytes(), InputFormat::Jsonl);
-        assert_eq!(all.len(), 1, "{line}");
-        all.remove(0)
     }
 
     #[test]
@@ -370,7 +269,9 @@ mod tests {
         assert_eq!(lines(b"\xEF\xBB\xBF\n"), [""]);
         assert_eq!(lines(b"\xEF\xBB\xBFa\n\xEF\xBB\xBFb"), ["a", "\u{feff}b"]);
         assert_eq!(lines(b"\xEF\xBB\xBF\xEF\xBB\xBFa"), ["\u{feff}a"]);
-        assert_eq!(jsonl("\u{feff}{\"text\":\"a\"}").unwrap(), "a");
+        let json = read(b"\xEF\xBB\xBF{\"text\":\"a\"}\r\n\n", InputFormat::Jsonl);
+        assert_eq!(json[0].as_deref(), Ok("a"));
+        assert!(json[1].as_deref().unwrap_err().starts_with("line 2 of x: empty"));
     }
 
     #[test]
@@ -391,32 +292,6 @@ mod tests {
         assert_eq!(all[1].as_deref().unwrap_err(), "line 2 of x: longer than 40 bytes");
         assert_eq!(all[2].as_deref().unwrap_err(), "line 3 of x: longer than 40 bytes");
         assert_eq!(all[3].as_deref(), Ok("end"));
-    }
-
-    #[test]
-    fn json_lines() {
-        assert_eq!(jsonl(r#"{"text":"a\nb","id":[1,{}]}"#).unwrap(), "a\nb");
-        assert_eq!(jsonl("{\"id\":1,\"text\":\"\"}\r\n").unwrap(), "");
-        for (line, why) in [
-            ("\n", "empty, where"),
-            (" \t\r\n", "empty, where"),
-            ("[\"a\"]", "expected a JSON object"),
-            ("\"a\"", "expected a JSON object"),
-            ("{}", "neither"),
-            (r#"{"text":1}"#, "expected a string as \"text\""),
-            (r#"{"text":null}"#, "expected a string as \"text\""),
-            (r#"{"image":{}}"#, "expected a string as \"image\""),
-            (r#"{"text":"a","image":null}"#, "expected a string as \"image\""),
-            (r#"{"text":"a","image":"b"}"#, "both"),
-            (r#"{"image":"b.png"}"#, "the model embeds texts"),
-            (r#"{"text":"a","text":"b"}"#, "duplicate field"),
-            (r#"{"text":"\ud800"}"#, "(column "),
-            (r#"{"text":"a"} x"#, "trailing characters"),
-            (r#"{"text":"a""#, "EOF"),
-        ] {
-            let error = jsonl(line).unwrap_err();
-            assert!(error.starts_with("line 1 of x: ") && error.contains(why), "{line}: {error}");
-        }
     }
 
     #[test]

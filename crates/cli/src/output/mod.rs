@@ -54,7 +54,7 @@ pub(crate) enum Records {
     Jsonl(jsonl::Jsonl),
     Npy(npy::Npy),
     #[cfg(feature = "parquet")]
-    Parquet(parquet::Parquet),
+    Parquet(Box<parquet::Parquet>),
 }
 
 impl Records {
@@ -65,7 +65,7 @@ impl Records {
             Format::Jsonl => Self::Jsonl(jsonl::Jsonl::new(target)),
             Format::Npy => Self::Npy(npy::Npy::new(target)),
             #[cfg(feature = "parquet")]
-            Format::Parquet => Self::Parquet(parquet::Parquet::new(target)?),
+            Format::Parquet => Self::Parquet(Box::new(parquet::Parquet::new(target)?)),
             #[cfg(not(feature = "parquet"))]
             Format::Parquet => unreachable!("refused by `check`"),
         })

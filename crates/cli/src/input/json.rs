@@ -1,0 +1,132 @@
+//! An input as a line of JSON: an object with the text under `text`.
+
+use std::path::PathBuf;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, IgnoredAny, MapAccess, Visitor},
+};
+
+/// The text of one line of JSON.
+pub(super) fn text(line: &str) -> Result<String, String> {
+    if line.trim_ascii().is_empty() {
+        return Err("empty, where a JSON object is expected".to_owned());
+    }
+    // The parser counts lines and columns of what it was given, which is a single line.
+    let record: Record = serde_json::from_str(line).map_err(|error| {
+        let text = error.to_string();
+        let what = text.split(" at line ").next().unwrap_or(&text);
+        format!("{what} (column {})", error.column())
+    })?;
+    match (record.text, record.image) {
+        (Some(text), None) => Ok(text),
+        (None, Some(_)) => {
+            Err("\"image\" is given, but the model embeds texts: expected \"text\"".to_owned())
+        }
+        (Some(_), Some(_)) => Err("both \"text\" and \"image\" are given".to_owned()),
+        (None, None) => Err("neither \"text\" nor \"image\" is given".to_owned()),
+    }
+}
+
+struct Record {
+    text: Option<String>,
+    image: Option<PathBuf>,
+}
+
+/// By hand because a derived implementation accepts arrays, and `null` for a missing key.
+impl<'de> Deserialize<'de> for Record {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Record;
+
+            fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                out.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Record, A::Error> {
+                let mut record = Record { text: None, image: None };
+                while let Some(key) = map.next_key::<String>()? {
+                    let (name, twice) = match key.as_str() {
+                        "text" => {
+                            ("text", record.text.replace(string(&mut map, "text")?).is_some())
+                        }
+                        "image" => {
+                            let path = PathBuf::from(string(&mut map, "image")?);
+                            ("image", record.image.replace(path).is_some())
+                        }
+                        _ => {
+                            map.next_value::<IgnoredAny>()?;
+                            continue;
+                        }
+                    };
+                    if twice {
+                        return Err(de::Error::duplicate_field(name));
+                    }
+                }
+                Ok(record)
+            }
+        }
+
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+/// A value that has to be a string; the error names its key.
+fn string<'de, A: MapAccess<'de>>(map: &mut A, key: &str) -> Result<String, A::Error> {
+    struct Text<'a>(&'a str);
+
+    impl<'de> de::DeserializeSeed<'de> for Text<'_> {
+        type Value = String;
+
+        fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+            deserializer.deserialize_string(self)
+        }
+    }
+
+    impl Visitor<'_> for Text<'_> {
+        type Value = String;
+
+        fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(out, "a string as \"{}\"", self.0)
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<String, E> {
+            Ok(text.to_owned())
+        }
+    }
+
+    map.next_value_seed(Text(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_lines() {
+        assert_eq!(text(r#"{"text":"a\nb","id":[1,{}]}"#).unwrap(), "a\nb");
+        assert_eq!(text("{\"id\":1,\"text\":\"\"}\r").unwrap(), "");
+        for (line, why) in [
+            ("", "empty, where"),
+            (" \t\r\n", "empty, where"),
+            ("[\"a\"]", "expected a JSON object"),
+            ("\"a\"", "expected a JSON object"),
+            ("{}", "neither"),
+            (r#"{"text":1}"#, "expected a string as \"text\""),
+            (r#"{"text":null}"#, "expected a string as \"text\""),
+            (r#"{"image":{}}"#, "expected a string as \"image\""),
+            (r#"{"text":"a","image":null}"#, "expected a string as \"image\""),
+            (r#"{"text":"a","image":"b"}"#, "both"),
+            (r#"{"image":"b.png"}"#, "the model embeds texts"),
+            (r#"{"text":"a","text":"b"}"#, "duplicate field"),
+            (r#"{"text":"\ud800"}"#, "(column "),
+            (r#"{"text":"a"} x"#, "trailing characters"),
+            (r#"{"text":"a""#, "EOF"),
+        ] {
+            let error = text(line).unwrap_err();
+            assert!(error.contains(why), "{line}: {error}");
+        }
+    }
+}
