@@ -27,7 +27,7 @@ const QUESTIONS: &[&str] = &[
     "What should I do after touching a hot stove?",
     "How do I get rid of greenfly without poison?",
     "How can I stop attackers from tampering with my database?",
-    "Why do we only ever see one side of our nearest neighbour in the sky?",
+    "Why does the lunar surface that we look at never change?",
 ];
 
 /// How the demo is run.
@@ -194,12 +194,12 @@ impl Timings {
     fn table(&self) -> String {
         let width = self.0.iter().map(|row| row.0.len()).max().unwrap_or(0);
         let rows = self.0.iter().map(|(what, took)| {
-            let took = if *took < Duration::from_millis(10) {
-                format!("{:.2} ms", took.as_secs_f64() * 1e3)
+            let seconds = took.as_secs_f64();
+            if *took < Duration::from_millis(10) {
+                format!("{what:width$}  {:>7.2} ms", seconds * 1e3)
             } else {
-                format!("{:.2} s ", took.as_secs_f64())
-            };
-            format!("{what:width$}  {took:>10}")
+                format!("{what:width$}  {seconds:>7.2} s")
+            }
         });
         rows.collect::<Vec<_>>().join("\n")
     }
