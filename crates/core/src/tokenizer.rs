@@ -72,6 +72,7 @@ pub struct Tokenizer {
     inner: Inner,
     special: bool,
     limit: usize,
+    truncation_side: TruncationDirection,
     padding: Padding,
 }
 
@@ -107,8 +108,8 @@ impl Tokenizer {
         }
         let padding = padding(files, &inner, &tokenizer_config, &config)?;
         inner.with_padding(None);
-        truncate(&mut inner, &config_path, limit, truncation_side)?;
-        Ok(Self { inner, special: true, limit, padding })
+        truncate(&mut inner, &config_path, limit, truncation_side, true)?;
+        Ok(Self { inner, special: true, limit, truncation_side, padding })
     }
 
     /// Loads `tokenizer.json` alone, for models that look tokens up in a table: no special tokens,
@@ -121,9 +122,11 @@ impl Tokenizer {
         let bytes = read_bounded(&path, MAX_TOKENIZER_BYTES)?;
         let mut inner = parse_bytes(&path, &bytes)?;
         inner.with_padding(None);
-        truncate(&mut inner, &path, STATIC_MAX_TOKENS, TruncationDirection::Right)?;
+        let limit = STATIC_MAX_TOKENS;
+        let truncation_side = TruncationDirection::Right;
+        truncate(&mut inner, &path, limit, truncation_side, false)?;
         let padding = Padding { side: Side::Right, id: 0, multiple_of: 1, fixed: None };
-        let tokenizer = Self { inner, special: false, limit: STATIC_MAX_TOKENS, padding };
+        let tokenizer = Self { inner, special: false, limit, truncation_side, padding };
         let unknown = unknown_id(&path, &bytes)?;
         Ok((tokenizer, unknown))
     }
@@ -181,10 +184,13 @@ impl Tokenizer {
             catch_unwind(AssertUnwindSafe(|| self.inner.encode_fast(text, self.special)))
                 .map_err(|_| Error::Tokenize { reason: "it panicked on this text".to_owned() })?
                 .map_err(|error| Error::Tokenize { reason: error.to_string() })?;
-        Ok(Tokens {
-            ids: encoding.get_ids().to_vec(),
-            truncated: !encoding.get_overflowing().is_empty(),
-        })
+        let mut ids = encoding.get_ids().to_vec();
+        let excess = ids.len().saturating_sub(self.limit);
+        match self.truncation_side {
+            TruncationDirection::Right => ids.truncate(self.limit),
+            TruncationDirection::Left => drop(ids.drain(..excess)),
+        }
+        Ok(Tokens { ids, truncated: excess > 0 || !encoding.get_overflowing().is_empty() })
     }
 }
 
@@ -204,16 +210,23 @@ fn truncate(
     path: &Path,
     limit: usize,
     direction: TruncationDirection,
+    special: bool,
 ) -> Result<(), Error> {
     let invalid = |reason| Error::InvalidFile { path: path.to_owned(), reason };
+    let special = match inner.get_post_processor() {
+        Some(processor) if special => processor.added_tokens(false),
+        _ => 0,
+    };
     // The library would not cut anything at all below this.
-    let special = inner.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
     if limit < special {
         return Err(invalid(format!(
             "the limit of {limit} tokens is below the {special} special tokens of every text"
         )));
     }
-    let params = TruncationParams { max_length: limit, direction, ..TruncationParams::default() };
+    // The library stops at the limit without a word about the rest. Where it then makes room for
+    // special tokens, the overflow tells; otherwise one token more does, which `encode` cuts off.
+    let max_length = if special == 0 { limit.saturating_add(1) } else { limit };
+    let params = TruncationParams { max_length, direction, ..TruncationParams::default() };
     inner.with_truncation(Some(params)).map(|_| ()).map_err(|error| invalid(error.to_string()))
 }
 

@@ -33,12 +33,12 @@ pub enum Error {
         /// The width of its vectors.
         width: usize,
     },
-    /// The width of the vectors changed from one batch to another.
-    #[error("{id} gave a vector of width {found} after vectors of width {expected}")]
+    /// The width of the vectors is not what it was, or not what the graph declares.
+    #[error("{id} gave a vector of width {found}, expected are vectors of width {expected}")]
     WidthChanged {
         /// The model.
         id: String,
-        /// The width so far.
+        /// The width so far, or that which the graph declares.
         expected: usize,
         /// The width now.
         found: usize,

@@ -81,6 +81,11 @@ impl TextEmbedding {
             batch: options.batch,
             width: OnceLock::new(),
         };
+        if !options.lazy
+            && let Some(width) = model.backend.width()?
+        {
+            model.check_width(width)?;
+        }
         Ok(Self { model: Arc::new(model) })
     }
 
@@ -152,7 +157,8 @@ impl TextEmbedding {
         texts.into_iter().map(|text| Ok(tokenizer.encode(text.as_ref())?.ids.len())).sum()
     }
 
-    /// The width of the vectors. Needs no session: before the first vector it is the registered one.
+    /// The width of the vectors: the graph's own where it says so, else the registered one until the
+    /// first vector has been seen. Needs no session.
     #[must_use]
     pub fn embedding_size(&self) -> usize {
         let width = || self.model.width.get().copied().unwrap_or(self.model.registered_dim);
@@ -249,9 +255,8 @@ impl Step for TextStep {
 }
 
 impl Model {
-    /// Checks the width and keeps the dimensions that were asked for.
-    fn cut(&self, mut vector: Vec<f32>) -> Result<Vec<f32>, Error> {
-        let found = vector.len();
+    /// Checks a width against the one known so far, the registered one and the dimensions asked for.
+    fn check_width(&self, found: usize) -> Result<(), Error> {
         let expected = *self.width.get_or_init(|| {
             if found != self.registered_dim {
                 tracing::warn!(
@@ -264,13 +269,21 @@ impl Model {
         if found != expected {
             return Err(Error::WidthChanged { id: self.id.clone(), expected, found });
         }
-        let Some(wanted) = self.dimensions.map(usize::from).filter(|&wanted| wanted != found)
-        else {
+        match self.dimensions.map(usize::from) {
+            Some(wanted) if wanted > found => {
+                Err(Error::Dimensions { id: self.id.clone(), wanted, width: found })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps the dimensions that were asked for.
+    fn cut(&self, mut vector: Vec<f32>) -> Result<Vec<f32>, Error> {
+        self.check_width(vector.len())?;
+        let wanted = self.dimensions.map(usize::from);
+        let Some(wanted) = wanted.filter(|&wanted| wanted != vector.len()) else {
             return Ok(vector);
         };
-        if wanted > found {
-            return Err(Error::Dimensions { id: self.id.clone(), wanted, width: found });
-        }
         vector.truncate(wanted);
         let norm = vector.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt().max(1e-12);
         #[expect(clippy::cast_possible_truncation, reason = "f32 is what we return")]
@@ -307,6 +320,16 @@ impl Backend {
             Encoder::Static => {
                 Err(Error::NotCompiled { id: spec.id.to_string(), feature: "static" })
             }
+        }
+    }
+
+    /// The width of the vectors, where it is known without running anything.
+    fn width(&self) -> Result<Option<usize>, Error> {
+        match self {
+            #[cfg(feature = "transformer")]
+            Self::Transformer(model) => model.width(),
+            #[cfg(feature = "static")]
+            Self::Static(model) => Ok(Some(model.width())),
         }
     }
 

@@ -34,23 +34,19 @@ impl StaticTable {
         &self.tokenizer
     }
 
+    pub(crate) fn width(&self) -> usize {
+        self.table.width
+    }
+
     /// The vector of one text.
     pub(crate) fn embed(&self, tokens: &Tokens) -> Result<Vec<f32>, Error> {
-        let mut sum = vec![0.0; self.table.width];
-        for &id in tokens.ids.iter().filter(|&&id| Some(id) != self.unknown) {
-            self.table.add(id as usize, &mut sum)?;
-        }
-        let norm = sum.iter().map(|x| x * x).sum::<f64>().sqrt();
-        let norm = if norm < 1e-12 { 1e-12 } else { norm };
-        #[expect(clippy::cast_possible_truncation, reason = "the one rounding step")]
-        let scaled = sum.into_iter().map(|x| (x / norm) as f32).collect();
-        Ok(scaled)
+        self.table.embed(tokens, self.unknown)
     }
 }
 
 /// The tensors of the file, as offsets into the map.
 #[derive(Debug)]
-struct Table {
+pub(crate) struct Table {
     path: Arc<Path>,
     map: Mmap,
     width: usize,
@@ -69,7 +65,7 @@ struct Tensor {
 
 impl Table {
     #[expect(unsafe_code, reason = "a memory map: the rows in use are read, not the whole table")]
-    fn open(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let read = |source| Error::Read { path: path.to_owned(), source: Arc::new(source) };
         let invalid = |reason: String| Error::InvalidFile { path: path.to_owned(), reason };
         let file = File::open(path).map_err(read)?;
@@ -94,6 +90,10 @@ impl Table {
             let shape = &embeddings.shape;
             return Err(invalid(format!("`embeddings` has shape {shape:?}, not [rows, width]")));
         };
+        // With a row, the width is bounded by the size of the file.
+        if rows == 0 || width == 0 {
+            return Err(invalid(format!("`embeddings` is empty: shape [{rows}, {width}]")));
+        }
         if size(embeddings.dtype).is_none() {
             return Err(invalid(format!("`embeddings` has elements of type {}", embeddings.dtype)));
         }
@@ -111,6 +111,24 @@ impl Table {
         let mapping = list("mapping")?.map(|rows| rows.into_iter().map(|row| row as i64).collect());
         let weights = list("weights")?;
         Ok(Self { path: path.into(), width, rows, embeddings, mapping, weights, map })
+    }
+
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The sum of the rows of `tokens`, less the unknown one, scaled to unit length.
+    pub(crate) fn embed(&self, tokens: &Tokens, unknown: Option<u32>) -> Result<Vec<f32>, Error> {
+        let mut sum = vec![0.0; self.width];
+        for &id in tokens.ids.iter().filter(|&&id| Some(id) != unknown) {
+            self.add(id as usize, &mut sum)?;
+        }
+        let norm = sum.iter().map(|x| x * x).sum::<f64>().sqrt();
+        let norm = if norm < 1e-12 { 1e-12 } else { norm };
+        #[expect(clippy::cast_possible_truncation, reason = "the one rounding step")]
+        let scaled = sum.into_iter().map(|x| (x / norm) as f32).collect();
+        Ok(scaled)
     }
 
     /// Adds the weighted row of a token.

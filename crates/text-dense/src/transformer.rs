@@ -48,6 +48,11 @@ impl Transformer {
         Ok(self.graph.session().device()?)
     }
 
+    /// The width of the vectors, where the graph fixes it.
+    pub(crate) fn width(&self) -> Result<Option<usize>, Error> {
+        Ok(self.graph.width()?)
+    }
+
     pub(crate) fn lanes(&self) -> Result<usize, Error> {
         Ok(self.graph.session().lanes()?)
     }

@@ -77,12 +77,32 @@ pub struct Session {
 struct Opened {
     graphs: Vec<ort::session::Session>,
     device: String,
-    inputs: Vec<(String, CString)>,
-    outputs: Vec<(String, CString)>,
+    inputs: Vec<Port>,
+    outputs: Vec<Port>,
     batch_dependent: bool,
     lanes: usize,
     free: Mutex<Vec<usize>>,
     freed: Condvar,
+}
+
+/// An input or output as the graph declares it.
+#[derive(Debug)]
+struct Port {
+    name: String,
+    c_name: CString,
+    /// The last dimension, where the graph fixes it.
+    width: Option<usize>,
+}
+
+impl Port {
+    fn new(outlet: &ort::value::Outlet) -> Self {
+        let name = outlet.name().to_owned();
+        // A name comes out of a C string, so it cannot contain a NUL.
+        let c_name = CString::new(outlet.name()).unwrap_or_default();
+        let last = outlet.dtype().tensor_shape().and_then(|shape| shape.last().copied());
+        let width = last.and_then(|dim| usize::try_from(dim).ok()).filter(|&dim| dim > 0);
+        Self { name, c_name, width }
+    }
 }
 
 impl Session {
@@ -134,7 +154,7 @@ impl Session {
     /// # Errors
     /// Those of loading, where the session is lazy.
     pub fn inputs(&self) -> Result<impl Iterator<Item = &str>, Error> {
-        Ok(self.opened()?.inputs.iter().map(|(name, _)| name.as_str()))
+        Ok(self.opened()?.inputs.iter().map(|port| port.name.as_str()))
     }
 
     /// Whether the graph quantises activations by the range of the whole batch, which makes a row's
@@ -154,7 +174,7 @@ impl Session {
         let outputs = &self.opened()?.outputs;
         let found = match output {
             Output::Index(index) => (*index < outputs.len()).then_some(*index),
-            Output::Name(name) => outputs.iter().position(|(found, _)| found == name),
+            Output::Name(name) => outputs.iter().position(|port| port.name == *name),
         };
         found.ok_or_else(|| Error::MissingOutput {
             path: self.path.clone(),
@@ -162,7 +182,7 @@ impl Session {
                 Output::Index(index) => format!("number {index}"),
                 Output::Name(name) => format!("`{name}`"),
             },
-            found: outputs.iter().map(|(name, _)| name.clone()).collect(),
+            found: outputs.iter().map(|port| port.name.clone()).collect(),
         })
     }
 
@@ -171,7 +191,15 @@ impl Session {
     /// # Errors
     /// Those of loading, where the session is lazy.
     pub fn output_name(&self, index: usize) -> Result<&str, Error> {
-        Ok(self.opened()?.outputs.get(index).map_or("", |(name, _)| name))
+        Ok(self.opened()?.outputs.get(index).map_or("", |port| &port.name))
+    }
+
+    /// The last dimension of an output, where the graph fixes it.
+    ///
+    /// # Errors
+    /// Those of loading, where the session is lazy.
+    pub fn output_width(&self, index: usize) -> Result<Option<usize>, Error> {
+        Ok(self.opened()?.outputs.get(index).and_then(|port| port.width))
     }
 
     /// Runs the graph and hands one output, in place, to `read`. Waits for a free lane.
@@ -191,7 +219,7 @@ impl Session {
         };
         let lane = opened.lane();
         let value = lane.run(inputs, output).map_err(failed)?;
-        let output = &opened.outputs[output].0;
+        let output = &opened.outputs[output].name;
         let not_a_number = |found: String| Error::OutputType {
             path: self.path.clone(),
             output: output.clone(),
@@ -262,16 +290,10 @@ impl Opened {
             .map(|place| build(environment, path, *place, threads, options))
             .collect::<Result<Vec<_>, _>>()?;
         let lanes = if on_cpu { replicas } else { graphs.len() };
-        let names = |outlets: &[ort::value::Outlet]| -> Vec<(String, CString)> {
-            let name = |outlet: &ort::value::Outlet| outlet.name().to_owned();
-            // A name comes out of a C string, so it cannot contain a NUL.
-            let both = |name: String| (name.clone(), CString::new(name).unwrap_or_default());
-            outlets.iter().map(name).map(both).collect()
-        };
         let device: Vec<_> = places.iter().map(ToString::to_string).collect();
         Ok(Self {
-            inputs: names(graphs[0].inputs()),
-            outputs: names(graphs[0].outputs()),
+            inputs: graphs[0].inputs().iter().map(Port::new).collect(),
+            outputs: graphs[0].outputs().iter().map(Port::new).collect(),
             free: Mutex::new((0..lanes).map(|lane| lane % graphs.len()).collect()),
             freed: Condvar::new(),
             device: device.join(","),
@@ -359,15 +381,15 @@ impl Lane<'_> {
         let mut names: Vec<*const c_char> = Vec::with_capacity(inputs.len());
         let mut tensors: Vec<TensorOf<'_>> = Vec::with_capacity(inputs.len());
         for input in inputs {
-            let declared = self.opened.inputs.iter().find(|(name, _)| name == input.name);
-            let Some((_, name)) = declared else {
+            let declared = self.opened.inputs.iter().find(|port| port.name == input.name);
+            let Some(port) = declared else {
                 return Err(ort::Error::new(format!("the graph has no input `{}`", input.name)));
             };
-            names.push(name.as_ptr());
+            names.push(port.c_name.as_ptr());
             tensors.push(TensorOf::new(input)?);
         }
         let values: Vec<_> = tensors.iter().map(TensorOf::ptr).collect();
-        let output = self.opened.outputs[output].1.as_ptr();
+        let output = self.opened.outputs[output].c_name.as_ptr();
         let mut result: *mut ort::sys::OrtValue = std::ptr::null_mut();
         // SAFETY: names and values are as many as `inputs`, alive until after the call, and of
         // tensors that borrow the caller's slices. The session is alive as `self.opened` owns it.

@@ -99,6 +99,14 @@ impl TextGraph {
         &self.session
     }
 
+    /// The width of the vectors, where the graph fixes it.
+    ///
+    /// # Errors
+    /// Those of loading, where the graph is opened lazily.
+    pub fn width(&self) -> Result<Option<usize>, Error> {
+        self.session.output_width(self.bound()?.output)
+    }
+
     /// Which rows may share a batch, so that a text's result does not depend on its neighbours.
     ///
     /// # Errors

@@ -149,7 +149,7 @@ impl<S: Step, I: Iterator<Item = S::Input>> Stream<S, I> {
             preparing: 0,
             missing: inputs.len(),
         };
-        let prepared = inputs.into_iter().map(|input| self.step.prepare(input));
+        let prepared = workers::prepare(&*self.step, inputs).into_iter();
         window.prepared = prepared.enumerate().map(|(i, p)| window.keep(i, p)).collect();
         let batches = window.batches(&*self.step, &self.options)?;
         if let [_] = batches.as_slice() {

@@ -137,9 +137,7 @@ fn work<S: Step>(step: &S, queue: &Queue<S>, send: &mpsc::Sender<Done<S>>) {
     while let Some(job) = queue.pop() {
         let done = match job {
             Job::Prepare { window, start, inputs } => {
-                let _span = tracing::debug_span!("tokenise", inputs = inputs.len()).entered();
-                let prepared = inputs.into_iter().map(|input| prepare(step, input)).collect();
-                Done::Prepared { window, start, prepared }
+                Done::Prepared { window, start, prepared: prepare(step, inputs) }
             }
             Job::Run { window, indices, rows } => {
                 let results = run(step, rows);
@@ -153,9 +151,17 @@ fn work<S: Step>(step: &S, queue: &Queue<S>, send: &mpsc::Sender<Done<S>>) {
     }
 }
 
-fn prepare<S: Step>(step: &S, input: S::Input) -> Result<S::Prepared, S::Error> {
-    catch_unwind(AssertUnwindSafe(|| step.prepare(input)))
-        .unwrap_or_else(|panic| Err(panicked(&*panic).into()))
+/// Makes inputs ready, each by itself.
+pub(super) fn prepare<S: Step>(
+    step: &S,
+    inputs: Vec<S::Input>,
+) -> Vec<Result<S::Prepared, S::Error>> {
+    let _span = tracing::debug_span!("tokenise", inputs = inputs.len()).entered();
+    let one = |input| {
+        catch_unwind(AssertUnwindSafe(|| step.prepare(input)))
+            .unwrap_or_else(|panic| Err(panicked(&*panic).into()))
+    };
+    inputs.into_iter().map(one).collect()
 }
 
 /// Runs one batch; an error of the batch becomes the error of each of its rows.

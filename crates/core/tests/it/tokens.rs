@@ -34,6 +34,36 @@ fn ids_and_masks_equal_the_original() {
 }
 
 #[test]
+fn a_cut_text_is_reported_whatever_the_special_tokens_and_the_side() {
+    let mut seen = 0;
+    for name in ["limit-8", "limit-8-bpe-left", "limit-8-unigram", "truncation-left"] {
+        let tokenizer = Tokenizer::load(&embedkit_testkit::dense_case(name).files()).unwrap();
+        for words in 0..60 {
+            let tokens = tokenizer.encode(&"fox ".repeat(words)).unwrap();
+            let longer = tokenizer.encode(&"fox ".repeat(words + 40)).unwrap();
+            assert!(tokens.ids.len() <= tokenizer.limit());
+            // A text that is not cut gets longer with its words.
+            assert_eq!(
+                tokens.truncated,
+                tokens.ids.len() == longer.ids.len() && {
+                    let next = tokenizer.encode(&"fox ".repeat(words.saturating_sub(1))).unwrap();
+                    next.ids.len() == tokenizer.limit()
+                },
+                "{name}: {words} words"
+            );
+            seen += usize::from(tokens.truncated);
+        }
+    }
+    let (tokenizer, _) =
+        Tokenizer::load_static(&embedkit_testkit::dense_case("static").files()).unwrap();
+    for (words, truncated) in [(511, false), (512, false), (513, true), (2000, true)] {
+        let tokens = tokenizer.encode(&"fox ".repeat(words)).unwrap();
+        assert_eq!((tokens.ids.len(), tokens.truncated), (words.min(512), truncated));
+    }
+    assert!(seen > 100);
+}
+
+#[test]
 fn damaged_tokenizers_never_panic() {
     let case = embedkit_testkit::dense_case("mean");
     let dir = tempfile::tempdir().unwrap();

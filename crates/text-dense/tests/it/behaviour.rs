@@ -68,11 +68,22 @@ fn dimensions_keep_the_head_and_unit_length() {
 
 #[test]
 fn more_dimensions_than_the_model_has_are_an_error() {
-    let Some(model) = model("mean", |options| options.dimensions = Some(count(4096))) else {
-        return;
-    };
-    let error = model.embed(["a"]).next().unwrap().unwrap_err();
-    assert!(matches!(error, Error::Dimensions { wanted: 4096, .. }), "{error}");
+    let Some(library) = runtime_library() else { return };
+    for lazy in [false, true] {
+        let case = dense_case("mean");
+        let options = LoadOptions {
+            dimensions: Some(count(4096)),
+            onnxruntime: Some(library.clone()),
+            lazy,
+            ..options()
+        };
+        let opened = TextEmbedding::from_files(&case.spec, &case.files(), &options);
+        let error = match opened {
+            Ok(model) => model.embed(["a"]).next().unwrap().unwrap_err(),
+            Err(error) => error,
+        };
+        assert!(matches!(error, Error::Dimensions { wanted: 4096, .. }), "{error}");
+    }
 }
 
 #[test]
