@@ -6,7 +6,6 @@
 
 use std::{
     fs,
-    io::Read,
     path::{Path, PathBuf},
     sync::atomic::AtomicBool,
 };
@@ -23,7 +22,7 @@ use crate::{
     names,
     needed::{missing, needed_files},
     pip::Work,
-    record::Record,
+    record::{Condition, Record},
     staging::{self, Staged},
     transfer::Transfer,
     unpack::{Limits, unpack},
@@ -35,20 +34,17 @@ const NOTE: &str = "embedkit.json";
 /// The files of `spec` from an archive that was unpacked earlier, else those that are missing where
 /// the fewest are.
 pub(crate) fn find(hub: &Hub, spec: &ModelSpec, url: &str) -> Result<ModelFiles, Vec<String>> {
-    let required = needed_files(spec).required;
-    let mut fewest = required.clone();
+    let mut fewest = needed_files(spec).required;
     for place in places(hub, spec, url) {
-        let Ok(root) = root(&place) else { continue };
-        let recorded = read_note(&place);
-        let Ok(mut missing) = missing(&root, required.iter().map(String::as_str)) else { continue };
-        if let Some(record) = recorded {
-            let changed = |name: &&String| {
-                let size = fs::metadata(root.join(name)).ok().map(|meta| meta.len());
-                !missing.contains(name) && record.size(name).is_some_and(|was| Some(was) != size)
-            };
-            let changed: Vec<_> = required.iter().filter(changed).cloned().collect();
-            missing.extend(changed);
-        }
+        let Ok((root, conditions)) = conditions(spec, &place) else { continue };
+        note_touched(&place, &conditions);
+        let lacking = |(_, required, condition): &(String, bool, Condition)| match condition {
+            Condition::Missing => *required,
+            Condition::Damaged | Condition::NotPinned => true,
+            Condition::Sound | Condition::Touched(_) => false,
+        };
+        let lacking = conditions.into_iter().filter(lacking).map(|(name, ..)| name);
+        let missing: Vec<_> = lacking.collect();
         if missing.is_empty() {
             return Ok(ModelFiles::in_dir(root, spec));
         }
@@ -57,6 +53,41 @@ pub(crate) fn find(hub: &Hub, spec: &ModelSpec, url: &str) -> Result<ModelFiles,
         }
     }
     Err(fewest)
+}
+
+/// Notes the new times of files that were read because they were written to, so that they need not be
+/// read the next time. A cache that cannot be written stays as it is.
+fn note_touched(place: &Path, conditions: &[(String, bool, Condition)]) {
+    let Some(mut record) = read_note(place) else { return };
+    let mut changed = false;
+    for (.., condition) in conditions {
+        let Condition::Touched(file) = condition else { continue };
+        if let Some(old) = record.files.iter_mut().find(|old| old.path == file.path) {
+            old.clone_from(file);
+            changed = true;
+        }
+    }
+    if changed {
+        let _ = staging::write(&place.join(NOTE), &record.to_json());
+    }
+}
+
+/// The folder of the model's files in `place`, and for each file whether it is required and what is
+/// found there.
+type Conditions = (PathBuf, Vec<(String, bool, Condition)>);
+
+fn conditions(spec: &ModelSpec, place: &Path) -> Result<Conditions, Error> {
+    let (root, record) = (root(place)?, read_note(place));
+    let needed = needed_files(spec);
+    let mut conditions = Vec::new();
+    let required = needed.required.into_iter().map(|name| (name, true));
+    for (name, required) in required.chain(needed.optional.into_iter().map(|name| (name, false))) {
+        let path = root.join(names::file_path(&name)?);
+        let recorded = record.as_ref().and_then(|record| record.file(&name));
+        let condition = Condition::of(&name, &path, recorded, spec.pinned(&name));
+        conditions.push((name, required, condition));
+    }
+    Ok((root, conditions))
 }
 
 /// The folder of the model's files and what was recorded of them, from the first place that there is.
@@ -93,7 +124,7 @@ pub(crate) fn pull(hub: &Hub, spec: &ModelSpec, url: &str) -> Result<Pulled, Err
     let place = archives.join(folder_name(spec, url));
     fs::create_dir_all(&archives).or_disk("create", &archives)?;
     staging::sweep(&archives);
-    let file = ListedFile { path: shown(url), size: None, digest: None };
+    let file = ListedFile { path: shown(url), size: None, digest: None, pinned: None };
     let (client, stop) = (Client::new(hub)?, AtomicBool::new(false));
     let staged = Staged::beside(&place)?;
     let transfer = Transfer::new(hub, &client, &file, url, &stop, staged);
@@ -129,6 +160,18 @@ pub(crate) fn pull(hub: &Hub, spec: &ModelSpec, url: &str) -> Result<Pulled, Err
             Some(file)
         })
         .collect();
+    for file in &files {
+        if let Some(pin) = spec.pinned(&file.path)
+            && (pin.size, pin.sha256.as_ref()) != (file.size, file.sha256.as_str())
+        {
+            return Err(Error::Pin {
+                file: file.path.clone(),
+                pinned: format!("{} bytes, sha256 {}", pin.size, pin.sha256),
+                origin: shown(url),
+                found: format!("{} bytes, sha256 {}", file.size, file.sha256),
+            });
+        }
+    }
     let fetched = files.iter().map(|file| FetchedFile {
         path: file.path.clone(),
         size: file.size,
@@ -137,8 +180,11 @@ pub(crate) fn pull(hub: &Hub, spec: &ModelSpec, url: &str) -> Result<Pulled, Err
     });
     let fetched = fetched.collect();
     let record = Record { repository: shown(url), commit: hashed.sha256, files };
-    let note = serde_json::to_vec_pretty(&record).expect("strings and numbers become JSON");
-    staging::write(&unpacked.join(NOTE), &note)?;
+    staging::write(&unpacked.join(NOTE), &record.to_json())?;
+    let damaged = |(_, _, condition): &(String, bool, Condition)| *condition == Condition::Damaged;
+    if conditions(spec, &place).is_ok_and(|(_, all)| all.iter().any(damaged)) {
+        set_aside(&place);
+    }
     publish(&unpacked, &place, &work.0)?;
     let files = find(hub, spec, url).map_err(|missing| Error::Missing {
         model: spec.id.to_string(),
@@ -146,6 +192,19 @@ pub(crate) fn pull(hub: &Hub, spec: &ModelSpec, url: &str) -> Result<Pulled, Err
         missing,
     })?;
     Ok(Pulled { files, commit: record.commit, fetched })
+}
+
+/// Moves a folder with damaged files out of the way; only the last one is kept.
+fn set_aside(place: &Path) {
+    let Some(name) = place.file_name().and_then(|name| name.to_str()) else { return };
+    let target = place.with_file_name(format!("{name}.damaged"));
+    let _ = fs::remove_dir_all(&target);
+    match fs::rename(place, &target) {
+        Ok(()) => tracing::warn!(to = %target.display(), "a damaged model was moved aside"),
+        Err(error) => tracing::warn!(
+            model = %place.display(), %error, "a damaged model cannot be moved aside"
+        ),
+    }
 }
 
 /// Gives the folder its name, in place of what was there. Another process may do the same; either
@@ -181,9 +240,7 @@ fn root(place: &Path) -> Result<PathBuf, Error> {
 }
 
 fn read_note(place: &Path) -> Option<Record> {
-    let mut text = Vec::new();
-    fs::File::open(place.join(NOTE)).ok()?.take(16 << 20).read_to_end(&mut text).ok()?;
-    serde_json::from_slice(&text).ok()
+    Record::read(&place.join(NOTE))
 }
 
 /// The name of the folder that an archive is unpacked into.

@@ -22,7 +22,7 @@ use crate::{
     lock::RepoLock,
     names,
     needed::needed_files,
-    record::{self, RecordedFile},
+    record::{self, Condition, RecordedFile},
     retry::retrying,
     staging::{self, Staged},
     transfer::Transfer,
@@ -138,33 +138,38 @@ fn pull_from(
         });
     }
     let needed = needed_files(spec);
-    let mut wanted: Vec<&ListedFile> = Vec::new();
+    let pinned = |file: &ListedFile| file.pinned(spec.pinned(&file.path), endpoint);
+    let mut wanted: Vec<ListedFile> = Vec::new();
     for name in &needed.required {
         let file = listing.files.iter().find(|file| file.path == *name);
-        wanted.push(file.ok_or_else(|| Error::NoFile {
+        wanted.push(pinned(file.ok_or_else(|| Error::NoFile {
             repo: repo.into(),
             revision: revision.into(),
             file: name.clone(),
-        })?);
+        })?)?);
     }
-    wanted.extend(listing.files.iter().filter(|file| needed.optional.contains(&file.path)));
+    for file in listing.files.iter().filter(|file| needed.optional.contains(&file.path)) {
+        wanted.push(pinned(file)?);
+    }
 
     let dir = RepoDir::canonical(&hub.cache_dir, repo);
     staging::sweep(&dir.blobs());
+    set_damaged_aside(&dir, &commit, &wanted);
     let repository = Repository { hub, client, endpoint, repo, commit: &commit, dir: &dir };
     let fetched = repository.fetch_all(&wanted)?;
     for (file, blob) in &fetched {
         link(&dir.snapshot(&commit).join(names::file_path(&file.path)?), blob)?;
     }
-    let files: Vec<_> = fetched.into_iter().map(|(file, _)| file).collect();
-    let recorded: Vec<_> = files
+    let recorded: Vec<_> = fetched
         .iter()
-        .map(|file| RecordedFile {
+        .map(|(file, blob)| RecordedFile {
             path: file.path.clone(),
             size: file.size,
             sha256: file.sha256.clone(),
+            modified: fs::metadata(blob).ok().as_ref().and_then(record::modified),
         })
         .collect();
+    let files: Vec<_> = fetched.into_iter().map(|(file, _)| file).collect();
     record::add(&dir, repo, &commit, &recorded)?;
     // The revision is moved last: until then, readers see the commit that was there before.
     if !names::is_commit(revision) {
@@ -176,6 +181,20 @@ fn pull_from(
         missing,
     })?;
     Ok(Pulled { files: found.files, commit: found.commit, fetched: files })
+}
+
+/// Moves files of a snapshot aside that are not what was recorded of them.
+fn set_damaged_aside(dir: &RepoDir, commit: &str, files: &[ListedFile]) {
+    let record = record::read(dir, commit);
+    for file in files {
+        let Ok(name) = names::file_path(&file.path) else { continue };
+        let path = dir.snapshot(commit).join(name);
+        let recorded = record.as_ref().and_then(|record| record.file(&file.path));
+        let condition = Condition::of(&file.path, &path, recorded, file.pinned.as_ref());
+        if condition == Condition::Damaged {
+            dir.set_aside(&path);
+        }
+    }
 }
 
 /// One repository at one commit, while it is downloaded.
@@ -190,7 +209,7 @@ struct Repository<'a> {
 
 impl Repository<'_> {
     /// Fetches all files, several at a time; the first error that cannot be cured stops them all.
-    fn fetch_all(&self, files: &[&ListedFile]) -> Result<Vec<(FetchedFile, PathBuf)>, Error> {
+    fn fetch_all(&self, files: &[ListedFile]) -> Result<Vec<(FetchedFile, PathBuf)>, Error> {
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let results = Mutex::new(Vec::new());
         thread::scope(|scope| {
@@ -234,8 +253,15 @@ impl Repository<'_> {
             if blob.is_file() {
                 let hashed = hash_file(&blob, Some(digest))?;
                 match hashed.check(&file.path, file.size, Some(digest)) {
-                    Ok(()) => return Ok(Some((fetched(hashed, true), blob))),
-                    Err(error) => tracing::warn!(%error, "a cached file is fetched again"),
+                    Ok(()) => {
+                        let content = Digest::Sha256(hashed.sha256.clone());
+                        file.agrees(Some(&content), self.endpoint)?;
+                        return Ok(Some((fetched(hashed, true), blob)));
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "a cached file is fetched again");
+                        self.dir.set_aside(&blob);
+                    }
                 }
             }
         }

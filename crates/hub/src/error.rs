@@ -166,6 +166,19 @@ pub enum Error {
         found: String,
     },
 
+    /// The server has another file than the one that the model is pinned to.
+    #[error("{origin} has {file} with {found}, but the model is pinned to {pinned}")]
+    Pin {
+        /// The file.
+        file: String,
+        /// Size and hash that the model's description states.
+        pinned: String,
+        /// Who has another one.
+        origin: String,
+        /// What the server has.
+        found: String,
+    },
+
     /// The disk or its permissions.
     #[error("cannot {action} {}", path.display())]
     Disk {
@@ -255,6 +268,9 @@ impl Error {
                     .into()
             }
             Self::Corrupt { .. } => "try again; a proxy or a mirror may alter the content".into(),
+            Self::Pin { .. } => {
+                "the repository was changed, or the pin is wrong: compare `files` and `revision` of the model's description with the repository".into()
+            }
             Self::Disk { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                     "free space, or choose another cache folder with EMBEDKIT_CACHE".into()
@@ -308,6 +324,7 @@ impl Error {
                 | Self::Redirect { .. }
                 | Self::Answer { .. }
                 | Self::Corrupt { .. }
+                | Self::Pin { .. }
         )
     }
 }

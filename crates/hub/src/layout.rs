@@ -6,6 +6,7 @@
 //!   refs/main                   the commit that a revision stood for
 //!   snapshots/COMMIT/PATH       link to the blob, or the file itself
 //!   embedkit/COMMIT.json        what we downloaded: sizes and SHA-256
+//!   embedkit/damaged/NAME       what had other content than it should, moved aside
 //! ```
 //! Blobs may be links themselves, into a store that several repositories share.
 
@@ -17,7 +18,11 @@ use std::{
 
 use embedkit_types::{ModelFiles, ModelSpec};
 
-use crate::{Hub, archive, external, names, needed::needed_files, record};
+use crate::{
+    Hub, archive, external, names,
+    needed::needed_files,
+    record::{self, Condition},
+};
 
 /// The revision of a model that names none.
 pub(crate) const MAIN: &str = "main";
@@ -70,6 +75,28 @@ impl RepoDir {
 
     pub(crate) fn reference(&self, revision: &str) -> PathBuf {
         revision.split('/').fold(self.0.join("refs"), |path, part| path.join(part))
+    }
+
+    /// Moves a file whose content is not what it should be out of the way, for whoever wants to know
+    /// what became of it: only the last one of a name is kept. A file that lies elsewhere, in a store
+    /// that several repositories share, stays where it is; the link to it will be replaced.
+    pub(crate) fn set_aside(&self, file: &Path) {
+        let (Ok(real), Ok(dir)) = (fs::canonicalize(file), fs::canonicalize(&self.0)) else {
+            return;
+        };
+        let Some(name) = real.file_name().filter(|_| real.starts_with(dir)) else { return };
+        let damaged = self.0.join("embedkit").join("damaged");
+        let target = damaged.join(name);
+        // Where this fails, the file is replaced by the right one, or that fails with its reason.
+        let moved = fs::create_dir_all(&damaged).and_then(|()| fs::rename(&real, &target));
+        match moved {
+            Ok(()) => tracing::warn!(
+                file = %file.display(), to = %target.display(), "a damaged file was moved aside"
+            ),
+            Err(error) => tracing::warn!(
+                file = %file.display(), %error, "a damaged file cannot be moved aside"
+            ),
+        }
     }
 
     /// The commit that a revision stands for here.
@@ -137,7 +164,7 @@ pub(crate) fn locate(hub: &Hub, spec: &ModelSpec) -> Option<Located> {
     for cache in std::iter::once(&hub.cache_dir).chain(&hub.other_caches) {
         for dir in RepoDir::candidates(cache, repo) {
             let Some(commit) = dir.commit(revision) else { continue };
-            let missing = missing(&dir, &commit, &required);
+            let missing = missing(hub, &dir, &commit, spec);
             if best.as_ref().is_none_or(|best| missing.len() < best.missing.len()) {
                 best = Some(Located { dir, commit, missing });
             }
@@ -149,17 +176,29 @@ pub(crate) fn locate(hub: &Hub, spec: &ModelSpec) -> Option<Located> {
     best
 }
 
-/// Those of `names` that are not there, or not of the size that was recorded when they came.
-fn missing(dir: &RepoDir, commit: &str, names: &[String]) -> Vec<String> {
+/// The required files of a model that are not there, and all of its files that are damaged.
+fn missing(hub: &Hub, dir: &RepoDir, commit: &str, spec: &ModelSpec) -> Vec<String> {
     let root = dir.snapshot(commit);
     let record = record::read(dir, commit);
-    let absent = |name: &&String| {
-        let Ok(path) = names::file_path(name) else { return true };
-        let recorded = record.as_ref().and_then(|record| record.size(name));
-        match fs::metadata(root.join(path)) {
-            Ok(meta) => !meta.is_file() || recorded.is_some_and(|size| size != meta.len()),
-            Err(_) => true,
+    let needed = needed_files(spec);
+    let (mut missing, mut touched) = (Vec::new(), Vec::new());
+    let required = needed.required.into_iter().map(|name| (name, true));
+    for (name, required) in required.chain(needed.optional.into_iter().map(|name| (name, false))) {
+        let Ok(path) = names::file_path(&name) else { continue };
+        let recorded = record.as_ref().and_then(|record| record.file(&name));
+        match Condition::of(&name, &root.join(path), recorded, spec.pinned(&name)) {
+            Condition::Sound => {}
+            Condition::Touched(file) => touched.push(file),
+            Condition::Missing if !required => {}
+            Condition::Missing | Condition::Damaged | Condition::NotPinned => {
+                missing.push(name);
+            }
         }
-    };
-    names.iter().filter(absent).cloned().collect()
+    }
+    if !touched.is_empty() && dir.0.starts_with(&hub.cache_dir) {
+        // So that they need not be read the next time; a cache that cannot be written stays as it is.
+        let repo = spec.source.repo.as_deref().unwrap_or_default();
+        let _ = record::add(dir, repo, commit, &touched);
+    }
+    missing
 }

@@ -39,6 +39,9 @@ mod download;
 mod error;
 mod event;
 mod external;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod hub;
 mod layout;

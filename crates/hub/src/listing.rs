@@ -3,6 +3,7 @@
 
 use std::io::Read;
 
+use embedkit_types::PinnedFile;
 use serde::Deserialize;
 
 use crate::{
@@ -23,11 +24,47 @@ pub(crate) struct Listing {
 }
 
 /// One file, as the server describes it. Mirrors may leave size and hash out.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ListedFile {
     pub(crate) path: String,
     pub(crate) size: Option<u64>,
     pub(crate) digest: Option<Digest>,
+    /// What the model says that the file is.
+    pub(crate) pinned: Option<PinnedFile>,
+}
+
+impl ListedFile {
+    /// The file with what a model says of it, which the server at `origin` must not contradict.
+    pub(crate) fn pinned(&self, pinned: Option<&PinnedFile>, origin: &str) -> Result<Self, Error> {
+        let file = Self { pinned: pinned.cloned(), ..self.clone() };
+        let Some(pin) = pinned else { return Ok(file) };
+        if let Some(size) = self.size
+            && size != pin.size
+        {
+            return Err(file.contradiction(pin, origin, format!("{size} bytes")));
+        }
+        file.agrees(self.digest.as_ref(), origin)?;
+        Ok(Self { size: Some(pin.size), ..file })
+    }
+
+    /// That a hash that the server states is the pinned one, where it can be compared.
+    pub(crate) fn agrees(&self, stated: Option<&Digest>, origin: &str) -> Result<(), Error> {
+        match (&self.pinned, stated) {
+            (Some(pin), Some(Digest::Sha256(sha256))) if pin.sha256 != *sha256 => {
+                Err(self.contradiction(pin, origin, format!("sha256 {sha256}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn contradiction(&self, pin: &PinnedFile, origin: &str, found: String) -> Error {
+        Error::Pin {
+            file: self.path.clone(),
+            pinned: format!("{} bytes, sha256 {}", pin.size, pin.sha256),
+            origin: shown(origin),
+            found,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -87,7 +124,12 @@ pub(crate) fn parse(text: &[u8]) -> Result<Listing, String> {
             Some(lfs) => (lfs.size.or(file.size), lfs.sha256),
             None => (file.size, file.blob_id),
         };
-        ListedFile { path: file.rfilename, size, digest: hash.as_deref().and_then(Digest::parse) }
+        ListedFile {
+            path: file.rfilename,
+            size,
+            digest: hash.as_deref().and_then(Digest::parse),
+            pinned: None,
+        }
     });
     Ok(Listing { commit: info.sha.to_ascii_lowercase(), files: files.collect() })
 }

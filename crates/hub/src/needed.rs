@@ -14,7 +14,7 @@ use crate::{Error, error::DiskResult, names};
 pub struct NeededFiles {
     /// Without these the model cannot be opened from the cache.
     pub required: Vec<String>,
-    /// Taken where the repository has them.
+    /// Taken where the repository has them. Those that the model pins are among the required ones.
     pub optional: Vec<String>,
 }
 
@@ -93,7 +93,12 @@ pub fn needed_files(spec: &ModelSpec) -> NeededFiles {
         }
     }
     let optional = companions.optional.iter().filter(|name| !required.iter().any(|r| r == *name));
-    NeededFiles { optional: optional.map(|name| (*name).to_owned()).collect(), required }
+    // A file that is pinned is known to be there, and the model is not the same without it.
+    let (pinned, optional): (Vec<_>, Vec<_>) = optional
+        .map(|name| (*name).to_owned())
+        .partition(|name: &String| spec.pinned(name).is_some());
+    required.extend(pinned);
+    NeededFiles { required, optional }
 }
 
 /// The files of `spec` in a folder of the user's own, which is laid out like the repository.

@@ -152,6 +152,7 @@ impl<'a> Transfer<'a> {
                 .or_else(|| text("x-repo-commit").and_then(|_| text("etag")))
                 .map(|tag| tag.trim_start_matches("W/").trim_matches('"'));
             self.digest = tag.and_then(Digest::parse);
+            self.file.agrees(self.digest.as_ref(), self.url)?;
         }
         if self.file.size.is_none() {
             self.size = text("x-linked-size").and_then(|size| size.trim().parse().ok()).or(length);
@@ -225,6 +226,17 @@ impl<'a> Transfer<'a> {
             hashed = hash_file(self.staged.path(), self.digest.as_ref())?;
         }
         hashed.check(&self.file.path, self.size, self.digest.as_ref())?;
+        match (&self.file.pinned, &self.digest) {
+            // Nobody but the pin knows the content, so it may as well have been damaged on the way.
+            (Some(pin), None) => {
+                let pin = Digest::Sha256(pin.sha256.to_string());
+                hashed.check(&self.file.path, None, Some(&pin))?;
+            }
+            _ => {
+                let content = Digest::Sha256(hashed.sha256.clone());
+                self.file.agrees(Some(&content), self.url)?;
+            }
+        }
         Ok(hashed)
     }
 

@@ -12,7 +12,13 @@ use std::{
 use flate2::read::GzDecoder;
 use tar::{Archive, EntryType};
 
-use crate::{Error, digest::Hashing, error::DiskResult, names, record::RecordedFile};
+use crate::{
+    Error,
+    digest::Hashing,
+    error::DiskResult,
+    names,
+    record::{self, RecordedFile},
+};
 
 /// The most that comes out of one archive.
 #[derive(Debug, Clone, Copy)]
@@ -41,14 +47,24 @@ pub(crate) fn unpack(
     dir: &Path,
     limits: Limits,
 ) -> Result<Vec<RecordedFile>, Error> {
-    let refuse = |reason: String| Error::Archive { path: archive.into(), reason };
     let file = File::open(archive).or_disk("open", archive)?;
     let packed = file.metadata().or_disk("read", archive)?.len();
+    unpack_tar(GzDecoder::new(BufReader::new(file)), packed, archive, dir, limits)
+}
+
+/// [`unpack`] for what a reader yields; `packed` is the size in bytes that the ratio is taken of.
+pub(crate) fn unpack_tar(
+    reader: impl Read,
+    packed: u64,
+    archive: &Path,
+    dir: &Path,
+    limits: Limits,
+) -> Result<Vec<RecordedFile>, Error> {
+    let refuse = |reason: String| Error::Archive { path: archive.into(), reason };
     let most = limits.bytes.min(limits.always.max(packed.saturating_mul(limits.ratio)));
     // All that is unpacked passes the limit: headers and skipped content too.
     let over = Rc::new(Cell::new(false));
-    let decoder = GzDecoder::new(BufReader::new(file));
-    let mut tar = Archive::new(Limited { inner: decoder, left: most, over: Rc::clone(&over) });
+    let mut tar = Archive::new(Limited { inner: reader, left: most, over: Rc::clone(&over) });
     let broken = |error: io::Error| {
         let too_much = format!("it unpacks to more than {most} bytes");
         refuse(if over.get() { too_much } else { error.to_string() })
@@ -96,11 +112,13 @@ pub(crate) fn unpack(
                     return Err(refuse(format!("{name} is cut off")));
                 }
                 out.sync_all().or_disk("write", &path)?;
+                let modified = out.metadata().ok().as_ref().and_then(record::modified);
                 let hashed = hashing.finish();
                 files.push(RecordedFile {
                     path: name.into(),
                     size: hashed.size,
                     sha256: hashed.sha256,
+                    modified,
                 });
             }
             // Names that are too long for a header, and remarks: the reader has taken them in.

@@ -1,6 +1,6 @@
 //! Whether the files of a model still are what was downloaded.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use embedkit_types::ModelSpec;
 
@@ -9,7 +9,7 @@ use crate::{
     digest::{Digest, hash_file},
     layout, names,
     needed::needed_files,
-    record::{self, Record},
+    record::{self, Record, blob_name},
 };
 
 /// One file of a cached model, hashed again.
@@ -42,8 +42,8 @@ pub enum Outcome {
     Unknown,
 }
 
-/// Hashes the cached files of `spec` and compares them with what was recorded when they came, or
-/// with the hashes by which the hub's tools name them.
+/// Hashes the cached files of `spec` and compares them with what they are pinned to, else with
+/// what was recorded when they came, else with the hashes by which the hub's tools name them.
 pub(crate) fn verify(hub: &Hub, spec: &ModelSpec) -> Result<Vec<VerifiedFile>, Error> {
     let needed = needed_files(spec);
     // A damaged file counts as missing for `find`; here it is what is looked for.
@@ -61,7 +61,7 @@ pub(crate) fn verify(hub: &Hub, spec: &ModelSpec) -> Result<Vec<VerifiedFile>, E
     for (name, required) in required.chain(optional) {
         let path = root.join(names::file_path(&name)?);
         if path.is_file() {
-            files.push(compare(record.as_ref(), name, &path)?);
+            files.push(compare(spec, record.as_ref(), name, &path)?);
         } else if required {
             missing.push(name);
         }
@@ -72,24 +72,24 @@ pub(crate) fn verify(hub: &Hub, spec: &ModelSpec) -> Result<Vec<VerifiedFile>, E
     Err(Error::Missing { model: spec.id.to_string(), dir: root, missing })
 }
 
-fn compare(record: Option<&Record>, name: String, path: &Path) -> Result<VerifiedFile, Error> {
-    let recorded = record.and_then(|record| record.files.iter().find(|file| file.path == name));
-    let expected = match recorded {
-        Some(file) => Digest::parse(&file.sha256),
-        None => blob_name(path).as_deref().and_then(Digest::parse),
+fn compare(
+    spec: &ModelSpec,
+    record: Option<&Record>,
+    name: String,
+    path: &Path,
+) -> Result<VerifiedFile, Error> {
+    let recorded = record.and_then(|record| record.file(&name));
+    let (size, expected) = match (spec.pinned(&name), recorded) {
+        (Some(pin), _) => (Some(pin.size), Digest::parse(&pin.sha256)),
+        (None, Some(file)) => (Some(file.size), Digest::parse(&file.sha256)),
+        (None, None) => (None, blob_name(path).as_deref().and_then(Digest::parse)),
     };
     let hashed = hash_file(path, expected.as_ref())?;
-    let outcome = match hashed.check(&name, recorded.map(|file| file.size), expected.as_ref()) {
+    let outcome = match hashed.check(&name, size, expected.as_ref()) {
         Err(Error::Corrupt { expected, found, .. }) => Outcome::Different { expected, found },
         Err(error) => return Err(error),
         Ok(()) if expected.is_none() => Outcome::Unknown,
         Ok(()) => Outcome::Same,
     };
     Ok(VerifiedFile { path: name, sha256: hashed.sha256, outcome })
-}
-
-/// The name of the file that a link leads to: for the hub's tools, the hash of its content.
-fn blob_name(path: &Path) -> Option<String> {
-    let target = fs::read_link(path).ok()?;
-    Some(target.file_name()?.to_str()?.to_owned())
 }

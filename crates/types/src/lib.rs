@@ -46,7 +46,7 @@ pub use multi_vector::{MultiVector, MultiVectorError, MultiVectorModel};
 pub use options::{BatchOptions, Device, LoadOptions, PromptUse};
 #[cfg(feature = "serde")]
 pub use row::{ModelFile, RowError};
-pub use spec::{List, ModelSpec, Prompts, Source, Str};
+pub use spec::{List, ModelSpec, PinnedFile, Prompts, Source, Str};
 pub use task::{
     AdapterTasks, Bm25, Bm42, ColModernVbert, ColPali, Encoder, IfSplade, Image, ImagePooling,
     LateMultimodal, LateMultimodalKind, LateText, Markers, MiniCoil, Output, Pooling, QueryPadding,

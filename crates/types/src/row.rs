@@ -12,8 +12,8 @@ mod tests;
 use serde::Deserialize;
 
 use crate::{
-    AdapterTasks, Encoder, List, Markers, ModelSpec, Output, Prompts, QueryPadding, Repeat, Source,
-    Sparse, SparseKind, Str, Task, TextDense,
+    AdapterTasks, Encoder, List, Markers, ModelSpec, Output, PinnedFile, Prompts, QueryPadding,
+    Repeat, Source, Sparse, SparseKind, Str, Task, TextDense,
 };
 
 use checks::{Checks, is_blank_or_control};
@@ -83,6 +83,8 @@ macro_rules! row {
             file: Option<Str>,
             #[serde(default)]
             additional_files: List<Str>,
+            #[serde(default)]
+            files: List<PinnedFile>,
             license: Option<Str>,
             size_gb: Option<f32>,
             max_tokens: Option<u32>,
@@ -187,6 +189,13 @@ impl TryFrom<Row> for ModelSpec {
         for path in row.additional_files.iter() {
             checks.path("additional_files", path)?;
         }
+        for (n, pinned) in row.files.iter().enumerate() {
+            let PinnedFile { path, size: _, sha256 } = pinned;
+            checks.path("files.path", path)?;
+            let once = row.files[..n].iter().all(|before| before.path != *path);
+            checks.require(once, "files.path", path, "there once")?;
+            checks.sha256("files.sha256", sha256)?;
+        }
         if let Some(repo) = &row.source.repo {
             checks.repository("source.repo", repo)?;
         }
@@ -235,6 +244,7 @@ impl TryFrom<Row> for ModelSpec {
             },
             file,
             additional_files: row.additional_files,
+            files: row.files,
             license: row.license,
             size_gb: row.size_gb,
             max_tokens: row.max_tokens,

@@ -23,6 +23,8 @@ pub struct ModelSpec {
     pub file: Str,
     /// Further files that the model needs, relative to the root of the source.
     pub additional_files: List<Str>,
+    /// What files are known to be, none or all of those that the model needs.
+    pub files: List<PinnedFile>,
     /// The licence's identifier, lower case, as FastEmbed states it.
     pub license: Option<Str>,
     /// Download size in gigabytes (10^9 bytes), as FastEmbed states it.
@@ -53,6 +55,7 @@ impl ModelSpec {
         source: Source::DEFAULT,
         file: Cow::Borrowed("onnx/model.onnx"),
         additional_files: Cow::Borrowed(&[]),
+        files: Cow::Borrowed(&[]),
         license: None,
         size_gb: None,
         max_tokens: None,
@@ -63,6 +66,24 @@ impl ModelSpec {
         notice: None,
         task: Task::TextDense(TextDense { pooling: Pooling::Mean, ..TextDense::DEFAULT }),
     };
+
+    /// What the file at `path`, relative to the root of the source, is known to be.
+    #[must_use]
+    pub fn pinned(&self, path: &str) -> Option<&PinnedFile> {
+        self.files.iter().find(|file| file.path == path)
+    }
+}
+
+/// The one content that a file of a model may have: whatever else comes under its name is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(deny_unknown_fields))]
+pub struct PinnedFile {
+    /// Relative to the root of the source, such as `onnx/model.onnx`.
+    pub path: Str,
+    /// Size in bytes.
+    pub size: u64,
+    /// SHA-256 of the content, 64 lower-case hexadecimal digits.
+    pub sha256: Str,
 }
 
 /// Where the files of a model come from; the sources are tried in the order of the fields.

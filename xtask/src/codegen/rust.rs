@@ -5,8 +5,8 @@ use std::fmt::Debug;
 use embedkit_types::{
     AdapterTasks, Bm25, Bm42, ColModernVbert, ColPali, Encoder, IfSplade, Image, ImagePooling,
     LateMultimodal, LateMultimodalKind, LateText, List, Markers, MiniCoil, ModelSpec, Output,
-    Pooling, Prompts, QueryPadding, Repeat, Rerank, Source, Sparse, SparseKind, Splade, Str, Task,
-    TextDense,
+    PinnedFile, Pooling, Prompts, QueryPadding, Repeat, Rerank, Source, Sparse, SparseKind, Splade,
+    Str, Task, TextDense,
 };
 
 use super::{OtherName, Table};
@@ -48,6 +48,7 @@ fn fields(spec: &ModelSpec) -> Vec<String> {
         source,
         file,
         additional_files,
+        files,
         license,
         size_gb,
         max_tokens,
@@ -63,6 +64,7 @@ fn fields(spec: &ModelSpec) -> Vec<String> {
         format!("source: {}", source.literal()),
         format!("file: {}", file.literal()),
         format!("additional_files: {}", additional_files.literal()),
+        format!("files: {}", files.literal()),
         format!("license: {}", license.literal()),
         format!("size_gb: {}", size_gb.literal()),
         format!("max_tokens: {}", max_tokens.literal()),
@@ -109,7 +111,7 @@ macro_rules! as_debug {
         })*
     };
 }
-as_debug!("": bool, u16, u32, usize, f32, f64);
+as_debug!("": bool, u16, u32, u64, usize, f32, f64);
 as_debug!("Pooling::": Pooling);
 as_debug!("Encoder::": Encoder);
 as_debug!("ImagePooling::": ImagePooling);
@@ -128,6 +130,7 @@ macro_rules! structs {
 }
 structs! {
     Source { repo, revision, url }
+    PinnedFile { path, size, sha256 }
     Prompts { query, passage, unknown }
     TextDense { dim, encoder, output, pooling, accept_pooled, normalize, pad_to_limit, tasks }
     AdapterTasks { input, names, default, query, passage }

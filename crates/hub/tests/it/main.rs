@@ -7,6 +7,7 @@ mod archives; // models in one file
 mod caches; // models that are there already, whoever put them there
 mod download; // models that are not
 mod faults; // servers and lines that misbehave
+mod pins; // one content only, and content that changed
 mod processes; // several at once, and one that is killed
 #[cfg(unix)]
 mod runtime; // ONNX Runtime from packages, files and folders

@@ -136,6 +136,12 @@ impl Checks {
         Ok(value)
     }
 
+    pub(super) fn sha256(&self, field: &'static str, digits: &str) -> Result<(), RowError> {
+        let digit = |c: u8| matches!(c, b'0'..=b'9' | b'a'..=b'f');
+        let good = digits.len() == 64 && digits.bytes().all(digit);
+        self.require(good, field, &digits, "64 lower-case hexadecimal digits")
+    }
+
     pub(super) fn repository(&self, field: &'static str, repo: &str) -> Result<(), RowError> {
         self.path(field, repo)?;
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);

@@ -8,6 +8,10 @@ const DENSE: &str = r#"
     source = { repo = "me/my-model-onnx", revision = "v1" }
     file = "onnx/model.onnx"
     additional_files = ["onnx/model.onnx_data"]
+    files = [
+        { path = "onnx/model.onnx", size = 5, sha256 = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824" },
+        { path = "tokenizer.json", size = 0, sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" },
+    ]
     license = "mit"
     size_gb = 0.067
     max_tokens = 512
@@ -71,6 +75,19 @@ fn a_full_row() {
         },
         file: "onnx/model.onnx".into(),
         additional_files: vec!["onnx/model.onnx_data".into()].into(),
+        files: vec![
+            PinnedFile {
+                path: "onnx/model.onnx".into(),
+                size: 5,
+                sha256: "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824".into(),
+            },
+            PinnedFile {
+                path: "tokenizer.json".into(),
+                size: 0,
+                sha256: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855".into(),
+            },
+        ]
+        .into(),
         license: Some("mit".into()),
         size_gb: Some(0.067),
         max_tokens: Some(512),
@@ -86,6 +103,8 @@ fn a_full_row() {
         ..ModelSpec::DEFAULT
     };
     assert_eq!(spec, expected);
+    assert_eq!(spec.pinned("tokenizer.json"), Some(&spec.files[1]));
+    assert_eq!(spec.pinned("config.json"), None);
 }
 
 #[test]
@@ -152,6 +171,10 @@ fn values_are_checked() {
         ("\"onnx/model.onnx\"", "\"C:model.onnx\"", "file"),
         ("\"onnx/model.onnx\"", "\"onnx/\"", "file"),
         ("\"onnx/model.onnx_data\"", "\"a/./b\"", "additional_files"),
+        ("path = \"tokenizer.json\"", "path = \"../tokenizer.json\"", "files.path"),
+        ("path = \"tokenizer.json\"", "path = \"onnx/model.onnx\"", "files.path"),
+        ("\"2cf24dba", "\"2CF24DBA", "files.sha256"),
+        ("\"2cf24dba", "\"2cf24db", "files.sha256"),
         ("\"me/my-model-onnx\"", "\"my-model-onnx\"", "source.repo"),
         ("\"me/my-model-onnx\"", "\"me/my model\"", "source.repo"),
         ("revision = \"v1\"", "revision = \"a..b/../c\"", "source.revision"),
