@@ -8,6 +8,7 @@
 //! | `tidy` | checks the rules of the repository that no compiler checks |
 //! | `golden` | makes the stored golden values again, or compares with the original live |
 //! | `matrix` | builds every feature set of every crate |
+//! | `bench` | measures speed and memory, beside the peers |
 //! | `codegen` | renders code and documentation from `models.toml` |
 //!
 //! Models are looked at with `types`, `convert` and `hub` only, never with `core`: this program has
@@ -16,6 +17,7 @@
 #![expect(clippy::print_stdout, reason = "a command line program answers on standard output")]
 
 mod assets;
+mod bench;
 mod codegen;
 mod demo;
 mod golden;
@@ -52,6 +54,8 @@ enum Command {
     Golden(golden::Arguments),
     /// Build every feature set of every crate
     Matrix(matrix::Arguments),
+    /// Measure speed and memory, beside the peers
+    Bench(bench::Arguments),
     /// Render code and documentation from models.toml
     Codegen {
         /// Write nothing; fail when something is stale
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::Golden(arguments) => golden::run(&arguments),
         Command::Matrix(arguments) => matrix::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Codegen { check } => codegen::run(check),
     };
     match done {

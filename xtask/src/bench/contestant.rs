@@ -1,0 +1,154 @@
+//! A contestant: a process that is asked in JSON, a line each way (see `bench/contestant`).
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    path::Path,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::run;
+
+/// A running contestant. Dropping it ends the process.
+pub(super) struct Contestant {
+    name: String,
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+/// What a contestant says of a run over texts.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(super) struct Embedded {
+    /// Time of the run, without start, loading and reading the texts.
+    pub(super) seconds: f64,
+    /// Vectors that came.
+    pub(super) count: usize,
+    /// Tells whether they are the right ones, up to rounding.
+    pub(super) checksum: f64,
+}
+
+/// What a contestant says of single queries.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Queried {
+    /// From the first call to the last answer.
+    pub(super) wall: f64,
+    /// Time of each call.
+    pub(super) seconds: Vec<f64>,
+}
+
+impl Contestant {
+    /// Starts a process.
+    pub(super) fn start(name: &str, command: &mut Command) -> Result<Self> {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("could not start `{}`", run::line(command)))?;
+        let input = child.stdin.take();
+        let output = child.stdout.take().context("standard output is not a pipe")?;
+        Ok(Self { name: name.to_owned(), child, input, output: BufReader::new(output) })
+    }
+
+    /// What it is called in the report.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Asks and waits for the answer.
+    pub(super) fn ask(&mut self, request: &Value) -> Result<Value> {
+        let mut line = request.to_string();
+        line.push('\n');
+        let input = self.input.as_mut().context("standard input is not a pipe")?;
+        let sent = input.write_all(line.as_bytes()).and_then(|()| input.flush());
+        let mut said = String::new();
+        let read = sent.and_then(|()| self.output.read_line(&mut said));
+        if !read.is_ok_and(|read| read > 0) {
+            let end =
+                self.child.wait().map_or_else(|error| error.to_string(), |end| end.to_string());
+            bail!("{} ended with {end} at {request}", self.name);
+        }
+        let answer: Value = serde_json::from_str(&said)
+            .with_context(|| format!("{} gave no answer: {said:.200}", self.name))?;
+        if let Some(error) = answer["error"].as_str() {
+            bail!("{}: {error}", self.name);
+        }
+        Ok(answer)
+    }
+
+    /// Embeds the texts of a file; without a batch size, at the contestant's own.
+    pub(super) fn embed(&mut self, texts: &Path, batch: Option<usize>) -> Result<Embedded> {
+        let request = json!({"op": "embed", "texts": texts, "batch": batch});
+        Ok(Embedded::deserialize(self.ask(&request)?)?)
+    }
+
+    /// Embeds each text of a file in a call of its own, from so many threads.
+    pub(super) fn query(&mut self, texts: &Path, callers: usize) -> Result<Queried> {
+        let request = json!({"op": "query", "texts": texts, "callers": callers});
+        Ok(Queried::deserialize(self.ask(&request)?)?)
+    }
+
+    /// Bytes of the most memory that the process had since its start or the last
+    /// [`forget_peak`](Self::forget_peak); `None` where the system does not tell.
+    pub(super) fn peak(&self) -> Option<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        peak_of(&status)
+    }
+
+    /// Lets [`peak`](Self::peak) start again from what the process has now; false where the system
+    /// does not allow it.
+    pub(super) fn forget_peak(&self) -> bool {
+        fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").is_ok()
+    }
+}
+
+impl Drop for Contestant {
+    fn drop(&mut self) {
+        // The end of its input ends the process; one that hangs is not waited for.
+        drop(self.input.take());
+        for _ in 0..200 {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn peak_of(status: &str) -> Option<f64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok()? * 1024.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_peak_is_read() {
+        assert_eq!(peak_of("Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t1 kB\n"), Some(2_097_152.0));
+        assert_eq!(peak_of("Name:\tx\n"), None);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn answers_errors_and_ends_are_told_apart() {
+        let start = |script: &str| {
+            Contestant::start("one", Command::new("sh").args(["-c", script])).expect("a shell")
+        };
+        let mut good = start(r#"read x; echo '{"seconds":2.5,"count":1,"checksum":0}'"#);
+        let answer = good.embed(Path::new("texts"), None).expect("an answer");
+        assert_eq!((answer.seconds, answer.count), (2.5, 1));
+        let mut bad = start(r#"read x; echo '{"error":"no model"}'; read x; exit 3"#);
+        let error = bad.ask(&json!({"op": "load"})).expect_err("an error").to_string();
+        assert_eq!(error, "one: no model");
+        let error = bad.ask(&json!({"op": "load"})).expect_err("the end").to_string();
+        assert!(error.contains("ended with exit status: 3"), "{error}");
+    }
+}
