@@ -4,6 +4,7 @@
 //!   files, its [`ModelSpec`](embedkit_types::ModelSpec) and what FastEmbed gives for it, vectors or
 //!   an error. [`Case::expected`] says what a correct implementation returns.
 //! - [`stored`]: texts and vectors of real models, whose files [`asset`] looks for.
+//! - [`bm25_cases`], [`sparse_cases`]: the same for sparse vectors.
 //! - [`assert_close`], [`assert_rows_close`]: comparisons that say where and how far apart.
 //! - [`runtime_library`], [`asset`]: what a test needs from outside, or one line why it is skipped.
 //!
@@ -25,6 +26,7 @@
 mod compare;
 mod dense;
 mod outside;
+mod sparse;
 mod stored;
 mod text;
 
@@ -33,6 +35,10 @@ pub use dense::{
     Case, Expected, Failure, Golden, Repair, Repaired, Stage, dense_case, dense_cases,
 };
 pub use outside::{asset, runtime_library};
+pub use sparse::{
+    Bm25Case, Bm25Document, Bm25Params, Bm25Query, SparseCase, SparseGolden, bm25_cases,
+    bm25_unicode_digests, sparse_case, sparse_cases,
+};
 pub use stored::{Stored, stored};
 
 /// The folder with this crate's files.

@@ -37,6 +37,7 @@ mod multi_vector;
 mod options;
 #[cfg(feature = "serde")]
 pub mod row;
+mod sparse;
 mod spec;
 mod task;
 
@@ -46,6 +47,7 @@ pub use multi_vector::{MultiVector, MultiVectorError, MultiVectorModel};
 pub use options::{BatchOptions, Device, LoadOptions, PromptUse};
 #[cfg(feature = "serde")]
 pub use row::{ModelFile, RowError};
+pub use sparse::{SparseEmbedding, SparseError};
 pub use spec::{List, ModelSpec, PinnedFile, Prompts, Source, Str};
 pub use task::{
     AdapterTasks, Bm25, Bm42, ColModernVbert, ColPali, Encoder, IfSplade, Image, ImagePooling,

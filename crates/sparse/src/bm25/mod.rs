@@ -1,0 +1,249 @@
+//! BM25's document side: the share of a term's score that does not depend on the collection.
+//!
+//! Words are runs of letters and numbers, lower-cased, without stopwords, stemmed; a term's index is
+//! a hash of its stem. Weights are computed in f64, in the original's order of operations.
+
+mod step;
+mod terms;
+
+use std::{
+    collections::HashSet,
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
+
+use embedkit_types::{Bm25 as Facts, SparseEmbedding};
+
+pub(crate) use self::step::Bm25Step;
+use self::terms::Terms;
+use crate::{
+    Error, OptionError, SparseOptions,
+    hash::term_index,
+    language::Language,
+    options::check,
+    stemmer::Stemming,
+    stopwords,
+    words::{each_token, is_punctuation},
+};
+
+/// Where the lists of stopwords come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopwordLists<'a> {
+    /// NLTK's lists, built in.
+    BuiltIn,
+    /// `<language>.txt` in a folder; none are left out where that is missing.
+    Folder(&'a Path),
+}
+
+/// BM25 without a search engine: the weights of a text's terms, to be multiplied with the inverse
+/// document frequency where the vectors are searched.
+///
+/// ```
+/// use embedkit_sparse::{Bm25, SparseOptions, StopwordLists};
+///
+/// # let embedkit_types::Task::Sparse(task) =
+/// #     &embedkit_core::registry::find_task("Qdrant/bm25", "sparse")?.task else { panic!() };
+/// # let embedkit_types::SparseKind::Bm25(facts) = &task.kind else { panic!() };
+/// let bm25 = Bm25::new(facts, &SparseOptions::default(), StopwordLists::BuiltIn)?;
+/// assert_eq!(bm25.stems("The foxes were jumping"), ["fox", "jump"]);
+/// assert_eq!(bm25.weights("Hello World hello")[0], (613_153_351, 1.904311073541843));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Bm25 {
+    k: f64,
+    b: f64,
+    avg_len: f64,
+    rules: Rules,
+    /// What has been learned of words; one for each thread that is at work.
+    terms: Mutex<Vec<Terms>>,
+}
+
+/// Which words count, and as what.
+#[derive(Debug)]
+struct Rules {
+    token_max_length: usize,
+    stopwords: HashSet<String>,
+    stemming: Stemming,
+}
+
+impl Rules {
+    /// The stem of a token, handed to `take`; `None` for a token that is left out.
+    fn stem<R>(&self, token: &str, take: impl FnOnce(&str) -> R) -> Option<R> {
+        let too_long =
+            || token.len() > self.token_max_length && token.chars().count() > self.token_max_length;
+        if is_punctuation(token) || self.stopwords.contains(token) || too_long() {
+            return None;
+        }
+        let stem = self.stemming.stem(token);
+        (!stem.is_empty()).then(|| take(&stem))
+    }
+}
+
+impl Bm25 {
+    /// BM25 with the numbers and the language of a description, changed by options.
+    ///
+    /// # Errors
+    /// A language without a stemmer where one is needed, numbers out of range, a stemmer given and
+    /// switched off, a damaged list of stopwords.
+    pub fn new(
+        facts: &Facts,
+        options: &SparseOptions,
+        lists: StopwordLists<'_>,
+    ) -> Result<Self, Error> {
+        let name = options.language.as_deref().unwrap_or(&facts.language);
+        let language = Language::find(name);
+        let stemming = match (&options.stemmer, options.disable_stemmer) {
+            (Some(_), true) => return Err(OptionError::StemmerAndDisabled.into()),
+            (Some(stemmer), false) => Stemming::Own(stemmer.clone()),
+            (None, true) => Stemming::Off,
+            (None, false) => Stemming::snowball(language.clone()?),
+        };
+        let stopwords = match (&options.stopwords, language) {
+            (Some(words), _) => words.iter().map(|word| word.to_lowercase()).collect(),
+            (None, Ok(language)) if !options.disable_stemmer => list(language, lists)?,
+            _ => HashSet::new(),
+        };
+        Ok(Self {
+            k: check("k", options.k.unwrap_or(facts.k))?,
+            b: check("b", options.b.unwrap_or(facts.b))?,
+            avg_len: check("avg_len", options.avg_len.unwrap_or(facts.avg_len))?,
+            rules: Rules {
+                token_max_length: options.token_max_length.unwrap_or(facts.token_max_length),
+                stopwords,
+                stemming,
+            },
+            terms: Mutex::default(),
+        })
+    }
+
+    /// The vector of a document: weights rounded to f32.
+    #[must_use]
+    pub fn document(&self, text: &str) -> SparseEmbedding {
+        self.document_and_count(text).0
+    }
+
+    /// The vector of a query: 1 for each term.
+    #[must_use]
+    pub fn query(&self, text: &str) -> SparseEmbedding {
+        self.query_and_count(text).0
+    }
+
+    /// The vector of a document, and its tokens.
+    pub(crate) fn document_and_count(&self, text: &str) -> (SparseEmbedding, usize) {
+        self.counted(text, |counted| {
+            // Of stems with one index the last counts, as in the original.
+            let mut pairs: Vec<(u32, f32)> = Vec::with_capacity(counted.len());
+            #[expect(clippy::cast_possible_truncation, reason = "vectors are f32")]
+            pairs.extend(counted.map(|(index, weight)| (index, weight as f32)));
+            pairs.sort_by_key(|&(index, _)| index);
+            pairs.dedup_by(|next, kept| {
+                let same = next.0 == kept.0;
+                if same {
+                    kept.1 = next.1;
+                }
+                same
+            });
+            pairs.into_iter().collect()
+        })
+    }
+
+    /// The vector of a query, and its tokens.
+    pub(crate) fn query_and_count(&self, text: &str) -> (SparseEmbedding, usize) {
+        self.counted(text, |counted| {
+            let mut indices: Vec<u32> = counted.map(|(index, _)| index).collect();
+            indices.sort_unstable();
+            indices.dedup();
+            indices.into_iter().map(|index| (index, 1.0)).collect()
+        })
+    }
+
+    /// The weights of a document's terms in f64, in the order in which its terms come first.
+    #[must_use]
+    pub fn weights(&self, text: &str) -> Vec<(u32, f64)> {
+        let pairs: Vec<(u32, f64)> = self.counted(text, |counted| counted.collect()).0;
+        let mut places = std::collections::HashMap::with_capacity(pairs.len());
+        let mut merged: Vec<(u32, f64)> = Vec::with_capacity(pairs.len());
+        for (index, weight) in pairs {
+            let place = *places.entry(index).or_insert(merged.len());
+            match merged.get_mut(place) {
+                Some((_, kept)) => *kept = weight,
+                None => merged.push((index, weight)),
+            }
+        }
+        merged
+    }
+
+    /// The tokens of a text, before any is left out.
+    #[must_use]
+    pub fn tokens(&self, text: &str) -> Vec<String> {
+        let mut tokens = Vec::new();
+        each_token(text, &mut String::new(), |token| tokens.push(token.to_owned()));
+        tokens
+    }
+
+    /// The stems that a text is counted as, in order, with repeats.
+    #[must_use]
+    pub fn stems(&self, text: &str) -> Vec<String> {
+        let mut stems = Vec::new();
+        each_token(text, &mut String::new(), |token| {
+            stems.extend(self.rules.stem(token, str::to_owned));
+        });
+        stems
+    }
+
+    /// The number of [`tokens`](Self::tokens).
+    #[must_use]
+    pub fn token_count(&self, text: &str) -> usize {
+        let mut count = 0;
+        each_token(text, &mut String::new(), |_| count += 1);
+        count
+    }
+
+    /// Counts the stems of a text and hands indices and weights to `finish`; with the number of
+    /// tokens.
+    fn counted<R>(
+        &self,
+        text: &str,
+        finish: impl FnOnce(&mut dyn ExactSizeIterator<Item = (u32, f64)>) -> R,
+    ) -> (R, usize) {
+        let free = self.free().pop();
+        // Not given back if a stemmer of the caller's panics half-way.
+        let mut terms = free.unwrap_or_default();
+        let (mut tokens, mut stems) = (0, 0usize);
+        terms.begin();
+        let mut buffer = std::mem::take(&mut terms.buffer);
+        each_token(text, &mut buffer, |token| {
+            tokens += 1;
+            stems += usize::from(terms.count(token, &self.rules));
+        });
+        terms.buffer = buffer;
+        #[expect(clippy::cast_precision_loss, reason = "counts of words")]
+        let length = (1.0 - self.b) + self.b * stems as f64 / self.avg_len;
+        let weigh = |(index, count)| {
+            let count = f64::from(count);
+            (index, count * (self.k + 1.0) / (count + self.k * length))
+        };
+        let result = finish(&mut terms.counts().map(weigh));
+        self.free().push(terms);
+        (result, tokens)
+    }
+
+    fn free(&self) -> std::sync::MutexGuard<'_, Vec<Terms>> {
+        self.terms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The list of a language.
+fn list(language: Language, lists: StopwordLists<'_>) -> Result<HashSet<String>, Error> {
+    let Some(code) = language.list else { return Ok(HashSet::new()) };
+    Ok(match lists {
+        StopwordLists::BuiltIn => {
+            let words = stop_words::lookup(code).unwrap_or_default();
+            words.iter().map(|&word| word.to_owned()).collect()
+        }
+        StopwordLists::Folder(folder) => {
+            stopwords::read_or_none(&folder.join(format!("{}.txt", language.name)))?
+        }
+    })
+}

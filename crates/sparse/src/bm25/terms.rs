@@ -1,0 +1,79 @@
+//! Counting stems without stemming a word twice.
+
+use std::collections::HashMap;
+
+use super::{Rules, term_index};
+
+/// Stands for a word that is left out.
+const LEFT_OUT: u32 = u32::MAX;
+/// Words are forgotten, between two texts, when they are more than this, or longer in sum.
+const MAX_WORDS: usize = 1 << 16;
+const MAX_BYTES: usize = 8 << 20;
+
+/// What has been learned of words, and the counts of one text.
+#[derive(Debug, Default)]
+pub(super) struct Terms {
+    /// From a token to the number of its stem.
+    words: HashMap<Box<str>, u32>,
+    /// From a stem to its number.
+    numbers: HashMap<Box<str>, u32>,
+    /// By the number of a stem: its index, and how often the text has it.
+    stems: Vec<(u32, u32)>,
+    /// Stems of the text, by first occurrence.
+    order: Vec<u32>,
+    bytes: usize,
+    /// Working space for lower-casing.
+    pub(super) buffer: String,
+}
+
+impl Terms {
+    /// Starts a text.
+    pub(super) fn begin(&mut self) {
+        if self.words.len() > MAX_WORDS || self.bytes > MAX_BYTES {
+            *self = Self::default();
+        }
+        for stem in self.order.drain(..) {
+            self.stems[stem as usize].1 = 0;
+        }
+    }
+
+    /// Counts a token; `false` where it is left out.
+    pub(super) fn count(&mut self, token: &str, rules: &Rules) -> bool {
+        let stem = match self.words.get(token) {
+            Some(&stem) => stem,
+            None => self.learn(token, rules),
+        };
+        if stem == LEFT_OUT {
+            return false;
+        }
+        let (_, count) = &mut self.stems[stem as usize];
+        if *count == 0 {
+            self.order.push(stem);
+        }
+        *count += 1;
+        true
+    }
+
+    fn learn(&mut self, token: &str, rules: &Rules) -> u32 {
+        let stem = rules.stem(token, |stem| match self.numbers.get(stem) {
+            Some(&number) => number,
+            None => {
+                let number = u32::try_from(self.stems.len())
+                    .expect("2^32 different stems are a text of more than 30 GB");
+                self.bytes += stem.len();
+                self.numbers.insert(stem.into(), number);
+                self.stems.push((term_index(stem), 0));
+                number
+            }
+        });
+        let stem = stem.unwrap_or(LEFT_OUT);
+        self.bytes += token.len();
+        self.words.insert(token.into(), stem);
+        stem
+    }
+
+    /// Indices and counts of the text's stems, by first occurrence.
+    pub(super) fn counts(&self) -> impl ExactSizeIterator<Item = (u32, u32)> {
+        self.order.iter().map(|&stem| self.stems[stem as usize])
+    }
+}

@@ -1,0 +1,63 @@
+//! Inference-free SPLADE: a graph for documents, a table of weights for queries.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use embedkit_core::{
+    Error as CoreError,
+    onnx::Row,
+    read_bounded,
+    tokenizer::{Tokenizer, Tokens},
+};
+use embedkit_types::{IfSplade as Facts, ModelFiles, SparseEmbedding};
+
+use super::splade::largest;
+use crate::Error;
+
+/// A table for 30,000 tokens has about 1 MB.
+const MAX_BYTES: u64 = 128 << 20;
+
+#[derive(Debug)]
+pub(super) struct IfSplade {
+    special: HashSet<u32>,
+    /// Weights of query tokens, by id.
+    idf: HashMap<u32, f32>,
+}
+
+impl IfSplade {
+    /// Reads the table: a JSON object from token to number. Tokens that the tokenizer does not have
+    /// are of no use.
+    pub(super) fn open(
+        facts: &Facts,
+        files: &ModelFiles,
+        tokenizer: &Tokenizer,
+    ) -> Result<Self, Error> {
+        let path = files.path(facts.idf_file.as_ref());
+        let bytes = read_bounded(&path, MAX_BYTES)?;
+        let table: BTreeMap<String, f64> =
+            serde_json::from_slice(&bytes).map_err(|error| CoreError::InvalidFile {
+                path,
+                reason: format!("expected is a JSON object from token to number: {error}"),
+            })?;
+        #[expect(clippy::cast_possible_truncation, reason = "vectors are f32")]
+        let known =
+            |(token, weight): (String, f64)| Some((tokenizer.token_id(&token)?, weight as f32));
+        let idf = table.into_iter().filter_map(known).collect();
+        Ok(Self { special: tokenizer.special_ids(), idf })
+    }
+
+    /// The vector of a document: `ln(1 + ln(1 + max(x, 0)))` of each entry's largest logit, in f64 as
+    /// in the original, without special tokens.
+    pub(super) fn finish(&self, row: &Row<'_>) -> Result<SparseEmbedding, Error> {
+        let entries = largest(row)?.into_iter().zip(0..);
+        let kept = entries.filter(|(x, index)| *x != 0.0 && !self.special.contains(index));
+        #[expect(clippy::cast_possible_truncation, reason = "vectors are f32")]
+        Ok(kept.map(|(x, index)| (index, f64::from(x).ln_1p().ln_1p() as f32)).collect())
+    }
+
+    /// The vector of a query: the weights of its tokens, each once, without special ones.
+    pub(super) fn query(&self, text: &Tokens) -> SparseEmbedding {
+        let ids: HashSet<u32> = text.ids.iter().copied().collect();
+        let ids = ids.into_iter().filter(|id| !self.special.contains(id));
+        ids.filter_map(|id| Some((id, *self.idf.get(&id)?))).collect()
+    }
+}

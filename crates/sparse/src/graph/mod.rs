@@ -1,0 +1,174 @@
+//! Models with a graph: what is the same for all kinds.
+
+#[cfg(feature = "bm42")]
+mod bm42;
+#[cfg(feature = "splade")]
+mod if_splade;
+#[cfg(feature = "minicoil")]
+mod minicoil;
+#[cfg(feature = "splade")]
+mod splade;
+mod step;
+#[cfg(feature = "terms")]
+mod subwords;
+
+use std::thread::available_parallelism;
+
+use embedkit_core::{
+    onnx::{Row, TextGraph, TextGraphOptions},
+    pipeline::Grouping,
+    tokenizer::{Tokenizer, Tokens},
+};
+use embedkit_types::{LoadOptions, ModelFiles, Role, Sparse, SparseEmbedding, SparseKind};
+
+pub(crate) use self::step::GraphStep;
+use crate::{Error, SparseOptions};
+
+/// A tokenizer, a graph, and what the kind of model makes of its output.
+#[derive(Debug)]
+pub(crate) struct GraphModel {
+    tokenizer: Tokenizer,
+    graph: TextGraph,
+    kind: Kind,
+}
+
+/// How a row of the graph becomes a vector.
+#[derive(Debug)]
+enum Kind {
+    #[cfg(feature = "splade")]
+    Splade,
+    #[cfg(feature = "splade")]
+    IfSplade(if_splade::IfSplade),
+    #[cfg(feature = "bm42")]
+    Bm42(Box<bm42::Bm42>),
+    #[cfg(feature = "minicoil")]
+    MiniCoil(Box<minicoil::MiniCoil>),
+}
+
+impl GraphModel {
+    pub(crate) fn open(
+        id: &str,
+        task: &Sparse,
+        files: &ModelFiles,
+        load: &LoadOptions,
+        options: &SparseOptions,
+    ) -> Result<Self, Error> {
+        let span = tracing::info_span!("load", path = %files.root.display());
+        let tokenizer = span.in_scope(|| Tokenizer::load(files))?;
+        let (output, kind) = match &task.kind {
+            #[cfg(feature = "splade")]
+            SparseKind::Splade(facts) => (&facts.output, Kind::Splade),
+            #[cfg(feature = "splade")]
+            SparseKind::IfSplade(facts) => {
+                let kind = if_splade::IfSplade::open(facts, files, &tokenizer)?;
+                (&facts.output, Kind::IfSplade(kind))
+            }
+            #[cfg(feature = "bm42")]
+            SparseKind::Bm42(facts) => {
+                let kind = bm42::Bm42::open(facts, files, &tokenizer, options)?;
+                (&facts.output, Kind::Bm42(Box::new(kind)))
+            }
+            #[cfg(feature = "minicoil")]
+            SparseKind::MiniCoil(facts) => {
+                let kind = minicoil::MiniCoil::open(facts, files, options)?;
+                (&facts.output, Kind::MiniCoil(Box::new(kind)))
+            }
+            other => {
+                let feature = match other.name() {
+                    "if-splade" => "splade",
+                    name => name,
+                };
+                return Err(Error::NotCompiled { id: id.to_owned(), feature });
+            }
+        };
+        let _ = options; // SPLADE has none
+        let graph = TextGraphOptions {
+            output: output.clone(),
+            padding: tokenizer.padding(),
+            extra_inputs: Vec::new(),
+        };
+        Ok(Self { graph: TextGraph::open(files, load, graph)?, tokenizer, kind })
+    }
+
+    pub(crate) fn encode(&self, text: &str) -> Result<Tokens, Error> {
+        Ok(self.tokenizer.encode(text)?)
+    }
+
+    pub(crate) fn device(&self) -> Result<&str, Error> {
+        Ok(self.graph.session().device()?)
+    }
+
+    /// Whether a role's vectors come without a run of the graph.
+    fn looks_up(&self, role: Role) -> bool {
+        role == Role::Query
+            && match &self.kind {
+                #[cfg(feature = "splade")]
+                Kind::Splade => false,
+                #[cfg(feature = "splade")]
+                Kind::IfSplade(_) => true,
+                #[cfg(feature = "bm42")]
+                Kind::Bm42(_) => true,
+                #[cfg(feature = "minicoil")]
+                Kind::MiniCoil(_) => false,
+            }
+    }
+
+    fn lanes(&self, role: Role) -> Result<usize, Error> {
+        if self.looks_up(role) {
+            return Ok(available_parallelism().map_or(1, usize::from));
+        }
+        Ok(self.graph.session().lanes()?)
+    }
+
+    fn grouping(&self, role: Role) -> Result<Grouping, Error> {
+        if self.looks_up(role) {
+            return Ok(Grouping::Any);
+        }
+        Ok(self.graph.grouping()?)
+    }
+
+    fn length(&self, tokens: &Tokens) -> usize {
+        self.graph.padded(tokens)
+    }
+
+    fn run(
+        &self,
+        role: Role,
+        texts: &[Tokens],
+    ) -> Result<Vec<Result<SparseEmbedding, Error>>, Error> {
+        if self.looks_up(role) {
+            return Ok(texts.iter().map(|text| self.look_up(text)).collect());
+        }
+        let mut rest = texts.iter();
+        let finish = |row: Row<'_>| match rest.next() {
+            Some(text) => self.finish(role, text, &row),
+            None => Err(row.shape_error("one row per text").into()),
+        };
+        Ok(self.graph.run(texts, &[], finish)?)
+    }
+
+    /// The vector of a query without the graph.
+    fn look_up(&self, text: &Tokens) -> Result<SparseEmbedding, Error> {
+        match &self.kind {
+            #[cfg(feature = "splade")]
+            Kind::IfSplade(kind) => Ok(kind.query(text)),
+            #[cfg(feature = "bm42")]
+            Kind::Bm42(kind) => kind.query(text, &self.tokenizer),
+            #[cfg(any(feature = "splade", feature = "minicoil"))]
+            _ => Ok(SparseEmbedding::default()),
+        }
+    }
+
+    fn finish(&self, role: Role, text: &Tokens, row: &Row<'_>) -> Result<SparseEmbedding, Error> {
+        match &self.kind {
+            #[cfg(feature = "splade")]
+            Kind::Splade => splade::finish(row),
+            #[cfg(feature = "splade")]
+            Kind::IfSplade(kind) => kind.finish(row),
+            #[cfg(feature = "bm42")]
+            Kind::Bm42(kind) => kind.finish(text, row, &self.tokenizer),
+            #[cfg(feature = "minicoil")]
+            Kind::MiniCoil(kind) => kind.finish(role, text, row, &self.tokenizer),
+        }
+    }
+}

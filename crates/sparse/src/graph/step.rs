@@ -1,0 +1,50 @@
+//! Models with a graph in the pipeline.
+
+use std::sync::Arc;
+
+use embedkit_core::{
+    pipeline::{Grouping, RunResult, Step},
+    tokenizer::Tokens,
+};
+use embedkit_types::{Embedded, Role, SparseEmbedding};
+
+use super::GraphModel;
+use crate::Error;
+
+/// One stream of texts through a model.
+pub(crate) struct GraphStep {
+    pub(crate) model: Arc<GraphModel>,
+    pub(crate) role: Role,
+}
+
+impl Step for GraphStep {
+    type Input = String;
+    type Prepared = Tokens;
+    type Output = Embedded<SparseEmbedding>;
+    type Error = Error;
+
+    fn prepare(&self, text: String) -> Result<Tokens, Error> {
+        self.model.encode(&text)
+    }
+
+    fn length(&self, tokens: &Tokens) -> usize {
+        self.model.length(tokens)
+    }
+
+    fn grouping(&self) -> Result<Grouping, Error> {
+        self.model.grouping(self.role)
+    }
+
+    fn lanes(&self) -> Result<usize, Error> {
+        self.model.lanes(self.role)
+    }
+
+    fn run(&self, rows: Vec<Tokens>) -> RunResult<Self> {
+        let vectors = self.model.run(self.role, &rows)?;
+        let finished = vectors.into_iter().zip(rows).map(|(vector, tokens)| {
+            let (count, truncated) = (tokens.ids.len(), tokens.truncated);
+            Ok(Embedded { value: vector?, tokens: count, truncated })
+        });
+        Ok(finished.collect())
+    }
+}

@@ -1,0 +1,50 @@
+//! The languages of the stemmers.
+
+use rust_stemmers::Algorithm;
+
+use crate::Error;
+
+/// Name, stemmer, and the code of its list of stopwords. NLTK, and so the original, has none for
+/// Tamil.
+const LANGUAGES: [(&str, Algorithm, Option<&str>); 18] = [
+    ("arabic", Algorithm::Arabic, Some("ar")),
+    ("danish", Algorithm::Danish, Some("da")),
+    ("dutch", Algorithm::Dutch, Some("nl")),
+    ("english", Algorithm::English, Some("en")),
+    ("finnish", Algorithm::Finnish, Some("fi")),
+    ("french", Algorithm::French, Some("fr")),
+    ("german", Algorithm::German, Some("de")),
+    ("greek", Algorithm::Greek, Some("el")),
+    ("hungarian", Algorithm::Hungarian, Some("hu")),
+    ("italian", Algorithm::Italian, Some("it")),
+    ("norwegian", Algorithm::Norwegian, Some("no")),
+    ("portuguese", Algorithm::Portuguese, Some("pt")),
+    ("romanian", Algorithm::Romanian, Some("ro")),
+    ("russian", Algorithm::Russian, Some("ru")),
+    ("spanish", Algorithm::Spanish, Some("es")),
+    ("swedish", Algorithm::Swedish, Some("sv")),
+    ("tamil", Algorithm::Tamil, None),
+    ("turkish", Algorithm::Turkish, Some("tr")),
+];
+
+/// A language with a Snowball stemmer.
+#[derive(Clone, Copy)]
+pub(crate) struct Language {
+    pub(crate) name: &'static str,
+    pub(crate) algorithm: Algorithm,
+    /// Code of the list of stopwords, if there is one.
+    #[cfg_attr(not(feature = "bm25"), expect(dead_code, reason = "only BM25 has built-in lists"))]
+    pub(crate) list: Option<&'static str>,
+}
+
+impl Language {
+    /// The language of a name, lower-case and in English as everywhere in the original.
+    pub(crate) fn find(name: &str) -> Result<Self, Error> {
+        let found = LANGUAGES.iter().find(|(known, ..)| *known == name);
+        let &(name, algorithm, list) = found.ok_or_else(|| Error::UnknownLanguage {
+            language: name.to_owned(),
+            known: LANGUAGES.iter().map(|(name, ..)| *name).collect(),
+        })?;
+        Ok(Self { name, algorithm, list })
+    }
+}

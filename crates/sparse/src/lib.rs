@@ -1,0 +1,57 @@
+//! Text to weighted terms: BM25, SPLADE++, inference-free SPLADE, BM42 and MiniCOIL.
+//!
+//! [`SparseTextEmbedding`] opens a model from its description and files and embeds texts with it.
+//! Texts may come from any iterator; vectors come back lazily, in input order. BM25 needs no files
+//! and no runtime:
+//!
+//! ```
+//! use embedkit_core::registry;
+//! use embedkit_sparse::{SparseOptions, SparseTextEmbedding};
+//! use embedkit_types::{LoadOptions, Role};
+//!
+//! let spec = registry::find_task("Qdrant/bm25", "sparse")?;
+//! let options = SparseOptions { avg_len: Some(40.0), ..SparseOptions::default() };
+//! let model = SparseTextEmbedding::without_files(spec, &LoadOptions::default(), &options)?;
+//! let query = &model.embed_batch(Role::Query, &["rusty boats"])?[0];
+//! for document in model.embed(["the boat is of rust", "cats sleep a lot"]) {
+//!     println!("{}", query.dot(&document?));
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Vectors have the indices and weights of FastEmbed 0.9.1, sorted by index. Where
+//! [`requires_idf`](SparseTextEmbedding::requires_idf) is true, whoever searches has to multiply by
+//! the inverse document frequency.
+//!
+//! Features: `bm25` (neither runtime nor tokenizer), `splade` (both of its kinds), `bm42` and
+//! `minicoil` (on ONNX Runtime). Not here: downloading models by id (`embedkit`), searching.
+
+#[cfg(feature = "bm25")]
+mod bm25;
+mod error;
+#[cfg(feature = "graph")]
+mod graph;
+#[cfg(feature = "terms")]
+mod hash;
+#[cfg(feature = "terms")]
+mod language;
+#[cfg(any(feature = "bm25", feature = "graph"))]
+mod model;
+mod options;
+#[cfg(feature = "terms")]
+mod stemmer;
+#[cfg(feature = "terms")]
+mod stopwords;
+#[cfg(feature = "terms")]
+mod word_ranges;
+#[cfg(feature = "terms")]
+mod words;
+
+#[cfg(feature = "bm25")]
+pub use bm25::{Bm25, StopwordLists};
+pub use error::{Error, OptionError};
+#[cfg(any(feature = "bm25", feature = "graph"))]
+pub use model::SparseTextEmbedding;
+pub use options::SparseOptions;
+#[cfg(feature = "terms")]
+pub use stemmer::Stemmer;

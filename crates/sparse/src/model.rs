@@ -1,0 +1,309 @@
+//! [`SparseTextEmbedding`], the model that applications hold.
+
+use std::sync::Arc;
+#[cfg(feature = "bm25")]
+use std::{num::NonZeroUsize, thread::available_parallelism};
+
+use embedkit_core::{pipeline::Stream, registry};
+use embedkit_types::{
+    BatchOptions, Embed, Embedded, LoadOptions, ModelFiles, ModelSpec, Role, Sparse,
+    SparseEmbedding, SparseKind, Task,
+};
+
+#[cfg(feature = "bm25")]
+use crate::bm25::{Bm25, Bm25Step, StopwordLists};
+#[cfg(feature = "graph")]
+use crate::graph::{GraphModel, GraphStep};
+use crate::{Error, SparseOptions};
+
+/// A model that turns a text into weighted terms. Cheap to clone; every method takes `&self`, and
+/// several threads may embed at once.
+#[derive(Debug, Clone)]
+pub struct SparseTextEmbedding {
+    model: Arc<Model>,
+}
+
+#[derive(Debug)]
+struct Model {
+    backend: Backend,
+    requires_idf: bool,
+    batch: BatchOptions,
+}
+
+#[derive(Debug)]
+enum Backend {
+    /// With the number of threads.
+    #[cfg(feature = "bm25")]
+    Bm25(Arc<Bm25>, usize),
+    #[cfg(feature = "graph")]
+    Graph(Arc<GraphModel>),
+}
+
+impl SparseTextEmbedding {
+    /// Opens the model that `spec` describes from files on disk. For BM25 these are lists of
+    /// stopwords, `<language>.txt` in the root of the folder, and none are left out where the list is
+    /// missing.
+    ///
+    /// # Errors
+    /// A description of another family or of a kind that this build lacks; missing or damaged files;
+    /// a missing runtime or device; a graph that does not fit the description.
+    pub fn from_files(
+        spec: &ModelSpec,
+        files: &ModelFiles,
+        options: &LoadOptions,
+    ) -> Result<Self, Error> {
+        Self::from_files_with(spec, files, options, &SparseOptions::default())
+    }
+
+    /// [`from_files`](Self::from_files) with options of the kind of model.
+    ///
+    /// # Errors
+    /// As there, and [`Error::Option`] for an option that the kind does not have.
+    pub fn from_files_with(
+        spec: &ModelSpec,
+        files: &ModelFiles,
+        options: &LoadOptions,
+        sparse: &SparseOptions,
+    ) -> Result<Self, Error> {
+        Self::open(spec, Some(files), options, sparse)
+    }
+
+    /// Opens a model that needs no files: BM25, with the stopwords that are built in.
+    ///
+    /// # Errors
+    /// [`Error::NeedsFiles`] for another kind of model, and those of
+    /// [`from_files_with`](Self::from_files_with).
+    pub fn without_files(
+        spec: &ModelSpec,
+        options: &LoadOptions,
+        sparse: &SparseOptions,
+    ) -> Result<Self, Error> {
+        Self::open(spec, None, options, sparse)
+    }
+
+    /// Whether the model that `spec` describes can be opened [without files](Self::without_files).
+    #[must_use]
+    pub fn needs_files(spec: &ModelSpec) -> bool {
+        !matches!(&spec.task, Task::Sparse(Sparse { kind: SparseKind::Bm25(_), .. }))
+    }
+
+    fn open(
+        spec: &ModelSpec,
+        files: Option<&ModelFiles>,
+        load: &LoadOptions,
+        options: &SparseOptions,
+    ) -> Result<Self, Error> {
+        let Task::Sparse(task) = &spec.task else {
+            return Err(Error::WrongTask { id: spec.id.to_string(), found: spec.task.name() });
+        };
+        options.check(&task.kind)?;
+        let model = Model {
+            backend: Backend::open(spec, task, files, load, options)?,
+            requires_idf: task.requires_idf,
+            batch: load.batch,
+        };
+        Ok(Self { model: Arc::new(model) })
+    }
+
+    /// The built-in models of this family.
+    pub fn supported_models() -> impl Iterator<Item = &'static ModelSpec> {
+        registry::models().iter().filter(|spec| matches!(spec.task, Task::Sparse(_)))
+    }
+
+    /// Embeds texts as documents, as FastEmbed's `embed` does.
+    ///
+    /// Vectors come lazily and in input order. An error concerns the text in its place; the stream
+    /// goes on behind it. Dropping the iterator stops the work.
+    pub fn embed<I>(
+        &self,
+        texts: I,
+    ) -> impl Iterator<Item = Result<SparseEmbedding, Error>> + use<I>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        self.values(Role::Raw, texts)
+    }
+
+    /// Embeds queries. SPLADE++ has no other form for these; BM25, BM42 and inference-free SPLADE
+    /// look the terms up without running a graph; MiniCOIL leaves the frequencies out.
+    pub fn query_embed<I>(
+        &self,
+        texts: I,
+    ) -> impl Iterator<Item = Result<SparseEmbedding, Error>> + use<I>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        self.values(Role::Query, texts)
+    }
+
+    /// The same as [`embed`](Self::embed).
+    pub fn passage_embed<I>(
+        &self,
+        texts: I,
+    ) -> impl Iterator<Item = Result<SparseEmbedding, Error>> + use<I>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        self.values(Role::Document, texts)
+    }
+
+    /// Embeds texts and says for each how many tokens it has and whether it was cut. BM25 never
+    /// cuts.
+    pub fn embed_detailed<I>(
+        &self,
+        role: Role,
+        texts: I,
+    ) -> impl Iterator<Item = Result<Embedded<SparseEmbedding>, Error>> + use<I>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let texts = texts.into_iter().map(|text| text.as_ref().to_owned());
+        let batch = self.model.batch;
+        match &self.model.backend {
+            #[cfg(feature = "bm25")]
+            Backend::Bm25(bm25, threads) => {
+                let step = Bm25Step { bm25: Arc::clone(bm25), threads: *threads, role };
+                Results::Bm25(Stream::new(step, texts, batch))
+            }
+            #[cfg(feature = "graph")]
+            Backend::Graph(model) => {
+                let step = GraphStep { model: Arc::clone(model), role };
+                Results::Graph(Stream::new(step, texts, batch))
+            }
+        }
+    }
+
+    /// Embeds all texts of a slice. Also the method of the trait [`Embed`].
+    ///
+    /// # Errors
+    /// The first error, in input order.
+    pub fn embed_batch(&self, role: Role, texts: &[&str]) -> Result<Vec<SparseEmbedding>, Error> {
+        self.values(role, texts).collect()
+    }
+
+    /// The sum of the texts' tokens: those of the tokenizer, special tokens included, after
+    /// truncation; for BM25 all words, stopwords included. Needs no session.
+    ///
+    /// # Errors
+    /// A text that the tokenizer cannot split.
+    pub fn token_count<I>(&self, texts: I) -> Result<usize, Error>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let count = |text: I::Item| match &self.model.backend {
+            #[cfg(feature = "bm25")]
+            Backend::Bm25(bm25, _) => Ok(bm25.token_count(text.as_ref())),
+            #[cfg(feature = "graph")]
+            Backend::Graph(model) => Ok(model.encode(text.as_ref())?.ids.len()),
+        };
+        texts.into_iter().map(count).sum()
+    }
+
+    /// Whether the search engine has to multiply the weights by the inverse document frequency.
+    #[must_use]
+    pub fn requires_idf(&self) -> bool {
+        self.model.requires_idf
+    }
+
+    /// Where the model runs, such as `cpu` or `cuda:0`.
+    ///
+    /// # Errors
+    /// Those of loading, where the graph is opened lazily.
+    pub fn device(&self) -> Result<&str, Error> {
+        match &self.model.backend {
+            #[cfg(feature = "bm25")]
+            Backend::Bm25(..) => Ok("cpu"),
+            #[cfg(feature = "graph")]
+            Backend::Graph(model) => model.device(),
+        }
+    }
+
+    fn values<I>(
+        &self,
+        role: Role,
+        texts: I,
+    ) -> impl Iterator<Item = Result<SparseEmbedding, Error>> + use<I>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        self.embed_detailed(role, texts).map(|result| Ok(result?.value))
+    }
+}
+
+impl Embed for SparseTextEmbedding {
+    type Input = str;
+    type Output = SparseEmbedding;
+    type Error = Error;
+
+    fn embed_batch(&self, role: Role, texts: &[&str]) -> Result<Vec<SparseEmbedding>, Error> {
+        Self::embed_batch(self, role, texts)
+    }
+}
+
+impl Backend {
+    fn open(
+        spec: &ModelSpec,
+        task: &Sparse,
+        files: Option<&ModelFiles>,
+        load: &LoadOptions,
+        options: &SparseOptions,
+    ) -> Result<Self, Error> {
+        let id = || spec.id.to_string();
+        match &task.kind {
+            #[cfg(feature = "bm25")]
+            SparseKind::Bm25(facts) => {
+                let folder = files.map(|files| StopwordLists::Folder(&files.root));
+                let lists = folder.unwrap_or(StopwordLists::BuiltIn);
+                Ok(Self::Bm25(Arc::new(Bm25::new(facts, options, lists)?), threads(load)))
+            }
+            #[cfg(not(feature = "bm25"))]
+            SparseKind::Bm25(_) => Err(Error::NotCompiled { id: id(), feature: "bm25" }),
+            #[cfg(feature = "graph")]
+            _ => {
+                let files = files.ok_or_else(|| Error::NeedsFiles { id: id() })?;
+                Ok(Self::Graph(Arc::new(GraphModel::open(&spec.id, task, files, load, options)?)))
+            }
+            #[cfg(not(feature = "graph"))]
+            kind => Err(Error::NotCompiled { id: id(), feature: kind.name() }),
+        }
+    }
+}
+
+/// Threads for a model without a graph: as many as its lanes and their threads would be.
+#[cfg(feature = "bm25")]
+fn threads(load: &LoadOptions) -> usize {
+    let one = NonZeroUsize::MIN;
+    match (load.replicas, load.threads) {
+        (None, None) => available_parallelism().map_or(1, usize::from),
+        (replicas, threads) => {
+            replicas.unwrap_or(one).saturating_mul(threads.unwrap_or(one)).into()
+        }
+    }
+}
+
+/// The results of one call, by kind of model.
+enum Results<I> {
+    #[cfg(feature = "bm25")]
+    Bm25(Stream<Bm25Step, I>),
+    #[cfg(feature = "graph")]
+    Graph(Stream<GraphStep, I>),
+}
+
+impl<I: Iterator<Item = String>> Iterator for Results<I> {
+    type Item = Result<Embedded<SparseEmbedding>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            #[cfg(feature = "bm25")]
+            Self::Bm25(results) => results.next(),
+            #[cfg(feature = "graph")]
+            Self::Graph(results) => results.next(),
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Cases of sparse text embedding: BM25's, and tiny models of the other kinds.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use embedkit_types::{ModelFiles, ModelSpec};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error},
+};
+
+use crate::text;
+
+/// A text, the parameters of BM25, and what FastEmbed 0.9.1 gives.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bm25Case {
+    /// The name of the case.
+    pub id: String,
+    /// The input.
+    pub text: String,
+    /// A remark.
+    #[serde(default)]
+    pub note: Option<String>,
+    /// The parameters of BM25.
+    pub params: Bm25Params,
+    /// The tokens, before any is left out.
+    pub tokens: Vec<String>,
+    /// The stems that count, in order, with repeats.
+    pub stems: Vec<String>,
+    /// `token_count` of the text.
+    pub token_count: usize,
+    /// `embed`, in the original's order.
+    pub doc: Bm25Document,
+    /// `query_embed`.
+    pub query: Bm25Query,
+}
+
+/// Parameters of BM25.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the names of the original")]
+pub struct Bm25Params {
+    pub language: String,
+    pub k: f64,
+    pub b: f64,
+    pub avg_len: f64,
+    pub token_max_length: usize,
+    pub disable_stemmer: bool,
+    pub stopwords: Option<Vec<String>>,
+    /// `prefix4`: the first four characters, nothing for a word that begins with `z`.
+    pub custom_stemmer: Option<String>,
+}
+
+/// Weights of a document.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bm25Document {
+    /// Indices in the original's order.
+    pub indices: Vec<u32>,
+    /// Weights, exact to the last bit of an f64.
+    #[serde(deserialize_with = "exact")]
+    pub values: Vec<f64>,
+}
+
+/// Numbers written as strings: a reader of JSON need not get the last bit of a number right.
+fn exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+    let numbers = Vec::<String>::deserialize(deserializer)?;
+    numbers.iter().map(|number| number.parse().map_err(D::Error::custom)).collect()
+}
+
+/// Indices of a query, sorted, and the value that all have.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "plain lists")]
+pub struct Bm25Query {
+    pub indices_sorted: Vec<u32>,
+    pub value: f64,
+}
+
+/// All cases of BM25: hand-picked ones, then random ones.
+///
+/// # Panics
+/// Where a file is missing or damaged.
+#[must_use]
+pub fn bm25_cases() -> Vec<Bm25Case> {
+    let files = ["bm25.jsonl", "bm25-random.jsonl"];
+    let texts = files.map(|name| read(&root().join(name)));
+    let lines = texts.iter().flat_map(|text| text.lines());
+    lines.map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"))).collect()
+}
+
+/// For each pattern, a digest of BM25's tokens with every character in the place of `?`: FNV-1a (64
+/// bits, hexadecimal) of one line per character, tokens separated by spaces.
+///
+/// # Panics
+/// Where the file is missing or damaged.
+#[must_use]
+pub fn bm25_unicode_digests() -> BTreeMap<String, String> {
+    parsed(&root().join("bm25-unicode.json"))
+}
+
+/// One tiny sparse model with its golden values.
+#[derive(Debug, Clone)]
+pub struct SparseCase {
+    /// The name of its folder.
+    pub name: String,
+    /// The folder with model and tokenizer files.
+    pub dir: PathBuf,
+    /// The model's description, from `spec.toml`.
+    pub spec: ModelSpec,
+    /// What the original gives, from `golden.json`.
+    pub golden: SparseGolden,
+}
+
+/// What FastEmbed gives for a sparse case, each text alone.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SparseGolden {
+    /// The name of the model in FastEmbed whose code ran.
+    pub model: String,
+    /// Its constructor's parameters.
+    #[serde(default)]
+    pub options: BTreeMap<String, f64>,
+    /// The inputs.
+    #[serde(deserialize_with = "text::expanded")]
+    pub texts: Vec<String>,
+    /// `token_count` of each text.
+    pub token_counts: Vec<usize>,
+    /// `embed`: pairs of index and value in the original's order.
+    pub embed: Vec<Vec<(u32, f64)>>,
+    /// `query_embed`.
+    pub query_embed: Vec<Vec<(u32, f64)>>,
+}
+
+impl SparseCase {
+    /// Model file and folder.
+    #[must_use]
+    pub fn files(&self) -> ModelFiles {
+        ModelFiles::in_dir(&self.dir, &self.spec)
+    }
+}
+
+/// All tiny sparse models, ordered by name.
+///
+/// # Panics
+/// Where a file of a case is missing or damaged.
+#[must_use]
+pub fn sparse_cases() -> Vec<SparseCase> {
+    let root = root();
+    let entries = fs::read_dir(&root).unwrap_or_else(|e| panic!("{}: {e}", root.display()));
+    let entries = entries.map(|entry| entry.unwrap_or_else(|e| panic!("{}: {e}", root.display())));
+    let mut names: Vec<String> = entries
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names.iter().map(|name| sparse_case(name)).collect()
+}
+
+/// One tiny sparse model by name.
+///
+/// # Panics
+/// As [`sparse_cases`], and where there is none of this name.
+#[must_use]
+pub fn sparse_case(name: &str) -> SparseCase {
+    let dir = root().join(name);
+    let spec =
+        toml::from_str(&read(&dir.join("spec.toml"))).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let golden: SparseGolden = parsed(&dir.join("golden.json"));
+    let texts = golden.texts.len();
+    assert!(
+        golden.embed.len() == texts
+            && golden.query_embed.len() == texts
+            && golden.token_counts.len() == texts,
+        "{name}: values for {texts} texts"
+    );
+    SparseCase { name: name.to_owned(), dir, spec, golden }
+}
+
+fn root() -> PathBuf {
+    crate::data_dir().join("sparse")
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()))
+}
+
+fn parsed<T: DeserializeOwned>(path: &Path) -> T {
+    serde_json::from_str(&read(path)).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
