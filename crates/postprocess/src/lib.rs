@@ -1,0 +1,55 @@
+//! From many vectors to one: MUVERA's fixed-dimensional encodings.
+//!
+//! Late-interaction models give a vector for every token, and compare a query with a document by
+//! the best match of each of the query's vectors (MaxSim). Indexes want one vector for each input.
+//! [`Muvera`] makes one, such that the dot product of a query's and a document's approximates their
+//! MaxSim: search an index of encodings, then score what it finds exactly.
+//!
+//! ```
+//! use embedkit_postprocess::{Form, Muvera, MuveraOptions};
+//! use embedkit_types::MultiVector;
+//!
+//! let options = MuveraOptions { k_sim: 4, ..MuveraOptions::default() };
+//! let muvera = Muvera::new(128, options)?;
+//! assert_eq!(muvera.embedding_size(), 20 * 16 * 16); // r_reps * 2^k_sim * dim_proj
+//!
+//! // A document of 32 tokens, and a query of one token that the document has too.
+//! let tokens = (0..32 * 128).map(|i| (i as f32 * 0.37).sin()).collect();
+//! let document = MultiVector::new(tokens, 128)?;
+//! let query = MultiVector::new(document.row(3).expect("32 rows").to_vec(), 128)?;
+//!
+//! let documents = muvera.process_batch(&[document], Form::DOCUMENT, None)?;
+//! let query = muvera.process_query(&query)?;
+//! let score: f64 = query.iter().zip(&documents[0]).map(|(q, d)| q * d).sum();
+//! assert!(score > 0.0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The numbers are those of FastEmbed's `Muvera` for the same parameters and seed: the random
+//! matrices come from NumPy's generator, reproduced bit for bit, and the sums are in its order.
+//! [`Muvera::new_f32`] computes in `f32` instead, with the same clusters: about twice as fast.
+//!
+//! There is no model and no runtime here. Feature `serde` reads and writes [`MuveraOptions`].
+
+#![deny(unsafe_code)]
+
+mod batch;
+mod clusters;
+mod encode;
+mod error;
+mod hyperplanes;
+mod muvera;
+mod numpy;
+mod options;
+mod precision;
+mod product;
+mod simd;
+#[cfg(test)]
+mod tests;
+mod vectors;
+
+pub use error::Error;
+pub use muvera::Muvera;
+pub use options::{Form, MuveraOptions};
+pub use precision::Precision;
+pub use vectors::{AsVectors, Vectors};

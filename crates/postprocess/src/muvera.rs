@@ -1,0 +1,175 @@
+//! The encoder.
+
+use embedkit_types::MultiVectorModel;
+
+use crate::{
+    Error, Form, MuveraOptions, Precision,
+    encode::{self, Scratch},
+    hyperplanes::Hyperplanes,
+    numpy::Generator,
+    product::Panels,
+    vectors::AsVectors,
+};
+
+/// The most components that an encoding, or all random matrices of one kind, may have: two gigabytes
+/// in double precision.
+const LIMIT: usize = if cfg!(target_pointer_width = "64") { 1 << 28 } else { 1 << 24 };
+
+/// An encoder of multi-vectors to fixed-dimensional encodings.
+///
+/// The dot product of a query's and a document's encoding approximates the sum over the query's
+/// vectors of the best dot product with a vector of the document (MaxSim), times the number of
+/// repetitions. So an index of single vectors finds candidates for exact scoring.
+///
+/// Each repetition cuts space into `2^k_sim` clusters by random hyperplanes, adds up the vectors in
+/// each (documents: their mean, and no cluster stays empty), and multiplies each cluster by a random
+/// matrix of signs over `sqrt(dim_proj)`. The encoding is all clusters of all repetitions, one after
+/// another: component `c` of cluster `b` in repetition `r` is at
+/// `(r * 2^k_sim + b) * dim_proj + c`. It is not normalised.
+///
+/// `Muvera` computes in `f64` and gives FastEmbed's numbers for the same parameters and seed, which
+/// [`Muvera::new`] makes. `Muvera<f32>` ([`Muvera::new_f32`]) assigns the very same clusters and
+/// computes the rest in `f32`: faster, half the memory, and components that differ by some 1e-6 of
+/// their usual size.
+///
+/// Infinite components and those that are not a number are errors. Only for vectors so long that
+/// their sums leave the range of the precision, an encoding can hold infinities itself.
+#[derive(Debug, Clone)]
+pub struct Muvera<T: Precision = f64> {
+    pub(crate) dim: usize,
+    pub(crate) options: MuveraOptions,
+    pub(crate) hyperplanes: Hyperplanes<T>,
+    /// One matrix of signs per repetition, `dim` rows and `dim_proj` columns; none where nothing is
+    /// projected.
+    pub(crate) projections: Vec<Panels<T>>,
+    embedding_size: usize,
+}
+
+impl Muvera {
+    /// An encoder for vectors of `dim` components that computes in `f64`, as FastEmbed does.
+    ///
+    /// # Errors
+    /// `dim`, `dim_proj` or `r_reps` is 0, `dim_proj` is above `dim`, or encodings or random matrices
+    /// would be too large.
+    pub fn new(dim: usize, options: MuveraOptions) -> Result<Self, Error> {
+        Self::draw(dim, options)
+    }
+
+    /// [`Muvera::new`] for the vectors of a model, which need not be loaded: its description will do.
+    ///
+    /// # Errors
+    /// Those of [`Muvera::new`].
+    pub fn from_multivector_model(
+        model: &(impl MultiVectorModel + ?Sized),
+        options: MuveraOptions,
+    ) -> Result<Self, Error> {
+        Self::new(model.embedding_size(), options)
+    }
+}
+
+impl Muvera<f32> {
+    /// An encoder for vectors of `dim` components that computes in `f32`.
+    ///
+    /// # Errors
+    /// Those of [`Muvera::new`].
+    pub fn new_f32(dim: usize, options: MuveraOptions) -> Result<Self, Error> {
+        Self::draw(dim, options)
+    }
+}
+
+impl<T: Precision> Muvera<T> {
+    fn draw(dim: usize, options: MuveraOptions) -> Result<Self, Error> {
+        let embedding_size = check::<T>(dim, &options)?;
+        let MuveraOptions { k_sim, dim_proj, r_reps, random_seed } = options;
+        let mut generator = Generator::new(random_seed);
+        // All hyperplanes come before all signs. Signs that nothing needs come last, so they need
+        // not be drawn.
+        let hyperplanes = Hyperplanes::draw(&mut generator, dim, k_sim, r_reps);
+        let mut projections = Vec::new();
+        if dim_proj < dim {
+            projections.extend((0..r_reps).map(|_| {
+                let signs: Vec<bool> = (0..dim * dim_proj).map(|_| generator.coin()).collect();
+                Panels::new(dim, dim_proj, |row, column| {
+                    T::from_f64(if signs[row * dim_proj + column] { 1.0 } else { -1.0 })
+                })
+            }));
+        }
+        Ok(Self { dim, options, hyperplanes, projections, embedding_size })
+    }
+
+    /// The width of the vectors that are encoded.
+    #[must_use]
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// The parameters.
+    #[must_use]
+    pub fn options(&self) -> &MuveraOptions {
+        &self.options
+    }
+
+    /// Components of an encoding: `r_reps * 2^k_sim * dim_proj`.
+    #[must_use]
+    pub fn embedding_size(&self) -> usize {
+        self.embedding_size
+    }
+
+    /// Encodes a document: [`Form::DOCUMENT`].
+    ///
+    /// # Errors
+    /// There is no vector, the vectors have another width than the encoder, a component is not
+    /// finite, or there is no memory for the encoding.
+    pub fn process_document(&self, vectors: &impl AsVectors) -> Result<Vec<T>, Error> {
+        self.process(vectors, Form::DOCUMENT)
+    }
+
+    /// Encodes a query: [`Form::QUERY`].
+    ///
+    /// # Errors
+    /// Those of [`Muvera::process_document`].
+    pub fn process_query(&self, vectors: &impl AsVectors) -> Result<Vec<T>, Error> {
+        self.process(vectors, Form::QUERY)
+    }
+
+    /// Encodes vectors in a form of your choice.
+    ///
+    /// # Errors
+    /// Those of [`Muvera::process_document`].
+    pub fn process(&self, vectors: &impl AsVectors, form: Form) -> Result<Vec<T>, Error> {
+        encode::encode(self, vectors.as_vectors(), form, &mut Scratch::default())
+    }
+}
+
+/// Checks parameters, and computes the components of an encoding.
+fn check<T: Precision>(dim: usize, options: &MuveraOptions) -> Result<usize, Error> {
+    let &MuveraOptions { k_sim, dim_proj, r_reps, .. } = options;
+    for (parameter, value) in [("dim", dim), ("dim_proj", dim_proj), ("r_reps", r_reps)] {
+        if value == 0 {
+            return Err(Error::Zero { parameter });
+        }
+    }
+    if dim_proj > dim {
+        return Err(Error::ProjectionTooWide { dim_proj, dim });
+    }
+    let within = |what, factors: [Option<usize>; 3]| {
+        factors
+            .into_iter()
+            .try_fold(1usize, |product, factor| product.checked_mul(factor?))
+            .filter(|&product| product <= LIMIT)
+            .ok_or(Error::TooLarge { what, limit: LIMIT, dim, k_sim, dim_proj, r_reps })
+    };
+    let clusters = 1usize.checked_shl(k_sim);
+    let size = within("an encoding", [Some(r_reps), clusters, Some(dim_proj)])?;
+    let planes = r_reps.checked_mul(k_sim as usize).and_then(padded::<T>);
+    within("hyperplanes", [Some(dim), planes, Some(1)])?;
+    if dim_proj < dim {
+        within("projections", [Some(r_reps), Some(dim), padded::<T>(dim_proj)])?;
+    }
+    Ok(size)
+}
+
+/// The columns of a matrix with those that fill its last panel.
+fn padded<T: Precision>(columns: usize) -> Option<usize> {
+    columns.checked_next_multiple_of(T::PANEL)
+}
