@@ -241,6 +241,20 @@ Examples:
         /// The model's name, in any case
         id: String,
     },
+    /// Hash the cached files of a model again and compare them with what was downloaded
+    #[command(after_help = "\
+Example:
+  embedkit models verify BAAI/bge-small-en-v1.5
+
+A line for each file: its name, `ok`, `mismatch` or `unknown` (nothing is recorded of it), and its \
+SHA-256. Status 1 where one does not match.")]
+    Verify {
+        /// The model's name, in any case
+        id: String,
+        /// One JSON array
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -2,8 +2,11 @@
 
 use std::fmt::Write as _;
 
-use anyhow::Result;
-use embedkit::{hub::Hub, registry};
+use anyhow::{Error, Result};
+use embedkit::{
+    hub::{self, Hub, Outcome},
+    registry,
+};
 use embedkit_types::{ModelSpec, Prompts, Str};
 use serde::Serialize;
 
@@ -11,7 +14,7 @@ use crate::{
     args::{ModelsCommand, RunArgs},
     model::open_hub,
     output::print,
-    report::Report,
+    report::{Report, failure},
 };
 
 pub(crate) fn run(command: &ModelsCommand, run: &RunArgs, report: &Report) -> Result<()> {
@@ -48,7 +51,62 @@ pub(crate) fn run(command: &ModelsCommand, run: &RunArgs, report: &Report) -> Re
             }
             Ok(())
         }
+        ModelsCommand::Verify { id, json } => verify(id, *json, run),
     }
+}
+
+/// A file of a cached model as scripts read it.
+#[derive(Serialize)]
+struct VerifiedRow {
+    path: String,
+    /// `ok`, `mismatch` or `unknown`.
+    result: &'static str,
+    sha256: String,
+    /// What a file that does not match should have been: its hash, or its size.
+    expected: Option<String>,
+}
+
+fn verify(id: &str, json: bool, run: &RunArgs) -> Result<()> {
+    let hub = Hub::from_env(run.cache_dir.clone(), true)?;
+    let pull = format!("fetch them with: embedkit models pull {id}");
+    let mut rows: Vec<VerifiedRow> = Vec::new();
+    for spec in registry::find(id)? {
+        let files = hub.verify(spec).map_err(|error| match error {
+            missing @ hub::Error::Missing { .. } => {
+                failure(missing.to_string()).hint(pull.clone()).into()
+            }
+            error => Error::from(error),
+        })?;
+        for file in files {
+            let (result, expected) = match file.outcome {
+                Outcome::Same => ("ok", None),
+                Outcome::Different { expected, .. } => ("mismatch", Some(expected)),
+                // What comes to be added is nothing that we compared.
+                _ => ("unknown", None),
+            };
+            // The encoders for texts and for images share some.
+            if rows.iter().all(|row| row.path != file.path) {
+                rows.push(VerifiedRow { path: file.path, result, sha256: file.sha256, expected });
+            }
+        }
+    }
+    if json {
+        let mut text = serde_json::to_string_pretty(&rows)?;
+        text.push('\n');
+        print(&text)?;
+    } else {
+        let widest = rows.iter().map(|row| row.path.len()).max().unwrap_or(0);
+        let line =
+            |row: &VerifiedRow| format!("{:widest$}  {:8}  {}\n", row.path, row.result, row.sha256);
+        print(&rows.iter().map(line).collect::<String>())?;
+    }
+    let wrong: Vec<_> = rows.iter().filter(|row| row.result == "mismatch").collect();
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = wrong.iter().map(|row| row.path.as_str()).collect();
+    let message = format!("files of {id} are not what was downloaded: {}", names.join(", "));
+    Err(failure(message).hint(pull).into())
 }
 
 /// What can be looked up without the network; nothing is cached where no cache is known.

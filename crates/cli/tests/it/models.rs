@@ -144,3 +144,49 @@ fn offline_nothing_is_pulled() {
     let outcome = Program::new(["models", "pull", "BAAI/bge-small-en-v1.5"]).run();
     outcome.failure(1, "offline", Some("network"));
 }
+
+#[test]
+fn verify_hashes_what_is_cached() {
+    const ID: &str = "BAAI/bge-small-en-v1.5";
+    // `printf '{}' | sha256sum`
+    const BRACES: &str = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+    let program = Program::new(["models", "verify", ID]);
+    let hint = Some("embedkit models pull BAAI/bge-small-en-v1.5");
+    program.run().failure(1, "lacks files of model", hint);
+
+    let names = ["model_optimized.onnx", "tokenizer.json", "tokenizer_config.json"];
+    let files = names.map(|name| (name, b"{}".to_vec()));
+    let cache = program.cache();
+    fill_cache(&cache, "Qdrant/bge-small-en-v1.5-onnx-Q", &files);
+    let unknown = program.run().silent_success();
+    let lines: Vec<_> = unknown.text().lines().collect();
+    assert_eq!(lines.len(), 3);
+    assert_eq!(lines[0], format!("model_optimized.onnx   unknown   {BRACES}"));
+
+    let dir = cache.join("models--Qdrant--bge-small-en-v1.5-onnx-Q");
+    let commit = std::fs::read_to_string(dir.join("refs/main")).unwrap();
+    let file =
+        |path: &str, sha256: &str| serde_json::json!({ "path": path, "size": 2, "sha256": sha256 });
+    let other = "0".repeat(64);
+    let record = serde_json::json!({
+        "repository": "Qdrant/bge-small-en-v1.5-onnx-Q",
+        "commit": commit,
+        "files": [file(names[0], BRACES), file(names[1], &other)],
+    });
+    std::fs::create_dir(dir.join("embedkit")).unwrap();
+    let path = dir.join("embedkit").join(format!("{commit}.json"));
+    std::fs::write(path, record.to_string()).unwrap();
+    let outcome = program.run().failure(1, "files of BAAI/bge-small-en-v1.5 are not", hint);
+    let results: Vec<_> =
+        outcome.text().lines().map(|line| line.split_whitespace().nth(1).unwrap()).collect();
+    assert_eq!(results, ["ok", "mismatch", "unknown"]);
+
+    let args = ["models", "verify", ID, "--json", "--cache-dir", arg(&cache)];
+    let outcome = Program::new(args).run().failure(1, "tokenizer.json", hint);
+    let rows: Value = serde_json::from_slice(&outcome.stdout).unwrap();
+    assert_eq!(rows[1]["path"], "tokenizer.json");
+    assert_eq!(rows[1]["result"], "mismatch");
+    assert_eq!(rows[1]["sha256"], BRACES);
+    assert_eq!(rows[1]["expected"], format!("sha256 {other}"));
+    assert_eq!(rows[0]["expected"], Value::Null);
+}
