@@ -38,8 +38,10 @@ pub(super) struct Arguments {
 /// How much is measured.
 struct Scale {
     rounds: usize,
-    /// Texts of the mixed corpus and of equal length.
+    /// Texts of the mixed corpus.
     texts: usize,
+    /// Texts of equal length.
+    equal: usize,
     /// Texts at the peers' default batch size, where they are slow, and to compare vectors on.
     few: usize,
     queries: usize,
@@ -53,11 +55,25 @@ impl Scale {
     fn of(arguments: &Arguments) -> Self {
         let rounds = |default| arguments.rounds.map_or(default, |rounds| rounds as usize);
         if arguments.quick {
-            let memory = &[200, 1000];
-            Self { rounds: rounds(2), texts: 200, few: 64, queries: 40, products: 10, memory }
+            Self {
+                rounds: rounds(2),
+                texts: 200,
+                equal: 50,
+                few: 64,
+                queries: 40,
+                products: 10,
+                memory: &[200, 1000],
+            }
         } else {
-            let memory = &[1000, 10_000, 50_000];
-            Self { rounds: rounds(5), texts: 2000, few: 256, queries: 200, products: 40, memory }
+            Self {
+                rounds: rounds(5),
+                texts: corpus::TEXTS,
+                equal: 500,
+                few: 256,
+                queries: 200,
+                products: 40,
+                memory: &[1000, 10_000, 50_000],
+            }
         }
     }
 }
@@ -176,7 +192,7 @@ fn equal_texts(
     if words.len() < 100 {
         bail!("only {} words of the corpus are one token each", words.len());
     }
-    let texts = corpus::equal(&words, TOKENS - SPECIAL, scale.texts);
+    let texts = corpus::equal(&words, TOKENS - SPECIAL, scale.equal);
     corpus::write(&file, &texts)?;
     if let Some(found) = tokens(ours, &file)?.into_iter().find(|found| *found != TOKENS) {
         bail!("a text that should have {TOKENS} tokens has {found}");

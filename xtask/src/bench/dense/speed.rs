@@ -104,7 +104,7 @@ pub(super) fn side_by_side(
     ));
     measured.run(scale, &mut roofline, &mut all, report)?;
     let measured = Measured { mixed: false, texts: &inputs.equal };
-    report.section(&format!("{} texts of 128 tokens each", scale.texts));
+    report.section(&format!("{} texts of 128 tokens each", scale.equal));
     measured.run(scale, &mut roofline, &mut all, report)?;
     queries(scale, &inputs.queries, &mut all, report)
 }
