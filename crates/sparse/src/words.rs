@@ -91,17 +91,61 @@ fn find(text: &str, word: bool) -> Option<usize> {
 /// Hands the tokens of a text to `take`, in order: each run lower-cased, and cut again where that
 /// brought in other characters (`İ` becomes `i` and a dot above). `buffer` is working space.
 pub(crate) fn each_token(text: &str, buffer: &mut String, mut take: impl FnMut(&str)) {
-    for run in runs(text) {
-        if run.is_ascii() {
-            buffer.clear();
-            buffer.push_str(run);
-            buffer.make_ascii_lowercase();
-            take(buffer);
+    let bytes = text.as_bytes();
+    let mut start = 0;
+    while start < bytes.len() {
+        // The usual run is ASCII from end to end.
+        let (mut end, mut class) = (start, 0);
+        while let Some(found) = bytes.get(end).map(|&byte| CLASSES[usize::from(byte)])
+            && found & WORD_CLASS != 0
+        {
+            class |= found;
+            end += 1;
+        }
+        if bytes.get(end).is_none_or(u8::is_ascii) {
+            let run = &text[start..end];
+            if class & UPPER_CLASS != 0 {
+                buffer.clear();
+                buffer.push_str(run);
+                buffer.make_ascii_lowercase();
+                take(buffer);
+            } else if class != 0 {
+                take(run);
+            }
+            // Behind the run stands one that is no word character.
+            start = end + 1;
+            continue;
+        }
+        let rest = &text[start..];
+        let Some(first) = rest.chars().next() else { return };
+        if is_word(first) {
+            let length = find(rest, false).unwrap_or(rest.len());
+            runs(&lower(&rest[..length])).for_each(&mut take);
+            start += length;
         } else {
-            runs(&lower(run)).for_each(&mut take);
+            start += first.len_utf8();
         }
     }
 }
+
+const WORD_CLASS: u8 = 1;
+const UPPER_CLASS: u8 = 2;
+
+/// What a byte of ASCII is; 0 for all others.
+static CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0u8;
+    while byte < 128 {
+        if byte.is_ascii_alphanumeric() || byte == b'_' {
+            classes[byte as usize] = WORD_CLASS;
+        }
+        if byte.is_ascii_uppercase() {
+            classes[byte as usize] |= UPPER_CLASS;
+        }
+        byte += 1;
+    }
+    classes
+};
 
 /// Full lower-casing of a run at once, since a capital sigma depends on its neighbours.
 ///

@@ -3,6 +3,7 @@
 //! Words are runs of letters and numbers, lower-cased, without stopwords, stemmed; a term's index is
 //! a hash of its stem. Weights are computed in f64, in the original's order of operations.
 
+mod seeded;
 mod step;
 mod terms;
 

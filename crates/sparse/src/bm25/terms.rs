@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Rules, term_index};
+use super::{Rules, seeded::Seed, term_index};
 
 /// Stands for a word that is left out.
 const LEFT_OUT: u32 = u32::MAX;
@@ -14,9 +14,9 @@ const MAX_BYTES: usize = 8 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Terms {
     /// From a token to the number of its stem.
-    words: HashMap<Box<str>, u32>,
+    words: HashMap<Box<str>, u32, Seed>,
     /// From a stem to its number.
-    numbers: HashMap<Box<str>, u32>,
+    numbers: HashMap<Box<str>, u32, Seed>,
     /// By the number of a stem: its index, and how often the text has it.
     stems: Vec<(u32, u32)>,
     /// Stems of the text, by first occurrence.

@@ -170,6 +170,8 @@ fn long_texts_and_words_are_no_trouble() {
     let document = bm25.document(&long);
     assert_eq!(document.len(), 2);
     assert_eq!(bm25.token_count(&long), 1_000_001);
+    let marks = format!("{}end", "😀。\u{301}".repeat(500_000));
+    assert_eq!(bm25.tokens(&marks), ["end"]);
     let different: String = (0..500_000).map(|i| format!("w{i} ")).collect();
     assert!(bm25.document(&different).len() > 499_000);
     assert_eq!(

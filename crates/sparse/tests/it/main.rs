@@ -4,6 +4,8 @@
 
 #[cfg(feature = "bm25")]
 mod bm25;
+#[cfg(feature = "graph")]
+mod graphs;
 #[cfg(feature = "bm25")]
 mod stream;
 

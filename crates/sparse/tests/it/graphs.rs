@@ -1,0 +1,220 @@
+//! Every kind with a graph on tiny models: the original's values, alone and in company.
+
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
+
+use embedkit_sparse::{Error, SparseOptions, SparseTextEmbedding};
+use embedkit_testkit::{SparseCase, runtime_library, sparse_case, sparse_cases};
+use embedkit_types::{
+    BatchOptions, Device, LoadOptions, ModelFiles, Role, Sparse, SparseEmbedding, SparseKind, Task,
+};
+
+/// Options for tests: the CPU, whatever else this machine has.
+fn load(library: PathBuf) -> LoadOptions {
+    LoadOptions { device: Device::Cpu, onnxruntime: Some(library), ..LoadOptions::default() }
+}
+
+fn kind(case: &SparseCase) -> &SparseKind {
+    match &case.spec.task {
+        Task::Sparse(Sparse { kind, .. }) => kind,
+        other => panic!("{}: a model for {}", case.name, other.name()),
+    }
+}
+
+fn compiled(case: &SparseCase) -> bool {
+    match kind(case).name() {
+        "splade" | "if-splade" => cfg!(feature = "splade"),
+        "bm42" => cfg!(feature = "bm42"),
+        _ => cfg!(feature = "minicoil"),
+    }
+}
+
+/// The case's parameters, by name as the command line gives them.
+fn options(case: &SparseCase) -> SparseOptions {
+    let mut options = SparseOptions::default();
+    for (name, value) in &case.golden.options {
+        options.set(kind(case), name, &value.to_string()).unwrap();
+    }
+    options
+}
+
+fn open(case: &SparseCase, load: &LoadOptions) -> Result<SparseTextEmbedding, Error> {
+    SparseTextEmbedding::from_files_with(&case.spec, &case.files(), load, &options(case))
+}
+
+/// Cases that can run here.
+fn runnable() -> Vec<(SparseCase, LoadOptions)> {
+    let Some(library) = runtime_library() else { return Vec::new() };
+    let cases = sparse_cases().into_iter().filter(compiled);
+    cases.map(|case| (case, load(library.clone()))).collect()
+}
+
+/// Compares with pairs in the original's order. A weight at the edge of zero may be there or not.
+#[track_caller]
+fn assert_equal(name: &str, actual: &SparseEmbedding, expected: &[(u32, f64)]) {
+    const EDGE: f32 = 1e-5;
+    assert!(actual.indices().is_sorted(), "{name}: {:?}", actual.indices());
+    let expected: SparseEmbedding =
+        expected.iter().map(|&(index, value)| (index, value as f32)).collect();
+    if actual.indices() != expected.indices() {
+        let (actual, expected) = (actual.to_map(), expected.to_map());
+        let one_sided = |a: &std::collections::BTreeMap<u32, f32>,
+                         b: &std::collections::BTreeMap<u32, f32>| {
+            a.iter()
+                .filter(|(index, _)| !b.contains_key(index))
+                .map(|(&i, &x)| (i, x))
+                .collect::<Vec<_>>()
+        };
+        let more = one_sided(&actual, &expected);
+        let less = one_sided(&expected, &actual);
+        let small = more.iter().chain(&less).all(|(_, x)| x.abs() < EDGE);
+        assert!(small && more.len() + less.len() < 3, "{name}: more {more:?}, less {less:?}");
+        return;
+    }
+    for ((index, x), (_, y)) in actual.iter().zip(expected.iter()) {
+        let tolerance = 1e-4 * y.abs().max(1.0);
+        assert!((x - y).abs() <= tolerance, "{name}: index {index} is {x} instead of {y}");
+    }
+}
+
+#[test]
+fn every_case_equals_the_original() {
+    let cases = runnable();
+    for (case, load) in &cases {
+        let (name, golden) = (&case.name, &case.golden);
+        let model = open(case, load).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(model.device().unwrap(), "cpu");
+        for (role, expected) in [
+            (Role::Raw, &golden.embed),
+            (Role::Document, &golden.embed),
+            (Role::Query, &golden.query_embed),
+        ] {
+            let together: Vec<_> =
+                model.embed_detailed(role, &golden.texts).collect::<Result<_, _>>().unwrap();
+            assert_eq!(together.len(), expected.len(), "{name}");
+            for (index, (embedded, expected)) in together.iter().zip(expected).enumerate() {
+                let name = format!("{name} {role:?} {index}");
+                assert_equal(&name, &embedded.value, expected);
+                assert!(embedded.value.values().iter().all(|x| x.is_finite()), "{name}");
+                let alone = model.embed_batch(role, &[&golden.texts[index]]).unwrap();
+                assert_equal(&format!("{name} alone"), &alone[0], expected);
+                assert_eq!(embedded.tokens, golden.token_counts[index], "{name}");
+                let count = model.token_count([&golden.texts[index]]).unwrap();
+                assert_eq!(count, golden.token_counts[index], "{name}");
+            }
+        }
+        let unique = |vector: &SparseEmbedding| vector.indices().is_sorted_by(|a, b| a < b);
+        if kind(case).name() != "minicoil" {
+            assert!(model.embed(&golden.texts).all(|vector| unique(&vector.unwrap())), "{name}");
+        }
+    }
+    println!("{} cases", cases.len());
+}
+
+#[test]
+fn results_do_not_depend_on_batches() {
+    let count = |n| NonZeroUsize::new(n).unwrap();
+    for (case, plain) in runnable() {
+        let texts = &case.golden.texts;
+        for (rows, tokens, window, replicas) in
+            [(1, 1, 1, 1), (5, 64, 7, 3), (256, 100_000, 999, 2)]
+        {
+            let batch =
+                BatchOptions { rows: count(rows), tokens: count(tokens), window: count(window) };
+            let load = LoadOptions { batch, replicas: Some(count(replicas)), ..plain.clone() };
+            let vectors: Vec<_> =
+                open(&case, &load).unwrap().embed(texts).map(Result::unwrap).collect();
+            for (vector, expected) in vectors.iter().zip(&case.golden.embed) {
+                assert_equal(&case.name, vector, expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn look_ups_need_no_graph() {
+    for (case, plain) in runnable() {
+        if !matches!(kind(&case).name(), "if-splade" | "bm42") {
+            continue;
+        }
+        let dir = copy(&case);
+        std::fs::write(dir.path().join("model.onnx"), b"no graph").unwrap();
+        let files = ModelFiles::in_dir(dir.path(), &case.spec);
+        let lazy = LoadOptions { lazy: true, ..plain.clone() };
+        let model =
+            SparseTextEmbedding::from_files_with(&case.spec, &files, &lazy, &options(&case))
+                .unwrap();
+        let texts = &case.golden.texts;
+        for (vector, expected) in model.query_embed(texts).zip(&case.golden.query_embed) {
+            assert_equal(&case.name, &vector.unwrap(), expected);
+        }
+        assert!(matches!(model.embed(["a"]).next().unwrap(), Err(Error::Core(_))));
+        SparseTextEmbedding::from_files(&case.spec, &files, &plain).unwrap_err();
+    }
+}
+
+/// A copy of a case's files that a test may damage.
+fn copy(case: &SparseCase) -> tempfile::TempDir {
+    fn copy_dir(from: &Path, to: &Path) {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            let target = to.join(entry.file_name());
+            if entry.path().is_dir() {
+                copy_dir(&entry.path(), &target);
+            } else {
+                std::fs::copy(entry.path(), target).unwrap();
+            }
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    copy_dir(&case.dir, dir.path());
+    dir
+}
+
+#[test]
+fn files_that_a_kind_needs_are_asked_for() {
+    let Some(library) = runtime_library() else { return };
+    let load = load(library);
+    for (name, file, damaged) in [
+        ("if-splade", "idf.json", "[1]"),
+        ("minicoil", "minicoil.triplet.model.npy", "PK"),
+        ("minicoil", "minicoil.triplet.model.vocab", "{}"),
+        ("splade", "tokenizer.json", "{}"),
+    ] {
+        let case = sparse_case(name);
+        if !compiled(&case) {
+            continue;
+        }
+        let dir = copy(&case);
+        let files = ModelFiles::in_dir(dir.path(), &case.spec);
+        for damage in [Some(damaged), None] {
+            match damage {
+                Some(damaged) => std::fs::write(dir.path().join(file), damaged).unwrap(),
+                None => std::fs::remove_file(dir.path().join(file)).unwrap(),
+            }
+            let error = SparseTextEmbedding::from_files(&case.spec, &files, &load).unwrap_err();
+            assert!(error.to_string().contains(file), "{error}");
+        }
+    }
+}
+
+#[cfg(feature = "bm42")]
+#[test]
+fn a_graph_without_the_attention_is_refused() {
+    let Some(library) = runtime_library() else { return };
+    let mut case = sparse_case("bm42");
+    if let Task::Sparse(Sparse { kind: SparseKind::Bm42(facts), .. }) = &mut case.spec.task {
+        facts.output = embedkit_types::Output::Name("attention_9".into());
+    }
+    let error = open(&case, &load(library.clone())).unwrap_err();
+    assert!(error.to_string().contains("attention_9"), "{error}");
+    if let Task::Sparse(Sparse { kind: SparseKind::Bm42(facts), .. }) = &mut case.spec.task {
+        facts.output = embedkit_types::Output::Index(0);
+    }
+    let model = open(&case, &load(library)).unwrap();
+    let error = model.embed(["the fox"]).next().unwrap().unwrap_err();
+    assert!(error.to_string().contains("expected is [texts, heads, tokens, tokens]"), "{error}");
+}
