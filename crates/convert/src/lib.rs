@@ -32,6 +32,9 @@
 mod checkpoint;
 mod config;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod graph;
 mod heads;
 mod model;

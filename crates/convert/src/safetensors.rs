@@ -82,10 +82,20 @@ impl Dtype {
 }
 
 /// Reads the header of `file` (which `path` names in errors) and checks it against the file's length.
-pub(crate) fn read_header(mut file: &File, path: &Path) -> Result<BTreeMap<String, Tensor>, Error> {
+pub(crate) fn read_header(file: &File, path: &Path) -> Result<BTreeMap<String, Tensor>, Error> {
+    let read_error = |source| Error::Read { path: path.to_owned(), source };
+    let file_len = file.metadata().map_err(read_error)?.len();
+    parse_header(file, file_len, path)
+}
+
+/// Reads the header from the beginning of a file of `file_len` bytes.
+pub(crate) fn parse_header(
+    mut file: impl Read,
+    file_len: u64,
+    path: &Path,
+) -> Result<BTreeMap<String, Tensor>, Error> {
     let read_error = |source| Error::Read { path: path.to_owned(), source };
     let damaged = |reason: String| Error::Damaged { path: path.to_owned(), reason };
-    let file_len = file.metadata().map_err(read_error)?.len();
     if file_len < LENGTH_BYTES {
         return Err(damaged(format!(
             "it has {file_len} bytes, fewer than the {LENGTH_BYTES} of the header's length"

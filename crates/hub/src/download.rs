@@ -265,13 +265,7 @@ impl Repository<'_> {
                 }
             }
         }
-        let url = format!(
-            "{}/{}/resolve/{}/{}",
-            self.endpoint,
-            names::escape(self.repo, true),
-            self.commit,
-            names::escape(&file.path, true),
-        );
+        let url = listing::file_url(self.endpoint, self.repo, self.commit, &file.path);
         let staged = Staged::beside(&self.dir.blobs().join(self.commit))?;
         let transfer = Transfer::new(self.hub, self.client, file, &url, stop, staged);
         let Some((staged, hashed, digest)) = transfer.run()? else { return Ok(None) };

@@ -15,6 +15,7 @@ use crate::{
     download::{self, Pulled},
     error::Token,
     layout,
+    look_up::{self, LookedUp},
     verify::{self, VerifiedFile},
 };
 
@@ -220,6 +221,15 @@ impl Hub {
     /// [`Error::Missing`] where files that the model needs are not in the cache, [`Error::Disk`].
     pub fn verify(&self, spec: &ModelSpec) -> Result<Vec<VerifiedFile>, Error> {
         verify::verify(self, spec)
+    }
+
+    /// What the model's repository holds now: what a description of the model could pin. Asks the
+    /// model's revision, or the newest commit where that is a commit; its pins count for nothing.
+    ///
+    /// # Errors
+    /// As [`Hub::files`]; always [`Error::Offline`] where the network may not be used.
+    pub fn look_up(&self, spec: &ModelSpec) -> Result<LookedUp, Error> {
+        look_up::look_up(self, spec)
     }
 
     pub(crate) fn emit(&self, event: Event<'_>) {

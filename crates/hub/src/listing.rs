@@ -112,6 +112,12 @@ pub(crate) fn fetch(
     parse(&text).map_err(|reason| Error::Answer { url: shown(&url), reason })
 }
 
+/// Where the content of a file is asked for.
+pub(crate) fn file_url(endpoint: &str, repo: &str, commit: &str, path: &str) -> String {
+    let (repo, path) = (names::escape(repo, true), names::escape(path, true));
+    format!("{endpoint}/{repo}/resolve/{commit}/{path}")
+}
+
 /// Reads the answer. Names of files are only ever compared with those that a model asks for, so a
 /// strange one among them does no harm; the commit becomes a folder and has to look like one.
 pub(crate) fn parse(text: &[u8]) -> Result<Listing, String> {

@@ -24,6 +24,9 @@
 //! runtime). Not here: downloading models by id (`embedkit`), other kinds of vectors (their crates).
 
 mod error;
+#[cfg(all(feature = "static", any(test, fuzzing)))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod model;
 #[cfg(feature = "static")]
 mod table;

@@ -160,6 +160,30 @@ fn a_pinned_commit_and_its_files() {
     check(&repo, cache.path(), &hub(cache.path(), &server).files(&spec).unwrap());
 }
 
+#[test]
+fn what_there_is_to_pin_is_looked_up() {
+    let (repo, cache) = (Repo::sample(), tempfile::tempdir().unwrap());
+    let server = serving(&repo);
+    let mut hub = hub(cache.path(), &server);
+    // Old pins do not matter, nor does the commit that they belong to.
+    let mut old = pinned_wrong(&repo, MODEL, |pin| pin.size = 1);
+    old.source.revision = Some("a".repeat(40).into());
+    let found = hub.look_up(&old).unwrap();
+    assert_eq!(found.commit, repo.commit);
+    let mut expected = pinned(&repo).files.into_owned();
+    expected.sort_by(|a, b| a.path.cmp(&b.path));
+    assert_eq!(found.files, expected);
+    assert_eq!(server.count("/cdn/"), 0, "large files are not transferred");
+    assert!(tree(cache.path()).is_empty());
+
+    hub.offline = true;
+    assert!(matches!(hub.look_up(&spec()), Err(Error::Offline { .. })));
+    hub.offline = false;
+    let gone = Server::start(|_| Reply::status(404));
+    hub.endpoints = vec![gone.url()];
+    assert!(matches!(hub.look_up(&spec()), Err(Error::NotFound { .. })));
+}
+
 /// Changes one byte of a file, and nothing else that a look at the folder would show but the time.
 fn flip(path: &Path) {
     let mut body = fs::read(path).unwrap();

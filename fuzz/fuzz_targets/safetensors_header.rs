@@ -1,0 +1,5 @@
+//! Checkpoints that are to be converted.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| embedkit_convert::fuzzing::safetensors_header(data));
