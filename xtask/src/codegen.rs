@@ -59,8 +59,8 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
 /// `models.toml`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Table {
-    model: Vec<ModelSpec>,
+pub(crate) struct Table {
+    pub(crate) model: Vec<ModelSpec>,
     #[serde(default)]
     other_name: Vec<OtherName>,
 }
@@ -78,7 +78,7 @@ struct OtherName {
 }
 
 /// Reads the table and checks what a single row cannot know.
-fn parse(text: &str) -> anyhow::Result<Table> {
+pub(crate) fn parse(text: &str) -> anyhow::Result<Table> {
     let table: Table = toml::from_str(text)?;
     let mut seen = HashMap::new();
     for spec in &table.model {

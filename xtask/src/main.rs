@@ -9,6 +9,7 @@
 //! | `golden` | makes the stored golden values again, or compares with the original live |
 //! | `matrix` | builds every feature set of every crate |
 //! | `bench` | measures speed and memory, beside the peers |
+//! | `registry update` | pins models to what the hub has now |
 //! | `codegen` | renders code and documentation from `models.toml` |
 //!
 //! Models are looked at with `types`, `convert` and `hub` only, never with `core`: this program has
@@ -22,6 +23,7 @@ mod codegen;
 mod demo;
 mod golden;
 mod matrix;
+mod registry;
 mod repo;
 mod run;
 mod steps;
@@ -56,6 +58,9 @@ enum Command {
     Matrix(matrix::Arguments),
     /// Measure speed and memory, beside the peers
     Bench(bench::Arguments),
+    /// Look after models.toml
+    #[command(subcommand)]
+    Registry(registry::Command),
     /// Render code and documentation from models.toml
     Codegen {
         /// Write nothing; fail when something is stale
@@ -73,6 +78,7 @@ fn main() -> ExitCode {
         Command::Golden(arguments) => golden::run(&arguments),
         Command::Matrix(arguments) => matrix::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Registry(command) => registry::run(&command),
         Command::Codegen { check } => codegen::run(check),
     };
     match done {
