@@ -30,7 +30,6 @@ const LANGUAGES: [(&str, Algorithm, Option<&str>); 18] = [
 /// A language with a Snowball stemmer.
 #[derive(Clone, Copy)]
 pub(crate) struct Language {
-    pub(crate) name: &'static str,
     pub(crate) algorithm: Algorithm,
     /// Code of the list of stopwords, if there is one.
     #[cfg_attr(not(feature = "bm25"), expect(dead_code, reason = "only BM25 has built-in lists"))]
@@ -41,10 +40,10 @@ impl Language {
     /// The language of a name, lower-case and in English as everywhere in the original.
     pub(crate) fn find(name: &str) -> Result<Self, Error> {
         let found = LANGUAGES.iter().find(|(known, ..)| *known == name);
-        let &(name, algorithm, list) = found.ok_or_else(|| Error::UnknownLanguage {
+        let &(_, algorithm, list) = found.ok_or_else(|| Error::UnknownLanguage {
             language: name.to_owned(),
             known: LANGUAGES.iter().map(|(name, ..)| *name).collect(),
         })?;
-        Ok(Self { name, algorithm, list })
+        Ok(Self { algorithm, list })
     }
 }

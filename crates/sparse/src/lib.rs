@@ -42,9 +42,9 @@ mod options;
 mod stemmer;
 #[cfg(feature = "terms")]
 mod stopwords;
-#[cfg(feature = "terms")]
+#[cfg(any(feature = "bm25", feature = "minicoil"))]
 mod word_ranges;
-#[cfg(feature = "terms")]
+#[cfg(any(feature = "bm25", feature = "minicoil"))]
 mod words;
 
 #[cfg(feature = "bm25")]
@@ -53,5 +53,5 @@ pub use error::{Error, OptionError};
 #[cfg(any(feature = "bm25", feature = "graph"))]
 pub use model::SparseTextEmbedding;
 pub use options::SparseOptions;
-#[cfg(feature = "terms")]
+#[cfg(feature = "bm25")]
 pub use stemmer::Stemmer;

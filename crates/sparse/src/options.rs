@@ -1,11 +1,11 @@
 //! What a caller may change about a sparse model, in code or by name and value.
 
-use std::{collections::HashSet, path::Path};
+use std::collections::HashSet;
 
 use embedkit_types::SparseKind;
 
 use crate::OptionError;
-#[cfg(feature = "terms")]
+#[cfg(feature = "bm25")]
 use crate::Stemmer;
 
 /// What a caller may change about a sparse model; `None` leaves what the model's description says.
@@ -29,7 +29,7 @@ pub struct SparseOptions {
     /// BM25: words to leave out, instead of the language's. Case does not matter.
     pub stopwords: Option<HashSet<String>>,
     /// BM25: a stemmer of the caller's own. Any name of a language will do.
-    #[cfg(feature = "terms")]
+    #[cfg(feature = "bm25")]
     pub stemmer: Option<Stemmer>,
 }
 
@@ -72,14 +72,14 @@ impl SparseOptions {
             Some(&"disable_stemmer") => {
                 self.disable_stemmer = parsed("disable_stemmer", value, "true or false")?;
             }
-            #[cfg(feature = "terms")]
+            #[cfg(feature = "bm25")]
             Some(&"stopwords") => {
                 let missing = || OptionError::Value {
                     option: "stopwords",
                     value: value.to_owned(),
                     expected: "a file with one word a line",
                 };
-                let words = crate::stopwords::read(Path::new(value))?.ok_or_else(missing)?;
+                let words = crate::stopwords::read(value.as_ref())?.ok_or_else(missing)?;
                 self.stopwords = Some(words);
             }
             _ => {
@@ -91,11 +91,12 @@ impl SparseOptions {
     }
 
     /// Refuses what the kind of model does not have.
+    #[cfg(any(feature = "bm25", feature = "graph"))]
     pub(crate) fn check(&self, kind: &SparseKind) -> Result<(), OptionError> {
         let known = Self::names(kind);
-        #[cfg(feature = "terms")]
+        #[cfg(feature = "bm25")]
         let stemmer = self.stemmer.is_some();
-        #[cfg(not(feature = "terms"))]
+        #[cfg(not(feature = "bm25"))]
         let stemmer = false;
         let given = [
             ("k", self.k.is_some()),

@@ -1,21 +1,24 @@
 //! From a word to its stem.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{borrow::Cow, fmt};
 
 use crate::language::Language;
 
 /// A stemmer of the caller's own: from a lower-case word to its stem, which may be empty to leave
 /// the word out. It has to give the same stem for the same word, since stems are remembered.
+#[cfg(feature = "bm25")]
 #[derive(Clone)]
-pub struct Stemmer(Arc<dyn Fn(&str) -> String + Send + Sync>);
+pub struct Stemmer(std::sync::Arc<dyn Fn(&str) -> String + Send + Sync>);
 
+#[cfg(feature = "bm25")]
 impl Stemmer {
     /// A stemmer from a function.
     pub fn new(stem: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
-        Self(Arc::new(stem))
+        Self(std::sync::Arc::new(stem))
     }
 }
 
+#[cfg(feature = "bm25")]
 impl fmt::Debug for Stemmer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Stemmer")
@@ -25,8 +28,10 @@ impl fmt::Debug for Stemmer {
 /// How words become stems.
 pub(crate) enum Stemming {
     Snowball(rust_stemmers::Stemmer),
+    #[cfg(feature = "bm25")]
     Own(Stemmer),
     /// Words are their own stems.
+    #[cfg(feature = "bm25")]
     Off,
 }
 
@@ -38,7 +43,9 @@ impl Stemming {
     pub(crate) fn stem<'a>(&self, word: &'a str) -> Cow<'a, str> {
         match self {
             Self::Snowball(stemmer) => stemmer.stem(word),
+            #[cfg(feature = "bm25")]
             Self::Own(Stemmer(stem)) => Cow::Owned(stem(word)),
+            #[cfg(feature = "bm25")]
             Self::Off => Cow::Borrowed(word),
         }
     }
@@ -48,7 +55,9 @@ impl fmt::Debug for Stemming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Snowball(_) => "Snowball",
+            #[cfg(feature = "bm25")]
             Self::Own(_) => "Own",
+            #[cfg(feature = "bm25")]
             Self::Off => "Off",
         })
     }

@@ -6,6 +6,7 @@
 mod seeded;
 mod step;
 mod terms;
+mod tokens;
 
 use std::{
     collections::HashSet,
@@ -16,15 +17,10 @@ use std::{
 use embedkit_types::{Bm25 as Facts, SparseEmbedding};
 
 pub(crate) use self::step::Bm25Step;
-use self::terms::Terms;
+use self::{terms::Terms, tokens::each_token};
 use crate::{
-    Error, OptionError, SparseOptions,
-    hash::term_index,
-    language::Language,
-    options::check,
-    stemmer::Stemming,
-    stopwords,
-    words::{each_token, is_punctuation},
+    Error, OptionError, SparseOptions, hash::term_index, language::Language, options::check,
+    stemmer::Stemming, stopwords, words::is_punctuation,
 };
 
 /// Where the lists of stopwords come from.
@@ -102,7 +98,7 @@ impl Bm25 {
         };
         let stopwords = match (&options.stopwords, language) {
             (Some(words), _) => words.iter().map(|word| word.to_lowercase()).collect(),
-            (None, Ok(language)) if !options.disable_stemmer => list(language, lists)?,
+            (None, Ok(language)) if !options.disable_stemmer => list(language, name, lists)?,
             _ => HashSet::new(),
         };
         Ok(Self {
@@ -236,7 +232,11 @@ impl Bm25 {
 }
 
 /// The list of a language.
-fn list(language: Language, lists: StopwordLists<'_>) -> Result<HashSet<String>, Error> {
+fn list(
+    language: Language,
+    name: &str,
+    lists: StopwordLists<'_>,
+) -> Result<HashSet<String>, Error> {
     let Some(code) = language.list else { return Ok(HashSet::new()) };
     Ok(match lists {
         StopwordLists::BuiltIn => {
@@ -244,7 +244,7 @@ fn list(language: Language, lists: StopwordLists<'_>) -> Result<HashSet<String>,
             words.iter().map(|&word| word.to_owned()).collect()
         }
         StopwordLists::Folder(folder) => {
-            stopwords::read_or_none(&folder.join(format!("{}.txt", language.name)))?
+            stopwords::read_or_none(&folder.join(format!("{name}.txt")))?
         }
     })
 }

@@ -9,7 +9,7 @@ mod minicoil;
 #[cfg(feature = "splade")]
 mod splade;
 mod step;
-#[cfg(feature = "terms")]
+#[cfg(any(feature = "bm42", feature = "minicoil"))]
 mod subwords;
 
 use std::thread::available_parallelism;
@@ -149,6 +149,7 @@ impl GraphModel {
 
     /// The vector of a query without the graph.
     fn look_up(&self, text: &Tokens) -> Result<SparseEmbedding, Error> {
+        let _ = text; // MiniCOIL has no such form
         match &self.kind {
             #[cfg(feature = "splade")]
             Kind::IfSplade(kind) => Ok(kind.query(text)),
@@ -160,6 +161,7 @@ impl GraphModel {
     }
 
     fn finish(&self, role: Role, text: &Tokens, row: &Row<'_>) -> Result<SparseEmbedding, Error> {
+        let _ = (role, text); // SPLADE needs neither
         match &self.kind {
             #[cfg(feature = "splade")]
             Kind::Splade => splade::finish(row),
