@@ -3,7 +3,7 @@
 use crate::{numpy::Generator, precision::Number, product::Panels, vectors::Vectors};
 
 /// The hyperplanes of all repetitions.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Hyperplanes<T> {
     /// One column per hyperplane: those of the first repetition, of the second, and so on.
     panels: Panels<T>,
@@ -80,9 +80,9 @@ impl<T: Number> Hyperplanes<T> {
                 let margin = margins[row];
                 let mut unsure = 0u64;
                 for (place, &dot) in dots.iter().enumerate() {
-                    // Not a number counts as unsure.
-                    unsure |=
-                        u64::from(!(dot > margin || dot < T::from_f64(-margin.to_f64()))) << place;
+                    // What is infinite or not a number comes from a sum that overflowed on the way.
+                    let sure = dot.is_finite() && (dot > margin || dot < -margin);
+                    unsure |= u64::from(!sure) << place;
                 }
                 while unsure != 0 {
                     let place = unsure.trailing_zeros() as usize;

@@ -1,5 +1,7 @@
 //! The encoder.
 
+use std::fmt;
+
 use embedkit_types::MultiVectorModel;
 
 use crate::{
@@ -34,7 +36,7 @@ const LIMIT: usize = if cfg!(target_pointer_width = "64") { 1 << 28 } else { 1 <
 ///
 /// Infinite components and those that are not a number are errors. Only for vectors so long that
 /// their sums leave the range of the precision, an encoding can hold infinities itself.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Muvera<T: Precision = f64> {
     pub(crate) dim: usize,
     pub(crate) options: MuveraOptions,
@@ -138,6 +140,16 @@ impl<T: Precision> Muvera<T> {
     /// Those of [`Muvera::process_document`].
     pub fn process(&self, vectors: &impl AsVectors, form: Form) -> Result<Vec<T>, Error> {
         encode::encode(self, vectors.as_vectors(), form, &mut Scratch::default())
+    }
+}
+
+/// Without the matrices, which would fill many screens.
+impl<T: Precision> fmt::Debug for Muvera<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Muvera")
+            .field("dim", &self.dim)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    ops::{Add, Div, Mul},
+    ops::{Add, Div, Mul, Neg},
 };
 
 use crate::{
@@ -25,6 +25,7 @@ pub trait Number:
     + Add<Output = Self>
     + Mul<Output = Self>
     + Div<Output = Self>
+    + Neg<Output = Self>
     + fmt::Debug
     + Send
     + Sync

@@ -4,7 +4,7 @@ use crate::precision::Number;
 
 /// A matrix of `depth` rows in the order in which a product reads it: panels of [`Number::PANEL`]
 /// columns, each row by row. Columns that the last panel lacks are zero.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Panels<T> {
     values: Vec<T>,
     depth: usize,

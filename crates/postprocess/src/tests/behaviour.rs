@@ -150,7 +150,7 @@ fn clusters_do_not_depend_on_the_precision() {
     let muvera = Muvera::new(64, options.clone()).unwrap();
     let single = Muvera::new_f32(64, options).unwrap();
     let mut disagreed = 0;
-    for scale in [1.0, 1e-30, 1e-42, 1e30] {
+    for scale in [1.0, 1e-30, 1e-42, 1e30, 5e37] {
         let mut values = normals(9, 100 * 64);
         for (plane, vector) in values.chunks_exact_mut(64).enumerate() {
             let normal: Vec<f64> = (0..64).map(|i| muvera.hyperplanes.normal(i, plane)).collect();
@@ -181,7 +181,52 @@ fn clusters_do_not_depend_on_the_precision() {
             assert_near(&ours, &expected, 16, "near the hyperplanes");
         }
     }
-    assert!(disagreed > 50, "only {disagreed} of 400 are difficult");
+    assert!(disagreed > 50, "only {disagreed} of 500 are difficult");
+}
+
+/// What encodings are for: the best of many by their dot product is the best by MaxSim.
+#[test]
+fn the_nearest_encoding_is_that_of_the_best_match() {
+    let (dim, documents) = (32, 60);
+    let muvera = Muvera::new(dim, MuveraOptions::default()).unwrap();
+    let single = Muvera::new_f32(dim, MuveraOptions::default()).unwrap();
+    let inputs: Vec<MultiVector> = (0..documents).map(|i| multi_vector(i, 24, dim)).collect();
+    let encoded = muvera.process_batch(&inputs, Form::DOCUMENT, None).unwrap();
+    let encoded_single = single.process_batch(&inputs, Form::DOCUMENT, None).unwrap();
+    let mut found = 0;
+    for (wanted, input) in inputs.iter().enumerate().step_by(3) {
+        // Eight tokens of one document, with as much noise again.
+        let noise = normals(1000 + wanted as u128, 8 * dim);
+        let tokens = input.values()[..8 * dim].iter().zip(noise).map(|(x, y)| x + y as f32);
+        let query = MultiVector::new(tokens.collect(), dim).unwrap();
+        let by_match = best(&inputs, |document| {
+            let best = |token: &[f32]| {
+                let dots = document.rows().map(|row| dot(row, token));
+                dots.fold(f64::NEG_INFINITY, f64::max)
+            };
+            query.rows().map(best).sum()
+        });
+        assert_eq!(by_match, wanted);
+        let encoding = muvera.process_query(&query).unwrap();
+        let by_encoding = best(&encoded, |document| dot(document, &encoding));
+        let encoding = single.process_query(&query).unwrap();
+        assert_eq!(by_encoding, best(&encoded_single, |document| dot(document, &encoding)));
+        found += usize::from(by_encoding == wanted);
+    }
+    println!(
+        "the best of {documents} by MaxSim is the best by encodings for {found} of 20 queries"
+    );
+    assert!(found >= 18, "only {found} of 20");
+}
+
+/// The place of the highest score.
+fn best<V>(all: &[V], score: impl Fn(&V) -> f64) -> usize {
+    let scores: Vec<f64> = all.iter().map(score).collect();
+    (0..all.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b])).unwrap()
+}
+
+fn dot<T: Copy + Into<f64>>(a: &[T], b: &[T]) -> f64 {
+    a.iter().zip(b).map(|(&a, &b)| a.into() * b.into()).sum()
 }
 
 #[test]
