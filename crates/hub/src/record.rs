@@ -67,7 +67,7 @@ pub(crate) fn modified(meta: &Metadata) -> Option<u64> {
 /// Whether two times are one, of which one may have lost its fraction of a second on the way through
 /// an archive or a layer of a container.
 fn same_time(a: u64, b: u64) -> bool {
-    a == b || (a / SECOND == b / SECOND && (a % SECOND == 0 || b % SECOND == 0))
+    a == b || (a / SECOND == b / SECOND && [a, b].iter().any(|time| time.is_multiple_of(SECOND)))
 }
 
 /// What is found where a file of a model should be.
