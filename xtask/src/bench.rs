@@ -14,9 +14,12 @@ mod report;
 mod roofline;
 mod vectors;
 
-use std::path::PathBuf;
+use std::{
+    fs::{self, File, TryLockError},
+    path::PathBuf,
+};
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 
 use crate::repo;
 
@@ -35,6 +38,7 @@ enum What {
 
 /// Measures and prints.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let _alone = alone()?;
     match &arguments.what {
         What::Dense(arguments) => dense::run(arguments),
     }
@@ -43,4 +47,33 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// Everything that the benchmarks make.
 fn folder() -> PathBuf {
     repo::root().join(".cache").join("bench")
+}
+
+/// Makes sure that no other benchmark of this repository runs: its files are the same, and the
+/// figures of both would be worthless. The lock ends with the process, however it ends.
+fn alone() -> Result<File> {
+    let folder = folder();
+    fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;
+    let path = folder.join("lock");
+    let file = File::create(&path).with_context(|| format!("could not make {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!("another benchmark is running"),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("could not lock {}", path.display()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_benchmarks_do_not_run_at_once() {
+        // The second may come from this process too: locks are of the file as it was opened.
+        let Ok(_first) = alone() else { return }; // a real one is running
+        let error = alone().expect_err("the first still holds the lock");
+        assert_eq!(error.to_string(), "another benchmark is running");
+    }
 }

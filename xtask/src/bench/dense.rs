@@ -7,7 +7,7 @@ mod memory;
 mod speed;
 mod variants;
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -101,7 +101,6 @@ struct Inputs {
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let scale = Scale::of(arguments);
     let folder = folder();
-    fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;
     let threads = machine::cores();
     let peers = Peers::ready(&folder, threads)?;
     let setting = Setting { peers: &peers, threads, folder: &folder };
