@@ -7,7 +7,7 @@ use std::{
 };
 
 use embedkit_core::{
-    pipeline::{Grouping, RunResult, Step, Stream},
+    pipeline::{Grouping, RunResult, Step, Stream, Workload},
     registry,
     tokenizer::{Tokenizer, Tokens},
 };
@@ -244,8 +244,8 @@ impl Step for TextStep {
         self.model.backend.lanes()
     }
 
-    fn run(&self, rows: Vec<Tokens>) -> RunResult<Self> {
-        let vectors = self.model.backend.run(self.role, &rows)?;
+    fn run(&self, workload: Workload, rows: Vec<Tokens>) -> RunResult<Self> {
+        let vectors = self.model.backend.run(workload, self.role, &rows)?;
         let finished = vectors.into_iter().zip(rows).map(|(vector, tokens)| {
             let value = self.model.cut(vector?)?;
             Ok(Embedded { value, tokens: tokens.ids.len(), truncated: tokens.truncated })
@@ -378,10 +378,15 @@ impl Backend {
         }
     }
 
-    fn run(&self, role: Role, rows: &[Tokens]) -> Result<Vec<Result<Vec<f32>, Error>>, Error> {
+    fn run(
+        &self,
+        workload: Workload,
+        role: Role,
+        rows: &[Tokens],
+    ) -> Result<Vec<Result<Vec<f32>, Error>>, Error> {
         match self {
             #[cfg(feature = "transformer")]
-            Self::Transformer(model) => model.run(role, rows),
+            Self::Transformer(model) => model.run(workload, role, rows),
             #[cfg(feature = "static")]
             Self::Static(model) => Ok(rows.iter().map(|tokens| Ok(model.embed(tokens)?)).collect()),
         }

@@ -2,7 +2,7 @@
 
 use embedkit_core::{
     onnx::{Input, TextGraph, TextGraphOptions, Values, finish_dense},
-    pipeline::Grouping,
+    pipeline::{Grouping, Workload},
     tokenizer::{Tokenizer, Tokens},
 };
 use embedkit_types::{AdapterTasks, LoadOptions, ModelFiles, ModelSpec, Role, TextDense};
@@ -67,6 +67,7 @@ impl Transformer {
 
     pub(crate) fn run(
         &self,
+        workload: Workload,
         role: Role,
         rows: &[Tokens],
     ) -> Result<Vec<Result<Vec<f32>, Error>>, Error> {
@@ -83,7 +84,7 @@ impl Transformer {
             extra.push(Input { name: &tasks.input, shape: &[], values: Values::I64(&id) });
         }
         let finish = |row: embedkit_core::onnx::Row<'_>| Ok(finish_dense(&row, &self.task)?);
-        Ok(self.graph.run(rows, &extra, finish)?)
+        Ok(self.graph.run(workload, rows, &extra, finish)?)
     }
 }
 

@@ -8,6 +8,9 @@ pub struct LoadOptions {
     /// Where the graph runs.
     pub device: Device,
     /// Threads within one replica; by default as many as the replicas leave.
+    ///
+    /// Where neither this nor `replicas` is set, the CPU runs many batches with one thread each, and
+    /// a lone batch on all cores.
     pub threads: Option<NonZeroUsize>,
     /// Copies of the graph that run side by side; by default one per core of a CPU, one per device
     /// otherwise.
@@ -53,7 +56,7 @@ pub struct BatchOptions {
     /// Most rows of a batch.
     pub rows: NonZeroUsize,
     /// Most tokens of a batch, padding included (rows times the longest); a single longer text is a
-    /// batch of its own.
+    /// batch of its own. The default suits the caches of a CPU; a GPU wants thousands.
     pub tokens: NonZeroUsize,
     /// Inputs that are read ahead and sorted by length together; bounds memory.
     pub window: NonZeroUsize,
@@ -64,7 +67,7 @@ impl Default for BatchOptions {
         const fn at_least_one(n: usize) -> NonZeroUsize {
             NonZeroUsize::new(n).expect("a literal above zero")
         }
-        const { Self { rows: at_least_one(256), tokens: at_least_one(1024), window: at_least_one(2048) } }
+        const { Self { rows: at_least_one(256), tokens: at_least_one(256), window: at_least_one(2048) } }
     }
 }
 

@@ -3,6 +3,10 @@
 //! On the CPU all lanes share one copy of the graph and its weights: ONNX Runtime allows `Run` to be
 //! called on one session from several threads there. On other devices each lane has a copy of its
 //! own, since providers keep state that is not thread-safe.
+//!
+//! Unless the caller fixes threads or replicas, the CPU gets the shape that the [`Workload`] wants:
+//! a stream of batches is fastest in lanes of one thread each, a lone batch on all cores at once.
+//! The second shape is loaded when it is first wanted, and takes the place of one that never ran.
 
 use std::{
     borrow::Cow,
@@ -10,7 +14,10 @@ use std::{
     num::NonZeroUsize,
     path::{Path, PathBuf},
     ptr::NonNull,
-    sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::available_parallelism,
 };
 
@@ -26,7 +33,7 @@ use super::{
     device::{self, Place},
     graph,
 };
-use crate::{error::Error, runtime};
+use crate::{error::Error, pipeline::Workload, runtime};
 
 /// Each is a thread of the process; more than any machine has cores.
 const MOST_THREADS: usize = 1024;
@@ -69,20 +76,32 @@ pub struct View<'a> {
 pub struct Session {
     path: PathBuf,
     options: LoadOptions,
-    opening: Mutex<()>,
-    opened: OnceLock<Opened>,
+    facts: OnceLock<Facts>,
+    /// Held while a graph is loaded, so that it is loaded once.
+    single: Mutex<Option<Arc<Lanes>>>,
+    stream: OnceLock<Arc<Lanes>>,
 }
 
+/// What the first loading of the graph has shown.
 #[derive(Debug)]
-struct Opened {
-    graphs: Vec<ort::session::Session>,
+struct Facts {
     device: String,
+    places: Vec<Place>,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
     batch_dependent: bool,
-    lanes: usize,
+    /// Whether the two workloads have graphs of their own.
+    dual: bool,
+}
+
+/// A graph, loaded once or several times, and turns at it.
+#[derive(Debug)]
+struct Lanes {
+    graphs: Vec<ort::session::Session>,
+    count: usize,
     free: Mutex<Vec<usize>>,
     freed: Condvar,
+    used: AtomicBool,
 }
 
 /// An input or output as the graph declares it.
@@ -118,11 +137,12 @@ impl Session {
         let session = Self {
             path: path.to_owned(),
             options: options.clone(),
-            opening: Mutex::new(()),
-            opened: OnceLock::new(),
+            facts: OnceLock::new(),
+            single: Mutex::new(None),
+            stream: OnceLock::new(),
         };
         if !options.lazy {
-            session.opened()?;
+            session.facts()?;
         }
         Ok(session)
     }
@@ -138,15 +158,15 @@ impl Session {
     /// # Errors
     /// Those of loading, where the session is lazy.
     pub fn device(&self) -> Result<&str, Error> {
-        Ok(&self.opened()?.device)
+        Ok(&self.facts()?.device)
     }
 
-    /// How many callers can run the graph at once.
+    /// How many batches of a stream can run at once.
     ///
     /// # Errors
-    /// Those of loading, where the session is lazy.
+    /// Those of loading.
     pub fn lanes(&self) -> Result<usize, Error> {
-        Ok(self.opened()?.lanes)
+        Ok(self.lanes_of(Workload::Stream)?.count)
     }
 
     /// Names of the inputs that the graph declares, in its order.
@@ -154,7 +174,7 @@ impl Session {
     /// # Errors
     /// Those of loading, where the session is lazy.
     pub fn inputs(&self) -> Result<impl Iterator<Item = &str>, Error> {
-        Ok(self.opened()?.inputs.iter().map(|port| port.name.as_str()))
+        Ok(self.facts()?.inputs.iter().map(|port| port.name.as_str()))
     }
 
     /// Whether the graph quantises activations by the range of the whole batch, which makes a row's
@@ -163,7 +183,7 @@ impl Session {
     /// # Errors
     /// Those of loading, where the session is lazy.
     pub fn depends_on_batch(&self) -> Result<bool, Error> {
-        Ok(self.opened()?.batch_dependent)
+        Ok(self.facts()?.batch_dependent)
     }
 
     /// The position of an output.
@@ -171,7 +191,7 @@ impl Session {
     /// # Errors
     /// [`Error::MissingOutput`], and those of loading, where the session is lazy.
     pub fn output(&self, output: &Output) -> Result<usize, Error> {
-        let outputs = &self.opened()?.outputs;
+        let outputs = &self.facts()?.outputs;
         let found = match output {
             Output::Index(index) => (*index < outputs.len()).then_some(*index),
             Output::Name(name) => outputs.iter().position(|port| port.name == *name),
@@ -191,7 +211,7 @@ impl Session {
     /// # Errors
     /// Those of loading, where the session is lazy.
     pub fn output_name(&self, index: usize) -> Result<&str, Error> {
-        Ok(self.opened()?.outputs.get(index).map_or("", |port| &port.name))
+        Ok(self.facts()?.outputs.get(index).map_or("", |port| &port.name))
     }
 
     /// The last dimension of an output, where the graph fixes it.
@@ -199,7 +219,7 @@ impl Session {
     /// # Errors
     /// Those of loading, where the session is lazy.
     pub fn output_width(&self, index: usize) -> Result<Option<usize>, Error> {
-        Ok(self.opened()?.outputs.get(index).and_then(|port| port.width))
+        Ok(self.facts()?.outputs.get(index).and_then(|port| port.width))
     }
 
     /// Runs the graph and hands one output, in place, to `read`. Waits for a free lane.
@@ -208,18 +228,24 @@ impl Session {
     /// What the runtime says, and [`Error::OutputType`] for an output that is no tensor of numbers.
     pub fn run<R>(
         &self,
+        workload: Workload,
         inputs: &[Input<'_>],
         output: usize,
         read: impl FnOnce(View<'_>) -> R,
     ) -> Result<R, Error> {
-        let opened = self.opened()?;
+        let mut lanes = self.lanes_of(workload)?;
+        let facts = self.facts()?;
+        if workload == Workload::Single && facts.dual && lanes.free().is_empty() {
+            // Somebody else has all cores: then a core for each is better than a queue.
+            lanes = self.lanes_of(Workload::Stream)?;
+        }
+        let lane = lanes.lane();
         let failed = |error: ort::Error| Error::Run {
             path: self.path.clone(),
             reason: one_line(&error.to_string()),
         };
-        let lane = opened.lane();
-        let value = lane.run(inputs, output).map_err(failed)?;
-        let output = &opened.outputs[output].name;
+        let value = lane.run(facts, inputs, output).map_err(failed)?;
+        let output = &facts.outputs[output].name;
         let not_a_number = |found: String| Error::OutputType {
             path: self.path.clone(),
             output: output.clone(),
@@ -235,79 +261,137 @@ impl Session {
         Ok(read(View { shape: &shape, values: &values, half }))
     }
 
-    fn opened(&self) -> Result<&Opened, Error> {
-        if let Some(opened) = self.opened.get() {
-            return Ok(opened);
+    fn facts(&self) -> Result<&Facts, Error> {
+        if let Some(facts) = self.facts.get() {
+            return Ok(facts);
         }
-        let _guard = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(opened) = self.opened.get() {
-            return Ok(opened);
-        }
-        let opened = Opened::open(&self.path, &self.options)?;
-        Ok(self.opened.get_or_init(|| opened))
+        self.lanes_of(Workload::Single)?;
+        // Loading sets them, or fails.
+        self.facts.get().ok_or_else(|| Error::Panicked { reason: "no graph".to_owned() })
     }
-}
 
-impl Opened {
-    fn open(path: &Path, options: &LoadOptions) -> Result<Self, Error> {
-        let span = tracing::info_span!("load", path = %path.display());
+    /// The graph for a workload, loaded if this is the first time.
+    fn lanes_of(&self, workload: Workload) -> Result<Arc<Lanes>, Error> {
+        if let (Some(stream), Some(facts)) = (self.stream.get(), self.facts.get())
+            && (workload == Workload::Stream || !facts.dual)
+        {
+            return Ok(Arc::clone(stream));
+        }
+        let mut single = self.single.lock().unwrap_or_else(PoisonError::into_inner);
+        match (workload, &*single) {
+            (Workload::Single, Some(lanes)) => return Ok(Arc::clone(lanes)),
+            // It was only loaded to look at the graph.
+            (Workload::Stream, Some(lanes)) if !lanes.used.load(Ordering::Relaxed) => {
+                *single = None;
+            }
+            _ => {}
+        }
+        if let Some(stream) = self.stream.get()
+            && (workload == Workload::Stream || self.facts.get().is_some_and(|facts| !facts.dual))
+        {
+            return Ok(Arc::clone(stream));
+        }
+        let lanes = Arc::new(self.load(workload)?);
+        let dual = self.facts.get().is_some_and(|facts| facts.dual);
+        if workload == Workload::Single && dual {
+            *single = Some(Arc::clone(&lanes));
+        } else {
+            // The lock is held, so nobody else has set it.
+            let _ = self.stream.set(Arc::clone(&lanes));
+        }
+        Ok(lanes)
+    }
+
+    fn load(&self, workload: Workload) -> Result<Lanes, Error> {
+        let options = &self.options;
+        let span = tracing::info_span!("load", path = %self.path.display(), ?workload);
         let _entered = span.enter();
+        at_most("threads", options.threads, MOST_THREADS)?;
+        at_most("replicas", options.replicas, MOST_REPLICAS)?;
         let (environment, _) =
             runtime::environment(options.onnxruntime.as_deref(), options.cache_dir.as_deref())?;
-        let batch_dependent = graph::depends_on_batch(path)?;
+        if let Some(facts) = self.facts.get() {
+            return Lanes::open(&environment, &self.path, &facts.places, options, workload);
+        }
+        let batch_dependent = graph::depends_on_batch(&self.path)?;
         let mut alternatives = device::alternatives(&options.device).into_iter().peekable();
         loop {
             let Some(places) = alternatives.next() else {
                 let reason = "no device was named".to_owned();
                 return Err(Error::Device { device: "prefer".to_owned(), reason });
             };
-            match Self::open_at(&environment, path, &places, options, batch_dependent) {
+            match Lanes::open(&environment, &self.path, &places, options, workload) {
                 Err(error) if alternatives.peek().is_some() => {
                     tracing::warn!(%error, "falling back to the next device");
                 }
-                done => return done,
+                Err(error) => return Err(error),
+                Ok(lanes) => {
+                    let device: Vec<_> = places.iter().map(ToString::to_string).collect();
+                    self.facts.get_or_init(|| Facts {
+                        device: device.join(","),
+                        inputs: lanes.graphs[0].inputs().iter().map(Port::new).collect(),
+                        outputs: lanes.graphs[0].outputs().iter().map(Port::new).collect(),
+                        batch_dependent,
+                        dual: dual(&places, options),
+                        places,
+                    });
+                    return Ok(lanes);
+                }
             }
         }
     }
+}
 
-    fn open_at(
+fn cores() -> usize {
+    available_parallelism().map_or(1, usize::from)
+}
+
+fn on_cpu(places: &[Place]) -> bool {
+    places.iter().all(|place| *place == Place::Cpu)
+}
+
+/// Whether the two workloads want different shapes.
+fn dual(places: &[Place], options: &LoadOptions) -> bool {
+    on_cpu(places) && options.threads.is_none() && options.replicas.is_none() && cores() > 1
+}
+
+impl Lanes {
+    fn open(
         environment: &Environment,
         path: &Path,
         places: &[Place],
         options: &LoadOptions,
-        batch_dependent: bool,
+        workload: Workload,
     ) -> Result<Self, Error> {
-        at_most("threads", options.threads, MOST_THREADS)?;
-        at_most("replicas", options.replicas, MOST_REPLICAS)?;
-        let on_cpu = places.iter().all(|place| *place == Place::Cpu);
-        let cores = available_parallelism().map_or(1, usize::from);
-        let replicas = options.replicas.map(usize::from);
-        let replicas = replicas.unwrap_or(if on_cpu { cores } else { 1 });
-        let threads = options.threads.map_or_else(|| (cores / replicas).max(1), usize::from);
+        let on_cpu = on_cpu(places);
+        let whole = workload == Workload::Single && dual(places, options);
+        let replicas = match options.replicas {
+            Some(replicas) => replicas.get(),
+            None if on_cpu && !whole => cores(),
+            None => 1,
+        };
+        let threads = options.threads.map_or_else(|| (cores() / replicas).max(1), usize::from);
         let graphs = places
             .iter()
             .flat_map(|place| std::iter::repeat_n(place, if on_cpu { 1 } else { replicas }))
-            .map(|place| build(environment, path, *place, threads, options))
+            .map(|place| build(environment, path, *place, threads, whole, options))
             .collect::<Result<Vec<_>, _>>()?;
-        let lanes = if on_cpu { replicas } else { graphs.len() };
-        let device: Vec<_> = places.iter().map(ToString::to_string).collect();
+        let count = if on_cpu { replicas } else { graphs.len() };
         Ok(Self {
-            inputs: graphs[0].inputs().iter().map(Port::new).collect(),
-            outputs: graphs[0].outputs().iter().map(Port::new).collect(),
-            free: Mutex::new((0..lanes).map(|lane| lane % graphs.len()).collect()),
+            free: Mutex::new((0..count).map(|lane| lane % graphs.len()).collect()),
             freed: Condvar::new(),
-            device: device.join(","),
+            used: AtomicBool::new(false),
             graphs,
-            batch_dependent,
-            lanes,
+            count,
         })
     }
 
     fn lane(&self) -> Lane<'_> {
+        self.used.store(true, Ordering::Relaxed);
         let mut free = self.free();
         loop {
             if let Some(graph) = free.pop() {
-                return Lane { opened: self, graph };
+                return Lane { lanes: self, graph };
             }
             free = self.freed.wait(free).unwrap_or_else(PoisonError::into_inner);
         }
@@ -330,6 +414,7 @@ fn build(
     path: &Path,
     place: Place,
     threads: usize,
+    spinning: bool,
     options: &LoadOptions,
 ) -> Result<ort::session::Session, Error> {
     let refused = |reason: String| match place {
@@ -343,8 +428,9 @@ fn build(
             .with_intra_threads(threads)?
             // Lengths vary from batch to batch, and each would get a plan of its own.
             .with_memory_pattern(false)?
-            // Threads that spin while they wait take the core from whoever else wants it.
-            .with_intra_op_spinning(false)?
+            // Threads that spin while they wait take the core from whoever else wants it. Where one
+            // batch has all cores to itself, waking them for each operator would cost more.
+            .with_intra_op_spinning(spinning)?
             // What goes wrong comes back as an error; its own log on stderr would only repeat it.
             .with_log_level(ort::logging::LogLevel::Fatal)?
             .with_no_environment_execution_providers()?
@@ -360,14 +446,14 @@ fn build(
 
 /// A turn at the graph; gives it back when dropped.
 struct Lane<'a> {
-    opened: &'a Opened,
+    lanes: &'a Lanes,
     graph: usize,
 }
 
 impl Drop for Lane<'_> {
     fn drop(&mut self) {
-        self.opened.free().push(self.graph);
-        self.opened.freed.notify_one();
+        self.lanes.free().push(self.graph);
+        self.lanes.freed.notify_one();
     }
 }
 
@@ -376,12 +462,12 @@ impl Lane<'_> {
         unsafe_code,
         reason = "ort's `run` wants `&mut`, which would cost one copy of the weights per lane"
     )]
-    fn run(&self, inputs: &[Input<'_>], output: usize) -> ort::Result<DynValue> {
-        let graph = &self.opened.graphs[self.graph];
+    fn run(&self, facts: &Facts, inputs: &[Input<'_>], output: usize) -> ort::Result<DynValue> {
+        let graph = &self.lanes.graphs[self.graph];
         let mut names: Vec<*const c_char> = Vec::with_capacity(inputs.len());
         let mut tensors: Vec<TensorOf<'_>> = Vec::with_capacity(inputs.len());
         for input in inputs {
-            let declared = self.opened.inputs.iter().find(|port| port.name == input.name);
+            let declared = facts.inputs.iter().find(|port| port.name == input.name);
             let Some(port) = declared else {
                 return Err(ort::Error::new(format!("the graph has no input `{}`", input.name)));
             };
@@ -389,10 +475,10 @@ impl Lane<'_> {
             tensors.push(TensorOf::new(input)?);
         }
         let values: Vec<_> = tensors.iter().map(TensorOf::ptr).collect();
-        let output = self.opened.outputs[output].c_name.as_ptr();
+        let output = facts.outputs[output].c_name.as_ptr();
         let mut result: *mut ort::sys::OrtValue = std::ptr::null_mut();
         // SAFETY: names and values are as many as `inputs`, alive until after the call, and of
-        // tensors that borrow the caller's slices. The session is alive as `self.opened` owns it.
+        // tensors that borrow the caller's slices. The session is alive as `self.lanes` owns it.
         // `Run` does not change the session; it may be called from several threads on the CPU
         // provider (documented at `OrtApi::Run`), and on other providers `Lane` gives each graph to
         // one caller at a time.

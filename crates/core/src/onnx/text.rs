@@ -7,7 +7,7 @@ use embedkit_types::{LoadOptions, ModelFiles, Output, Str};
 use super::session::{Input, Session, Values, View};
 use crate::{
     error::Error,
-    pipeline::Grouping,
+    pipeline::{Grouping, Workload},
     tokenizer::{Padding, Side, Tokens},
 };
 
@@ -136,6 +136,7 @@ impl TextGraph {
     /// Those of the run, and an output whose first axis is not the batch.
     pub fn run<T>(
         &self,
+        workload: Workload,
         rows: &[Tokens],
         extra: &[Input<'_>],
         mut finish: impl FnMut(Row<'_>) -> T,
@@ -159,7 +160,7 @@ impl TextGraph {
         let tokens: usize = rows.iter().map(|row| row.ids.len()).sum();
         let span = tracing::debug_span!("run", rows = rows.len(), length, tokens);
         let entered = span.enter();
-        self.session.run(&inputs, bound.output, |view| {
+        self.session.run(workload, &inputs, bound.output, |view| {
             drop(entered);
             let _finish = tracing::debug_span!("finish", rows = rows.len()).entered();
             self.finish(rows, length, &view, &mut finish)

@@ -59,7 +59,16 @@ pub trait Step: Send + Sync + 'static {
     ///
     /// # Errors
     /// For the whole batch, or within the list for one row.
-    fn run(&self, batch: Vec<Self::Prepared>) -> RunResult<Self>;
+    fn run(&self, workload: Workload, batch: Vec<Self::Prepared>) -> RunResult<Self>;
+}
+
+/// What a batch is part of, which decides how the cores are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workload {
+    /// Alone, and somebody waits for it: all cores for it.
+    Single,
+    /// One of many: a core for each.
+    Stream,
 }
 
 /// The result of one batch of a [`Step`].
@@ -154,7 +163,7 @@ impl<S: Step, I: Iterator<Item = S::Input>> Stream<S, I> {
         let batches = window.batches(&*self.step, &self.options)?;
         if let [_] = batches.as_slice() {
             for (indices, rows) in batches {
-                let results = workers::run(&*self.step, rows);
+                let results = workers::run(&*self.step, Workload::Single, rows);
                 window.store(indices.into_iter().zip(results));
             }
         } else if !batches.is_empty() {

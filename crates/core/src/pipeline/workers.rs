@@ -8,7 +8,7 @@ use std::{
     thread::JoinHandle,
 };
 
-use super::Step;
+use super::{Step, Workload};
 use crate::error::Error;
 
 /// Work for a thread.
@@ -140,7 +140,7 @@ fn work<S: Step>(step: &S, queue: &Queue<S>, send: &mpsc::Sender<Done<S>>) {
                 Done::Prepared { window, start, prepared: prepare(step, inputs) }
             }
             Job::Run { window, indices, rows } => {
-                let results = run(step, rows);
+                let results = run(step, Workload::Stream, rows);
                 queue.give_lane_back();
                 Done::Run { window, indices, results }
             }
@@ -165,9 +165,13 @@ pub(super) fn prepare<S: Step>(
 }
 
 /// Runs one batch; an error of the batch becomes the error of each of its rows.
-pub(super) fn run<S: Step>(step: &S, rows: Vec<S::Prepared>) -> Vec<Result<S::Output, S::Error>> {
+pub(super) fn run<S: Step>(
+    step: &S,
+    workload: Workload,
+    rows: Vec<S::Prepared>,
+) -> Vec<Result<S::Output, S::Error>> {
     let count = rows.len();
-    let results = catch_unwind(AssertUnwindSafe(|| step.run(rows)))
+    let results = catch_unwind(AssertUnwindSafe(|| step.run(workload, rows)))
         .unwrap_or_else(|panic| Err(panicked(&*panic).into()));
     match results {
         Ok(results) if results.len() == count => results,

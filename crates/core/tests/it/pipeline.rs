@@ -10,7 +10,7 @@ use std::{
 
 use embedkit_core::{
     Error,
-    pipeline::{Grouping, RunResult, Step, Stream},
+    pipeline::{Grouping, RunResult, Step, Stream, Workload},
 };
 use embedkit_types::BatchOptions;
 
@@ -53,7 +53,7 @@ impl Step for Doubling {
         Ok(self.lanes.max(1))
     }
 
-    fn run(&self, batch: Vec<u32>) -> RunResult<Self> {
+    fn run(&self, _: Workload, batch: Vec<u32>) -> RunResult<Self> {
         let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(running, Ordering::SeqCst);
         assert!(!batch.iter().any(|&x| Some(x) == self.panic_on), "a defect");

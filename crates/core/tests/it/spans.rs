@@ -7,6 +7,7 @@ use std::{
 
 use embedkit_core::{
     onnx::{TextGraph, TextGraphOptions},
+    pipeline::Workload,
     tokenizer::Tokenizer,
 };
 use embedkit_testkit::{dense_case, runtime_library};
@@ -69,7 +70,7 @@ fn loading_running_and_finishing_are_reported_with_counts() {
         };
         let graph = TextGraph::open(&case.files(), &load, options).unwrap();
         let rows = [tokenizer.encode(secret).unwrap(), tokenizer.encode("").unwrap()];
-        let widths = graph.run(&rows, &[], |row| row.shape[1]).unwrap();
+        let widths = graph.run(Workload::Single, &rows, &[], |row| row.shape[1]).unwrap();
         assert_eq!(widths.len(), 2);
     });
     let lines = recorder.0.lock().unwrap();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use embedkit_core::pipeline::{Grouping, RunResult, Step};
+use embedkit_core::pipeline::{Grouping, RunResult, Step, Workload};
 use embedkit_types::{Embedded, Role, SparseEmbedding};
 
 use super::Bm25;
@@ -39,7 +39,7 @@ impl Step for Bm25Step {
         Ok(self.threads)
     }
 
-    fn run(&self, texts: Vec<String>) -> RunResult<Self> {
+    fn run(&self, _: Workload, texts: Vec<String>) -> RunResult<Self> {
         let embed = |text: String| {
             let (value, tokens) = match self.role {
                 Role::Query => self.bm25.query_and_count(&text),

@@ -16,7 +16,7 @@ use std::thread::available_parallelism;
 
 use embedkit_core::{
     onnx::{Row, TextGraph, TextGraphOptions},
-    pipeline::Grouping,
+    pipeline::{Grouping, Workload},
     tokenizer::{Tokenizer, Tokens},
 };
 use embedkit_types::{LoadOptions, ModelFiles, Role, Sparse, SparseEmbedding, SparseKind};
@@ -53,6 +53,15 @@ impl GraphModel {
         load: &LoadOptions,
         options: &SparseOptions,
     ) -> Result<Self, Error> {
+        let compiled = match &task.kind {
+            SparseKind::Splade(_) | SparseKind::IfSplade(_) => cfg!(feature = "splade"),
+            SparseKind::Bm42(_) => cfg!(feature = "bm42"),
+            SparseKind::MiniCoil(_) => cfg!(feature = "minicoil"),
+            _ => false,
+        };
+        if !compiled {
+            return Err(Error::not_compiled(id, &task.kind));
+        }
         let span = tracing::info_span!("load", path = %files.root.display());
         let tokenizer = span.in_scope(|| Tokenizer::load(files))?;
         let (output, kind) = match &task.kind {
@@ -73,13 +82,7 @@ impl GraphModel {
                 let kind = minicoil::MiniCoil::open(facts, files, options)?;
                 (&facts.output, Kind::MiniCoil(Box::new(kind)))
             }
-            other => {
-                let feature = match other.name() {
-                    "if-splade" => "splade",
-                    name => name,
-                };
-                return Err(Error::NotCompiled { id: id.to_owned(), feature });
-            }
+            other => return Err(Error::not_compiled(id, other)),
         };
         let _ = options; // SPLADE has none
         let graph = TextGraphOptions {
@@ -87,7 +90,20 @@ impl GraphModel {
             padding: tokenizer.padding(),
             extra_inputs: Vec::new(),
         };
-        Ok(Self { graph: TextGraph::open(files, load, graph)?, tokenizer, kind })
+        let graph = TextGraph::open(files, load, graph)?;
+        if !load.lazy
+            && matches!(task.kind, SparseKind::Splade(_) | SparseKind::IfSplade(_))
+            && let (Some(found), Some(registered)) = (graph.width()?, task.vocab_size)
+            && found != registered
+        {
+            tracing::warn!(
+                model = id,
+                found,
+                registered,
+                "the graph's vocabulary has not the registered size; the graph decides"
+            );
+        }
+        Ok(Self { tokenizer, graph, kind })
     }
 
     pub(crate) fn encode(&self, text: &str) -> Result<Tokens, Error> {
@@ -133,6 +149,7 @@ impl GraphModel {
 
     fn run(
         &self,
+        workload: Workload,
         role: Role,
         texts: &[Tokens],
     ) -> Result<Vec<Result<SparseEmbedding, Error>>, Error> {
@@ -144,7 +161,7 @@ impl GraphModel {
             Some(text) => self.finish(role, text, &row),
             None => Err(row.shape_error("one row per text").into()),
         };
-        Ok(self.graph.run(texts, &[], finish)?)
+        Ok(self.graph.run(workload, texts, &[], finish)?)
     }
 
     /// The vector of a query without the graph.

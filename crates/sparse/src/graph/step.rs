@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use embedkit_core::{
-    pipeline::{Grouping, RunResult, Step},
+    pipeline::{Grouping, RunResult, Step, Workload},
     tokenizer::Tokens,
 };
 use embedkit_types::{Embedded, Role, SparseEmbedding};
@@ -39,8 +39,8 @@ impl Step for GraphStep {
         self.model.lanes(self.role)
     }
 
-    fn run(&self, rows: Vec<Tokens>) -> RunResult<Self> {
-        let vectors = self.model.run(self.role, &rows)?;
+    fn run(&self, workload: Workload, rows: Vec<Tokens>) -> RunResult<Self> {
+        let vectors = self.model.run(workload, self.role, &rows)?;
         let finished = vectors.into_iter().zip(rows).map(|(vector, tokens)| {
             let (count, truncated) = (tokens.ids.len(), tokens.truncated);
             Ok(Embedded { value: vector?, tokens: count, truncated })
