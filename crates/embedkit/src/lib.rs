@@ -27,7 +27,14 @@ mod error;
 #[cfg(feature = "hub")]
 mod load;
 
-pub use embedkit_core::{registry, runtime};
+pub use embedkit_core::registry;
+#[cfg(any(
+    feature = "text-dense",
+    feature = "load-dynamic",
+    feature = "download-binaries",
+    feature = "system"
+))]
+pub use embedkit_core::runtime;
 #[cfg(feature = "hub")]
 pub use embedkit_hub as hub;
 #[cfg(feature = "text-dense")]

@@ -11,17 +11,10 @@ pub fn max_abs_diff(a: &[f32], b: &[f32]) -> f32 {
 #[must_use]
 pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let dot = |x: &[f32], y: &[f32]| -> f64 {
-        x.iter()
-            .zip(y)
-            .map(|(x, y)| f64::from(*x) * f64::from(*y))
-            .sum()
+        x.iter().zip(y).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
     };
     let (aa, bb) = (dot(a, a), dot(b, b));
-    if aa == 0.0 && bb == 0.0 {
-        1.0
-    } else {
-        dot(a, b) / (aa.sqrt() * bb.sqrt())
-    }
+    if aa == 0.0 && bb == 0.0 { 1.0 } else { dot(a, b) / (aa.sqrt() * bb.sqrt()) }
 }
 
 /// Fails where a component differs by more than `tolerance`.
@@ -57,11 +50,7 @@ pub fn assert_rows_close(actual: &[Vec<f32>], expected: &[Option<Vec<f32>>], tol
 
 fn complaint(actual: &[f32], expected: &[f32], tolerance: f32) -> Option<String> {
     if actual.len() != expected.len() {
-        return Some(format!(
-            "width {} instead of {}",
-            actual.len(),
-            expected.len()
-        ));
+        return Some(format!("width {} instead of {}", actual.len(), expected.len()));
     }
     let (index, difference) = worst(actual, expected)?;
     if difference <= tolerance {

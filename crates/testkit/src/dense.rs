@@ -134,12 +134,8 @@ impl Case {
     pub fn expected(&self, role: Role) -> Expected {
         let golden = &self.golden;
         match &golden.repaired {
-            Some(Repaired {
-                to: Repair::Error, ..
-            }) => return Expected::Error(Stage::Embed),
-            Some(Repaired {
-                to: Repair::Embed, ..
-            }) => {}
+            Some(Repaired { to: Repair::Error, .. }) => return Expected::Error(Stage::Embed),
+            Some(Repaired { to: Repair::Embed, .. }) => {}
             None => {
                 if let Some(failure) = &golden.error {
                     return Expected::Error(failure.stage);
@@ -157,10 +153,7 @@ impl Case {
         if let Some(vectors) = &golden.embed_batch_1 {
             return Expected::Vectors(vectors.clone());
         }
-        let vectors = golden
-            .embed
-            .as_ref()
-            .expect("checked when the case was read");
+        let vectors = golden.embed.as_ref().expect("checked when the case was read");
         Expected::Vectors(vectors.iter().cloned().map(Some).collect())
     }
 
@@ -172,19 +165,9 @@ impl Case {
     pub fn tolerance(&self) -> f32 {
         const SINGLE: f32 = 1e-4;
         const HALF: f32 = 1e-3; // relative to the largest value
-        let largest = || {
-            self.golden
-                .embed
-                .iter()
-                .flatten()
-                .flatten()
-                .fold(1.0, |m: f32, x| m.max(x.abs()))
-        };
-        if self.golden.dtype.as_deref() == Some("float16") {
-            HALF * largest()
-        } else {
-            SINGLE
-        }
+        let largest =
+            || self.golden.embed.iter().flatten().flatten().fold(1.0, |m: f32, x| m.max(x.abs()));
+        if self.golden.dtype.as_deref() == Some("float16") { HALF * largest() } else { SINGLE }
     }
 }
 
@@ -218,20 +201,12 @@ pub fn dense_case(name: &str) -> Case {
     let golden = dir.join("golden.json");
     let golden: Golden = serde_json::from_str(&read(&golden))
         .unwrap_or_else(|e| panic!("{}: {e}", golden.display()));
-    let repaired_to_error = golden
-        .repaired
-        .as_ref()
-        .is_some_and(|r| r.to == Repair::Error);
+    let repaired_to_error = golden.repaired.as_ref().is_some_and(|r| r.to == Repair::Error);
     assert!(
         golden.error.is_some() || golden.embed.is_some() || repaired_to_error,
         "case {name} has neither values nor an error"
     );
-    Case {
-        name: name.to_owned(),
-        dir,
-        spec,
-        golden,
-    }
+    Case { name: name.to_owned(), dir, spec, golden }
 }
 
 fn read(path: &Path) -> String {

@@ -37,7 +37,7 @@ pub use dense::{
 pub use outside::{asset, runtime_library};
 pub use sparse::{
     Bm25Case, Bm25Document, Bm25Params, Bm25Query, SparseCase, SparseGolden, bm25_cases,
-    bm25_unicode_digests, sparse_case, sparse_cases,
+    bm25_unicode_digests, sparse_case, sparse_cases, sparse_stored,
 };
 pub use stored::{Stored, stored};
 

@@ -24,12 +24,7 @@ struct Asset {
 }
 
 const ASSETS: [Asset; 3] = [
-    Asset {
-        name: "minilm",
-        folder: "all-MiniLM-L6-v2",
-        model: "model.onnx",
-        required: true,
-    },
+    Asset { name: "minilm", folder: "all-MiniLM-L6-v2", model: "model.onnx", required: true },
     Asset {
         name: "minilm-int8",
         folder: "all-MiniLM-L6-v2-int8",
@@ -53,11 +48,7 @@ const ASSETS: [Asset; 3] = [
 pub fn runtime_library() -> Option<PathBuf> {
     if let Some(path) = env::var_os(ORT_DYLIB_PATH).filter(|path| !path.is_empty()) {
         let path = PathBuf::from(path);
-        assert!(
-            path.is_file(),
-            "{ORT_DYLIB_PATH} names {}, which is no file",
-            path.display()
-        );
+        assert!(path.is_file(), "{ORT_DYLIB_PATH} names {}, which is no file", path.display());
         return Some(path);
     }
     let found = newest_runtime(&assets_dir().join("onnxruntime"));
@@ -75,11 +66,7 @@ pub fn asset(name: &str) -> Option<PathBuf> {
     let folder = assets_dir().join("models").join(asset.folder);
     let complete = folder.join(asset.model).is_file() && folder.join("tokenizer.json").is_file();
     let what = format!("no model {}", asset.folder);
-    found_or_skipped(
-        complete.then_some(folder),
-        asset.required && required(),
-        &what,
-    )
+    found_or_skipped(complete.then_some(folder), asset.required && required(), &what)
 }
 
 /// `.cache/assets` of the workspace.
@@ -102,27 +89,18 @@ fn found_or_skipped(found: Option<PathBuf>, required: bool, what: &str) -> Optio
 
 /// The library in the folder with the highest version.
 fn newest_runtime(root: &Path) -> Option<PathBuf> {
-    let file = format!(
-        "{}onnxruntime{}",
-        env::consts::DLL_PREFIX,
-        env::consts::DLL_SUFFIX
-    );
+    let file = format!("{}onnxruntime{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX);
     let libraries = root.read_dir().ok()?.filter_map(|entry| {
         let folder = entry.ok()?;
         let library = folder.path().join(&file);
-        library
-            .is_file()
-            .then_some((version(&folder.file_name())?, library))
+        library.is_file().then_some((version(&folder.file_name())?, library))
     });
     libraries.max().map(|(_, library)| library)
 }
 
 /// `1.31.1` as numbers; `None` for anything else.
 fn version(name: &OsStr) -> Option<Vec<u32>> {
-    name.to_str()?
-        .split('.')
-        .map(|part| part.parse().ok())
-        .collect()
+    name.to_str()?.split('.').map(|part| part.parse().ok()).collect()
 }
 
 #[cfg(test)]
@@ -143,11 +121,7 @@ mod tests {
     #[test]
     fn the_newest_complete_runtime_is_taken() {
         let root = env::temp_dir().join(format!("embedkit-testkit-{}", std::process::id()));
-        let file = format!(
-            "{}onnxruntime{}",
-            env::consts::DLL_PREFIX,
-            env::consts::DLL_SUFFIX
-        );
+        let file = format!("{}onnxruntime{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX);
         for name in ["1.9.0", "1.23.2", "1.40.0", "scratch"] {
             fs::create_dir_all(root.join(name)).unwrap();
             if name != "1.40.0" {
@@ -163,10 +137,7 @@ mod tests {
     #[test]
     fn a_missing_thing_is_skipped() {
         assert_eq!(found_or_skipped(None, false, "no library"), None);
-        assert_eq!(
-            found_or_skipped(Some("x".into()), true, "no library"),
-            Some("x".into())
-        );
+        assert_eq!(found_or_skipped(Some("x".into()), true, "no library"), Some("x".into()));
     }
 
     #[test]

@@ -52,17 +52,11 @@ pub fn stored(name: &str) -> Stored {
         header.texts.len(),
         header.dim
     );
-    let values: Vec<f32> = values
-        .iter()
-        .map(|bytes| f32::from_le_bytes(*bytes))
-        .collect();
+    let values: Vec<f32> = values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
     Stored {
         model: header.model,
         texts: header.texts,
         token_counts: header.token_counts,
-        vectors: values
-            .chunks_exact(header.dim)
-            .map(<[f32]>::to_vec)
-            .collect(),
+        vectors: values.chunks_exact(header.dim).map(<[f32]>::to_vec).collect(),
     }
 }

@@ -8,9 +8,7 @@ use embedkit_types::{Encoder, Role, Task, TextDense};
 const ROLES: [Role; 3] = [Role::Raw, Role::Document, Role::Query];
 
 fn facts(case: &Case) -> &TextDense {
-    let Task::TextDense(facts) = &case.spec.task else {
-        panic!("{} is not dense", case.name)
-    };
+    let Task::TextDense(facts) = &case.spec.task else { panic!("{} is not dense", case.name) };
     facts
 }
 
@@ -24,14 +22,8 @@ fn vectors_have_the_width_of_the_model_and_one_row_per_text() {
                 continue;
             };
             assert_eq!(rows.len(), case.golden.texts.len(), "{name}");
-            assert!(
-                rows.iter().flatten().all(|row| row.len() == width),
-                "{name}"
-            );
-            assert!(
-                rows.iter().flatten().flatten().all(|x| x.is_finite()),
-                "{name}"
-            );
+            assert!(rows.iter().flatten().all(|row| row.len() == width), "{name}");
+            assert!(rows.iter().flatten().flatten().all(|x| x.is_finite()), "{name}");
             let open = rows.iter().filter(|row| row.is_none()).count();
             assert_eq!(open, case.golden.embed_batch_1_errors.len(), "{name}");
         }
@@ -61,27 +53,13 @@ fn every_case_has_its_files_unless_their_absence_is_the_point() {
         let lacks = |what: &str| case.name == format!("error-{what}-missing");
         assert!(files.model.is_file(), "{}", case.name);
         for extra in case.spec.additional_files.iter() {
-            assert!(
-                files.path(extra.as_ref()).is_file(),
-                "{}: {extra}",
-                case.name
-            );
+            assert!(files.path(extra.as_ref()).is_file(), "{}: {extra}", case.name);
         }
         let tokenizer = files.path("tokenizer.json").is_file();
-        assert_ne!(
-            tokenizer,
-            lacks("tokenizer") || lacks("static-tokenizer"),
-            "{}",
-            case.name
-        );
+        assert_ne!(tokenizer, lacks("tokenizer") || lacks("static-tokenizer"), "{}", case.name);
         let config = files.path("tokenizer_config.json").is_file();
         let needed = facts(&case).encoder == Encoder::Transformer;
-        assert_eq!(
-            config,
-            needed && !lacks("tokenizer-config"),
-            "{}",
-            case.name
-        );
+        assert_eq!(config, needed && !lacks("tokenizer-config"), "{}", case.name);
     }
 }
 
@@ -90,11 +68,7 @@ fn errors_are_expected_where_the_name_says_so() {
     for case in dense_cases() {
         let error = matches!(case.expected(Role::Raw), Expected::Error(_));
         let named = case.name.starts_with("error-");
-        assert!(
-            error == named,
-            "{}: error {error}, named so {named}",
-            case.name
-        );
+        assert!(error == named, "{}: error {error}, named so {named}", case.name);
         if let Some(repaired) = &case.golden.repaired {
             assert_eq!(repaired.to == Repair::Error, error, "{}", case.name);
         }
@@ -106,11 +80,7 @@ fn errors_are_expected_where_the_name_says_so() {
 fn what_a_case_is_about_changes_its_values() {
     let cases = dense_cases();
     let get = |name: &str| cases.iter().find(|case| case.name == name).expect(name);
-    for name in [
-        "cls-left",
-        "no-mask-input-sees-padding",
-        "dynamic-quantized",
-    ] {
+    for name in ["cls-left", "no-mask-input-sees-padding", "dynamic-quantized"] {
         let golden = &get(name).golden;
         let (whole, alone) = (golden.embed.as_ref(), golden.embed_batch_1.as_ref());
         let difference = whole
@@ -119,10 +89,7 @@ fn what_a_case_is_about_changes_its_values() {
             .zip(alone.expect(name))
             .map(|(a, b)| embedkit_testkit::max_abs_diff(a, b.as_ref().expect(name)))
             .fold(0.0, f32::max);
-        assert!(
-            difference > 10.0 * get(name).tolerance(),
-            "{name}: {difference}"
-        );
+        assert!(difference > 10.0 * get(name).tolerance(), "{name}: {difference}");
     }
     let tasks = get("tasks");
     let mut rows = vec![tasks.expected(Role::Raw), tasks.expected(Role::Query)];
@@ -135,17 +102,11 @@ fn what_a_case_is_about_changes_its_values() {
             .map(|vectors| Expected::Vectors(vectors.iter().cloned().map(Some).collect())),
     );
     // Tasks 1 (raw and document) and 0 (query, once by role and once by id), then 2, 3 and 4.
-    assert_eq!(
-        tasks.golden.embed_task.keys().copied().collect::<Vec<_>>(),
-        [0, 2, 3, 4]
-    );
+    assert_eq!(tasks.golden.embed_task.keys().copied().collect::<Vec<_>>(), [0, 2, 3, 4]);
     assert_eq!(rows[1], rows[2]);
     rows.remove(2);
     for (i, a) in rows.iter().enumerate() {
-        assert!(
-            rows[i + 1..].iter().all(|b| a != b),
-            "two tasks give the same"
-        );
+        assert!(rows[i + 1..].iter().all(|b| a != b), "two tasks give the same");
     }
 }
 
@@ -154,19 +115,9 @@ fn every_kind_of_the_original_is_covered() {
     let models: BTreeSet<String> = dense_cases()
         .into_iter()
         .map(|case| case.golden.model)
-        .map(|model| {
-            if model.starts_with("custom/") {
-                "custom".to_owned()
-            } else {
-                model
-            }
-        })
+        .map(|model| if model.starts_with("custom/") { "custom".to_owned() } else { model })
         .collect();
-    assert_eq!(
-        models.len(),
-        10,
-        "nine transformer kinds and the static one: {models:?}"
-    );
+    assert_eq!(models.len(), 10, "nine transformer kinds and the static one: {models:?}");
 }
 
 #[test]
@@ -184,9 +135,6 @@ fn files_stay_small() {
         }
     }
     let mut sum = 0;
-    size(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("data/dense"),
-        &mut sum,
-    );
+    size(&Path::new(env!("CARGO_MANIFEST_DIR")).join("data/dense"), &mut sum);
     assert!(sum < 1_600_000, "{sum} bytes");
 }

@@ -27,6 +27,7 @@ mod error;
 #[cfg(all(feature = "static", any(test, fuzzing)))]
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(any(feature = "transformer", feature = "static"))]
 mod model;
 #[cfg(feature = "static")]
 mod table;
@@ -34,4 +35,5 @@ mod table;
 mod transformer;
 
 pub use error::Error;
+#[cfg(any(feature = "transformer", feature = "static"))]
 pub use model::TextEmbedding;

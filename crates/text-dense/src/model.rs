@@ -3,7 +3,6 @@
 use std::{
     num::NonZeroUsize,
     sync::{Arc, OnceLock},
-    thread::available_parallelism,
 };
 
 use embedkit_core::{
@@ -356,7 +355,7 @@ impl Backend {
             #[cfg(feature = "transformer")]
             Self::Transformer(model) => model.lanes(),
             #[cfg(feature = "static")]
-            Self::Static(_) => Ok(available_parallelism().map_or(1, usize::from)),
+            Self::Static(_) => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
         }
     }
 
@@ -378,6 +377,10 @@ impl Backend {
         }
     }
 
+    #[cfg_attr(
+        not(feature = "transformer"),
+        expect(unused_variables, reason = "a table knows neither workloads nor roles")
+    )]
     fn run(
         &self,
         workload: Workload,

@@ -21,6 +21,8 @@ pub(super) const LAYERS: &[Layer] = &[
     layer("embedkit-hub", &["embedkit-types"]),
     layer("embedkit-convert", &[]),
     layer("embedkit-text-dense", &["embedkit-core", "embedkit-types"]),
+    layer("embedkit-sparse", &["embedkit-core", "embedkit-types"]),
+    layer("embedkit-postprocess", &["embedkit-types"]),
     layer("embedkit", &["embedkit-core", "embedkit-hub", "embedkit-text-dense", "embedkit-types"]),
     layer("embedkit-cli", &["embedkit", "embedkit-convert", "embedkit-types"]),
     layer("embedkit-testkit", &["embedkit-types"]),
@@ -85,6 +87,9 @@ pub(super) const LIGHT_USES: &[LightUse] = &[
     light("embedkit-convert", "", &[RUNTIME, TOKENIZER, HTTP, IMAGE]),
     light("embedkit-text-dense", "static", &[RUNTIME, HTTP, IMAGE]),
     light("embedkit-text-dense", "transformer", &[HTTP, IMAGE]),
+    light("embedkit-sparse", "bm25", &[RUNTIME, TOKENIZER, HTTP, IMAGE]),
+    light("embedkit-sparse", "splade,bm42,minicoil", &[HTTP, IMAGE]),
+    light("embedkit-postprocess", "", &[RUNTIME, TOKENIZER, HTTP, IMAGE]),
     light("embedkit", "text-dense,load-dynamic", &[HTTP, IMAGE]),
 ];
 

@@ -2,10 +2,14 @@
 
 mod device;
 mod graph;
+#[cfg(feature = "tokenizer")]
 mod pool;
 mod session;
+#[cfg(feature = "tokenizer")]
 mod text;
 
+#[cfg(feature = "tokenizer")]
 pub use pool::{finish_dense, l2_normalize};
 pub use session::{Input, Session, Values, View};
+#[cfg(feature = "tokenizer")]
 pub use text::{Row, TextGraph, TextGraphOptions};
