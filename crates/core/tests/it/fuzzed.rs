@@ -32,6 +32,7 @@ const TEXTS: [&str; 4] =
 ///
 /// # Panics
 /// Where that does not hold.
+#[allow(unreachable_pub, reason = "the fuzz target includes this file")]
 pub fn tokenizer_config(data: &[u8]) {
     let dir = tempfile::tempdir().expect("the folder for temporary files is writable");
     fs::write(dir.path().join("tokenizer.json"), TOKENIZER).expect("it is writable");
