@@ -31,8 +31,6 @@
 //!
 //! There is no model and no runtime here. Feature `serde` reads and writes [`MuveraOptions`].
 
-#![deny(unsafe_code)]
-
 mod batch;
 mod clusters;
 mod encode;

@@ -34,8 +34,8 @@ const LIMIT: usize = if cfg!(target_pointer_width = "64") { 1 << 28 } else { 1 <
 /// computes the rest in `f32`: faster, half the memory, and components that differ by some 1e-6 of
 /// their usual size.
 ///
-/// Infinite components and those that are not a number are errors. Only for vectors so long that
-/// their sums leave the range of the precision, an encoding can hold infinities itself.
+/// Components of vectors that are infinite or not a number are errors. An encoding can have such
+/// components itself only where vectors are so long that their sums leave the range of the precision.
 #[derive(Clone)]
 pub struct Muvera<T: Precision = f64> {
     pub(crate) dim: usize,

@@ -93,11 +93,18 @@ fn the_defaults_are_the_originals() {
     assert_eq!(first, floats(&case["simhash_rep0_first"]));
     let last: Vec<f64> = (632..640).map(|i| muvera.hyperplanes.normal(i / 5, 95 + i % 5)).collect();
     assert_eq!(last, floats(&case["simhash_rep19_last"]));
+    let expected = floats(&case["projection_first"]);
+    let first: Vec<f64> =
+        (0..expected.len()).map(|i| muvera.projections[0].get(i / 16, i % 16)).collect();
+    assert_eq!(first, expected);
     let expected = floats(&case["projection_last"]);
     let start = 128 * 16 - expected.len();
     let last: Vec<f64> =
         (start..128 * 16).map(|i| muvera.projections[19].get(i / 16, i % 16)).collect();
     assert_eq!(last, expected);
+
+    let expected: Vec<u32> = serde_json::from_value(case["cluster_ids_rep0"].clone()).unwrap();
+    assert_eq!(clusters(&muvera, vectors)[0], expected);
 
     let document = muvera.process_document(&vectors).unwrap();
     let query = muvera.process_query(&vectors).unwrap();

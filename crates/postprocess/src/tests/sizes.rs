@@ -70,5 +70,5 @@ fn compare(encoding: &[f64], expected: &Value, what: &str) {
         .zip(1u64..)
         .fold(0, |sum, (x, place)| sum ^ x.to_bits().wrapping_mul(place));
     let expected = expected["xor_of_bits_times_index_plus_1"].as_str().unwrap();
-    assert_eq!(format!("{bits:#018x}"), expected, "{what}");
+    assert_eq!(format!("{bits:#x}"), expected, "{what}");
 }
