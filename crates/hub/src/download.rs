@@ -94,7 +94,10 @@ pub(crate) fn pull(hub: &Hub, spec: &ModelSpec, known: Known) -> Result<Pulled, 
     {
         return Ok(from_cache(found));
     }
-    match (repo.map(|repo| from_endpoints(hub, repo, spec)), url) {
+    let from = |repo| {
+        from_endpoints(hub, spec, |client, endpoint| pull_from(hub, client, endpoint, repo, spec))
+    };
+    match (repo.map(from), url) {
         (Some(Err(error)), Some(url)) if error.of_server() => {
             tracing::warn!(model = %spec.id, %error, "trying the archive");
             archive::pull(hub, spec, url)
@@ -105,12 +108,16 @@ pub(crate) fn pull(hub: &Hub, spec: &ModelSpec, known: Known) -> Result<Pulled, 
     }
 }
 
-/// Asks one endpoint after the other.
-fn from_endpoints(hub: &Hub, repo: &str, spec: &ModelSpec) -> Result<Pulled, Error> {
+/// Asks one endpoint after the other, as long as what goes wrong is the endpoint's doing.
+pub(crate) fn from_endpoints<T>(
+    hub: &Hub,
+    spec: &ModelSpec,
+    ask: impl Fn(&Client, &str) -> Result<T, Error>,
+) -> Result<T, Error> {
     let client = Client::new(hub)?;
     let mut endpoints = hub.endpoints.iter().peekable();
     while let Some(endpoint) = endpoints.next() {
-        match pull_from(hub, &client, endpoint, repo, spec) {
+        match ask(&client, endpoint) {
             Err(error) if error.of_server() && endpoints.peek().is_some() => {
                 tracing::warn!(endpoint = %shown(endpoint), %error, "trying the next endpoint");
             }
@@ -129,36 +136,25 @@ fn pull_from(
 ) -> Result<Pulled, Error> {
     let revision = layout::revision(spec);
     let listing = retrying(hub, repo, || listing::fetch(client, endpoint, repo, revision))?;
-    let commit = listing.commit;
-    if names::is_commit(revision) && !revision.eq_ignore_ascii_case(&commit) {
+    let commit = &listing.commit;
+    if names::is_commit(revision) && !revision.eq_ignore_ascii_case(commit) {
         return Err(Error::Corrupt {
             file: format!("{repo} at {revision}"),
             expected: format!("commit {revision}"),
             found: format!("commit {commit}"),
         });
     }
-    let needed = needed_files(spec);
     let pinned = |file: &ListedFile| file.pinned(spec.pinned(&file.path), endpoint);
-    let mut wanted: Vec<ListedFile> = Vec::new();
-    for name in &needed.required {
-        let file = listing.files.iter().find(|file| file.path == *name);
-        wanted.push(pinned(file.ok_or_else(|| Error::NoFile {
-            repo: repo.into(),
-            revision: revision.into(),
-            file: name.clone(),
-        })?)?);
-    }
-    for file in listing.files.iter().filter(|file| needed.optional.contains(&file.path)) {
-        wanted.push(pinned(file)?);
-    }
+    let wanted = listing.files_of(spec, repo, revision)?;
+    let wanted: Vec<_> = wanted.into_iter().map(pinned).collect::<Result<_, _>>()?;
 
     let dir = RepoDir::canonical(&hub.cache_dir, repo);
-    staging::sweep(&dir.blobs());
-    set_damaged_aside(&dir, &commit, &wanted);
-    let repository = Repository { hub, client, endpoint, repo, commit: &commit, dir: &dir };
+    dir.sweep(commit, wanted.iter().map(|file| Path::new(&file.path)));
+    set_damaged_aside(&dir, commit, &wanted);
+    let repository = Repository { hub, client, endpoint, repo, commit, dir: &dir };
     let fetched = repository.fetch_all(&wanted)?;
     for (file, blob) in &fetched {
-        link(&dir.snapshot(&commit).join(names::file_path(&file.path)?), blob)?;
+        link(&dir.snapshot(commit).join(names::file_path(&file.path)?), blob)?;
     }
     let recorded: Vec<_> = fetched
         .iter()
@@ -170,14 +166,14 @@ fn pull_from(
         })
         .collect();
     let files: Vec<_> = fetched.into_iter().map(|(file, _)| file).collect();
-    record::add(&dir, repo, &commit, &recorded)?;
+    record::add(&dir, repo, commit, &recorded)?;
     // The revision is moved last: until then, readers see the commit that was there before.
     if !names::is_commit(revision) {
         staging::write(&dir.reference(revision), commit.as_bytes())?;
     }
     let found = layout::find(hub, spec).map_err(|missing| Error::Missing {
         model: spec.id.to_string(),
-        dir: dir.snapshot(&commit),
+        dir: dir.snapshot(commit),
         missing,
     })?;
     Ok(Pulled { files: found.files, commit: found.commit, fetched: files })

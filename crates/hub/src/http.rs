@@ -2,7 +2,11 @@
 //! than in the client, because the token stays with its host and the hub's own headers come with the
 //! first answer, not the last.
 
-use std::{fs, io, path::Path, time::Duration};
+use std::{
+    fs, io,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use ureq::{
     Agent, Body,
@@ -226,9 +230,7 @@ fn follow(from: &Uri, headers: &HeaderMap) -> Result<Uri, (String, &'static str)
 fn refused(url: &str, status: StatusCode, headers: &HeaderMap, token: bool) -> Error {
     let url = shown(url);
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    // The header may also hold a date; that is rare, and then the usual waits apply.
-    let retry_after =
-        || text("retry-after").and_then(|value| value.trim().parse().ok()).map(Duration::from_secs);
+    let retry_after = || wait_asked_for(text("retry-after")?, text("date"));
     match status.as_u16() {
         404 => Error::NotFound { url },
         code @ (401 | 403) => Error::Denied {
@@ -240,6 +242,47 @@ fn refused(url: &str, status: StatusCode, headers: &HeaderMap, token: bool) -> E
         429 => Error::RateLimited { url, retry_after: retry_after() },
         code => Error::Status { url, status: code, retry_after: retry_after() },
     }
+}
+
+/// How long a server asks to wait: so many seconds, or until a date, by its own clock where it tells
+/// the time.
+fn wait_asked_for(value: &str, date: Option<&str>) -> Option<Duration> {
+    if let Ok(seconds) = value.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let now = date.and_then(http_date).or_else(|| {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        Some(now.as_secs())
+    })?;
+    Some(Duration::from_secs(http_date(value)?.saturating_sub(now)))
+}
+
+/// A date as HTTP writes it today (RFC 9110, section 5.6.7), such as `Sun, 06 Nov 1994 08:49:37 GMT`, in
+/// seconds since 1970. The two older forms are no longer sent.
+fn http_date(text: &str) -> Option<u64> {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let number = |text: &str, most: u64| text.parse::<u64>().ok().filter(|n| *n <= most);
+    let (_, rest) = text.trim().split_once(", ")?;
+    let mut parts = rest.split(' ');
+    let day = number(parts.next()?, 31).filter(|day| *day > 0)?;
+    let name = parts.next()?;
+    let month = MONTHS.iter().position(|month| *month == name)? as u64 + 1;
+    let year = number(parts.next()?, 9999).filter(|year| *year >= 1970)?;
+    let mut time = parts.next()?.split(':');
+    let hour = number(time.next()?, 23)?;
+    let minute = number(time.next()?, 59)?;
+    let second = number(time.next()?, 60)?;
+    if parts.next() != Some("GMT") || parts.next().is_some() || time.next().is_some() {
+        return None;
+    }
+    // Days of the Gregorian calendar, counted in years that begin in March, so that the day that is
+    // left out in most years is the last.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let in_year = (153 * month + 2) / 5 + day - 1;
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + in_year;
+    const DAYS_TO_1970: u64 = 719_468; // from the first of March of the year 0
+    Some((days.checked_sub(DAYS_TO_1970)? * 24 + hour) * 3600 + minute * 60 + second)
 }
 
 /// Whether a host name is that of this machine.
@@ -306,6 +349,42 @@ mod tests {
         assert_eq!(go(from, "http://h.example/x"), Err("it leaves the secure connection"));
         assert_eq!(go(from, "file:///etc/passwd"), Err("it is not an address"));
         assert_eq!(go(from, "ftp://o.example/x"), Err("it is not HTTP"));
+    }
+
+    #[test]
+    fn waits_that_servers_ask_for() {
+        // `date -u -d '…' +%s`
+        for (date, seconds) in [
+            ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", 784_111_777),
+            ("Thu, 29 Feb 2024 23:59:59 GMT", 1_709_251_199),
+            ("Fri, 01 Mar 2024 00:00:00 GMT", 1_709_251_200),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", 253_402_300_799),
+        ] {
+            assert_eq!(http_date(date), Some(seconds), "{date}");
+        }
+        for bad in [
+            "",
+            "soon",
+            "Sun, 00 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49:37 CET",
+            "Sun, 06 Nov 1994 08:49 GMT",
+            "Sun, 06 Nov 1994 24:00:00 GMT",
+            "Sun, 06 Foo 1994 08:49:37 GMT",
+            "Thu, 01 Jan 0000 00:00:00 GMT",
+            "Sun Nov  6 08:49:37 1994",
+            "Sun, 06 Nov 18446744073709551616 08:49:37 GMT",
+        ] {
+            assert_eq!(http_date(bad), None, "{bad}");
+        }
+        let date = Some("Sun, 06 Nov 1994 08:49:37 GMT");
+        let wait = |value| wait_asked_for(value, date).map(|wait| wait.as_secs());
+        assert_eq!(wait(" 17 "), Some(17));
+        assert_eq!(wait("Sun, 06 Nov 1994 08:50:00 GMT"), Some(23));
+        assert_eq!(wait("Sun, 06 Nov 1994 08:00:00 GMT"), Some(0));
+        assert_eq!(wait("-1"), None);
+        let past = wait_asked_for("Sun, 06 Nov 1994 08:50:00 GMT", None);
+        assert_eq!(past, Some(Duration::ZERO));
     }
 
     #[test]

@@ -187,11 +187,12 @@ impl Hub {
     }
 
     /// The files of a model: from the cache, without any network, where they are complete there,
-    /// else downloaded.
+    /// else downloaded. A file that is no longer what was recorded of it counts as missing: it is moved
+    /// aside, to `embedkit/damaged` in the repository's folder, and fetched again.
     ///
     /// # Errors
-    /// [`Error::Offline`] names the files that are missing; otherwise what kept the download from
-    /// succeeding.
+    /// [`Error::Offline`] names the files that are missing; [`Error::Pin`] that a server has others than
+    /// the model is pinned to; otherwise what kept the download from succeeding.
     pub fn files(&self, spec: &ModelSpec) -> Result<ModelFiles, Error> {
         if let Some(files) = self.cached(spec) {
             return Ok(files);
@@ -199,7 +200,9 @@ impl Hub {
         download::pull(self, spec, download::Known::Cached).map(|pulled| pulled.files)
     }
 
-    /// The files of a model where they are complete in a cache. Never opens a socket.
+    /// The files of a model where they are complete in a cache. Never opens a socket. A file is hashed
+    /// where its size or time of change say that it may be another than the one that came, and its new
+    /// time is recorded if it is not.
     #[must_use]
     pub fn cached(&self, spec: &ModelSpec) -> Option<ModelFiles> {
         layout::find(self, spec).ok().map(|found| found.files)

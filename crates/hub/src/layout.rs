@@ -22,6 +22,7 @@ use crate::{
     Hub, archive, external, names,
     needed::needed_files,
     record::{self, Condition},
+    staging,
 };
 
 /// The revision of a model that names none.
@@ -77,10 +78,27 @@ impl RepoDir {
         revision.split('/').fold(self.0.join("refs"), |path, part| path.join(part))
     }
 
+    /// Removes what processes that were killed left of their work on the files `names` of a commit.
+    pub(crate) fn sweep<'a>(&self, commit: &str, names: impl Iterator<Item = &'a Path>) {
+        let snapshot = self.snapshot(commit);
+        let mut folders = vec![self.blobs(), self.0.join("refs"), self.0.join("embedkit")];
+        for name in names {
+            let folder = snapshot.join(name.parent().unwrap_or(Path::new("")));
+            if !folders.contains(&folder) {
+                folders.push(folder);
+            }
+        }
+        for folder in folders {
+            staging::sweep(&folder);
+        }
+    }
+
     /// Moves a file whose content is not what it should be out of the way, for whoever wants to know
     /// what became of it: only the last one of a name is kept. A file that lies elsewhere, in a store
     /// that several repositories share, stays where it is; the link to it will be replaced.
     pub(crate) fn set_aside(&self, file: &Path) {
+        // A second name of the file may be in there; it is made again where it is needed.
+        let _ = fs::remove_dir_all(self.0.join("onnx_snapshots"));
         let (Ok(real), Ok(dir)) = (fs::canonicalize(file), fs::canonicalize(&self.0)) else {
             return;
         };

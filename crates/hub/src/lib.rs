@@ -1,10 +1,11 @@
 //! Where the files of models come from: a folder, a cache, or the hub itself.
 //!
 //! [`Hub`] turns a [`ModelSpec`](embedkit_types::ModelSpec) into files on disk. A model that is
-//! complete in a cache is opened without any network: in our own cache, or in that of the hub's other
-//! tools, whose layout ours shares. Otherwise its files are downloaded, all of one commit, and each
-//! becomes visible only once its size and hash are right; a model may also come as one archive from
-//! an address of its own. [`Hub::verify`] hashes cached files again. [`local`] takes a folder of the user's own.
+//! complete in a cache is opened without any network: in our own cache, or in that of the hub's
+//! other tools, whose layout ours shares. Otherwise its files are downloaded, all of one commit,
+//! and each becomes visible only once its size and hash are right; a model may also come as one
+//! archive from an address of its own. [`Hub::verify`] hashes cached files again, [`Hub::look_up`]
+//! tells what a model's description could pin. [`local`] takes a folder of the user's own.
 //!
 //! ```
 //! use embedkit_hub::{Error, Hub};

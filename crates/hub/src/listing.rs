@@ -3,7 +3,7 @@
 
 use std::io::Read;
 
-use embedkit_types::PinnedFile;
+use embedkit_types::{ModelSpec, PinnedFile};
 use serde::Deserialize;
 
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
     digest::Digest,
     http::{Client, shown},
     names,
+    needed::needed_files,
 };
 
 /// The largest answer that is read. A file takes some 250 bytes in it.
@@ -21,6 +22,29 @@ const LARGEST: u64 = 64 << 20;
 pub(crate) struct Listing {
     pub(crate) commit: String,
     pub(crate) files: Vec<ListedFile>,
+}
+
+impl Listing {
+    /// The files that a model needs, then the optional ones that there are.
+    pub(crate) fn files_of(
+        &self,
+        spec: &ModelSpec,
+        repo: &str,
+        revision: &str,
+    ) -> Result<Vec<&ListedFile>, Error> {
+        let needed = needed_files(spec);
+        let listed = |name: &String| self.files.iter().find(|file| file.path == *name);
+        let mut files = Vec::new();
+        for name in &needed.required {
+            files.push(listed(name).ok_or_else(|| Error::NoFile {
+                repo: repo.into(),
+                revision: revision.into(),
+                file: name.clone(),
+            })?);
+        }
+        files.extend(needed.optional.iter().filter_map(listed));
+        Ok(files)
+    }
 }
 
 /// One file, as the server describes it. Mirrors may leave size and hash out.

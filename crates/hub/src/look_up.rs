@@ -5,14 +5,8 @@ use std::{env, sync::atomic::AtomicBool};
 use embedkit_types::{ModelSpec, PinnedFile};
 
 use crate::{
-    Error, Hub,
-    digest::Digest,
-    http::{Client, shown},
-    layout, listing, names,
-    needed::needed_files,
-    retry::retrying,
-    staging::Staged,
-    transfer::Transfer,
+    Error, Hub, digest::Digest, download::from_endpoints, http::Client, layout, listing, names,
+    needed::needed_files, retry::retrying, staging::Staged, transfer::Transfer,
 };
 
 /// A model's files as a repository has them.
@@ -46,17 +40,10 @@ pub(crate) fn look_up(hub: &Hub, spec: &ModelSpec) -> Result<LookedUp, Error> {
         let (cache, missing) = (hub.cache_dir.clone(), needed.required);
         return Err(Error::Offline { model: model(), cache, missing });
     }
-    let client = Client::new(hub)?;
-    let mut endpoints = hub.endpoints.iter().peekable();
-    while let Some(endpoint) = endpoints.next() {
-        match look_up_at(hub, &client, endpoint, repo, revision, spec) {
-            Err(error) if error.of_server() && endpoints.peek().is_some() => {
-                tracing::warn!(endpoint = %shown(endpoint), %error, "trying the next endpoint");
-            }
-            result => return result,
-        }
-    }
-    Err(Error::NoSource { model: model() })
+    let spec = ModelSpec { files: Vec::new().into(), ..spec.clone() };
+    from_endpoints(hub, &spec, |client, endpoint| {
+        look_up_at(hub, client, endpoint, repo, revision, &spec)
+    })
 }
 
 fn look_up_at(
@@ -68,18 +55,7 @@ fn look_up_at(
     spec: &ModelSpec,
 ) -> Result<LookedUp, Error> {
     let listing = retrying(hub, repo, || listing::fetch(client, endpoint, repo, revision))?;
-    let needed = needed_files(spec);
-    let listed = |name: &String| listing.files.iter().find(|file| file.path == *name);
-    let mut wanted = Vec::new();
-    for name in &needed.required {
-        names::file_path(name)?;
-        wanted.push(listed(name).ok_or_else(|| Error::NoFile {
-            repo: repo.into(),
-            revision: revision.into(),
-            file: name.clone(),
-        })?);
-    }
-    wanted.extend(needed.optional.iter().filter_map(listed));
+    let wanted = listing.files_of(spec, repo, revision)?;
     let mut files = Vec::new();
     for file in wanted {
         let (size, sha256) = match (file.size, &file.digest) {

@@ -1,6 +1,10 @@
 //! Models that come as one archive.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use embedkit_hub::{Error, Hub, Outcome};
 use embedkit_types::{ModelSpec, Source};
@@ -52,11 +56,23 @@ fn an_archive_is_unpacked_once() {
         check(&Repo::sample(), cache.path(), &files);
         assert_eq!(hub.files(&spec).unwrap(), files);
         assert_eq!(server.requests().len(), 1);
+        // So does one of the same size; what was there is kept aside.
+        let mut other = fs::read(&files.model).unwrap();
+        other[5] ^= 1;
+        fs::write(&files.model, &other).unwrap();
+        let later = SystemTime::now() + Duration::from_secs(5);
+        let model = fs::File::options().write(true).open(&files.model).unwrap();
+        model.set_modified(later).unwrap();
+        assert_eq!(hub.cached(&spec), None);
+        check(&Repo::sample(), cache.path(), &hub.files(&spec).unwrap());
+        assert_eq!(server.requests().len(), 2);
+        let aside = |name: &&String| name.contains(".damaged/") && name.ends_with("/model.onnx");
+        assert_eq!(tree(cache.path()).iter().filter(aside).count(), 1);
         // A file that has changed brings the archive again.
         fs::write(&files.model, "short").unwrap();
         assert_eq!(hub.cached(&spec), None);
         check(&Repo::sample(), cache.path(), &hub.files(&spec).unwrap());
-        assert_eq!(server.requests().len(), 2);
+        assert_eq!(server.requests().len(), 3);
         let verified = hub.verify(&spec).unwrap();
         assert!(verified.iter().all(|file| file.outcome == Outcome::Same), "{verified:?}");
     }

@@ -2,11 +2,13 @@
 //! its reason; and the cache holds nothing that is not whole.
 
 use std::{
+    io::Write as _,
     net::TcpListener,
     time::{Duration, Instant},
 };
 
 use embedkit_hub::{Error, Hub, Timeouts, Token};
+use flate2::{Compression, write::GzEncoder};
 
 use crate::{
     check, hub, nothing_unfinished,
@@ -92,7 +94,8 @@ fn closed_before_the_answer() {
 
 #[test]
 fn broken_and_stalled_transfers_are_continued() {
-    for fault in [Fault::CutAfter(100_000), Fault::StallAfter(100_000)] {
+    for fault in [Fault::CutAfter(100_000), Fault::ResetAfter(100_000), Fault::StallAfter(100_000)]
+    {
         let server = faulty(move |repo, r| {
             (r.earlier == 0).then(|| repo.content("onnx/model.onnx", r).failing(fault))
         });
@@ -270,6 +273,11 @@ fn too_many_requests() {
     let error = fails(&asking("3600", 9), 4.0);
     let Error::RateLimited { retry_after, .. } = error else { panic!("{error}") };
     assert_eq!(retry_after, Some(Duration::from_secs(3600)));
+    // A date says the same.
+    let error = fails(&asking("Fri, 31 Dec 9999 23:59:59 GMT", 9), 4.0);
+    let Error::RateLimited { retry_after: Some(wait), .. } = error else { panic!("{error}") };
+    assert!(wait > Duration::from_secs(3600), "{wait:?}");
+    assert_eq!(overcomes(&asking("Sun, 06 Nov 1994 08:49:37 GMT", 1)), 2);
     let server = asking("0", 9);
     assert!(matches!(fails(&server, 8.0), Error::RateLimited { .. }));
     assert_eq!(server.count(MODEL), 3, "attempts are bounded");
@@ -288,6 +296,62 @@ fn a_slow_drip_is_not_waited_for() {
     let server = faulty(|repo, r| Some(repo.content("onnx/model.onnx", r).failing(Fault::Drip)));
     let error = fails_with(&server, 20.0, |hub| hub.timeouts.stall = Duration::from_millis(1000));
     assert!(matches!(error, Error::Timeout { phase: "content", .. }), "{error:?}");
+}
+
+#[test]
+fn content_that_changed_after_it_was_listed() {
+    // The server has other content by now, and says so: what was listed is not what comes.
+    let changed = |repo: &Repo| {
+        let mut new = repo.clone();
+        new.files.get_mut("onnx/model.onnx").unwrap()[9] ^= 1;
+        new
+    };
+    let server = Server::start(move |request| {
+        let old = Repo::sample();
+        if request.path.starts_with("/api/") {
+            old.reply(request)
+        } else {
+            changed(&old).reply(request)
+        }
+    });
+    let error = fails(&server, 8.0);
+    let Error::Corrupt { file, expected, found } = &error else { panic!("{error}") };
+    assert_eq!(file, "onnx/model.onnx");
+    assert!(expected.contains(&Repo::sample().digest(file)) && expected != found);
+    assert_eq!(server.count(MODEL), 2);
+    // In the middle of a transfer: nothing of the one is put together with the other.
+    let between = faulty(move |repo, r| match r.earlier {
+        0 => Some(repo.content("onnx/model.onnx", r).failing(Fault::CutAfter(100_000))),
+        _ => Some(changed(repo).content("onnx/model.onnx", r)),
+    });
+    assert!(matches!(fails(&between, 8.0), Error::Corrupt { .. }));
+}
+
+#[test]
+fn bombs_do_not_go_off() {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(&vec![b' '; 32 << 20]).unwrap();
+    let bomb = encoder.finish().unwrap();
+    assert!(bomb.len() < 50_000);
+    // Coded bodies were not asked for and are not decoded.
+    let body = bomb.clone();
+    let listing = Server::start(move |_| Reply::ok(body.clone()).with("Content-Encoding", "gzip"));
+    assert!(matches!(fails(&listing, 4.0), Error::Answer { .. }));
+    let file = faulty(move |_, _| Some(Reply::ok(bomb.clone()).with("Content-Encoding", "gzip")));
+    assert!(matches!(fails(&file, 8.0), Error::Corrupt { .. }));
+    // More than any list of files has.
+    let endless = Server::start(|_| Reply::ok(vec![b' '; 65 << 20]));
+    let error = fails(&endless, 20.0);
+    assert!(
+        matches!(&error, Error::Answer { reason, .. } if reason.contains("more than")),
+        "{error}"
+    );
+    // A length that nothing could hold is not believed, but waited for in vain.
+    let announced = Server::start(|_| {
+        Reply::ok("{").with("Content-Length", "99999999999999").failing(Fault::CutAfter(1))
+    });
+    let error = fails(&announced, 8.0);
+    assert!(matches!(error, Error::Transport { .. }), "{error:?}");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod archives; // models in one file
 mod caches; // models that are there already, whoever put them there
+mod disk; // no space, no permission, no folder any more
 mod download; // models that are not
 mod faults; // servers and lines that misbehave
 mod pins; // one content only, and content that changed

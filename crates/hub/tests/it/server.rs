@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
@@ -43,6 +43,8 @@ pub(crate) enum Fault {
     Silence,
     /// Close after so many bytes of the body.
     CutAfter(usize),
+    /// Reset the connection after so many bytes of the body.
+    ResetAfter(usize),
     /// Say nothing more after so many bytes of the body.
     StallAfter(usize),
     /// One byte at a time, with pauses.
@@ -144,8 +146,11 @@ fn serve(
     all: &Mutex<Vec<Request>>,
     stop: &AtomicBool,
 ) -> Option<()> {
-    let request = read(&stream, all)?;
+    let (request, length) = peek(&stream, all)?;
     let reply = handler(&request);
+    if !matches!(reply.fault, Fault::ResetAfter(_)) {
+        stream.read_exact(&mut vec![0; length]).ok()?;
+    }
     let silence = || {
         while !stop.load(Ordering::Relaxed) {
             thread::sleep(Duration::from_millis(20));
@@ -173,6 +178,13 @@ fn serve(
             stream.write_all(&reply.body[..n.min(reply.body.len())]).ok()?;
             stream.shutdown(Shutdown::Both).ok()?;
         }
+        Fault::ResetAfter(n) => {
+            stream.write_all(&reply.body[..n.min(reply.body.len())]).ok()?;
+            stream.flush().ok()?;
+            // So that what was sent is not lost with the connection; then the request, which was never
+            // taken in, makes the system end it with a reset.
+            thread::sleep(Duration::from_millis(100));
+        }
         Fault::StallAfter(n) => {
             stream.write_all(&reply.body[..n.min(reply.body.len())]).ok()?;
             stream.flush().ok()?;
@@ -190,23 +202,29 @@ fn serve(
     Some(())
 }
 
-fn read(stream: &TcpStream, all: &Mutex<Vec<Request>>) -> Option<Request> {
-    let mut reader = BufReader::new(stream.take(64 * 1024));
-    let mut line = String::new();
-    reader.read_line(&mut line).ok()?;
-    let path = line.split(' ').nth(1)?.to_owned();
-    let mut headers = HashMap::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        let Some((name, value)) = line.split_once(':') else { break };
-        headers.insert(name.trim().to_ascii_lowercase(), value.trim().to_owned());
-    }
+/// Looks at a request without taking it in; the second value is its length in bytes.
+fn peek(stream: &TcpStream, all: &Mutex<Vec<Request>>) -> Option<(Request, usize)> {
+    let mut buffer = vec![0; 64 * 1024];
+    let (head, length) = loop {
+        let n = stream.peek(&mut buffer).ok().filter(|n| *n > 0)?;
+        let text = std::str::from_utf8(&buffer[..n]).ok()?;
+        if let Some(end) = text.find("\r\n\r\n") {
+            break (text[..end].to_owned(), end + 4);
+        }
+        thread::sleep(Duration::from_millis(1));
+    };
+    let mut lines = head.split("\r\n");
+    let path = lines.next()?.split(' ').nth(1)?.to_owned();
+    let headers = lines.filter_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        Some((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
+    });
+    let headers = headers.collect();
     let mut all = all.lock().unwrap();
     let earlier = all.iter().filter(|request| request.path == path).count();
     let request = Request { path, headers, earlier };
     all.push(request.clone());
-    Some(request)
+    Some((request, length))
 }
 
 /// A repository that a server offers.
