@@ -75,6 +75,21 @@ pub enum OptionError {
 }
 
 impl Error {
+    /// [`Error::NotCompiled`] for a kind of model.
+    #[cfg(any(feature = "bm25", feature = "splade", feature = "bm42", feature = "minicoil"))]
+    pub(crate) fn not_compiled(id: &str, kind: &embedkit_types::SparseKind) -> Self {
+        Self::NotCompiled { id: id.to_owned(), feature: Self::feature(kind) }
+    }
+
+    /// The feature that a kind of model belongs to.
+    #[cfg(any(feature = "bm25", feature = "splade", feature = "bm42", feature = "minicoil"))]
+    pub(crate) fn feature(kind: &embedkit_types::SparseKind) -> &'static str {
+        match kind.name() {
+            "if-splade" => "splade",
+            name => name,
+        }
+    }
+
     /// What the user can do about it, where we know.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

@@ -29,18 +29,18 @@
 #[cfg(feature = "bm25")]
 mod bm25;
 mod error;
-#[cfg(feature = "graph")]
+#[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
 mod graph;
-#[cfg(feature = "terms")]
+#[cfg(any(feature = "bm25", feature = "bm42", feature = "minicoil"))]
 mod hash;
-#[cfg(feature = "terms")]
+#[cfg(any(feature = "bm25", feature = "bm42", feature = "minicoil"))]
 mod language;
-#[cfg(any(feature = "bm25", feature = "graph"))]
+#[cfg(any(feature = "bm25", feature = "splade", feature = "bm42", feature = "minicoil"))]
 mod model;
 mod options;
-#[cfg(feature = "terms")]
+#[cfg(any(feature = "bm25", feature = "bm42", feature = "minicoil"))]
 mod stemmer;
-#[cfg(feature = "terms")]
+#[cfg(any(feature = "bm25", feature = "bm42", feature = "minicoil"))]
 mod stopwords;
 #[cfg(any(feature = "bm25", feature = "minicoil"))]
 mod word_ranges;
@@ -50,7 +50,7 @@ mod words;
 #[cfg(feature = "bm25")]
 pub use bm25::{Bm25, StopwordLists};
 pub use error::{Error, OptionError};
-#[cfg(any(feature = "bm25", feature = "graph"))]
+#[cfg(any(feature = "bm25", feature = "splade", feature = "bm42", feature = "minicoil"))]
 pub use model::SparseTextEmbedding;
 pub use options::SparseOptions;
 #[cfg(feature = "bm25")]

@@ -12,7 +12,7 @@ use embedkit_types::{
 
 #[cfg(feature = "bm25")]
 use crate::bm25::{Bm25, Bm25Step, StopwordLists};
-#[cfg(feature = "graph")]
+#[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
 use crate::graph::{GraphModel, GraphStep};
 use crate::{Error, SparseOptions};
 
@@ -35,7 +35,7 @@ enum Backend {
     /// With the number of threads.
     #[cfg(feature = "bm25")]
     Bm25(Arc<Bm25>, usize),
-    #[cfg(feature = "graph")]
+    #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
     Graph(Arc<GraphModel>),
 }
 
@@ -96,7 +96,7 @@ impl SparseTextEmbedding {
         let Task::Sparse(task) = &spec.task else {
             return Err(Error::WrongTask { id: spec.id.to_string(), found: spec.task.name() });
         };
-        options.check(&task.kind)?;
+        options.check(&task.kind, load)?;
         let model = Model {
             backend: Backend::open(spec, task, files, load, options)?,
             requires_idf: task.requires_idf,
@@ -169,7 +169,7 @@ impl SparseTextEmbedding {
                 let step = Bm25Step { bm25: Arc::clone(bm25), threads: *threads, role };
                 Results::Bm25(Stream::new(step, texts, batch))
             }
-            #[cfg(feature = "graph")]
+            #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
             Backend::Graph(model) => {
                 let step = GraphStep { model: Arc::clone(model), role };
                 Results::Graph(Stream::new(step, texts, batch))
@@ -198,7 +198,7 @@ impl SparseTextEmbedding {
         let count = |text: I::Item| match &self.model.backend {
             #[cfg(feature = "bm25")]
             Backend::Bm25(bm25, _) => Ok(bm25.token_count(text.as_ref())),
-            #[cfg(feature = "graph")]
+            #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
             Backend::Graph(model) => Ok(model.encode(text.as_ref())?.ids.len()),
         };
         texts.into_iter().map(count).sum()
@@ -218,7 +218,7 @@ impl SparseTextEmbedding {
         match &self.model.backend {
             #[cfg(feature = "bm25")]
             Backend::Bm25(..) => Ok("cpu"),
-            #[cfg(feature = "graph")]
+            #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
             Backend::Graph(model) => model.device(),
         }
     }
@@ -254,44 +254,52 @@ impl Backend {
         load: &LoadOptions,
         options: &SparseOptions,
     ) -> Result<Self, Error> {
-        let id = || spec.id.to_string();
         match &task.kind {
             #[cfg(feature = "bm25")]
             SparseKind::Bm25(facts) => {
                 let folder = files.map(|files| StopwordLists::Folder(&files.root));
                 let lists = folder.unwrap_or(StopwordLists::BuiltIn);
-                Ok(Self::Bm25(Arc::new(Bm25::new(facts, options, lists)?), threads(load)))
+                Ok(Self::Bm25(Arc::new(Bm25::new(facts, options, lists)?), threads(load)?))
             }
             #[cfg(not(feature = "bm25"))]
-            SparseKind::Bm25(_) => Err(Error::NotCompiled { id: id(), feature: "bm25" }),
-            #[cfg(feature = "graph")]
+            kind @ SparseKind::Bm25(_) => Err(Error::not_compiled(&spec.id, kind)),
+            #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
             _ => {
-                let files = files.ok_or_else(|| Error::NeedsFiles { id: id() })?;
+                let files = files.ok_or_else(|| Error::NeedsFiles { id: spec.id.to_string() })?;
                 Ok(Self::Graph(Arc::new(GraphModel::open(&spec.id, task, files, load, options)?)))
             }
-            #[cfg(not(feature = "graph"))]
-            kind => Err(Error::NotCompiled { id: id(), feature: kind.name() }),
+            #[cfg(not(any(feature = "splade", feature = "bm42", feature = "minicoil")))]
+            kind => Err(Error::not_compiled(&spec.id, kind)),
         }
     }
 }
 
-/// Threads for a model without a graph: as many as its lanes and their threads would be.
+/// More threads than any machine has cores, for a model without a graph.
 #[cfg(feature = "bm25")]
-fn threads(load: &LoadOptions) -> usize {
+const MOST_THREADS: usize = 1024;
+
+/// Threads for a model without a graph: as many as its replicas and their threads would be.
+#[cfg(feature = "bm25")]
+fn threads(load: &LoadOptions) -> Result<usize, Error> {
     let one = NonZeroUsize::MIN;
-    match (load.replicas, load.threads) {
+    let found = match (load.replicas, load.threads) {
         (None, None) => available_parallelism().map_or(1, usize::from),
         (replicas, threads) => {
             replicas.unwrap_or(one).saturating_mul(threads.unwrap_or(one)).into()
         }
+    };
+    if found > MOST_THREADS {
+        let (option, limit) = ("threads", MOST_THREADS);
+        return Err(embedkit_core::Error::TooMany { option, found, limit }.into());
     }
+    Ok(found)
 }
 
 /// The results of one call, by kind of model.
 enum Results<I> {
     #[cfg(feature = "bm25")]
     Bm25(Stream<Bm25Step, I>),
-    #[cfg(feature = "graph")]
+    #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
     Graph(Stream<GraphStep, I>),
 }
 
@@ -302,7 +310,7 @@ impl<I: Iterator<Item = String>> Iterator for Results<I> {
         match self {
             #[cfg(feature = "bm25")]
             Self::Bm25(results) => results.next(),
-            #[cfg(feature = "graph")]
+            #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
             Self::Graph(results) => results.next(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use embedkit_types::SparseKind;
+use embedkit_types::{LoadOptions, SparseKind};
 
 use crate::OptionError;
 #[cfg(feature = "bm25")]
@@ -91,8 +91,11 @@ impl SparseOptions {
     }
 
     /// Refuses what the kind of model does not have.
-    #[cfg(any(feature = "bm25", feature = "graph"))]
-    pub(crate) fn check(&self, kind: &SparseKind) -> Result<(), OptionError> {
+    #[cfg_attr(
+        not(any(feature = "bm25", feature = "splade", feature = "bm42", feature = "minicoil")),
+        allow(dead_code, reason = "there is no model to open")
+    )]
+    pub(crate) fn check(&self, kind: &SparseKind, load: &LoadOptions) -> Result<(), OptionError> {
         let known = Self::names(kind);
         #[cfg(feature = "bm25")]
         let stemmer = self.stemmer.is_some();
@@ -108,6 +111,8 @@ impl SparseOptions {
             ("disable_stemmer", self.disable_stemmer),
             ("stopwords", self.stopwords.is_some()),
             ("stemmer", stemmer),
+            ("dimensions", load.dimensions.is_some()),
+            ("task", load.task.is_some()),
         ];
         let takes = |option: &str| match option {
             "stemmer" => matches!(kind, SparseKind::Bm25(_)),
@@ -184,9 +189,18 @@ mod tests {
         assert_eq!((options.k, options.b, options.avg_len), (Some(1.5), Some(0.0), Some(100.0)));
         assert_eq!(options.language.as_deref(), Some("french"));
         assert!(options.disable_stemmer && options.token_max_length == Some(7));
-        options.check(bm25).unwrap();
-        let error = options.check(kind("Qdrant/minicoil-v1")).unwrap_err();
+        let load = LoadOptions::default();
+        options.check(bm25, &load).unwrap();
+        let error = options.check(kind("Qdrant/minicoil-v1"), &load).unwrap_err();
         assert!(error.to_string().starts_with("minicoil has no option \"language\""), "{error}");
+    }
+
+    #[test]
+    fn options_of_other_families_are_refused() {
+        let dimensions = std::num::NonZeroUsize::new(64);
+        let load = LoadOptions { dimensions, ..LoadOptions::default() };
+        let error = SparseOptions::default().check(kind("Qdrant/bm25"), &load).unwrap_err();
+        assert!(error.to_string().starts_with("bm25 has no option \"dimensions\""), "{error}");
     }
 
     #[test]

@@ -125,6 +125,9 @@ pub struct SparseGolden {
     /// Its constructor's parameters.
     #[serde(default)]
     pub options: BTreeMap<String, f64>,
+    /// The list of stopwords beside the files of a real model; a case has its own.
+    #[serde(default)]
+    pub stopwords: Vec<String>,
     /// The inputs.
     #[serde(deserialize_with = "text::expanded")]
     pub texts: Vec<String>,
@@ -179,6 +182,16 @@ pub fn sparse_case(name: &str) -> SparseCase {
         "{name}: values for {texts} texts"
     );
     SparseCase { name: name.to_owned(), dir, spec, golden }
+}
+
+/// The golden values of a real model: `bm42-minilm`, all-MiniLM-L6-v2 with its last layer's attention
+/// as output.
+///
+/// # Panics
+/// Where there are none of this name or the file is damaged.
+#[must_use]
+pub fn sparse_stored(name: &str) -> SparseGolden {
+    parsed(&root().join(format!("{name}.json")))
 }
 
 fn root() -> PathBuf {

@@ -53,13 +53,12 @@ impl GraphModel {
         load: &LoadOptions,
         options: &SparseOptions,
     ) -> Result<Self, Error> {
-        let compiled = match &task.kind {
-            SparseKind::Splade(_) | SparseKind::IfSplade(_) => cfg!(feature = "splade"),
-            SparseKind::Bm42(_) => cfg!(feature = "bm42"),
-            SparseKind::MiniCoil(_) => cfg!(feature = "minicoil"),
-            _ => false,
-        };
-        if !compiled {
+        let compiled = [
+            ("splade", cfg!(feature = "splade")),
+            ("bm42", cfg!(feature = "bm42")),
+            ("minicoil", cfg!(feature = "minicoil")),
+        ];
+        if !compiled.contains(&(Error::feature(&task.kind), true)) {
             return Err(Error::not_compiled(id, &task.kind));
         }
         let span = tracing::info_span!("load", path = %files.root.display());

@@ -12,7 +12,7 @@ use embedkit_types::{
 };
 
 /// Options for tests: the CPU, whatever else this machine has.
-fn load(library: PathBuf) -> LoadOptions {
+pub(crate) fn load(library: PathBuf) -> LoadOptions {
     LoadOptions { device: Device::Cpu, onnxruntime: Some(library), ..LoadOptions::default() }
 }
 
@@ -53,7 +53,7 @@ fn runnable() -> Vec<(SparseCase, LoadOptions)> {
 
 /// Compares with pairs in the original's order. A weight at the edge of zero may be there or not.
 #[track_caller]
-fn assert_equal(name: &str, actual: &SparseEmbedding, expected: &[(u32, f64)]) {
+pub(crate) fn assert_equal(name: &str, actual: &SparseEmbedding, expected: &[(u32, f64)]) {
     const EDGE: f32 = 1e-5;
     assert!(actual.indices().is_sorted(), "{name}: {:?}", actual.indices());
     let expected: SparseEmbedding =

@@ -4,8 +4,10 @@
 
 #[cfg(feature = "bm25")]
 mod bm25;
-#[cfg(feature = "graph")]
+#[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
 mod graphs;
+#[cfg(feature = "bm42")]
+mod real;
 #[cfg(feature = "bm25")]
 mod stream;
 
@@ -13,7 +15,7 @@ use embedkit_core::registry;
 use embedkit_types::{ModelSpec, SparseKind, Task};
 
 /// The registered model.
-#[cfg_attr(not(feature = "bm25"), expect(dead_code))]
+#[cfg_attr(not(any(feature = "bm25", feature = "bm42")), expect(dead_code))]
 fn spec(id: &str) -> &'static ModelSpec {
     registry::find_task(id, "sparse").unwrap()
 }

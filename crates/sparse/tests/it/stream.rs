@@ -111,6 +111,9 @@ fn wrong_ways_to_open() {
     assert!(!SparseTextEmbedding::needs_files(spec("Qdrant/bm25")));
     let error = SparseTextEmbedding::without_files(splade, &load, &none).unwrap_err();
     assert!(matches!(error, Error::NeedsFiles { .. } | Error::NotCompiled { .. }), "{error}");
+    let many = LoadOptions { threads: Some(count(1 << 40)), ..LoadOptions::default() };
+    let error = SparseTextEmbedding::without_files(spec("Qdrant/bm25"), &many, &none).unwrap_err();
+    assert!(matches!(error, Error::Core(embedkit_core::Error::TooMany { .. })), "{error}");
     let dense = embedkit_core::registry::find_task("BAAI/bge-small-en-v1.5", "text-dense").unwrap();
     let error = SparseTextEmbedding::without_files(dense, &load, &none).unwrap_err();
     assert!(matches!(error, Error::WrongTask { found: "text-dense", .. }), "{error}");

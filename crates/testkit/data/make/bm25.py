@@ -1,4 +1,5 @@
-"""Makes data/sparse/bm25-random.jsonl and bm25-unicode.json: what FastEmbed 0.9.1's BM25 gives.
+"""Makes data/sparse/bm25-random.jsonl and bm25-unicode.json, and fills in the values of bm25.jsonl,
+whose texts and parameters are picked by hand: what FastEmbed 0.9.1's BM25 gives.
 
     python bm25.py LISTS
 
@@ -83,15 +84,27 @@ def case(rng, name, language, lists):
     path = lists / f"{language}.txt"
     stopwords = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     made, params = text(rng, language, stopwords), parameters(rng, language)
-    options = {k: v for k, v in params.items() if k != "custom_stemmer"}
+    return {"id": name, "text": made, "params": params} | values(made, params, lists)
+
+
+class Prefix4:
+    """The stemmer of one's own that some cases have."""
+
+    def stem_word(self, word):
+        return "" if word.startswith("z") else word[:4]
+
+
+def values(made, params, lists):
+    options = {k: v for k, v in params.items() if k not in ("custom_stemmer", "stopwords")}
+    if params["stopwords"] is not None:
+        options["stopwords"] = set(params["stopwords"])
+    if params["custom_stemmer"] is not None:
+        options["stemmer"] = Prefix4()
     model = SparseTextEmbedding("Qdrant/bm25", specific_model_path=str(lists), **options)
     bm25 = model.model
     tokens = SimpleTokenizer.tokenize(remove_non_alphanumeric(made))
     document, query = next(iter(model.embed(made))), next(iter(model.query_embed(made)))
     return {
-        "id": name,
-        "text": made,
-        "params": params,
         "tokens": tokens,
         "stems": bm25._stem(tokens),
         "token_count": model.token_count(made),
@@ -126,6 +139,10 @@ def main(lists):
     oracle.check_version()
     if unicodedata.unidata_version != "14.0.0":
         raise SystemExit(f"Unicode 14.0.0 is required, found {unicodedata.unidata_version}")
+    chosen = [json.loads(line) for line in (DATA / "bm25.jsonl").open(encoding="utf-8")]
+    chosen = [case | values(case["text"], case["params"], lists) for case in chosen]
+    lines = "".join(json.dumps(case) + "\n" for case in chosen)
+    (DATA / "bm25.jsonl").write_text(lines, encoding="utf-8")
     rng = random.Random(5)
     cases = [case(rng, f"{x}-random-{i}", x, lists) for x in LANGUAGES for i in range(12)]
     lines = "".join(json.dumps(case) + "\n" for case in cases)

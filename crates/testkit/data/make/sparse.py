@@ -2,12 +2,16 @@
 MiniCOIL, with what FastEmbed 0.9.1 gives for each text alone.
 
     python sparse.py [NAME…]
+    python sparse.py bm42-minilm DIR     golden values of a real model, with files in DIR
+
+DIR holds all-MiniLM-L6-v2 (`cargo xtask assets`) as `embedkit convert --head attention` writes it.
 """
 
 import io
 import shutil
 import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import oracle
@@ -17,7 +21,8 @@ from py_rust_stemmers import SnowballStemmer
 
 import graphs
 import tokenizer_files
-from make import DATA, compact, layout, toml_value, write
+from make import DATA, layout, toml_value, write
+from passages import PASSAGES
 from texts import VARIED, expand
 
 DIM = 8
@@ -29,6 +34,8 @@ TEXTS = VARIED + [
     "worlds hello helloed worlding lazy-dog fox/dog",
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa bb bb",
     "[MASK]s un##known ## naive cafe",
+    # Two pairs of words with one hash, the second of opposite signs.
+    "htfth and kgjtb and kgjtb, jnfgc trxbf",
 ]
 STOPWORDS = ["the", "and", "in", "of", "doing", "over", "It", "s"]
 
@@ -183,28 +190,43 @@ def make_case(name):
     spec = "".join(f"{key} = {toml_value(value)}\n" for key, value in row.items())
     (folder / "spec.toml").write_text(spec, encoding="utf-8")
 
-    options = change.get("options", {})
+    golden = golden_values(model_name, folder, TEXTS, change.get("options", {}))
+    (folder / "golden.json").write_text(layout(golden), encoding="utf-8")
+    sizes = [len(vector) for vector in golden["embed"]]
+    repeated = sum(len(v) != len({i for i, _ in v}) for v in golden["embed"])
+    return f"{sum(sizes)} entries, {sizes.count(0)} empty, {repeated} with repeated indices"
+
+
+def golden_values(model_name, folder, inputs, options):
     model = SparseTextEmbedding(model_name, specific_model_path=str(folder), **options)
-    texts = [expand(text) for text in TEXTS]
+    texts = [expand(text) for text in inputs]
     # One text a run: what a text gives must not depend on its neighbours.
     embed = [pairs(next(iter(model.embed([text], batch_size=1)))) for text in texts]
     queries = [pairs(next(iter(model.query_embed(text)))) for text in texts]
-    golden = {
+    return {
         "model": model_name,
         "options": options,
-        "texts": TEXTS,
+        "texts": inputs,
         "token_counts": [model.token_count([text]) for text in texts],
         "embed": embed,
         "query_embed": queries,
     }
-    (folder / "golden.json").write_text(layout(golden), encoding="utf-8")
-    sizes = [len(vector) for vector in embed]
-    repeated = sum(len(v) != len({i for i, _ in v}) for v in embed)
-    return f"{sum(sizes)} entries, {sizes.count(0)} empty, {repeated} with repeated indices"
+
+
+def make_real(folder):
+    words = "a an and are as at be by for from in is it of on or that the to was with".split()
+    (folder / "stopwords.txt").write_bytes(lines(words))
+    golden = golden_values(NAMES["bm42"][0], folder, PASSAGES, {})
+    golden["stopwords"] = words
+    (DATA / "sparse" / "bm42-minilm.json").write_text(layout(golden), encoding="utf-8")
+    print(f"bm42-minilm: {len(PASSAGES)} texts")
 
 
 def main(names):
     oracle.check_version()
+    if names[:1] == ["bm42-minilm"]:
+        make_real(Path(names[1]))
+        return
     for name in CASES:
         if not names or name in names:
             print(f"{name}: {make_case(name)}", flush=True)

@@ -60,7 +60,7 @@ impl MiniCoil {
             let words = vocab.largest_id();
             return Err(invalid(format!("it has {rows} matrices for {words} words and one")).into());
         }
-        // Words and numbers are below 2^32 each, as files of that size cannot be opened here.
+        // No overflow: the file has more bytes than that.
         let unknown = ((vocab.size() * numbers) as u64 / GAP + 2) * GAP;
         if unknown >= END {
             return Err(
