@@ -81,7 +81,9 @@ impl<T: Number> Hyperplanes<T> {
                 let mut unsure = 0u64;
                 for (place, &dot) in dots.iter().enumerate() {
                     // What is infinite or not a number comes from a sum that overflowed on the way.
-                    let sure = dot.is_finite() && (dot > margin || dot < -margin);
+                    // Without a short cut between the comparisons, so that they are vectorised.
+                    let sure = (dot > margin) & (dot < T::INFINITY)
+                        | (dot < -margin) & (dot > -T::INFINITY);
                     unsure |= u64::from(!sure) << place;
                 }
                 while unsure != 0 {

@@ -37,6 +37,7 @@ pub trait Number:
     const EXACT: bool;
     /// The largest relative error of one rounding.
     const ROUNDING: f64;
+    const INFINITY: Self;
 
     fn from_f64(value: f64) -> Self;
     fn to_f64(self) -> f64;
@@ -61,6 +62,7 @@ macro_rules! number {
             const PANEL: usize = $panel;
             const EXACT: bool = $exact;
             const ROUNDING: f64 = $type::EPSILON as f64 / 2.0;
+            const INFINITY: Self = $type::INFINITY;
 
             #[inline(always)]
             fn from_f64(value: f64) -> Self {
