@@ -20,7 +20,7 @@ use crate::error::Error;
 const FIRST_WINDOW: usize = 512;
 /// Inputs that one worker prepares at a time.
 const PREPARE_CHUNK: usize = 64;
-/// Windows of at most this many inputs are prepared by the caller, before any thread is started.
+/// A first window of at most this many inputs is the caller's own work: no thread is started.
 const SMALL: usize = 8;
 
 /// What a family does with its inputs.
@@ -148,11 +148,12 @@ impl<S: Step, I: Iterator<Item = S::Input>> Stream<S, I> {
         Ok(window)
     }
 
-    /// The first window, if it is small: prepared here, and run here too if it is one batch, since
-    /// a thread costs more than a short text.
+    /// The first window, if it is small: prepared and run here, batch by batch with all cores each,
+    /// since threads, and the graph that suits them, cost more than a few texts.
     fn run_here(&mut self, inputs: Vec<S::Input>) -> Result<(), S::Error> {
+        self.opened += 1;
         let mut window = Window {
-            id: 0,
+            id: self.opened,
             results: inputs.iter().map(|_| None).collect(),
             prepared: Vec::new(),
             preparing: 0,
@@ -160,18 +161,9 @@ impl<S: Step, I: Iterator<Item = S::Input>> Stream<S, I> {
         };
         let prepared = workers::prepare(&*self.step, inputs).into_iter();
         window.prepared = prepared.enumerate().map(|(i, p)| window.keep(i, p)).collect();
-        let batches = window.batches(&*self.step, &self.options)?;
-        if let [_] = batches.as_slice() {
-            for (indices, rows) in batches {
-                let results = workers::run(&*self.step, Workload::Single, rows);
-                window.store(indices.into_iter().zip(results));
-            }
-        } else if !batches.is_empty() {
-            let workers = Workers::start(&self.step, self.step.lanes()?)?;
-            for (indices, rows) in batches {
-                workers.push(Job::Run { window: 0, indices, rows });
-            }
-            self.workers = Some(workers);
+        for (indices, rows) in window.batches(&*self.step, &self.options)? {
+            let results = workers::run(&*self.step, Workload::Single, rows);
+            window.store(indices.into_iter().zip(results));
         }
         self.current = Some(window);
         Ok(())
@@ -184,7 +176,7 @@ impl<S: Step, I: Iterator<Item = S::Input>> Stream<S, I> {
         }
         if self.current.is_none() {
             let Some(inputs) = self.read() else { return Ok(false) };
-            if self.workers.is_none() && inputs.len() <= SMALL {
+            if self.opened == 0 && inputs.len() <= SMALL {
                 self.run_here(inputs)?;
             } else {
                 self.current = Some(self.open(inputs)?);
