@@ -30,5 +30,7 @@ pub mod runtime;
 pub mod tokenizer;
 
 mod error;
+mod norm;
 
 pub use error::{Error, read_bounded};
+pub use norm::l2_normalize;

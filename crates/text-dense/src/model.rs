@@ -6,6 +6,7 @@ use std::{
 };
 
 use embedkit_core::{
+    l2_normalize,
     pipeline::{Grouping, RunResult, Step, Stream, Workload},
     registry,
     tokenizer::{Tokenizer, Tokens},
@@ -277,17 +278,17 @@ impl Model {
     }
 
     /// Keeps the dimensions that were asked for.
-    fn cut(&self, mut vector: Vec<f32>) -> Result<Vec<f32>, Error> {
+    fn cut(&self, vector: Vec<f32>) -> Result<Vec<f32>, Error> {
         self.check_width(vector.len())?;
         let wanted = self.dimensions.map(usize::from);
         let Some(wanted) = wanted.filter(|&wanted| wanted != vector.len()) else {
             return Ok(vector);
         };
-        vector.truncate(wanted);
-        let norm = vector.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt().max(1e-12);
+        let mut kept: Vec<f64> = vector[..wanted].iter().copied().map(f64::from).collect();
+        l2_normalize(&mut kept);
         #[expect(clippy::cast_possible_truncation, reason = "f32 is what we return")]
-        vector.iter_mut().for_each(|x| *x = (f64::from(*x) / norm) as f32);
-        Ok(vector)
+        let kept = kept.into_iter().map(|x| x as f32).collect();
+        Ok(kept)
     }
 }
 

@@ -7,7 +7,7 @@
 use std::{fs::File, path::Path, sync::Arc};
 
 use embedkit_core::{
-    Error,
+    Error, l2_normalize,
     tokenizer::{Tokenizer, Tokens},
 };
 use embedkit_types::ModelFiles;
@@ -124,10 +124,9 @@ impl Table {
         for &id in tokens.ids.iter().filter(|&&id| Some(id) != unknown) {
             self.add(id as usize, &mut sum)?;
         }
-        let norm = sum.iter().map(|x| x * x).sum::<f64>().sqrt();
-        let norm = if norm < 1e-12 { 1e-12 } else { norm };
+        l2_normalize(&mut sum);
         #[expect(clippy::cast_possible_truncation, reason = "the one rounding step")]
-        let scaled = sum.into_iter().map(|x| (x / norm) as f32).collect();
+        let scaled = sum.into_iter().map(|x| x as f32).collect();
         Ok(scaled)
     }
 

@@ -9,7 +9,7 @@ mod session;
 mod text;
 
 #[cfg(feature = "tokenizer")]
-pub use pool::{finish_dense, l2_normalize};
+pub use pool::finish_dense;
 pub use session::{Input, Session, Values, View};
 #[cfg(feature = "tokenizer")]
 pub use text::{Row, TextGraph, TextGraphOptions};

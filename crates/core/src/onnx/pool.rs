@@ -5,7 +5,7 @@
 use embedkit_types::{Pooling, TextDense};
 
 use super::text::Row;
-use crate::error::Error;
+use crate::{error::Error, l2_normalize};
 
 /// Pools and, where the model asks for it, normalises one row. A half-precision graph's result is
 /// rounded to half precision, since FastEmbed returns the graph's own type.
@@ -54,15 +54,6 @@ fn mean(values: &[f32], width: usize, attended: usize) -> Vec<f64> {
     sum
 }
 
-/// Scales a vector to unit length (L2). A vector shorter than 1e-12 is divided by that instead, so
-/// that zeros stay zeros.
-pub fn l2_normalize(vector: &mut [f64]) {
-    let norm = vector.iter().map(|x| x * x).sum::<f64>().sqrt();
-    // `f64::max` would turn a NaN into the floor.
-    let norm = if norm < 1e-12 { 1e-12 } else { norm };
-    vector.iter_mut().for_each(|x| *x /= norm);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,18 +62,5 @@ mod tests {
     fn the_mean_of_nothing_is_zero() {
         assert_eq!(mean(&[5.0, 7.0], 2, 0), [0.0, 0.0]);
         assert_eq!(mean(&[1.0, 2.0, 3.0, 6.0], 2, 2), [2.0, 4.0]);
-    }
-
-    #[test]
-    fn normalising_keeps_zeros_and_nan() {
-        let mut zeros = [0.0, 0.0];
-        l2_normalize(&mut zeros);
-        assert_eq!(zeros, [0.0, 0.0]);
-        let mut vector = [3.0, 4.0];
-        l2_normalize(&mut vector);
-        assert_eq!(vector, [0.6, 0.8]);
-        let mut nan = [f64::NAN, 1.0];
-        l2_normalize(&mut nan);
-        assert!(nan[1].is_nan());
     }
 }
