@@ -22,8 +22,19 @@ pub(super) const LAYERS: &[Layer] = &[
     layer("embedkit-convert", &[]),
     layer("embedkit-text-dense", &["embedkit-core", "embedkit-types"]),
     layer("embedkit-sparse", &["embedkit-core", "embedkit-types"]),
+    layer("embedkit-image", &["embedkit-core", "embedkit-types"]),
     layer("embedkit-postprocess", &["embedkit-types"]),
-    layer("embedkit", &["embedkit-core", "embedkit-hub", "embedkit-text-dense", "embedkit-types"]),
+    layer(
+        "embedkit",
+        &[
+            "embedkit-core",
+            "embedkit-hub",
+            "embedkit-postprocess",
+            "embedkit-sparse",
+            "embedkit-text-dense",
+            "embedkit-types",
+        ],
+    ),
     layer("embedkit-cli", &["embedkit", "embedkit-convert", "embedkit-types"]),
     layer("embedkit-testkit", &["embedkit-types"]),
     // Never core: the generator has to build when the generated file is broken.
@@ -89,8 +100,10 @@ pub(super) const LIGHT_USES: &[LightUse] = &[
     light("embedkit-text-dense", "transformer", &[HTTP, IMAGE]),
     light("embedkit-sparse", "bm25", &[RUNTIME, TOKENIZER, HTTP, IMAGE]),
     light("embedkit-sparse", "splade,bm42,minicoil", &[HTTP, IMAGE]),
+    light("embedkit-image", "preprocess", &[RUNTIME, TOKENIZER, HTTP]),
     light("embedkit-postprocess", "", &[RUNTIME, TOKENIZER, HTTP, IMAGE]),
-    light("embedkit", "text-dense,load-dynamic", &[HTTP, IMAGE]),
+    light("embedkit", "bm25,postprocess", &[RUNTIME, TOKENIZER, HTTP, IMAGE]),
+    light("embedkit", "text-dense,sparse,load-dynamic", &[HTTP, IMAGE]),
 ];
 
 /// What `cargo metadata --no-deps` says of the workspace, as far as it matters here.
