@@ -96,18 +96,23 @@ def hidden_states(
         place = g.add("Unsqueeze", sequence_positions(g, ids), g.axes(1))
     frequency = np.linspace(0.3, 1.7, dim, dtype=np.float32)
     x = g.add("Add", x, g.add("Sin", g.add("Mul", place, g.constant(frequency))))
+    return attention_layer(g, x, mask_input, ids if causal else None)
 
+
+def attention_layer(g, x, mask=None, causal_ids=None):
+    """One layer of attention over token vectors [batch, sequence, dim]; with ids, a causal one."""
+    dim = g.dim
     query = g.add("MatMul", x, g.weight(dim, dim, scale=0.6))
     key = g.add("MatMul", x, g.weight(dim, dim, scale=0.6))
     scores = g.add("MatMul", query, g.add("Transpose", key, perm=[0, 2, 1]))
     scores = g.add("Mul", scores, g.constant(np.float32(dim**-0.5)))
     if mask:
-        seen = g.cast(mask_input, TensorProto.FLOAT)
+        seen = g.cast(mask, TensorProto.FLOAT)
         unseen = g.add("Sub", g.constant(np.float32(1)), seen)
         bias = g.add("Mul", unseen, g.constant(FAR_BELOW))
         scores = g.add("Add", scores, g.add("Unsqueeze", bias, g.axes(1)))
-    if causal:
-        order = sequence_positions(g, ids)
+    if causal_ids:
+        order = sequence_positions(g, causal_ids)
         later = g.add(
             "Less", g.add("Unsqueeze", order, g.axes(1)), g.add("Unsqueeze", order, g.axes(0))
         )
