@@ -9,6 +9,12 @@ pub enum Error {
     /// No model of that name.
     #[error(transparent)]
     Lookup(#[from] LookupError),
+    /// A model was opened without files that needs some.
+    #[error("{id} cannot be opened without its files")]
+    NeedsFiles {
+        /// The model.
+        id: String,
+    },
     /// The model's files cannot be had.
     #[cfg(feature = "hub")]
     #[error(transparent)]
@@ -17,6 +23,14 @@ pub enum Error {
     #[cfg(feature = "text-dense")]
     #[error(transparent)]
     TextDense(#[from] embedkit_text_dense::Error),
+    /// A sparse text model.
+    #[cfg(feature = "sparse-kind")]
+    #[error(transparent)]
+    Sparse(#[from] embedkit_sparse::Error),
+    /// MUVERA.
+    #[cfg(feature = "postprocess")]
+    #[error(transparent)]
+    Postprocess(#[from] embedkit_postprocess::Error),
 }
 
 impl Error {
@@ -25,10 +39,15 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Lookup(error) => Some(error.hint()),
+            Self::NeedsFiles { .. } => Some("give the folder with the model's files".to_owned()),
             #[cfg(feature = "hub")]
             Self::Hub(error) => error.hint(),
             #[cfg(feature = "text-dense")]
             Self::TextDense(error) => error.hint(),
+            #[cfg(feature = "sparse-kind")]
+            Self::Sparse(error) => error.hint(),
+            #[cfg(feature = "postprocess")]
+            Self::Postprocess(error) => error.hint(),
         }
     }
 }

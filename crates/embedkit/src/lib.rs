@@ -16,10 +16,35 @@
 //!
 //! ONNX Runtime is found on this machine (module `runtime`); `embedkit runtime install` gets it.
 //!
-//! Features: `text-dense`, `hub` (loading by id) and `load-dynamic` are the default. Execution
-//! providers are features of the same names as in ONNX Runtime: `cuda`, `tensorrt`, `coreml`,
-//! `directml`, `openvino`, `migraphx`. Instead of `load-dynamic`, `download-binaries` or `system`
-//! link the runtime into the program.
+//! # Features
+//!
+//! `text-dense`, `hub` (loading by id) and `load-dynamic` are the default.
+//!
+//! | feature | what it brings |
+//! |---|---|
+//! | `text-dense` | `TextEmbedding`: text to one vector |
+//! | `sparse` | `SparseTextEmbedding`: text to weighted terms; its kinds alone are `bm25`, `splade`, `bm42`, `minicoil` |
+//! | `postprocess` | `postprocess::Muvera`: many vectors to one |
+//! | `hub` | the trait `Load`: models by id |
+//! | `cuda`, `tensorrt`, `coreml`, `directml`, `openvino`, `migraphx` | execution providers, named as in ONNX Runtime |
+//! | `download-binaries`, `system` | instead of `load-dynamic`: ONNX Runtime linked into the program |
+//!
+//! `bm25` and `postprocess` need no runtime; with `default-features = false` and without `hub` neither
+//! ONNX Runtime nor a tokenizer nor an HTTP client is built:
+//!
+//! ```
+//! # #[cfg(feature = "bm25")] {
+//! use embedkit::{LoadOptions, SparseOptions, SparseTextEmbedding, registry};
+//!
+//! let spec = registry::find_task("Qdrant/bm25", "sparse")?;
+//! let options = SparseOptions { language: Some("german".into()), ..SparseOptions::default() };
+//! let model = SparseTextEmbedding::without_files(spec, &LoadOptions::default(), &options)?;
+//! let query = model.query_embed(["Katzen"]).next().expect("one for each text")?;
+//! let document = model.embed(["die Katze schläft"]).next().expect("one for each text")?;
+//! assert!(query.dot(&document) > 1.0);
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #![forbid(unsafe_code)]
 
@@ -28,20 +53,19 @@ mod error;
 mod load;
 
 pub use embedkit_core::registry;
-#[cfg(any(
-    feature = "text-dense",
-    feature = "load-dynamic",
-    feature = "download-binaries",
-    feature = "system"
-))]
+#[cfg(feature = "onnx")]
 pub use embedkit_core::runtime;
 #[cfg(feature = "hub")]
 pub use embedkit_hub as hub;
+#[cfg(feature = "postprocess")]
+pub use embedkit_postprocess as postprocess;
+#[cfg(feature = "sparse-kind")]
+pub use embedkit_sparse::{self as sparse, SparseOptions, SparseTextEmbedding};
 #[cfg(feature = "text-dense")]
 pub use embedkit_text_dense::{self as text_dense, TextEmbedding};
 pub use embedkit_types::{
-    BatchOptions, Device, Embed, Embedded, LoadOptions, ModelFiles, ModelSpec, PromptUse, Role,
-    Task, cache,
+    BatchOptions, Device, Embed, Embedded, LoadOptions, ModelFiles, ModelSpec, MultiVector,
+    PromptUse, Role, SparseEmbedding, Task, cache,
 };
 pub use error::Error;
 #[cfg(feature = "hub")]

@@ -11,42 +11,106 @@ pub trait Load: Sized {
     /// The task that the kind of model has, by the name in the registry.
     const TASK: &'static str;
 
-    /// Opens a model from its description and files on disk.
+    /// What a caller may change beside [`LoadOptions`]; `()` where that is nothing.
+    type Options: Default;
+
+    /// Whether the model that `spec` describes can only be opened with files.
+    fn needs_files(spec: &ModelSpec) -> bool {
+        let _ = spec;
+        true
+    }
+
+    /// Opens a model from its description and files on disk, or from its description alone where it
+    /// [needs none](Self::needs_files).
     ///
     /// # Errors
     /// Those of the family.
-    fn open(spec: &ModelSpec, files: &ModelFiles, options: &LoadOptions) -> Result<Self, Error>;
+    fn open(
+        spec: &ModelSpec,
+        files: Option<&ModelFiles>,
+        options: &LoadOptions,
+        own: &Self::Options,
+    ) -> Result<Self, Error>;
 
-    /// Opens a built-in model: its files are taken from the cache or fetched.
+    /// Opens a built-in model: its files are taken from the cache or fetched, where it needs any.
     ///
     /// # Errors
     /// An unknown id (with the closest ones), files that cannot be had, and those of the family.
     fn load(id: &str, options: LoadOptions) -> Result<Self, Error> {
-        Self::load_spec(registry::find_task(id, Self::TASK)?, options)
+        Self::load_with(id, options, &Self::Options::default())
+    }
+
+    /// [`load`](Self::load) with options of the family.
+    ///
+    /// # Errors
+    /// As there.
+    fn load_with(id: &str, options: LoadOptions, own: &Self::Options) -> Result<Self, Error> {
+        Self::load_spec(registry::find_task(id, Self::TASK)?, options, own)
     }
 
     /// Opens a model of your own: its files are taken from the cache or fetched.
     ///
     /// # Errors
     /// Files that cannot be had, and those of the family.
-    fn load_spec(spec: &ModelSpec, options: LoadOptions) -> Result<Self, Error> {
+    fn load_spec(
+        spec: &ModelSpec,
+        options: LoadOptions,
+        own: &Self::Options,
+    ) -> Result<Self, Error> {
         if let Some(id) = &spec.alias_of {
             tracing::warn!("{} is an old spelling of {id}", spec.id);
         }
         if let Some(notice) = &spec.notice {
             tracing::warn!("{}: {notice}", spec.id);
         }
+        if !Self::needs_files(spec) {
+            return Self::open(spec, None, &options, own);
+        }
         let hub = Hub::from_env(options.cache_dir.clone(), options.offline)?;
         let files = hub.files(spec)?;
-        Self::open(spec, &files, &options)
+        Self::open(spec, Some(&files), &options, own)
     }
 }
 
 #[cfg(feature = "text-dense")]
 impl Load for embedkit_text_dense::TextEmbedding {
     const TASK: &'static str = "text-dense";
+    type Options = ();
 
-    fn open(spec: &ModelSpec, files: &ModelFiles, options: &LoadOptions) -> Result<Self, Error> {
-        Ok(Self::from_files(spec, files, options)?)
+    fn open(
+        spec: &ModelSpec,
+        files: Option<&ModelFiles>,
+        options: &LoadOptions,
+        (): &(),
+    ) -> Result<Self, Error> {
+        Ok(Self::from_files(spec, there(spec, files)?, options)?)
     }
+}
+
+#[cfg(feature = "sparse-kind")]
+impl Load for embedkit_sparse::SparseTextEmbedding {
+    const TASK: &'static str = "sparse";
+    type Options = embedkit_sparse::SparseOptions;
+
+    fn needs_files(spec: &ModelSpec) -> bool {
+        Self::needs_files(spec)
+    }
+
+    fn open(
+        spec: &ModelSpec,
+        files: Option<&ModelFiles>,
+        options: &LoadOptions,
+        own: &Self::Options,
+    ) -> Result<Self, Error> {
+        Ok(match files {
+            Some(files) => Self::from_files_with(spec, files, options, own)?,
+            None => Self::without_files(spec, options, own)?,
+        })
+    }
+}
+
+/// The files of a model that needs some.
+#[cfg(feature = "text-dense")]
+fn there<'a>(spec: &ModelSpec, files: Option<&'a ModelFiles>) -> Result<&'a ModelFiles, Error> {
+    files.ok_or_else(|| Error::NeedsFiles { id: spec.id.to_string() })
 }
