@@ -5,6 +5,7 @@
 //!   an error. [`Case::expected`] says what a correct implementation returns.
 //! - [`stored`]: texts and vectors of real models, whose files [`asset`] looks for.
 //! - [`bm25_cases`], [`sparse_cases`]: the same for sparse vectors.
+//! - [`image_cases`], [`picture`], [`stored_images`]: the same for images.
 //! - [`assert_close`], [`assert_rows_close`]: comparisons that say where and how far apart.
 //! - [`runtime_library`], [`asset`]: what a test needs from outside, or one line why it is skipped.
 //!
@@ -25,6 +26,7 @@
 
 mod compare;
 mod dense;
+mod image;
 mod outside;
 mod sparse;
 mod stored;
@@ -33,6 +35,9 @@ mod text;
 pub use compare::{assert_close, assert_rows_close, cosine, max_abs_diff};
 pub use dense::{
     Case, Expected, Failure, Golden, Repair, Repaired, Stage, dense_case, dense_cases,
+};
+pub use image::{
+    ImageCase, ImageGolden, StoredImages, image_case, image_cases, picture, stored_images,
 };
 pub use outside::{asset, runtime_library};
 pub use sparse::{

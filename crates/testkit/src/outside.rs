@@ -14,29 +14,41 @@ use std::{
 const ORT_DYLIB_PATH: &str = "ORT_DYLIB_PATH";
 const REQUIRE: &str = "EMBEDKIT_REQUIRE_RUNTIME";
 
-/// A real model: its name here, its folder below `.cache/assets/models`, the file that shows that it
-/// is complete, and whether `EMBEDKIT_REQUIRE_RUNTIME` asks for it.
+/// A real model, or data for it: its name here, its folder below `.cache/assets/models`, the files
+/// that show that it is complete, and whether `EMBEDKIT_REQUIRE_RUNTIME` asks for it.
 struct Asset {
     name: &'static str,
     folder: &'static str,
-    model: &'static str,
+    files: &'static [&'static str],
     required: bool,
 }
 
-const ASSETS: [Asset; 3] = [
-    Asset { name: "minilm", folder: "all-MiniLM-L6-v2", model: "model.onnx", required: true },
+const ASSETS: [Asset; 5] = [
+    Asset {
+        name: "minilm",
+        folder: "all-MiniLM-L6-v2",
+        files: &["model.onnx", "tokenizer.json"],
+        required: true,
+    },
     Asset {
         name: "minilm-int8",
         folder: "all-MiniLM-L6-v2-int8",
-        model: "model.onnx",
+        files: &["model.onnx", "tokenizer.json"],
         required: false,
     },
     Asset {
         name: "static-tokenlearn",
         folder: "tokenlearn-static",
-        model: "model.safetensors",
+        files: &["model.safetensors", "tokenizer.json"],
         required: false,
     },
+    Asset {
+        name: "efficientnet",
+        folder: "efficientnet-lite0",
+        files: &["model.onnx", "logits.onnx", "preprocessor_config.json"],
+        required: false,
+    },
+    Asset { name: "pictures", folder: "pictures", files: &["chelsea.png"], required: false },
 ];
 
 /// The ONNX Runtime library for tests: `ORT_DYLIB_PATH`, else the newest one that was fetched.
@@ -55,7 +67,8 @@ pub fn runtime_library() -> Option<PathBuf> {
     found_or_skipped(found, required(), "no ONNX Runtime library")
 }
 
-/// The folder of a real model: `minilm`, `minilm-int8` or `static-tokenlearn`.
+/// The folder of a real model: `minilm`, `minilm-int8`, `static-tokenlearn` or `efficientnet`; or of
+/// real `pictures`.
 ///
 /// # Panics
 /// On another name, and where the model is missing although `EMBEDKIT_REQUIRE_RUNTIME=1` asks for it.
@@ -64,8 +77,8 @@ pub fn asset(name: &str) -> Option<PathBuf> {
     let asset = ASSETS.iter().find(|asset| asset.name == name);
     let asset = asset.unwrap_or_else(|| panic!("no asset is called {name}"));
     let folder = assets_dir().join("models").join(asset.folder);
-    let complete = folder.join(asset.model).is_file() && folder.join("tokenizer.json").is_file();
-    let what = format!("no model {}", asset.folder);
+    let complete = asset.files.iter().all(|file| folder.join(file).is_file());
+    let what = format!("no asset {}", asset.folder);
     found_or_skipped(complete.then_some(folder), asset.required && required(), &what)
 }
 

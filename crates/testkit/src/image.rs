@@ -1,0 +1,182 @@
+//! Cases of image embedding: tiny models of every kind, pictures, and values of a real model.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use embedkit_types::{ModelFiles, ModelSpec};
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::dense::{Failure, Stage};
+
+/// One tiny image model with its golden values.
+#[derive(Debug, Clone)]
+pub struct ImageCase {
+    /// The name of its folder.
+    pub name: String,
+    /// The folder with the graph and `preprocessor_config.json`.
+    pub dir: PathBuf,
+    /// The model's description, from `spec.toml`.
+    pub spec: ModelSpec,
+    /// What the original gives, from `golden.json`.
+    pub golden: ImageGolden,
+}
+
+/// What FastEmbed gives for an image case, each picture alone.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageGolden {
+    /// The name of the model in FastEmbed whose code ran.
+    pub model: String,
+    /// The inputs, by name; [`picture`] has their paths.
+    pub pictures: Vec<String>,
+    /// The exception, instead of vectors.
+    #[serde(default)]
+    pub error: Option<Failure>,
+    /// Element type of the original's vectors.
+    #[serde(default)]
+    pub dtype: Option<String>,
+    /// One vector for each picture.
+    #[serde(default)]
+    pub embed: Vec<Vec<f32>>,
+    /// All pictures in one batch, only where that gives others.
+    #[serde(default)]
+    pub embed_together: Option<Vec<Vec<f32>>>,
+    /// What was raised for all pictures in one batch.
+    #[serde(default)]
+    pub embed_together_error: Option<Failure>,
+    /// Why embedkit reports an error although the original gives vectors.
+    #[serde(default)]
+    pub repaired: Option<String>,
+}
+
+impl ImageCase {
+    /// Model file and folder.
+    #[must_use]
+    pub fn files(&self) -> ModelFiles {
+        ModelFiles::in_dir(&self.dir, &self.spec)
+    }
+
+    /// The paths of its pictures.
+    #[must_use]
+    pub fn pictures(&self) -> Vec<PathBuf> {
+        self.golden.pictures.iter().map(|name| picture(name)).collect()
+    }
+
+    /// What a correct implementation gives: a vector for each picture, or an error.
+    ///
+    /// # Errors
+    /// The stage at which the original notices. embedkit may notice earlier.
+    pub fn expected(&self) -> Result<&[Vec<f32>], Stage> {
+        match &self.golden {
+            ImageGolden { error: Some(failure), .. } => Err(failure.stage),
+            ImageGolden { repaired: Some(_), .. } => Err(Stage::Embed),
+            golden => Ok(&golden.embed),
+        }
+    }
+
+    /// The largest difference of a component that rounding explains.
+    #[must_use]
+    pub fn tolerance(&self) -> f32 {
+        // Half precision has 11 bits, and two ways to a value may round it to neighbours.
+        if self.golden.dtype.as_deref() == Some("float16") { 1e-3 } else { 1e-5 }
+    }
+}
+
+/// All tiny image models, ordered by name.
+///
+/// # Panics
+/// Where a file of a case is missing or damaged.
+#[must_use]
+pub fn image_cases() -> Vec<ImageCase> {
+    let root = root();
+    let entries = fs::read_dir(&root).unwrap_or_else(|e| panic!("{}: {e}", root.display()));
+    let entries = entries.map(|entry| entry.unwrap_or_else(|e| panic!("{}: {e}", root.display())));
+    let mut names: Vec<String> = entries
+        .filter(|entry| entry.path().join("spec.toml").is_file())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names.iter().map(|name| image_case(name)).collect()
+}
+
+/// One tiny image model by name.
+///
+/// # Panics
+/// As [`image_cases`], and where there is none of this name.
+#[must_use]
+pub fn image_case(name: &str) -> ImageCase {
+    let dir = root().join(name);
+    let spec =
+        toml::from_str(&read(&dir.join("spec.toml"))).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let golden: ImageGolden = parsed(&dir.join("golden.json"));
+    let vectors = golden.embed.len();
+    assert!(
+        vectors == if golden.error.is_some() { 0 } else { golden.pictures.len() },
+        "{name}: {vectors} vectors for {} pictures",
+        golden.pictures.len()
+    );
+    ImageCase { name: name.to_owned(), dir, spec, golden }
+}
+
+/// The path of a tiny picture, such as `wide.png`.
+#[must_use]
+pub fn picture(name: &str) -> PathBuf {
+    root().join("pictures").join(name)
+}
+
+/// Pictures and what FastEmbed 0.9.1 gives for each of them alone on a real model.
+#[derive(Debug, Clone)]
+pub struct StoredImages {
+    /// The name of the model in FastEmbed whose code ran.
+    pub model: String,
+    /// Names of the pictures in the folder of the asset `pictures`.
+    pub pictures: Vec<String>,
+    /// One vector for each picture.
+    pub vectors: Vec<Vec<f32>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    model: String,
+    dim: usize,
+    pictures: Vec<String>,
+}
+
+/// The golden values of the real image model, [`asset`](crate::asset) `efficientnet`.
+///
+/// # Panics
+/// Where the files are missing or do not belong together.
+#[must_use]
+pub fn stored_images() -> StoredImages {
+    let header: Header = parsed(&root().join("efficientnet.json"));
+    let path = root().join("efficientnet.f32");
+    let bytes = fs::read(&path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()));
+    let (values, rest) = bytes.as_chunks::<4>();
+    assert!(
+        rest.is_empty() && values.len() == header.pictures.len() * header.dim,
+        "efficientnet.f32 has {} bytes for {} pictures",
+        bytes.len(),
+        header.pictures.len()
+    );
+    let values: Vec<f32> = values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    StoredImages {
+        model: header.model,
+        pictures: header.pictures,
+        vectors: values.chunks_exact(header.dim).map(<[f32]>::to_vec).collect(),
+    }
+}
+
+fn root() -> PathBuf {
+    crate::data_dir().join("image")
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()))
+}
+
+fn parsed<T: DeserializeOwned>(path: &Path) -> T {
+    serde_json::from_str(&read(path)).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
