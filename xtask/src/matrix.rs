@@ -1,135 +1,50 @@
-//! `cargo xtask matrix features`: every crate with no features, its default ones, and each alone.
+//! `cargo xtask matrix`: the same tests over and over, with one thing changed.
 
-use std::collections::BTreeMap;
+mod cpu;
+mod features;
+mod gpu;
+mod models;
 
-use anyhow::{Context, Result};
-use serde::Deserialize;
+use std::path::PathBuf;
 
-use crate::{
-    run,
-    steps::{Outcome, Steps},
-};
+use anyhow::Result;
 
 /// Which matrix.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    #[arg(value_enum)]
+    #[command(subcommand)]
     which: Which,
 }
 
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+#[derive(clap::Subcommand)]
 enum Which {
+    /// The golden tests on the lowest and newest ONNX Runtime, with several threads and replicas
+    Cpu,
     /// Every feature set of every published crate, built but not linked
     Features,
+    /// The golden tests on each GPU, on all of them together, and through TensorRT
+    Gpu {
+        /// The ONNX Runtime library with CUDA; by default what `embedkit runtime install --gpu` installs
+        #[arg(long, value_name = "FILE")]
+        onnxruntime: Option<PathBuf>,
+    },
+    /// Every registered model against its published values, or its shape, norm and repeatability
+    Models {
+        /// Leave out models with larger files
+        #[arg(long, value_name = "GB", default_value_t = 1.0)]
+        largest: f32,
+        /// Only models whose id contains this
+        #[arg(value_name = "PART")]
+        part: Option<String>,
+    },
 }
 
-#[derive(Deserialize)]
-struct Metadata {
-    packages: Vec<Package>,
-}
-
-#[derive(Deserialize)]
-struct Package {
-    name: String,
-    publish: Option<Vec<String>>,
-    features: BTreeMap<String, Vec<String>>,
-}
-
-/// Checks all sets and ends with a table.
+/// Runs one matrix and ends with a table.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    match arguments.which {
-        Which::Features => features(),
-    }
-}
-
-fn features() -> Result<()> {
-    let text = run::output(&mut run::cargo(["metadata", "--no-deps", "--format-version=1"]))?;
-    let metadata: Metadata =
-        serde_json::from_str(&text).context("cargo metadata wrote something unexpected")?;
-    let mut steps = Steps::default();
-    for package in &metadata.packages {
-        for set in sets(package) {
-            steps.run(&format!("{} {}", package.name, set.name()), || {
-                // Clippy, since it alone can refuse warnings of ours without building all else anew.
-                let mut arguments = vec!["clippy", "--quiet", "--package", &package.name];
-                arguments.extend(set.arguments());
-                arguments.extend(["--", "--deny=warnings"]);
-                let mut command = run::cargo(arguments);
-                // Nothing is linked, so nothing has to be there to link with.
-                command.env("ORT_SKIP_DOWNLOAD", "1");
-                run::status(&mut command)?;
-                Ok(Outcome::Passed(String::new()))
-            });
-        }
-    }
-    steps.finish()
-}
-
-/// A choice of features.
-#[derive(Debug, PartialEq, Eq)]
-enum FeatureSet<'a> {
-    None,
-    Default,
-    Only(&'a str),
-}
-
-impl<'a> FeatureSet<'a> {
-    fn name(&self) -> String {
-        match self {
-            Self::None => "with no features".to_owned(),
-            Self::Default => "with default features".to_owned(),
-            Self::Only(feature) => format!("with {feature} alone"),
-        }
-    }
-
-    fn arguments(&self) -> Vec<&'a str> {
-        match self {
-            Self::None => vec!["--no-default-features"],
-            Self::Default => vec![],
-            Self::Only(feature) => vec!["--no-default-features", "--features", feature],
-        }
-    }
-}
-
-/// The sets of a package that is published; none of one that is not.
-fn sets(package: &Package) -> Vec<FeatureSet<'_>> {
-    if package.publish.as_ref().is_some_and(Vec::is_empty) {
-        return Vec::new();
-    }
-    let mut sets = vec![FeatureSet::None];
-    if package.features.get("default").is_some_and(|default| !default.is_empty()) {
-        sets.push(FeatureSet::Default);
-    }
-    let alone = package.features.keys().filter(|feature| *feature != "default");
-    sets.extend(alone.map(|feature| FeatureSet::Only(feature)));
-    sets
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn none_default_and_each_alone() {
-        let features = |default: &[&str]| {
-            let default = default.iter().map(|name| (*name).to_owned()).collect();
-            let mut features = BTreeMap::from([("default".to_owned(), default)]);
-            features.insert("a".to_owned(), vec![]);
-            features.insert("b".to_owned(), vec!["a".to_owned()]);
-            features
-        };
-        let mut package = Package { name: "x".into(), publish: None, features: features(&["a"]) };
-        assert_eq!(
-            sets(&package),
-            [FeatureSet::None, FeatureSet::Default, FeatureSet::Only("a"), FeatureSet::Only("b")]
-        );
-        package.features = features(&[]);
-        assert_eq!(
-            sets(&package),
-            [FeatureSet::None, FeatureSet::Only("a"), FeatureSet::Only("b")]
-        );
-        assert_eq!(FeatureSet::Only("b").arguments(), ["--no-default-features", "--features", "b"]);
-        package.publish = Some(vec![]);
-        assert!(sets(&package).is_empty());
+    match &arguments.which {
+        Which::Cpu => cpu::run(),
+        Which::Features => features::run(),
+        Which::Gpu { onnxruntime } => gpu::run(onnxruntime.as_deref()),
+        Which::Models { largest, part } => models::run(*largest, part.as_deref()),
     }
 }

@@ -1,5 +1,7 @@
 //! Comparisons of vectors.
 
+use crate::machine::allowed;
+
 /// The largest difference of two components, infinite where the lengths differ or a value is not a
 /// number.
 #[must_use]
@@ -53,6 +55,7 @@ fn complaint(actual: &[f32], expected: &[f32], tolerance: f32) -> Option<String>
         return Some(format!("width {} instead of {}", actual.len(), expected.len()));
     }
     let (index, difference) = worst(actual, expected)?;
+    let tolerance = allowed(tolerance);
     if difference <= tolerance {
         return None;
     }

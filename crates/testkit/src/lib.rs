@@ -8,6 +8,7 @@
 //! - [`image_cases`], [`picture`], [`stored_images`]: the same for images.
 //! - [`assert_close`], [`assert_rows_close`]: comparisons that say where and how far apart.
 //! - [`runtime_library`], [`asset`]: what a test needs from outside, or one line why it is skipped.
+//! - [`load_options`]: where tests run graphs, which `cargo xtask matrix` varies.
 //!
 //! `data/README.md` says how the files are made again.
 //!
@@ -27,6 +28,7 @@
 mod compare;
 mod dense;
 mod image;
+mod machine;
 mod outside;
 mod sparse;
 mod stored;
@@ -39,6 +41,7 @@ pub use dense::{
 pub use image::{
     ImageCase, ImageGolden, StoredImages, image_case, image_cases, picture, stored_images,
 };
+pub use machine::load_options;
 pub use outside::{asset, runtime_library};
 pub use sparse::{
     Bm25Case, Bm25Document, Bm25Params, Bm25Query, SparseCase, SparseGolden, bm25_cases,

@@ -6,14 +6,14 @@ use std::{
 };
 
 use embedkit_sparse::{Error, SparseOptions, SparseTextEmbedding};
-use embedkit_testkit::{SparseCase, runtime_library, sparse_case, sparse_cases};
+use embedkit_testkit::{SparseCase, load_options, runtime_library, sparse_case, sparse_cases};
 use embedkit_types::{
-    BatchOptions, Device, LoadOptions, ModelFiles, Role, Sparse, SparseEmbedding, SparseKind, Task,
+    BatchOptions, LoadOptions, ModelFiles, Role, Sparse, SparseEmbedding, SparseKind, Task,
 };
 
-/// Options for tests: the CPU, whatever else this machine has.
+/// Options for tests, with the library found.
 pub(crate) fn load(library: PathBuf) -> LoadOptions {
-    LoadOptions { device: Device::Cpu, onnxruntime: Some(library), ..LoadOptions::default() }
+    LoadOptions { onnxruntime: Some(library), ..load_options() }
 }
 
 fn kind(case: &SparseCase) -> &SparseKind {

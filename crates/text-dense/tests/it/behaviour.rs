@@ -6,11 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use embedkit_testkit::{assert_close, dense_case, runtime_library};
+use embedkit_testkit::{assert_close, dense_case, load_options, runtime_library};
 use embedkit_text_dense::{Error, TextEmbedding};
 use embedkit_types::{BatchOptions, Device, LoadOptions, ModelFiles, PromptUse, Prompts, Role};
-
-use crate::options;
 
 fn count(n: usize) -> NonZeroUsize {
     NonZeroUsize::new(n).unwrap()
@@ -19,14 +17,14 @@ fn count(n: usize) -> NonZeroUsize {
 /// The model of a case with options changed; `None` without a runtime.
 fn model(name: &str, change: impl FnOnce(&mut LoadOptions)) -> Option<TextEmbedding> {
     let case = dense_case(name);
-    let mut options = LoadOptions { onnxruntime: Some(runtime_library()?), ..options() };
+    let mut options = LoadOptions { onnxruntime: Some(runtime_library()?), ..load_options() };
     change(&mut options);
     Some(TextEmbedding::from_files(&case.spec, &case.files(), &options).unwrap())
 }
 
 fn refused(name: &str, change: impl FnOnce(&mut LoadOptions)) -> Option<Error> {
     let case = dense_case(name);
-    let mut options = LoadOptions { onnxruntime: Some(runtime_library()?), ..options() };
+    let mut options = LoadOptions { onnxruntime: Some(runtime_library()?), ..load_options() };
     change(&mut options);
     Some(TextEmbedding::from_files(&case.spec, &case.files(), &options).unwrap_err())
 }
@@ -75,7 +73,7 @@ fn more_dimensions_than_the_model_has_are_an_error() {
             dimensions: Some(count(4096)),
             onnxruntime: Some(library.clone()),
             lazy,
-            ..options()
+            ..load_options()
         };
         let opened = TextEmbedding::from_files(&case.spec, &case.files(), &options);
         let error = match opened {
@@ -162,7 +160,7 @@ fn prompts_are_applied_only_when_asked_for() {
     case.spec.prompts =
         Some(Prompts { query: Some("find: ".into()), passage: None, unknown: false });
     let open = |prompts| {
-        let options = LoadOptions { prompts, onnxruntime: Some(library.clone()), ..options() };
+        let options = LoadOptions { prompts, onnxruntime: Some(library.clone()), ..load_options() };
         TextEmbedding::from_files(&case.spec, &case.files(), &options)
     };
     let (plain, prompted) = (open(PromptUse::None).unwrap(), open(PromptUse::Model).unwrap());
@@ -174,7 +172,7 @@ fn prompts_are_applied_only_when_asked_for() {
     assert_eq!(one(&prompted, Role::Raw, "fox"), one(&plain, Role::Raw, "fox"));
 
     case.spec.prompts = Some(Prompts { unknown: true, ..Prompts::default() });
-    let options = LoadOptions { prompts: PromptUse::Model, ..options() };
+    let options = LoadOptions { prompts: PromptUse::Model, ..load_options() };
     let error = TextEmbedding::from_files(&case.spec, &case.files(), &options).unwrap_err();
     assert!(matches!(error, Error::PromptUnknown { .. }), "{error}");
 }
@@ -223,7 +221,7 @@ fn a_missing_library_is_an_error_that_says_where_it_was_looked_for() {
 #[test]
 fn damaged_files_are_errors_that_name_them() {
     let Some(library) = runtime_library() else { return };
-    let options = LoadOptions { onnxruntime: Some(library), ..options() };
+    let options = LoadOptions { onnxruntime: Some(library), ..load_options() };
     let open = |files: &ModelFiles, spec: &_| TextEmbedding::from_files(spec, files, &options);
     let damages: [(&str, &dyn Fn(&ModelFiles)); 6] = [
         ("model.onnx", &|files| {
@@ -262,7 +260,7 @@ fn an_error_concerns_its_text_and_the_stream_goes_on() {
     json["model"]["unk_token"] = "not in the vocabulary".into();
     std::fs::write(&path, json.to_string()).unwrap();
     let files = ModelFiles::in_dir(dir.path(), &case.spec);
-    let model = TextEmbedding::from_files(&case.spec, &files, &options()).unwrap();
+    let model = TextEmbedding::from_files(&case.spec, &files, &load_options()).unwrap();
     let mut texts = vec!["the"; 40];
     texts[17] = "☃";
     let results: Vec<_> = model.embed(texts).collect();
@@ -276,6 +274,6 @@ fn an_error_concerns_its_text_and_the_stream_goes_on() {
 fn files_of_another_family_are_refused() {
     let mut case = dense_case("mean");
     case.spec.task = embedkit_core::registry::find("Qdrant/bm25").unwrap()[0].task.clone();
-    let error = TextEmbedding::from_files(&case.spec, &case.files(), &options()).unwrap_err();
+    let error = TextEmbedding::from_files(&case.spec, &case.files(), &load_options()).unwrap_err();
     assert!(matches!(error, Error::WrongTask { found: "sparse", .. }), "{error}");
 }

@@ -1,10 +1,10 @@
 //! Every kind of dense model on tiny graphs: the original's values, alone and in company.
 
-use embedkit_testkit::{Case, Expected, Stage, assert_close, dense_cases, runtime_library};
+use embedkit_testkit::{
+    Case, Expected, Stage, assert_close, dense_cases, load_options, runtime_library,
+};
 use embedkit_text_dense::TextEmbedding;
 use embedkit_types::{Encoder, LoadOptions, Role, Task};
-
-use crate::options;
 
 fn encoder(case: &Case) -> Encoder {
     match &case.spec.task {
@@ -19,7 +19,7 @@ fn runnable() -> Vec<(Case, LoadOptions)> {
     dense_cases()
         .into_iter()
         .filter(|case| library.is_some() || encoder(case) == Encoder::Static)
-        .map(|case| (case, LoadOptions { onnxruntime: library.clone(), ..options() }))
+        .map(|case| (case, LoadOptions { onnxruntime: library.clone(), ..load_options() }))
         .collect()
 }
 

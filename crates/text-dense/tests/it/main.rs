@@ -8,15 +8,11 @@ mod real;
 
 use std::path::PathBuf;
 
+use embedkit_testkit::load_options;
 use embedkit_text_dense::{Error, TextEmbedding};
-use embedkit_types::{Device, LoadOptions, ModelFiles, ModelSpec};
-
-/// Options for tests: the CPU, whatever else this machine has.
-fn options() -> LoadOptions {
-    LoadOptions { device: Device::Cpu, ..LoadOptions::default() }
-}
+use embedkit_types::{LoadOptions, ModelFiles, ModelSpec};
 
 fn open(spec: &ModelSpec, files: &ModelFiles, library: PathBuf) -> Result<TextEmbedding, Error> {
-    let options = LoadOptions { onnxruntime: Some(library), ..options() };
+    let options = LoadOptions { onnxruntime: Some(library), ..load_options() };
     TextEmbedding::from_files(spec, files, &options)
 }

@@ -1,11 +1,11 @@
 //! Real models against stored values of the original.
 
 use embedkit_core::registry;
-use embedkit_testkit::{assert_close, asset, cosine, runtime_library, stored};
+use embedkit_testkit::{assert_close, asset, cosine, load_options, runtime_library, stored};
 use embedkit_text_dense::TextEmbedding;
 use embedkit_types::{Embedded, ModelFiles, ModelSpec, Role, Task};
 
-use crate::{open, options};
+use crate::open;
 
 /// The registered model, with its file where the project's assets have it.
 fn spec(id: &str, file: &'static str) -> ModelSpec {
@@ -67,7 +67,7 @@ fn static_model_equals_the_original() {
         task.dim = 64;
     }
     let files = ModelFiles::in_dir(dir, &spec);
-    let model = TextEmbedding::from_files(&spec, &files, &options()).unwrap();
+    let model = TextEmbedding::from_files(&spec, &files, &load_options()).unwrap();
     let golden = stored("static-tokenlearn");
     let embedded = detailed(&model, &golden.texts);
     for (index, (embedded, expected)) in embedded.iter().zip(&golden.vectors).enumerate() {

@@ -1,0 +1,349 @@
+//! `cargo xtask matrix models`: every registered model, as a user runs it, against its published
+//! values.
+//!
+//! FastEmbed's authors published the first numbers of what most models give for a text; they are in
+//! `xtask/matrix/canonical.jsonl`. A model without any has to give vectors of the registered width
+//! and norm, and the same ones twice. Models whose files cannot be had are skipped. Two models with
+//! eight-bit weights have a wider tolerance: what was published depends on the rest of its batch.
+
+use std::{fs, path::PathBuf, process::Command};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use embedkit_hub::Hub;
+use embedkit_types::{ModelSpec, Task, cache::cache_dir};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    assets::{self, Set},
+    codegen, repo, run,
+    steps::{Outcome, Steps},
+};
+
+/// The model that is fetched for the tests anyway.
+const ASSET: &str = "sentence-transformers/all-MiniLM-L6-v2";
+/// What models without published values are given.
+const TEXTS: [&str; 2] = ["hello world", "Paris is the capital of France."];
+/// A query for rerankers among them.
+const QUERY: &str = "what is the capital of France?";
+
+/// What a model is known to give: the beginnings of vectors and rows, or everything of the rest.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Canonical {
+    model: String,
+    task: String,
+    #[serde(rename = "as", default)]
+    role: Option<String>,
+    #[serde(default)]
+    option: Option<String>,
+    #[serde(default)]
+    query: Option<String>,
+    inputs: Vec<String>,
+    /// The first components of the first vectors.
+    #[serde(default)]
+    vectors: Vec<Vec<f64>>,
+    /// The first components of the first rows of the first matrix.
+    #[serde(default)]
+    rows: Vec<Vec<f64>>,
+    /// The sparse vector, or with `more` its beginning.
+    #[serde(default)]
+    indices: Vec<u64>,
+    #[serde(default)]
+    values: Vec<f64>,
+    #[serde(default)]
+    more: bool,
+    #[serde(default)]
+    scores: Vec<f64>,
+    tolerance: f64,
+}
+
+/// Checks all models and ends with a table and a count by kind of check.
+pub(super) fn run(largest: f32, part: Option<&str>) -> Result<()> {
+    assets::ensure(Set::Test)?;
+    let embedkit = run::build_embedkit(false)?;
+    let program = Program { embedkit, runtime: assets::newest_runtime() };
+    let table = fs::read_to_string(repo::root().join("models.toml"))?;
+    let specs = codegen::parse(&table)?.model;
+    let canonical = canonical()?;
+    let hub = Hub::from_env(cache_dir(|name| std::env::var_os(name)), false)?;
+    let chosen = |spec: &&ModelSpec| {
+        part.is_none_or(|part| spec.id.to_lowercase().contains(&part.to_lowercase()))
+    };
+    let mut steps = Steps::default();
+    let mut reachable = None;
+    let (mut published, mut plain) = (0, 0);
+    for spec in specs.iter().filter(chosen) {
+        let name = format!("{} ({})", spec.id, spec.task.name());
+        if let Some(reason) = out_of_reach(spec, &hub, largest, &mut reachable) {
+            steps.note(&name, Outcome::Skipped(reason));
+            continue;
+        }
+        let known: Vec<_> = canonical.iter().filter(|known| known.describes(spec)).collect();
+        steps.run(&name, || {
+            if known.is_empty() {
+                plain += 1;
+                program.check_plainly(spec)?;
+                return Ok(Outcome::Passed(
+                    "no published value: width, norm, the same twice".into(),
+                ));
+            }
+            published += 1;
+            for known in &known {
+                program.compare(spec, known)?;
+            }
+            Ok(Outcome::Passed(format!("{} published values", known.len())))
+        });
+    }
+    println!("\n{published} models compared with published values, {plain} without any");
+    steps.finish()
+}
+
+/// Why the files of a model cannot be had. A hub that does not answer is asked once.
+fn out_of_reach(
+    spec: &ModelSpec,
+    hub: &Hub,
+    largest: f32,
+    reachable: &mut Option<Result<(), String>>,
+) -> Option<String> {
+    if is_local(spec) || hub.cached(spec).is_some() {
+        return None;
+    }
+    if let Some(size) = spec.size_gb.filter(|size| *size > largest) {
+        return Some(format!("{size} GB is more than --largest {largest}"));
+    }
+    let ask = || hub.look_up(spec).map(drop).map_err(|error| format!("{error:#}"));
+    let error = reachable.get_or_insert_with(ask).as_ref().err()?;
+    Some(format!("its files cannot be had: {error}"))
+}
+
+fn canonical() -> Result<Vec<Canonical>> {
+    let path = repo::root().join("xtask").join("matrix").join("canonical.jsonl");
+    let text = fs::read_to_string(&path).with_context(|| repo::short(&path))?;
+    text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+}
+
+/// Whether a model is here without the hub.
+fn is_local(spec: &ModelSpec) -> bool {
+    spec.id == ASSET || needs_no_files(spec)
+}
+
+fn needs_no_files(spec: &ModelSpec) -> bool {
+    matches!(&spec.task, Task::Sparse(task) if task.kind.name() == "bm25")
+}
+
+impl Canonical {
+    fn describes(&self, spec: &ModelSpec) -> bool {
+        self.model.eq_ignore_ascii_case(&spec.id) && self.task == spec.task.name()
+    }
+}
+
+/// The command line program, and the runtime for it.
+struct Program {
+    embedkit: PathBuf,
+    runtime: PathBuf,
+}
+
+impl Program {
+    /// What the program writes for a model, one object an input.
+    fn answers(
+        &self,
+        spec: &ModelSpec,
+        command: &str,
+        change: impl FnOnce(&mut Command),
+    ) -> Result<Vec<Value>> {
+        let mut run = Command::new(&self.embedkit);
+        run.args([command, "--quiet", "--model", &spec.id]);
+        run.arg("--onnxruntime").arg(&self.runtime);
+        if spec.id == ASSET {
+            run.arg("--model-dir").arg(assets::minilm());
+        }
+        change(&mut run);
+        let text = run::output(&mut run)?;
+        text.lines()
+            .map(|line| {
+                serde_json::from_str(line).with_context(|| format!("embedkit wrote {line:.80}"))
+            })
+            .collect()
+    }
+
+    fn compare(&self, spec: &ModelSpec, known: &Canonical) -> Result<()> {
+        let command = if known.query.is_some() { "rerank" } else { "embed" };
+        let answers = self.answers(spec, command, |run| {
+            let flags =
+                [("--as", &known.role), ("--option", &known.option), ("--query", &known.query)];
+            for (flag, value) in flags {
+                if let Some(value) = value {
+                    run.args([flag, value]);
+                }
+            }
+            run.arg("--").args(&known.inputs);
+        })?;
+        ensure!(answers.len() == known.inputs.len(), "{} answers", answers.len());
+        known.check(&answers)
+    }
+
+    /// Width, norm where the row says so, and the same result twice and alone.
+    fn check_plainly(&self, spec: &ModelSpec) -> Result<()> {
+        let ask = |texts: &[&str]| match &spec.task {
+            Task::Rerank(_) => self.answers(spec, "rerank", |run| {
+                run.args(["--query", QUERY, "--"]).args(texts);
+            }),
+            Task::Image(_) => self.answers(spec, "embed", |run| {
+                let picture = repo::root().join("xtask").join("matrix").join("picture.png");
+                run.arg("--image").arg("--").args(texts.iter().map(|_| &picture));
+            }),
+            _ => self.answers(spec, "embed", |run| {
+                run.arg("--").args(texts);
+            }),
+        };
+        let answers = ask(&TEXTS)?;
+        ensure!(answers.len() == TEXTS.len(), "{} answers", answers.len());
+        ensure!(answers == ask(&TEXTS)?, "another result the second time");
+        let alone = ask(&TEXTS[..1])?;
+        let (width, unit) = expected(&spec.task);
+        for answer in answers.iter().chain(&alone) {
+            for vector in vectors(answer)? {
+                if let Some(width) = width {
+                    ensure!(vector.len() == width, "width {}, registered {width}", vector.len());
+                }
+                let norm = vector.iter().map(|x| x * x).sum::<f64>().sqrt();
+                ensure!(!unit || (norm - 1.0).abs() < 1e-3, "a vector of norm {norm}");
+            }
+        }
+        let (one, batch) = (vectors(&alone[0])?, vectors(&answers[0])?);
+        ensure!(
+            one.len() == batch.len(),
+            "{} vectors alone, {} in a batch",
+            one.len(),
+            batch.len()
+        );
+        for (one, batch) in one.iter().zip(&batch) {
+            close(one, batch, 1e-3).context("alone and in a batch")?;
+        }
+        Ok(())
+    }
+}
+
+/// Width of the vectors and whether they have unit length, as registered.
+fn expected(task: &Task) -> (Option<usize>, bool) {
+    let unit = match task {
+        Task::TextDense(task) => task.normalize,
+        Task::Image(task) => task.normalize,
+        Task::LateText(task) => task.normalize,
+        // Their graphs decide.
+        _ => false,
+    };
+    (task.dim(), unit)
+}
+
+/// The numbers of an answer: one vector, several, the values of a sparse one, or a score.
+fn vectors(answer: &Value) -> Result<Vec<Vec<f64>>> {
+    let numbers = |value: &Value| -> Result<Vec<f64>> {
+        let items = value.as_array().context("no list of numbers")?;
+        items.iter().map(|number| number.as_f64().context("not a number")).collect()
+    };
+    if let Some(score) = answer.get("score") {
+        return Ok(vec![vec![score.as_f64().context("a score that is no number")?]]);
+    }
+    if let Some(values) = answer.get("values") {
+        return Ok(vec![numbers(values)?]);
+    }
+    let embedding = answer.get("embedding").context("an answer without an embedding")?;
+    match embedding.get(0) {
+        Some(Value::Array(_)) => embedding.as_array().into_iter().flatten().map(numbers).collect(),
+        _ => Ok(vec![numbers(embedding)?]),
+    }
+}
+
+impl Canonical {
+    fn check(&self, answers: &[Value]) -> Result<()> {
+        for (n, expected) in self.vectors.iter().enumerate() {
+            let found = vectors(&answers[n])?;
+            close(&found[0], expected, self.tolerance).with_context(|| format!("input {n}"))?;
+        }
+        let found = vectors(&answers[0])?;
+        ensure!(found.len() >= self.rows.len(), "{} rows, {} known", found.len(), self.rows.len());
+        for (n, (found, expected)) in found.iter().zip(&self.rows).enumerate() {
+            close(found, expected, self.tolerance).with_context(|| format!("row {n}"))?;
+        }
+        if !self.indices.is_empty() {
+            let indices: Option<Vec<_>> = answers[0]["indices"]
+                .as_array()
+                .map(|list| list.iter().filter_map(Value::as_u64).collect());
+            let indices = indices.context("an answer without indices")?;
+            let whole = self.more || indices.len() == self.indices.len();
+            ensure!(whole && indices.starts_with(&self.indices), "indices {indices:?}");
+            close(&found[0], &self.values, self.tolerance)?;
+        }
+        for (answer, expected) in answers.iter().zip(&self.scores) {
+            close(&vectors(answer)?[0], &[*expected], self.tolerance)?;
+        }
+        Ok(())
+    }
+}
+
+/// That a vector begins with what is known: the closeness of numpy, by which the values were
+/// published.
+fn close(found: &[f64], known: &[f64], tolerance: f64) -> Result<()> {
+    ensure!(found.len() >= known.len(), "{} numbers, {} known", found.len(), known.len());
+    for (n, (found, known)) in found.iter().zip(known).enumerate() {
+        let difference = (found - known).abs();
+        if difference.is_nan() || difference > tolerance + 1e-5 * known.abs() {
+            bail!("component {n} is {found} instead of {known}, allowed {tolerance}");
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn published_values_are_of_registered_models() {
+        let specs = codegen::parse(&fs::read_to_string(repo::root().join("models.toml")).unwrap());
+        let specs = specs.unwrap().model;
+        let canonical = canonical().unwrap();
+        assert!(canonical.len() > 50);
+        for known in &canonical {
+            let model = &known.model;
+            assert!(specs.iter().any(|spec| known.describes(spec)), "{model} is not registered");
+            let something =
+                [known.vectors.len(), known.rows.len(), known.indices.len(), known.scores.len()];
+            assert!(something.iter().any(|&count| count > 0), "{model}: nothing is known");
+            assert_eq!(known.indices.len(), known.values.len(), "{model}");
+            assert!(known.vectors.len() <= known.inputs.len(), "{model}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_number_is_named() {
+        let known: Canonical = serde_json::from_value(json!({
+            "model": "m", "task": "text-dense", "inputs": ["a"], "vectors": [[1.0, 2.0]],
+            "tolerance": 0.001
+        }))
+        .unwrap();
+        known.check(&[json!({"embedding": [1.0, 2.0005, 9.0]})]).unwrap();
+        let error = known.check(&[json!({"embedding": [1.0, 2.1]})]).unwrap_err();
+        assert!(format!("{error:#}").contains("component 1 is 2.1 instead of 2"), "{error:#}");
+        assert!(known.check(&[json!({"embedding": [1.0]})]).is_err());
+        assert!(known.check(&[json!({"error": "x"})]).is_err());
+    }
+
+    #[test]
+    fn a_sparse_beginning_is_told_from_a_whole_vector() {
+        let known = |more: bool| -> Canonical {
+            serde_json::from_value(json!({
+                "model": "m", "task": "sparse", "inputs": ["a"], "indices": [1, 5],
+                "values": [0.5, 0.25], "more": more, "tolerance": 0.001
+            }))
+            .unwrap()
+        };
+        let longer = [json!({"indices": [1, 5, 7], "values": [0.5, 0.25, 0.1]})];
+        known(true).check(&longer).unwrap();
+        assert!(known(false).check(&longer).is_err());
+    }
+}
