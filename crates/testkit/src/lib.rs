@@ -6,6 +6,7 @@
 //! - [`stored`]: texts and vectors of real models, whose files [`asset`] looks for.
 //! - [`bm25_cases`], [`sparse_cases`]: the same for sparse vectors.
 //! - [`image_cases`], [`picture`], [`stored_images`]: the same for images.
+//! - [`multimodal_cases`]: the same for models of text and page images.
 //! - [`assert_close`], [`assert_rows_close`]: comparisons that say where and how far apart.
 //! - [`runtime_library`], [`asset`]: what a test needs from outside, or one line why it is skipped.
 //! - [`load_options`]: where tests run graphs, which `cargo xtask matrix` varies.
@@ -29,6 +30,7 @@ mod compare;
 mod dense;
 mod image;
 mod machine;
+mod multimodal;
 mod outside;
 mod sparse;
 mod stored;
@@ -42,6 +44,10 @@ pub use image::{
     ImageCase, ImageGolden, StoredImages, image_case, image_cases, picture, stored_images,
 };
 pub use machine::load_options;
+pub use multimodal::{
+    MultimodalCase, MultimodalGolden, MultimodalResults, multimodal_case, multimodal_cases,
+    multimodal_image,
+};
 pub use outside::{asset, runtime_library};
 pub use sparse::{
     Bm25Case, Bm25Document, Bm25Params, Bm25Query, SparseCase, SparseGolden, bm25_cases,

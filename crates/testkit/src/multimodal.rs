@@ -1,0 +1,154 @@
+//! Cases of multimodal late interaction: tiny models like ColPali and ColModernVBERT.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use embedkit_types::{ModelFiles, ModelSpec};
+use serde::Deserialize;
+
+use crate::{Failure, text};
+
+/// One tiny model with its golden values.
+#[derive(Debug, Clone)]
+pub struct MultimodalCase {
+    /// The name of its folder.
+    pub name: String,
+    /// The folder with model, tokenizer and configuration files.
+    pub dir: PathBuf,
+    /// The model's description, from `spec.toml`.
+    pub spec: ModelSpec,
+    /// What the original gives, from `golden.json`.
+    pub golden: MultimodalGolden,
+    /// For each text alone its vectors, one after the other; empty where the original fails.
+    pub text_values: Vec<Vec<f32>>,
+    /// For each image alone its vectors, one after the other; empty where the original fails.
+    pub image_values: Vec<Vec<f32>>,
+}
+
+/// What FastEmbed 0.9.1 gives for a case.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MultimodalGolden {
+    /// The name of the model in FastEmbed whose code ran.
+    pub model: String,
+    /// The texts.
+    #[serde(deserialize_with = "text::expanded")]
+    pub texts: Vec<String>,
+    /// The names of the images.
+    pub images: Vec<String>,
+    /// What went wrong when the model was opened, if it did.
+    pub error: Option<Failure>,
+    /// Where a correct implementation departs from the original, and why.
+    pub repaired: Option<String>,
+    /// `token_count` of each text.
+    #[serde(default)]
+    pub token_counts: Vec<usize>,
+    /// The same with what the model adds to a text.
+    #[serde(default)]
+    pub token_counts_with_extension: Vec<usize>,
+    /// What came of the texts.
+    #[serde(default)]
+    pub embed_text: MultimodalResults,
+    /// What came of the images.
+    #[serde(default)]
+    pub embed_image: MultimodalResults,
+    /// Element type of the original's vectors, as NumPy names it; the values here are f32.
+    pub dtype: Option<String>,
+}
+
+/// What came of several inputs, each alone.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MultimodalResults {
+    /// How many vectors each input has.
+    #[serde(default)]
+    pub rows: Vec<usize>,
+    /// What went wrong instead.
+    pub error: Option<Failure>,
+    /// The shape of one result that is not a list of vectors.
+    pub shape: Option<Vec<usize>>,
+    /// How many vectors each input has in one batch with the others, where that differs.
+    pub rows_in_batch: Option<Vec<usize>>,
+    /// Whether the values differ in one batch with the others.
+    #[serde(default)]
+    pub batch_differs: bool,
+    /// What goes wrong in one batch with the others.
+    pub batch_error: Option<Failure>,
+}
+
+impl MultimodalCase {
+    /// Model file and folder.
+    #[must_use]
+    pub fn files(&self) -> ModelFiles {
+        ModelFiles::in_dir(&self.dir, &self.spec)
+    }
+
+    /// The files of the case's images.
+    #[must_use]
+    pub fn images(&self) -> Vec<PathBuf> {
+        self.golden.images.iter().map(|name| multimodal_image(name)).collect()
+    }
+}
+
+/// The file of an image of these cases, such as `37x23.png`.
+#[must_use]
+pub fn multimodal_image(name: &str) -> PathBuf {
+    root().join("images").join(name)
+}
+
+/// All tiny multimodal models, ordered by name.
+///
+/// # Panics
+/// Where a file of a case is missing or damaged.
+#[must_use]
+pub fn multimodal_cases() -> Vec<MultimodalCase> {
+    let root = root();
+    let entries = fs::read_dir(&root).unwrap_or_else(|e| panic!("{}: {e}", root.display()));
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap_or_else(|e| panic!("{}: {e}", root.display())))
+        .filter(|entry| entry.path().join("spec.toml").is_file())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names.iter().map(|name| multimodal_case(name)).collect()
+}
+
+/// One tiny multimodal model by name.
+///
+/// # Panics
+/// As [`multimodal_cases`], and where there is none of this name.
+#[must_use]
+pub fn multimodal_case(name: &str) -> MultimodalCase {
+    let dir = root().join(name);
+    let spec: ModelSpec =
+        toml::from_str(&read(&dir.join("spec.toml"))).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let golden: MultimodalGolden = serde_json::from_str(&read(&dir.join("golden.json")))
+        .unwrap_or_else(|e| panic!("{name}: {e}"));
+    let width = spec.task.dim().unwrap_or_else(|| panic!("{name}: no width"));
+    let rows = golden.embed_text.rows.iter().chain(&golden.embed_image.rows);
+    let sizes: Vec<usize> = rows.map(|rows| rows * width).collect();
+    let values = if sizes.is_empty() { Vec::new() } else { values(&dir.join("golden.f32")) };
+    assert_eq!(values.len(), sizes.iter().sum::<usize>(), "{name}: numbers in golden.f32");
+    let mut rest = values.as_slice();
+    let mut each = sizes.iter().map(|&size| rest.split_off(..size).unwrap_or_default().to_vec());
+    let text_values = each.by_ref().take(golden.embed_text.rows.len()).collect();
+    let image_values = each.collect();
+    MultimodalCase { name: name.to_owned(), dir, spec, golden, text_values, image_values }
+}
+
+fn root() -> PathBuf {
+    crate::data_dir().join("multimodal")
+}
+
+fn values(path: &Path) -> Vec<f32> {
+    let bytes = fs::read(path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()));
+    let (values, rest) = bytes.as_chunks::<4>();
+    assert!(rest.is_empty(), "{} ends within a number", path.display());
+    values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()))
+}
