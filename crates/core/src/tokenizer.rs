@@ -3,6 +3,8 @@
 //! Truncation is settled here, once; padding is only *described* here ([`Padding`]), since a text
 //! has no padding until it meets a batch.
 
+mod pair;
+
 use std::{
     collections::HashSet,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -12,10 +14,11 @@ use std::{
 use embedkit_types::ModelFiles;
 use serde_json::{Map, Value};
 use tokenizers::{
-    AddedToken, ModelWrapper, PaddingDirection, PostProcessor, Tokenizer as Inner,
+    AddedToken, Encoding, ModelWrapper, PaddingDirection, PostProcessor, Tokenizer as Inner,
     TruncationDirection, TruncationParams,
 };
 
+pub use self::pair::PairTokenizer;
 use crate::error::{Error, read_bounded};
 
 /// The largest `tokenizer.json` known has 35 MB; ten times that is not an honest file.
@@ -26,10 +29,16 @@ const MAX_CONFIG_BYTES: u64 = 32 << 20;
 pub const STATIC_MAX_TOKENS: usize = 512;
 
 /// One text as token ids, special tokens included, without padding.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tokens {
     /// Ids in the tokenizer's vocabulary.
     pub ids: Vec<u32>,
+    /// For each token of a pair which text it is of (0 or 1), as the tokenizer says; empty for a single
+    /// text, whose tokens are all of segment 0: FastEmbed does not ask the tokenizer there.
+    pub type_ids: Vec<u32>,
+    /// For each token whether the model attends to it; empty where it attends to all. A token that
+    /// it does not attend to is no padding: it has a vector of its own.
+    pub attention: Vec<bool>,
     /// Whether the text was longer than the limit and lost its end (or its start, where the model's
     /// files say so).
     pub truncated: bool,
@@ -51,6 +60,8 @@ pub struct Padding {
     pub side: Side,
     /// The id that fills it.
     pub id: u32,
+    /// The segment of the padding of a pair.
+    pub type_id: u32,
     /// Lengths are rounded up to a multiple of this.
     pub multiple_of: usize,
     /// Every row is brought to this length, whatever its batch.
@@ -84,6 +95,19 @@ impl Tokenizer {
     /// Missing, oversized or invalid files; no usable limit (`model_max_length` or `max_length`
     /// between the number of special tokens and the largest index); no padding token or no id for it.
     pub fn load(files: &ModelFiles) -> Result<Self, Error> {
+        Self::load_with(files, None)
+    }
+
+    /// As [`load`](Self::load), for a model that is given `reserve` tokens beyond those of the
+    /// text: the limit is lowered by these, and texts are cut at the right whatever the files say.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load), for the lowered limit.
+    pub fn load_reserving(files: &ModelFiles, reserve: usize) -> Result<Self, Error> {
+        Self::load_with(files, Some(reserve))
+    }
+
+    fn load_with(files: &ModelFiles, reserve: Option<usize>) -> Result<Self, Error> {
         let config_path = files.path("tokenizer_config.json");
         let mut inner = parse(&files.path("tokenizer.json"))?;
         let tokenizer_config = object(&config_path, Presence::Required)?;
@@ -91,12 +115,21 @@ impl Tokenizer {
         let tokens_path = files.path("special_tokens_map.json");
         let special_tokens = object(&tokens_path, Presence::Optional)?;
 
-        let limit = limit(&config_path, &tokenizer_config)?;
-        let truncation_side = match side(&config_path, &tokenizer_config, "truncation_side")? {
+        let mut limit = limit(&config_path, &tokenizer_config)?;
+        let mut truncation_side = match side(&config_path, &tokenizer_config, "truncation_side")? {
             Some(Side::Left) => TruncationDirection::Left,
             Some(Side::Right) => TruncationDirection::Right,
             None => inner.get_truncation().map_or(TruncationDirection::Right, |t| t.direction),
         };
+        if let Some(reserve) = reserve {
+            limit = limit.checked_sub(reserve).filter(|&left| left > 0).ok_or_else(|| {
+                let reason = format!(
+                    "the limit of {limit} tokens leaves no room for a text beside {reserve} more"
+                );
+                Error::InvalidFile { path: config_path.clone(), reason }
+            })?;
+            truncation_side = TruncationDirection::Right;
+        }
         // Before padding is settled: the padding token may be one that is added here.
         for token in special_tokens.values().flat_map(flatten) {
             if let Some(token) = added_token(&tokens_path, token)? {
@@ -108,7 +141,8 @@ impl Tokenizer {
         }
         let padding = padding(files, &inner, &tokenizer_config, &config)?;
         inner.with_padding(None);
-        truncate(&mut inner, &config_path, limit, truncation_side, true)?;
+        let special = special_count(&inner, Texts::One);
+        truncate(&mut inner, &config_path, limit, truncation_side, Texts::One, special)?;
         Ok(Self { inner, special: true, limit, truncation_side, padding })
     }
 
@@ -124,8 +158,8 @@ impl Tokenizer {
         inner.with_padding(None);
         let limit = STATIC_MAX_TOKENS;
         let truncation_side = TruncationDirection::Right;
-        truncate(&mut inner, &path, limit, truncation_side, false)?;
-        let padding = Padding { side: Side::Right, id: 0, multiple_of: 1, fixed: None };
+        truncate(&mut inner, &path, limit, truncation_side, Texts::One, 0)?;
+        let padding = Padding { side: Side::Right, id: 0, type_id: 0, multiple_of: 1, fixed: None };
         let tokenizer = Self { inner, special: false, limit, truncation_side, padding };
         let unknown = unknown_id(&path, &bytes)?;
         Ok((tokenizer, unknown))
@@ -179,19 +213,35 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Tokenize`] where the tokenizer's model has no token for a piece and no unknown token.
     pub fn encode(&self, text: &str) -> Result<Tokens, Error> {
-        // The library's own panics on odd vocabularies must not become ours.
-        let encoding =
-            catch_unwind(AssertUnwindSafe(|| self.inner.encode_fast(text, self.special)))
-                .map_err(|_| Error::Tokenize { reason: "it panicked on this text".to_owned() })?
-                .map_err(|error| Error::Tokenize { reason: error.to_string() })?;
+        let encoding = self.encoding(text, self.special)?;
         let mut ids = encoding.get_ids().to_vec();
         let excess = ids.len().saturating_sub(self.limit);
         match self.truncation_side {
             TruncationDirection::Right => ids.truncate(self.limit),
             TruncationDirection::Left => drop(ids.drain(..excess)),
         }
-        Ok(Tokens { ids, truncated: excess > 0 || !encoding.get_overflowing().is_empty() })
+        let truncated = excess > 0 || !encoding.get_overflowing().is_empty();
+        Ok(Tokens { ids, truncated, ..Tokens::default() })
     }
+
+    /// The ids of a piece of text by itself, without special tokens around it.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn piece_ids(&self, piece: &str) -> Result<Vec<u32>, Error> {
+        Ok(self.encoding(piece, false)?.get_ids().to_vec())
+    }
+
+    fn encoding(&self, text: &str, special: bool) -> Result<Encoding, Error> {
+        guarded(|| self.inner.encode_fast(text, special))
+    }
+}
+
+/// Runs the library, whose own panics on odd vocabularies must not become ours.
+fn guarded(run: impl FnOnce() -> tokenizers::Result<Encoding>) -> Result<Encoding, Error> {
+    catch_unwind(AssertUnwindSafe(run))
+        .map_err(|_| Error::Tokenize { reason: "it panicked on this text".to_owned() })?
+        .map_err(|error| Error::Tokenize { reason: error.to_string() })
 }
 
 fn parse(path: &Path) -> Result<Inner, Error> {
@@ -205,27 +255,42 @@ fn parse_bytes(path: &Path, bytes: &[u8]) -> Result<Inner, Error> {
         .map_err(|error| invalid(error.to_string()))
 }
 
+/// What is encoded together.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Texts {
+    One,
+    Pair,
+}
+
+/// How many special tokens the tokenizer puts around a text or a pair.
+fn special_count(inner: &Inner, texts: Texts) -> usize {
+    inner.get_post_processor().map_or(0, |processor| processor.added_tokens(texts == Texts::Pair))
+}
+
 fn truncate(
     inner: &mut Inner,
     path: &Path,
     limit: usize,
     direction: TruncationDirection,
-    special: bool,
+    texts: Texts,
+    special: usize,
 ) -> Result<(), Error> {
     let invalid = |reason| Error::InvalidFile { path: path.to_owned(), reason };
-    let special = match inner.get_post_processor() {
-        Some(processor) if special => processor.added_tokens(false),
-        _ => 0,
-    };
     // The library would not cut anything at all below this.
     if limit < special {
+        let every = match texts {
+            Texts::One => "text",
+            Texts::Pair => "pair of texts",
+        };
         return Err(invalid(format!(
-            "the limit of {limit} tokens is below the {special} special tokens of every text"
+            "the limit of {limit} tokens is below the {special} special tokens of every {every}"
         )));
     }
     // The library stops at the limit without a word about the rest. Where it then makes room for
     // special tokens, the overflow tells; otherwise one token more does, which `encode` cuts off.
-    let max_length = if special == 0 { limit.saturating_add(1) } else { limit };
+    // For pairs the place where it stops decides which text counts as the longer one.
+    let one_more = special == 0 && texts == Texts::One;
+    let max_length = if one_more { limit.saturating_add(1) } else { limit };
     let params = TruncationParams { max_length, direction, ..TruncationParams::default() };
     inner.with_truncation(Some(params)).map(|_| ()).map_err(|error| invalid(error.to_string()))
 }
@@ -372,6 +437,7 @@ fn padding(
             .or(serialised_side)
             .unwrap_or(Side::Right),
         id,
+        type_id: serialised.map_or(0, |padding| padding.pad_type_id),
         multiple_of: serialised.and_then(|padding| padding.pad_to_multiple_of).unwrap_or(1).max(1),
         fixed: None,
     })

@@ -1,6 +1,6 @@
 //! Token rows through a graph: packing, running, and cutting the padding off again.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use embedkit_types::{LoadOptions, ModelFiles, Output, Str};
 
@@ -26,10 +26,10 @@ pub struct TextGraphOptions {
     pub extra_inputs: Vec<Str>,
 }
 
-/// A graph that takes token rows.
-#[derive(Debug)]
+/// A graph that takes token rows. A clone runs on the same session.
+#[derive(Debug, Clone)]
 pub struct TextGraph {
-    session: Session,
+    session: Arc<Session>,
     options: TextGraphOptions,
     allow_batch_dependence: bool,
     bound: OnceLock<Bound>,
@@ -82,7 +82,7 @@ impl TextGraph {
         options: TextGraphOptions,
     ) -> Result<Self, Error> {
         let graph = Self {
-            session: Session::open(&files.model, load)?,
+            session: Arc::new(Session::open(&files.model, load)?),
             options,
             allow_batch_dependence: load.allow_batch_dependence,
             bound: OnceLock::new(),
@@ -91,6 +91,13 @@ impl TextGraph {
             graph.bound()?;
         }
         Ok(graph)
+    }
+
+    /// The same graph on the same session, for rows that are brought to one length otherwise.
+    #[must_use]
+    pub fn with_padding(mut self, padding: Padding) -> Self {
+        self.options.padding = padding;
+        self
     }
 
     /// The session underneath.
@@ -187,10 +194,14 @@ impl TextGraph {
         let mut shape = per_row.to_vec();
         let one = |(index, row): (usize, &Tokens)| {
             let mut values = &view.values[index * size..(index + 1) * size];
-            let attended = row.ids.len();
+            let attended = if row.attention.is_empty() {
+                row.ids.len()
+            } else {
+                row.attention.iter().filter(|&&attended| attended).count()
+            };
             if per_token {
                 let position = size / length;
-                let kept = attended.max(1);
+                let kept = row.ids.len().max(1);
                 let start = match self.options.padding.side {
                     Side::Left => length - kept,
                     Side::Right => 0,
@@ -251,7 +262,6 @@ impl TextGraph {
 struct Packed {
     ids: Vec<i64>,
     mask: Vec<i64>,
-    /// FastEmbed never uses the tokenizer's own type ids, so these are zeros.
     types: Vec<i64>,
 }
 
@@ -260,6 +270,7 @@ impl Packed {
         let size = rows.len() * length;
         let mut ids = vec![i64::from(padding.id); size];
         let mut mask = vec![0; size];
+        let mut types = vec![0; size];
         for (index, row) in rows.iter().enumerate() {
             let start = index * length
                 + match padding.side {
@@ -270,9 +281,21 @@ impl Packed {
             for (slot, &id) in ids[start..end].iter_mut().zip(&row.ids) {
                 *slot = i64::from(id);
             }
-            mask[start..end].fill(1);
+            if !row.type_ids.is_empty() {
+                types[index * length..][..length].fill(i64::from(padding.type_id));
+                for (slot, &id) in types[start..end].iter_mut().zip(&row.type_ids) {
+                    *slot = i64::from(id);
+                }
+            }
+            if row.attention.is_empty() {
+                mask[start..end].fill(1);
+            } else {
+                for (slot, &attended) in mask[start..end].iter_mut().zip(&row.attention) {
+                    *slot = i64::from(attended);
+                }
+            }
         }
-        Self { ids, mask, types: vec![0; size] }
+        Self { ids, mask, types }
     }
 }
 
@@ -282,21 +305,39 @@ mod tests {
 
     #[test]
     fn padding_goes_to_its_side() {
-        let row = |ids: &[u32]| Tokens { ids: ids.to_vec(), truncated: false };
-        let rows = [row(&[1, 2, 3]), row(&[4])];
-        let mut padding = Padding { side: Side::Right, id: 9, multiple_of: 1, fixed: None };
+        let row = |ids: &[u32], type_ids: &[u32]| Tokens {
+            ids: ids.to_vec(),
+            type_ids: type_ids.to_vec(),
+            ..Tokens::default()
+        };
+        let rows = [row(&[1, 2, 3], &[]), row(&[4], &[1])];
+        let mut padding =
+            Padding { side: Side::Right, id: 9, type_id: 2, multiple_of: 1, fixed: None };
         let packed = Packed::new(&rows, 3, padding);
         assert_eq!(packed.ids, [1, 2, 3, 4, 9, 9]);
         assert_eq!(packed.mask, [1, 1, 1, 1, 0, 0]);
+        assert_eq!(packed.types, [0, 0, 0, 1, 2, 2]);
         padding.side = Side::Left;
         let packed = Packed::new(&rows, 3, padding);
         assert_eq!(packed.ids, [1, 2, 3, 9, 9, 4]);
         assert_eq!(packed.mask, [1, 1, 1, 0, 0, 1]);
+        assert_eq!(packed.types, [0, 0, 0, 2, 2, 1]);
+    }
+
+    #[test]
+    fn a_token_may_be_unattended_without_being_padding() {
+        let query =
+            Tokens { ids: vec![1, 2, 3], attention: vec![true, false, true], ..Tokens::default() };
+        let padding = Padding { side: Side::Right, id: 9, type_id: 0, multiple_of: 1, fixed: None };
+        let packed = Packed::new(&[query], 4, padding);
+        assert_eq!(packed.ids, [1, 2, 3, 9]);
+        assert_eq!(packed.mask, [1, 0, 1, 0]);
     }
 
     #[test]
     fn lengths_are_rounded_and_fixed() {
-        let mut padding = Padding { side: Side::Right, id: 0, multiple_of: 8, fixed: None };
+        let mut padding =
+            Padding { side: Side::Right, id: 0, type_id: 0, multiple_of: 8, fixed: None };
         assert_eq!([0, 1, 8, 9].map(|len| padding.padded(len)), [8, 8, 8, 16]);
         padding.fixed = Some(64);
         assert_eq!(padding.padded(3), 64);
