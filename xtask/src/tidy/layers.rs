@@ -23,6 +23,8 @@ pub(super) const LAYERS: &[Layer] = &[
     layer("embedkit-text-dense", &["embedkit-core", "embedkit-types"]),
     layer("embedkit-sparse", &["embedkit-core", "embedkit-types"]),
     layer("embedkit-image", &["embedkit-core", "embedkit-types"]),
+    layer("embedkit-rerank", &["embedkit-core", "embedkit-types"]),
+    layer("embedkit-late-interaction", &["embedkit-core", "embedkit-types"]),
     layer("embedkit-postprocess", &["embedkit-types"]),
     layer(
         "embedkit",
@@ -101,6 +103,9 @@ pub(super) const LIGHT_USES: &[LightUse] = &[
     light("embedkit-sparse", "bm25", &[RUNTIME, TOKENIZER, HTTP, IMAGE]),
     light("embedkit-sparse", "splade,bm42,minicoil", &[HTTP, IMAGE]),
     light("embedkit-image", "preprocess", &[RUNTIME, TOKENIZER, HTTP]),
+    light("embedkit-rerank", "", &[HTTP, IMAGE]),
+    light("embedkit-late-interaction", "", &[RUNTIME, TOKENIZER, HTTP, IMAGE]),
+    light("embedkit-late-interaction", "text", &[HTTP, IMAGE]),
     light("embedkit-postprocess", "", &[RUNTIME, TOKENIZER, HTTP, IMAGE]),
     light("embedkit", "bm25,postprocess", &[RUNTIME, TOKENIZER, HTTP, IMAGE]),
     light("embedkit", "text-dense,sparse,load-dynamic", &[HTTP, IMAGE]),

@@ -1,0 +1,231 @@
+//! [`TextCrossEncoder`], the model that applications hold.
+
+use std::sync::Arc;
+
+use embedkit_core::{
+    onnx::{Row, TextGraph, TextGraphOptions},
+    pipeline::{Grouping, RunResult, Step, Stream, Workload},
+    registry,
+    tokenizer::{PairTokenizer, Tokens},
+};
+use embedkit_types::{BatchOptions, Embedded, LoadOptions, ModelFiles, ModelSpec, Task};
+
+use crate::{Error, Ranked, ranked::best};
+
+/// A model that scores a document for a query. Cheap to clone; every method takes `&self`, and
+/// several threads may score at once.
+#[derive(Debug, Clone)]
+pub struct TextCrossEncoder {
+    model: Arc<Model>,
+}
+
+#[derive(Debug)]
+struct Model {
+    id: String,
+    tokenizer: PairTokenizer,
+    graph: TextGraph,
+    column: usize,
+    batch: BatchOptions,
+}
+
+impl TextCrossEncoder {
+    /// Opens the model that `spec` describes from files on disk.
+    ///
+    /// # Errors
+    /// A description of another family; missing or damaged files; a missing runtime or device; a graph
+    /// that does not fit the description; options that have no meaning for scores.
+    pub fn from_files(
+        spec: &ModelSpec,
+        files: &ModelFiles,
+        options: &LoadOptions,
+    ) -> Result<Self, Error> {
+        let id = spec.id.to_string();
+        let Task::Rerank(task) = &spec.task else {
+            return Err(Error::WrongTask { id, found: spec.task.name() });
+        };
+        let given =
+            [("dimensions", options.dimensions.is_some()), ("task", options.task.is_some())];
+        if let Some(&(option, _)) = given.iter().find(|(_, given)| *given) {
+            return Err(Error::Option { id, option });
+        }
+        let span = tracing::info_span!("load", path = %files.root.display());
+        let tokenizer = span.in_scope(|| PairTokenizer::load(files))?;
+        let graph = TextGraphOptions {
+            output: task.output.clone(),
+            padding: tokenizer.padding(),
+            extra_inputs: Vec::new(),
+        };
+        let graph = TextGraph::open(files, options, graph)?;
+        let (column, batch) = (task.column, options.batch);
+        Ok(Self { model: Arc::new(Model { id, tokenizer, graph, column, batch }) })
+    }
+
+    /// The built-in models of this family.
+    pub fn supported_models() -> impl Iterator<Item = &'static ModelSpec> {
+        registry::models().iter().filter(|spec| matches!(spec.task, Task::Rerank(_)))
+    }
+
+    /// Scores documents for one query: raw logits, higher is better.
+    ///
+    /// Scores come lazily and in input order. An error concerns the document in its place; the stream
+    /// goes on behind it. Dropping the iterator stops the work.
+    pub fn rerank<I>(
+        &self,
+        query: &str,
+        documents: I,
+    ) -> impl Iterator<Item = Result<f32, Error>> + use<I>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        self.rerank_detailed(query, documents).map(|result| Ok(result?.value))
+    }
+
+    /// Scores pairs of a query and a document, otherwise the same as [`rerank`](Self::rerank).
+    pub fn rerank_pairs<I, Q, D>(
+        &self,
+        pairs: I,
+    ) -> impl Iterator<Item = Result<f32, Error>> + use<I, Q, D>
+    where
+        I: IntoIterator<Item = (Q, D)>,
+        Q: AsRef<str>,
+        D: AsRef<str>,
+    {
+        self.rerank_pairs_detailed(pairs).map(|result| Ok(result?.value))
+    }
+
+    /// Scores documents for one query and says for each how many tokens of the pair the model saw and
+    /// whether the pair was cut.
+    pub fn rerank_detailed<I>(
+        &self,
+        query: &str,
+        documents: I,
+    ) -> impl Iterator<Item = Result<Embedded<f32>, Error>> + use<I>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let query: Arc<str> = query.into();
+        let pairs = documents
+            .into_iter()
+            .map(move |document| (Arc::clone(&query), document.as_ref().to_owned()));
+        self.stream(pairs)
+    }
+
+    /// Scores pairs of a query and a document and says for each how many tokens the model saw and
+    /// whether it was cut.
+    pub fn rerank_pairs_detailed<I, Q, D>(
+        &self,
+        pairs: I,
+    ) -> impl Iterator<Item = Result<Embedded<f32>, Error>> + use<I, Q, D>
+    where
+        I: IntoIterator<Item = (Q, D)>,
+        Q: AsRef<str>,
+        D: AsRef<str>,
+    {
+        let pairs = pairs
+            .into_iter()
+            .map(|(query, document)| (query.as_ref().into(), document.as_ref().to_owned()));
+        self.stream(pairs)
+    }
+
+    /// The `k` best documents for a query, best first; of equal scores the one that came first.
+    ///
+    /// # Errors
+    /// The first error, in input order; [`Error::NotANumber`] where a score cannot be ranked.
+    pub fn top_k<I>(&self, query: &str, documents: I, k: usize) -> Result<Vec<Ranked>, Error>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let ranked = self.rerank(query, documents).enumerate().map(|(index, score)| {
+            let score = score?;
+            if score.is_nan() {
+                return Err(Error::NotANumber { id: self.model.id.clone(), index });
+            }
+            Ok(Ranked { index, score })
+        });
+        Ok(best(ranked.collect::<Result<_, _>>()?, k))
+    }
+
+    /// The sum of the pairs' tokens, special tokens included, after truncation. Needs no session.
+    ///
+    /// # Errors
+    /// A text that the tokenizer cannot split.
+    pub fn token_count<I, Q, D>(&self, pairs: I) -> Result<usize, Error>
+    where
+        I: IntoIterator<Item = (Q, D)>,
+        Q: AsRef<str>,
+        D: AsRef<str>,
+    {
+        let tokenizer = &self.model.tokenizer;
+        let count = |(query, document): (Q, D)| {
+            Ok(tokenizer.encode(query.as_ref(), document.as_ref())?.ids.len())
+        };
+        pairs.into_iter().map(count).sum()
+    }
+
+    /// Where the model runs, such as `cpu` or `cuda:0`.
+    ///
+    /// # Errors
+    /// Those of loading, where the graph is opened lazily.
+    pub fn device(&self) -> Result<&str, Error> {
+        Ok(self.model.graph.session().device()?)
+    }
+
+    fn stream<I: Iterator<Item = Pair>>(&self, pairs: I) -> Stream<PairStep, I> {
+        Stream::new(PairStep { model: Arc::clone(&self.model) }, pairs, self.model.batch)
+    }
+}
+
+/// A query, which many documents may share, and a document.
+type Pair = (Arc<str>, String);
+
+/// One stream of pairs through the model.
+struct PairStep {
+    model: Arc<Model>,
+}
+
+impl Step for PairStep {
+    type Input = Pair;
+    type Prepared = Tokens;
+    type Output = Embedded<f32>;
+    type Error = Error;
+
+    fn prepare(&self, (query, document): Pair) -> Result<Tokens, Error> {
+        Ok(self.model.tokenizer.encode(&query, &document)?)
+    }
+
+    fn length(&self, tokens: &Tokens) -> usize {
+        self.model.graph.padded(tokens)
+    }
+
+    fn grouping(&self) -> Result<Grouping, Error> {
+        Ok(self.model.graph.grouping()?)
+    }
+
+    fn lanes(&self) -> Result<usize, Error> {
+        Ok(self.model.graph.session().lanes()?)
+    }
+
+    fn run(&self, workload: Workload, rows: Vec<Tokens>) -> RunResult<Self> {
+        let finish = |row: Row<'_>| score(&row, self.model.column);
+        let scores = self.model.graph.run(workload, &rows, &[], finish)?;
+        let finished = scores.into_iter().zip(rows).map(|(score, tokens)| {
+            Ok(Embedded { value: score?, tokens: tokens.ids.len(), truncated: tokens.truncated })
+        });
+        Ok(finished.collect())
+    }
+}
+
+/// The score of one pair: a column of the graph's output, without any change.
+fn score(row: &Row<'_>, column: usize) -> Result<f32, Error> {
+    let (&[_], Some(&score)) = (row.shape, row.values.get(column)) else {
+        let expected = match column {
+            0 => "[pairs, 1 or more columns]".to_owned(),
+            _ => format!("[pairs, {} or more columns]", column + 1),
+        };
+        return Err(row.shape_error(&expected).into());
+    };
+    Ok(score)
+}
