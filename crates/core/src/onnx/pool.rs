@@ -4,7 +4,7 @@
 
 use embedkit_types::{Pooling, TextDense};
 
-use super::text::Row;
+use super::{narrow, text::Row};
 use crate::{error::Error, l2_normalize};
 
 /// Pools and, where the model asks for it, normalises one row. A half-precision graph's result is
@@ -17,11 +17,7 @@ pub fn finish_dense(row: &Row<'_>, task: &TextDense) -> Result<Vec<f32>, Error> 
     if task.normalize {
         l2_normalize(&mut vector);
     }
-    #[expect(clippy::cast_possible_truncation, reason = "the one rounding step")]
-    let round = |x: f64| {
-        if row.half { half::f16::from_f64(x).to_f32() } else { x as f32 }
-    };
-    Ok(vector.into_iter().map(round).collect())
+    Ok(narrow(&vector, row.half))
 }
 
 fn pool(row: &Row<'_>, task: &TextDense) -> Result<Vec<f64>, Error> {

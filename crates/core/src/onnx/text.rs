@@ -62,6 +62,14 @@ pub struct Row<'a> {
 }
 
 impl Row<'_> {
+    /// Rounds a number that was computed from the output to the graph's own precision, since
+    /// FastEmbed's results have the type of the graph.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "the one rounding step")]
+    pub fn round(&self, x: f64) -> f32 {
+        if self.half { half::f16::from_f64(x).to_f32() } else { x as f32 }
+    }
+
     /// The error for a shape that the family cannot use; `expected` is in words.
     #[must_use]
     pub fn shape_error(&self, expected: &str) -> Error {

@@ -1,0 +1,366 @@
+//! [`LateInteractionTextEmbedding`], the model that applications hold.
+
+mod tokens;
+
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, OnceLock},
+};
+
+use embedkit_core::{
+    onnx::{Row, TextGraph, TextGraphOptions},
+    pipeline::{Grouping, RunResult, Step, Stream, Workload},
+    registry,
+    tokenizer::{Padding, Side, Tokens},
+};
+use embedkit_types::{
+    BatchOptions, Embed, Embedded, LateText, LoadOptions, ModelFiles, ModelSpec, MultiVector,
+    MultiVectorModel, PromptUse, Prompts, Role, Task,
+};
+
+use self::tokens::{Prepared, TokenRules};
+use crate::Error;
+
+/// A model that turns a text into one vector per token. Cheap to clone; every method takes `&self`,
+/// and several threads may embed at once.
+///
+/// Documents and queries have different forms: a ColBERT model puts a marker behind the first token
+/// of each, leaves punctuation out of documents, and fills queries up with mask tokens that have
+/// vectors of their own. All of that is data in the model's [`LateText`].
+#[derive(Debug, Clone)]
+pub struct LateInteractionTextEmbedding {
+    model: Arc<Model>,
+}
+
+#[derive(Debug)]
+struct Model {
+    id: String,
+    task: LateText,
+    rules: TokenRules,
+    /// One session: queries are padded otherwise than documents.
+    documents: TextGraph,
+    queries: TextGraph,
+    dimensions: Option<NonZeroUsize>,
+    prompts: Prompts,
+    batch: BatchOptions,
+    /// Width of the graph's vectors, once it is known.
+    width: OnceLock<usize>,
+}
+
+impl LateInteractionTextEmbedding {
+    /// Opens the model that `spec` describes from files on disk.
+    ///
+    /// With `options.dimensions` each vector keeps its first components and is scaled to unit
+    /// length.
+    ///
+    /// # Errors
+    /// A description of another family; missing or damaged files; a tokenizer without the token that
+    /// pads queries, or with a limit that leaves no room for a text; a missing runtime or device; a
+    /// graph that does not fit the description; a task or a prompt that the model does not have.
+    pub fn from_files(
+        spec: &ModelSpec,
+        files: &ModelFiles,
+        options: &LoadOptions,
+    ) -> Result<Self, Error> {
+        let id = spec.id.to_string();
+        let Task::LateText(task) = &spec.task else {
+            let (expected, found) = ("late-text", spec.task.name());
+            return Err(Error::WrongTask { id, expected, found });
+        };
+        if let Some(task) = options.task.clone() {
+            return Err(Error::UnknownTask { id, task });
+        }
+        let prompts = match options.prompts {
+            PromptUse::None => Prompts::default(),
+            PromptUse::Model => spec.prompts.clone().unwrap_or_default(),
+        };
+        if prompts.unknown {
+            return Err(Error::PromptUnknown { id });
+        }
+        let span = tracing::info_span!("load", path = %files.root.display());
+        let rules = span.in_scope(|| TokenRules::load(&id, task, files))?;
+        let padding = rules.tokenizer().padding();
+        let documents = TextGraph::open(
+            files,
+            options,
+            TextGraphOptions { output: task.output.clone(), padding, extra_inputs: Vec::new() },
+        )?;
+        // Beyond their own length queries are only padded to even out a batch.
+        let queries = match rules.query_padding_id() {
+            None => documents.clone(),
+            Some(id) => documents.clone().with_padding(Padding {
+                side: Side::Right,
+                id,
+                multiple_of: 1,
+                ..padding
+            }),
+        };
+        let model = Model {
+            id,
+            task: task.clone(),
+            rules,
+            documents,
+            queries,
+            dimensions: options.dimensions,
+            prompts,
+            batch: options.batch,
+            width: OnceLock::new(),
+        };
+        if !options.lazy
+            && let Some(width) = model.documents.width()?
+        {
+            model.check_width(width)?;
+        }
+        Ok(Self { model: Arc::new(model) })
+    }
+
+    /// The built-in models of this kind.
+    pub fn supported_models() -> impl Iterator<Item = &'static ModelSpec> {
+        registry::models().iter().filter(|spec| matches!(spec.task, Task::LateText(_)))
+    }
+
+    /// Embeds documents, as FastEmbed's `embed` does.
+    ///
+    /// Results come lazily and in input order. An error concerns the text in its place; the stream
+    /// goes on behind it. Dropping the iterator stops the work.
+    pub fn embed<I>(&self, texts: I) -> impl Iterator<Item = Result<MultiVector, Error>> + use<I>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        self.values(Role::Raw, texts)
+    }
+
+    /// Embeds queries: with the query marker, the model's padding and all punctuation, and with the
+    /// query prompt where prompts are switched on.
+    pub fn query_embed<I>(
+        &self,
+        texts: I,
+    ) -> impl Iterator<Item = Result<MultiVector, Error>> + use<I>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        self.values(Role::Query, texts)
+    }
+
+    /// Embeds documents as [`embed`](Self::embed) does, with the passage prompt where prompts are
+    /// switched on.
+    pub fn passage_embed<I>(
+        &self,
+        texts: I,
+    ) -> impl Iterator<Item = Result<MultiVector, Error>> + use<I>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        self.values(Role::Document, texts)
+    }
+
+    /// Embeds texts and says for each how many tokens it has, as
+    /// [`token_count`](Self::token_count) without extension counts them, and whether it was cut.
+    pub fn embed_detailed<I>(
+        &self,
+        role: Role,
+        texts: I,
+    ) -> impl Iterator<Item = Result<Embedded<MultiVector>, Error>> + use<I>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let step = TextStep { model: Arc::clone(&self.model), role };
+        let texts = texts.into_iter().map(|text| text.as_ref().to_owned());
+        Stream::new(step, texts, self.model.batch)
+    }
+
+    /// Embeds all texts of a slice. Also the method of the trait [`Embed`].
+    ///
+    /// # Errors
+    /// The first error, in input order.
+    pub fn embed_batch(&self, role: Role, texts: &[&str]) -> Result<Vec<MultiVector>, Error> {
+        self.values(role, texts).collect()
+    }
+
+    /// The sum of the texts' tokens, special tokens included, after truncation. With
+    /// `include_extension` also the markers, and the tokens with which short queries are filled up.
+    /// Needs no session.
+    ///
+    /// # Errors
+    /// A text that the tokenizer cannot split.
+    pub fn token_count<I>(
+        &self,
+        texts: I,
+        role: Role,
+        include_extension: bool,
+    ) -> Result<usize, Error>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let count = |text: I::Item| {
+            let prepared = self.model.rules.prepare(role, text.as_ref())?;
+            Ok(if include_extension { prepared.tokens.ids.len() } else { prepared.own })
+        };
+        texts.into_iter().map(count).sum()
+    }
+
+    /// The width of the vectors: the graph's own where it says so, else the registered one until the
+    /// first vector has been seen. Needs no session.
+    #[must_use]
+    pub fn embedding_size(&self) -> usize {
+        let width = || self.model.width.get().copied().unwrap_or(self.model.task.dim);
+        self.model.dimensions.map_or_else(width, usize::from)
+    }
+
+    /// Where the model runs, such as `cpu` or `cuda:0`.
+    ///
+    /// # Errors
+    /// Those of loading, where the graph is opened lazily.
+    pub fn device(&self) -> Result<&str, Error> {
+        Ok(self.model.documents.session().device()?)
+    }
+
+    fn values<I>(
+        &self,
+        role: Role,
+        texts: I,
+    ) -> impl Iterator<Item = Result<MultiVector, Error>> + use<I>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        self.embed_detailed(role, texts).map(|result| Ok(result?.value))
+    }
+}
+
+impl Embed for LateInteractionTextEmbedding {
+    type Input = str;
+    type Output = MultiVector;
+    type Error = Error;
+
+    fn embed_batch(&self, role: Role, texts: &[&str]) -> Result<Vec<MultiVector>, Error> {
+        Self::embed_batch(self, role, texts)
+    }
+}
+
+impl MultiVectorModel for LateInteractionTextEmbedding {
+    fn embedding_size(&self) -> usize {
+        Self::embedding_size(self)
+    }
+}
+
+/// One stream of texts through the model.
+struct TextStep {
+    model: Arc<Model>,
+    role: Role,
+}
+
+impl TextStep {
+    fn graph(&self) -> &TextGraph {
+        match self.role {
+            Role::Raw | Role::Document => &self.model.documents,
+            Role::Query => &self.model.queries,
+        }
+    }
+}
+
+impl Step for TextStep {
+    type Input = String;
+    type Prepared = Prepared;
+    type Output = Embedded<MultiVector>;
+    type Error = Error;
+
+    fn prepare(&self, text: String) -> Result<Prepared, Error> {
+        let prompts = &self.model.prompts;
+        let prompt = match self.role {
+            Role::Raw => None,
+            Role::Document => prompts.passage.as_deref(),
+            Role::Query => prompts.query.as_deref(),
+        };
+        let text = match prompt {
+            None => text,
+            Some(prompt) => format!("{prompt}{text}"),
+        };
+        self.model.rules.prepare(self.role, &text)
+    }
+
+    fn length(&self, prepared: &Prepared) -> usize {
+        self.graph().padded(&prepared.tokens)
+    }
+
+    fn grouping(&self) -> Result<Grouping, Error> {
+        Ok(self.graph().grouping()?)
+    }
+
+    fn lanes(&self) -> Result<usize, Error> {
+        Ok(self.graph().session().lanes()?)
+    }
+
+    fn run(&self, workload: Workload, batch: Vec<Prepared>) -> RunResult<Self> {
+        let (rows, own): (Vec<Tokens>, Vec<usize>) =
+            batch.into_iter().map(|prepared| (prepared.tokens, prepared.own)).unzip();
+        let mut texts = rows.iter().zip(own);
+        let finish = |row: Row<'_>| {
+            let Some((text, tokens)) = texts.next() else {
+                return Err(row.shape_error("one row per text").into());
+            };
+            let value = self.model.finish(self.role, text, &row)?;
+            Ok(Embedded { value, tokens, truncated: text.truncated })
+        };
+        Ok(self.graph().run(workload, &rows, &[], finish)?)
+    }
+}
+
+impl Model {
+    /// The vectors of one text: those of its padding are gone already, those of skipped tokens go
+    /// here.
+    fn finish(&self, role: Role, text: &Tokens, row: &Row<'_>) -> Result<MultiVector, Error> {
+        let width = match *row.shape {
+            [_, width] if row.per_token && width > 0 => width,
+            _ => return Err(row.shape_error("[texts, tokens, width]").into()),
+        };
+        self.check_width(width)?;
+        let dim = self.dimensions.map_or(width, usize::from);
+        let document = role != Role::Query;
+        let normalize =
+            dim < width || if document { self.task.normalize } else { self.task.normalize_queries };
+        let mut values = Vec::with_capacity(text.ids.len() * dim);
+        for (&id, vector) in text.ids.iter().zip(row.values.chunks_exact(width)) {
+            if document && self.rules.skips(id) {
+                continue;
+            }
+            let vector = &vector[..dim];
+            if normalize {
+                let norm = vector.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+                // `f64::max` would turn a NaN into the floor.
+                let norm = if norm < 1e-12 { 1e-12 } else { norm };
+                values.extend(vector.iter().map(|&x| row.round(f64::from(x) / norm)));
+            } else {
+                values.extend_from_slice(vector);
+            }
+        }
+        Ok(MultiVector::new(values, dim).expect("whole vectors, of at least one component"))
+    }
+
+    /// Checks a width against the one known so far, the registered one and the dimensions asked for.
+    fn check_width(&self, found: usize) -> Result<(), Error> {
+        let expected = *self.width.get_or_init(|| {
+            if found != self.task.dim {
+                tracing::warn!(
+                    model = %self.id, found, registered = self.task.dim,
+                    "the graph's width is not the registered one; the graph decides"
+                );
+            }
+            found
+        });
+        if found != expected {
+            return Err(Error::WidthChanged { id: self.id.clone(), expected, found });
+        }
+        match self.dimensions.map(usize::from) {
+            Some(wanted) if wanted > found => {
+                Err(Error::Dimensions { id: self.id.clone(), wanted, width: found })
+            }
+            _ => Ok(()),
+        }
+    }
+}
