@@ -18,9 +18,7 @@ use crate::error::Error;
 
 /// Inputs of the first window at most: early results soon.
 const FIRST_WINDOW: usize = 512;
-/// Inputs that one worker prepares at a time.
-const PREPARE_CHUNK: usize = 64;
-/// A first window of at most this many inputs is the caller's own work: no thread is started.
+/// At most this many inputs are the caller's own work: no thread is started.
 const SMALL: usize = 8;
 
 /// What a family does with its inputs.
@@ -33,6 +31,9 @@ pub trait Step: Send + Sync + 'static {
     type Output: Send + 'static;
     /// What can go wrong; one failed batch is reported for each of its inputs.
     type Error: From<Error> + Clone + Send + 'static;
+
+    /// Inputs that one worker prepares at a time: fewer where one takes long, as an image does.
+    const CHUNK: usize = 64;
 
     /// Makes one input ready.
     ///
@@ -122,6 +123,12 @@ impl<S: Step, I: Iterator<Item = S::Input>> Stream<S, I> {
         (!inputs.is_empty()).then_some(inputs)
     }
 
+    /// Whether this is all there is, and little: threads are not worth it then. Where the window is
+    /// full, more may follow.
+    fn is_small(&self, inputs: usize) -> bool {
+        self.opened == 0 && inputs <= SMALL && inputs < self.options.window.get()
+    }
+
     /// A window whose inputs are on their way to the workers.
     fn open(&mut self, inputs: Vec<S::Input>) -> Result<Window<S>, S::Error> {
         self.opened += 1;
@@ -140,7 +147,7 @@ impl<S: Step, I: Iterator<Item = S::Input>> Stream<S, I> {
         let mut inputs = inputs.into_iter();
         let mut start = 0;
         while start < window.results.len() {
-            let inputs: Vec<_> = inputs.by_ref().take(PREPARE_CHUNK).collect();
+            let inputs: Vec<_> = inputs.by_ref().take(S::CHUNK.max(1)).collect();
             let len = inputs.len();
             workers.push(Job::Prepare { window: id, start, inputs });
             start += len;
@@ -176,7 +183,7 @@ impl<S: Step, I: Iterator<Item = S::Input>> Stream<S, I> {
         }
         if self.current.is_none() {
             let Some(inputs) = self.read() else { return Ok(false) };
-            if self.opened == 0 && inputs.len() <= SMALL {
+            if self.is_small(inputs.len()) {
                 self.run_here(inputs)?;
             } else {
                 self.current = Some(self.open(inputs)?);
