@@ -75,25 +75,36 @@ pub(crate) fn providers(
     let unavailable = |reason: String| Error::Device { device: place.to_string(), reason };
     #[allow(unused_macros, reason = "unused where no accelerator is compiled in")]
     macro_rules! provider {
+        // One that takes options by name.
         ($provider:expr) => {{
-            use ort::ep::{ArbitrarilyConfigurableExecutionProvider, ExecutionProvider};
-            fn available<E: ExecutionProvider>(_: &E) -> ort::Result<bool> {
+            use ort::ep::ArbitrarilyConfigurableExecutionProvider;
+            let mut provider = $provider;
+            for (key, value) in provider_options(place, options)? {
+                provider = provider.with_arbitrary_config(key, value);
+            }
+            provider!(built provider)
+        }};
+        (without options $provider:expr) => {{
+            if let Some((key, _)) = provider_options(place, options)?.first() {
+                return Err(unavailable(format!("it has no provider option `{key}`")));
+            }
+            provider!(built $provider)
+        }};
+        (built $provider:expr) => {{
+            fn available<E: ep::ExecutionProvider>(_: &E) -> ort::Result<bool> {
                 E::is_available()
             }
-            let mut provider = $provider;
+            let provider = $provider;
             if !available(&provider).unwrap_or(false) {
                 return Err(unavailable(
                     "the ONNX Runtime library in use was built without it".to_owned(),
                 ));
             }
-            for (key, value) in provider_options(place, options)? {
-                provider = provider.with_arbitrary_config(key, value);
-            }
             Ok(vec![provider.build().error_on_failure()])
         }};
     }
     #[allow(unused_variables, reason = "unused where every accelerator is compiled in")]
-    let not_compiled = |feature: &str| {
+    let not_compiled = |feature: &str| -> Result<Vec<ExecutionProviderDispatch>, Error> {
         Err(unavailable(format!("this build does not have the feature `{feature}`")))
     };
     match place {
@@ -122,7 +133,7 @@ pub(crate) fn providers(
         #[cfg(not(feature = "coreml"))]
         Place::CoreMl => not_compiled("coreml"),
         #[cfg(feature = "directml")]
-        Place::DirectMl => provider!(ep::DirectML::default()),
+        Place::DirectMl => provider!(without options ep::DirectML::default()),
         #[cfg(not(feature = "directml"))]
         Place::DirectMl => not_compiled("directml"),
         #[cfg(feature = "openvino")]
@@ -130,7 +141,7 @@ pub(crate) fn providers(
         #[cfg(not(feature = "openvino"))]
         Place::OpenVino => not_compiled("openvino"),
         #[cfg(feature = "migraphx")]
-        Place::MiGraphX => provider!(ep::MIGraphX::default()),
+        Place::MiGraphX => provider!(without options ep::MIGraphX::default()),
         #[cfg(not(feature = "migraphx"))]
         Place::MiGraphX => not_compiled("migraphx"),
     }

@@ -2,12 +2,15 @@
 
 mod device;
 mod graph;
+mod narrow;
+mod placement;
 #[cfg(feature = "tokenizer")]
 mod pool;
 mod session;
 #[cfg(feature = "tokenizer")]
 mod text;
 
+pub use narrow::narrow;
 #[cfg(feature = "tokenizer")]
 pub use pool::finish_dense;
 pub use session::{Input, Session, Values, View};

@@ -11,6 +11,7 @@
 use std::{
     borrow::Cow,
     ffi::{CString, c_char},
+    fmt,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     ptr::NonNull,
@@ -25,13 +26,15 @@ use embedkit_types::{LoadOptions, Output};
 use ort::{
     AsPointer,
     environment::Environment,
-    session::builder::GraphOptimizationLevel,
+    logging::LogLevel,
+    session::{RunOptions, builder::GraphOptimizationLevel},
     value::{DynValue, TensorElementType, TensorRef},
 };
 
 use super::{
     device::{self, Place},
     graph,
+    placement::Placement,
 };
 use crate::{error::Error, pipeline::Workload, runtime};
 
@@ -95,13 +98,14 @@ struct Facts {
 }
 
 /// A graph, loaded once or several times, and turns at it.
-#[derive(Debug)]
 struct Lanes {
     graphs: Vec<ort::session::Session>,
     count: usize,
     free: Mutex<Vec<usize>>,
     freed: Condvar,
     used: AtomicBool,
+    /// Without a log, which the graphs themselves may keep.
+    run_options: RunOptions,
 }
 
 /// An input or output as the graph declares it.
@@ -355,6 +359,12 @@ fn dual(places: &[Place], options: &LoadOptions) -> bool {
     on_cpu(places) && options.threads.is_none() && options.replicas.is_none() && cores() > 1
 }
 
+impl fmt::Debug for Lanes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lanes").field("graphs", &self.graphs).finish_non_exhaustive()
+    }
+}
+
 impl Lanes {
     fn open(
         environment: &Environment,
@@ -377,7 +387,14 @@ impl Lanes {
             .map(|place| build(environment, path, *place, threads, whole, options))
             .collect::<Result<Vec<_>, _>>()?;
         let count = if on_cpu { replicas } else { graphs.len() };
+        let refused = |error: ort::Error| Error::LoadGraph {
+            path: path.to_owned(),
+            reason: one_line(&error.to_string()),
+        };
+        let mut run_options = RunOptions::new().map_err(refused)?;
+        run_options.set_log_level(LogLevel::Fatal).map_err(refused)?;
         Ok(Self {
+            run_options,
             free: Mutex::new((0..count).map(|lane| lane % graphs.len()).collect()),
             freed: Condvar::new(),
             used: AtomicBool::new(false),
@@ -422,6 +439,7 @@ fn build(
         place => Error::Device { device: place.to_string(), reason },
     };
     let providers = device::providers(place, options)?;
+    let placement = (place != Place::Cpu).then(Arc::<Placement>::default);
     let build = || -> ort::Result<ort::session::Session> {
         let mut builder = ort::session::Session::builder(environment)?
             .with_optimization_level(GraphOptimizationLevel::All)?
@@ -432,16 +450,23 @@ fn build(
             // batch has all cores to itself, waking them for each operator would cost more.
             .with_intra_op_spinning(spinning)?
             // What goes wrong comes back as an error; its own log on stderr would only repeat it.
-            .with_log_level(ort::logging::LogLevel::Fatal)?
+            .with_log_level(LogLevel::Fatal)?
             .with_no_environment_execution_providers()?
             .with_execution_providers(providers)?;
         let session_options = options.provider_options.iter();
         for (key, value) in session_options.filter(|(key, _)| device::is_session_option(key)) {
             builder = builder.with_config_entry(key, value)?;
         }
+        if let Some(placement) = &placement {
+            builder = builder.with_logger(placement.logger())?.with_log_level(LogLevel::Verbose)?;
+        }
         builder.commit_from_file(path)
     };
-    build().map_err(|error| refused(one_line(&error.to_string())))
+    let graph = build().map_err(|error| refused(one_line(&error.to_string())))?;
+    if let Some((on_cpu @ 1.., operators)) = placement.map(|placement| placement.on_cpu()) {
+        tracing::warn!(device = %place, on_cpu, operators, "some operators run on the CPU instead");
+    }
+    Ok(graph)
 }
 
 /// A turn at the graph; gives it back when dropped.
@@ -485,7 +510,7 @@ impl Lane<'_> {
         let status = unsafe {
             (ort::api().Run)(
                 graph.ptr().cast_mut(),
-                std::ptr::null(),
+                self.lanes.run_options.ptr(),
                 names.as_ptr(),
                 values.as_ptr(),
                 names.len(),
