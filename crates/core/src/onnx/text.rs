@@ -22,7 +22,8 @@ pub struct TextGraphOptions {
     pub output: Output,
     /// How rows are brought to one length.
     pub padding: Padding,
-    /// Names of inputs beyond token ids, mask and token types, which the family feeds itself.
+    /// Names of inputs beyond token ids, mask and token types, which the family feeds itself and the
+    /// graph has to have.
     pub extra_inputs: Vec<Str>,
 }
 
@@ -82,8 +83,8 @@ impl TextGraph {
     /// first use.
     ///
     /// # Errors
-    /// Those of [`Session::open`], [`Error::MissingInput`] without `input_ids`,
-    /// [`Error::UnknownInput`] and [`Error::MissingOutput`].
+    /// Those of [`Session::open`], [`Error::MissingInput`] without `input_ids` or one of the family's
+    /// own inputs, [`Error::UnknownInput`] and [`Error::MissingOutput`].
     pub fn open(
         files: &ModelFiles,
         load: &LoadOptions,
@@ -230,16 +231,17 @@ impl TextGraph {
             return Ok(bound);
         }
         let declared: Vec<_> = self.session.inputs()?.collect();
-        if !declared.contains(&INPUT_IDS) {
+        let extra = || self.options.extra_inputs.iter().map(AsRef::as_ref);
+        let mut required = std::iter::once(INPUT_IDS).chain(extra());
+        if let Some(missing) = required.find(|input| !declared.contains(input)) {
             return Err(Error::MissingInput {
                 path: self.session.path().to_owned(),
-                expected: INPUT_IDS.to_owned(),
+                expected: missing.to_owned(),
                 found: declared.iter().map(ToString::to_string).collect(),
             });
         }
-        let extra = self.options.extra_inputs.iter().map(AsRef::as_ref);
         let known: Vec<&str> =
-            [INPUT_IDS, ATTENTION_MASK, TOKEN_TYPE_IDS].into_iter().chain(extra).collect();
+            [INPUT_IDS, ATTENTION_MASK, TOKEN_TYPE_IDS].into_iter().chain(extra()).collect();
         if let Some(input) = declared.iter().find(|input| !known.contains(input)) {
             return Err(Error::UnknownInput {
                 path: self.session.path().to_owned(),
