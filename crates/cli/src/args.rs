@@ -57,10 +57,11 @@ Examples:
   embedkit embed --as query --prompts model \"who wrote it?\"
   cat texts.jsonl | embedkit embed --input-format jsonl --format npy --output vectors.npy
   embedkit embed --model sentence-transformers/all-MiniLM-L6-v2 --model-dir ./minilm \"offline\"
+  embedkit embed --model Qdrant/bm25 --option language=german --input texts.txt
 
-A line of output is {\"index\":0,\"embedding\":[…]}, in the order of the inputs; \"truncated\":true is \
-added where the end of a text did not fit into the model. A text that begins with a dash comes \
-after `--`.")]
+A line of output is {\"index\":0,\"embedding\":[…]}, for sparse models \
+{\"index\":0,\"indices\":[…],\"values\":[…]}, in the order of the inputs; \"truncated\":true is added where \
+the end of a text did not fit into the model. A text that begins with a dash comes after `--`.")]
 pub(crate) struct EmbedArgs {
     /// Texts to embed; else --input, else standard input
     #[arg(value_name = "INPUT")]
@@ -85,9 +86,11 @@ Examples:
   embedkit search \"how do plants eat?\" --input texts.txt
   embedkit search \"fruit\" \"an apple\" \"a car\" \"a pear\" --top-k 2
   embedkit search \"fruit\" --input texts.jsonl --input-format jsonl | jq -r .text
+  embedkit search \"rusty boats\" --model Qdrant/bm25 --input texts.txt
 
 A table on a terminal; elsewhere one line {\"rank\":1,\"index\":…,\"score\":…,\"text\":…} for each hit, \
-best first. The score is the cosine of the angle between the two vectors.")]
+best first. The score is the cosine of the angle between two vectors; for sparse models the dot \
+product, with the inverse document frequency over the inputs where the model asks for it.")]
 pub(crate) struct SearchArgs {
     /// What to look for
     #[arg(value_name = "QUERY")]
@@ -122,7 +125,8 @@ pub(crate) struct ModelArgs {
     /// The texts put before queries and documents: none, or those that the model's authors state
     #[arg(long, value_name = "WHICH", value_enum, default_value_t = PromptsArg::None)]
     pub(crate) prompts: PromptsArg,
-    /// A setting of one model, such as task=text-matching; can be repeated
+    /// A setting of the model; can be repeated. BM25: k, b, avg_len, language, disable_stemmer,
+    /// token_max_length, stopwords (a file); MiniCOIL: k, b, avg_len; BM42: alpha; Jina v3: task
     #[arg(long = "option", value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) options: Vec<(String, String)>,
 }

@@ -1,4 +1,4 @@
-//! Reading the inputs: arguments, a file or standard input; a text a line or a JSON object a line.
+//! Reading the inputs: arguments, a file or standard input; an input a line or a JSON object a line.
 
 mod json;
 
@@ -6,6 +6,7 @@ use std::{
     fs::{File, Metadata},
     io::{self, BufRead, BufReader, Read},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::{Context as _, Result};
@@ -20,6 +21,56 @@ use crate::{
 const LONGEST_LINE: u64 = 64 << 20;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// What an input is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Text,
+    Image,
+}
+
+impl Kind {
+    /// In words, as the plural.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Text => "texts",
+            Self::Image => "images",
+        }
+    }
+}
+
+/// What can be done with inputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) texts: bool,
+    pub(crate) images: bool,
+    /// What an argument or a line is that does not say so itself.
+    pub(crate) plain: Kind,
+}
+
+/// What an input says: a text, or the path of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Item {
+    Text(Arc<str>),
+    Image(Arc<Path>),
+}
+
+impl Item {
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::Text(_) => Kind::Text,
+            Self::Image(_) => Kind::Image,
+        }
+    }
+
+    /// An argument or a line.
+    fn plain(text: &str, kind: Kind) -> Self {
+        match kind {
+            Kind::Text => Self::Text(text.into()),
+            Kind::Image => Self::Image(Path::new(text).into()),
+        }
+    }
+}
 
 /// Where the inputs come from.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,35 +117,35 @@ impl Source {
     ///
     /// # Errors
     /// The file cannot be opened.
-    pub(crate) fn open(self) -> Result<Inputs> {
+    pub(crate) fn open(self, wanted: Wanted) -> Result<Inputs> {
         Ok(match self {
-            Self::Arguments(texts) => Inputs::Arguments(texts.into_iter()),
+            Self::Arguments(texts) => Inputs::Arguments(texts.into_iter(), wanted.plain),
             Self::File(path, format) => {
                 let place = path.display().to_string();
                 let file = File::open(&path).with_context(|| format!("cannot read {place}"))?;
                 let bytes = file.metadata().ok().filter(Metadata::is_file).map(|data| data.len());
-                Inputs::Lines(Lines::new(file, place, bytes, format))
+                Inputs::Lines(Lines::new(file, place, bytes, format, wanted))
             }
             Self::Stdin(format) => {
                 let place = "standard input".to_owned();
-                Inputs::Lines(Lines::new(io::stdin(), place, None, format))
+                Inputs::Lines(Lines::new(io::stdin(), place, None, format, wanted))
             }
         })
     }
 }
 
-/// One input: a text, or why there is none.
+/// One input, or why there is none.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Input {
-    /// The text, or what is wrong with the input, with its line.
-    pub(crate) text: Result<String, String>,
+    /// What it says, or what is wrong with it, with its line.
+    pub(crate) item: Result<Item, String>,
     /// Bytes that were read up to here, for the progress bar.
     pub(crate) position: u64,
 }
 
 /// The inputs in their order; an error is one of reading, after which there is nothing more.
 pub(crate) enum Inputs {
-    Arguments(std::vec::IntoIter<String>),
+    Arguments(std::vec::IntoIter<String>, Kind),
     Lines(Lines),
 }
 
@@ -102,7 +153,7 @@ impl Inputs {
     /// The extent of [`Input::position`], where it is known.
     pub(crate) fn bytes(&self) -> Option<u64> {
         match self {
-            Self::Arguments(_) => None,
+            Self::Arguments(..) => None,
             Self::Lines(lines) => lines.bytes,
         }
     }
@@ -113,9 +164,9 @@ impl Iterator for Inputs {
 
     fn next(&mut self) -> Option<Self::Item> {
         match self {
-            Self::Arguments(texts) => {
-                texts.next().map(|text| Ok(Input { text: Ok(text), position: 0 }))
-            }
+            Self::Arguments(texts, kind) => texts
+                .next()
+                .map(|text| Ok(Input { item: Ok(Item::plain(&text, *kind)), position: 0 })),
             Self::Lines(lines) => lines.next(),
         }
     }
@@ -127,6 +178,7 @@ pub(crate) struct Lines {
     place: String,
     bytes: Option<u64>,
     format: InputFormat,
+    wanted: Wanted,
     longest: u64,
     line: Vec<u8>,
     number: u64,
@@ -139,12 +191,14 @@ impl Lines {
         place: String,
         bytes: Option<u64>,
         format: InputFormat,
+        wanted: Wanted,
     ) -> Self {
         Self {
             reader: Box::new(BufReader::with_capacity(1 << 16, source)),
             place,
             bytes,
             format,
+            wanted,
             longest: LONGEST_LINE,
             line: Vec::new(),
             number: 0,
@@ -205,12 +259,12 @@ impl Lines {
         }
     }
 
-    fn text(&self) -> Result<String, String> {
+    fn item(&self) -> Result<Item, String> {
         let line = std::str::from_utf8(&self.line)
             .map_err(|error| format!("not UTF-8 from byte {} on", error.valid_up_to() + 1))?;
         match self.format {
-            InputFormat::Lines => Ok(line.to_owned()),
-            InputFormat::Jsonl => json::text(line),
+            InputFormat::Lines => Ok(Item::plain(line, self.wanted.plain)),
+            InputFormat::Jsonl => json::item(line, self.wanted),
         }
     }
 }
@@ -227,10 +281,10 @@ impl Iterator for Lines {
                 return Some(Err(anyhow::Error::new(error).context(what)));
             }
         };
-        let text = short_enough
-            .and_then(|()| self.text())
+        let item = short_enough
+            .and_then(|()| self.item())
             .map_err(|why| format!("line {} of {}: {why}", self.number, self.place));
-        Some(Ok(Input { text, position: self.position }))
+        Some(Ok(Input { item, position: self.position }))
     }
 }
 
@@ -239,11 +293,17 @@ mod tests {
     use super::*;
     use crate::args::OnError;
 
+    const TEXTS: Wanted = Wanted { texts: true, images: false, plain: Kind::Text };
+
     fn read(bytes: &[u8], format: InputFormat) -> Vec<Result<String, String>> {
         let source = io::Cursor::new(bytes.to_vec());
-        let mut lines = Lines::new(source, "x".into(), None, format);
+        let mut lines = Lines::new(source, "x".into(), None, format, TEXTS);
         lines.longest = 40;
-        lines.map(|input| input.unwrap().text).collect()
+        let text = |item| match item {
+            Item::Text(text) => text.to_string(),
+            Item::Image(path) => panic!("{}", path.display()),
+        };
+        lines.map(|input| input.unwrap().item.map(text)).collect()
     }
 
     fn lines(bytes: &[u8]) -> Vec<String> {

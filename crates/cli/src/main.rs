@@ -2,11 +2,14 @@
 
 mod args;
 mod commands;
+mod encoder;
 mod input;
 mod model;
 mod output;
+mod ranking;
 mod report;
 mod stream;
+mod value;
 
 use std::process::ExitCode;
 

@@ -1,7 +1,8 @@
-//! From `--model`, `--model-dir` and `--model-spec` to an opened model.
+//! From `--model`, `--model-dir`, `--model-spec` and `--option` to opened models.
 
 use std::{
     borrow::Cow,
+    cell::OnceCell,
     collections::HashMap,
     fs::File,
     io::Read as _,
@@ -9,73 +10,91 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Error, Result, ensure};
 use embedkit::{
-    DEFAULT_MODEL, Load, TextEmbedding,
+    DEFAULT_MODEL, Load, SparseOptions,
     hub::{self, Event, Hub},
     registry,
+    sparse::OptionError,
 };
-use embedkit_types::{LoadOptions, ModelFile, ModelSpec, Task, TextDense};
+use embedkit_types::{AdapterTasks, LoadOptions, ModelFile, ModelSpec, Task};
 
 use crate::{
     args::{ModelArgs, RoleArg, RunArgs},
-    report::{Report, failure, usage},
+    encoder::{self, Encoder},
+    input::{Kind, Wanted},
+    report::{Complaint, Report, causes, failure, usage},
+    value::Shape,
 };
 
 /// Far more than any description has.
 const LARGEST_SPEC: u64 = 1 << 20;
 
-/// The task whose models `embed` and `search` run.
-const TASK: &str = <TextEmbedding as Load>::TASK;
-
-/// A model that is known, and whose options make sense, but that is not open.
-#[derive(Debug)]
+/// A model that is known, and whose options make sense, but that is not open. An id may stand for
+/// an encoder of texts and one of images.
 pub(crate) struct Selected {
-    spec: Cow<'static, ModelSpec>,
+    specs: Vec<Cow<'static, ModelSpec>>,
     dir: Option<PathBuf>,
-    options: LoadOptions,
+    pub(crate) options: LoadOptions,
+    /// Of sparse models.
+    pub(crate) sparse: SparseOptions,
 }
 
 impl Selected {
     /// Looks the model up and checks what is asked of it.
     ///
     /// # Errors
-    /// No such model; usage errors for one that makes no vectors of texts, and for options that it
-    /// does not have.
+    /// No such model; usage errors for one that makes no embeddings, and for options that it does
+    /// not have.
     pub(crate) fn new(args: &ModelArgs, run: &RunArgs) -> Result<Self> {
-        let spec = match &args.model_spec {
-            Some(path) => {
-                let spec = read_spec(path)?;
-                if let Some(id) = &args.model
-                    && !id.eq_ignore_ascii_case(&spec.id)
-                {
-                    return Err(usage(format!(
-                        "--model is {id}, but {} describes {}",
-                        path.display(),
-                        spec.id
-                    ))
-                    .hint("leave --model out")
-                    .into());
-                }
-                Cow::Owned(spec)
+        let mut specs: Vec<Cow<'static, ModelSpec>> = match &args.model_spec {
+            Some(path) => vec![Cow::Owned(own_spec(path, args.model.as_deref())?)],
+            None => {
+                let rows = registry::find(args.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
+                rows.into_iter().map(Cow::Borrowed).collect()
             }
-            None => Cow::Borrowed(registered(args.model.as_deref().unwrap_or(DEFAULT_MODEL))?),
         };
-        let Task::TextDense(dense) = &spec.task else {
-            return Err(usage(format!(
-                "{} is a model of task {}, and this takes one of task {TASK}",
-                spec.id,
-                spec.task.name()
-            ))
-            .hint(format!("the models there are: embedkit models list --task {TASK}"))
-            .into());
-        };
+        let id = specs[0].id.clone();
+        specs.retain(|spec| !matches!(spec.task, Task::Rerank(_)));
+        if specs.is_empty() {
+            return Err(usage(format!("{id} is a reranker: it makes scores, not embeddings"))
+                .hint("the models that embed: embedkit models list --task text-dense")
+                .into());
+        }
         let mut options = run.load_options();
         options.prompts = args.prompts.into();
+        let dir = args.model_dir.clone();
+        let mut selected = Self { specs, dir, options, sparse: SparseOptions::default() };
         for (key, value) in &args.options {
-            set_option(&spec.id, dense, key, value, &mut options)?;
+            selected.set_option(key, value)?;
         }
-        Ok(Self { spec, dir: args.model_dir.clone(), options })
+        Ok(selected)
+    }
+
+    /// What the model can be given.
+    pub(crate) fn wanted(&self) -> Wanted {
+        let [texts, images] = [Kind::Text, Kind::Image].map(|kind| self.place(kind).is_some());
+        Wanted { texts, images, plain: if texts { Kind::Text } else { Kind::Image } }
+    }
+
+    /// What it gives for each input.
+    pub(crate) fn shape(&self) -> Shape {
+        encoder::shape(&self.specs[0].task)
+    }
+
+    /// Its id.
+    pub(crate) fn id(&self) -> &str {
+        &self.specs[0].id
+    }
+
+    /// Whether the documents in which a term occurs have to be counted.
+    pub(crate) fn requires_idf(&self) -> bool {
+        self.specs[0].task.requires_idf() == Some(true)
+    }
+
+    /// The place of the description that is for inputs of a kind.
+    fn place(&self, kind: Kind) -> Option<usize> {
+        self.specs.iter().position(|spec| encoder::kinds(&spec.task).contains(&kind))
     }
 
     /// Whether `--option task` was given, which only raw texts heed.
@@ -86,37 +105,121 @@ impl Selected {
         }
     }
 
-    /// The options that the model will be opened with.
-    pub(crate) fn options_mut(&mut self) -> &mut LoadOptions {
-        &mut self.options
+    /// Takes one `--option` over.
+    fn set_option(&mut self, key: &str, value: &str) -> Result<()> {
+        let id = &self.specs[0].id;
+        match &self.specs[0].task {
+            Task::Sparse(sparse) => self
+                .sparse
+                .set(&sparse.kind, key, value)
+                .map_err(|error| option_error(id, &error).into()),
+            Task::TextDense(dense) => match &dense.tasks {
+                Some(tasks) => set_task(id, tasks, key, value, &mut self.options),
+                None => Err(no_options(id, key).into()),
+            },
+            _ => Err(no_options(id, key).into()),
+        }
     }
 
-    /// Opens the model, fetching its files first where that is needed and allowed.
+    /// Opens one of the model's encoders, fetching its files first where that is needed and allowed.
     ///
     /// # Errors
     /// Whatever keeps it from being opened.
-    pub(crate) fn open(&self, report: &Report) -> Result<TextEmbedding> {
-        if let Some(id) = &self.spec.alias_of {
-            report.warn(&format!("{} is an old spelling of {id}", self.spec.id));
+    pub(crate) fn load<M: Load>(
+        &self,
+        spec: &ModelSpec,
+        own: &M::Options,
+        report: &Report,
+    ) -> Result<M> {
+        if let Some(id) = &spec.alias_of {
+            report.warn(&format!("{} is an old spelling of {id}", spec.id));
         }
-        if let Some(notice) = &self.spec.notice {
-            report.warn(&format!("{}: {notice}", self.spec.id));
+        if let Some(notice) = &spec.notice {
+            report.warn(&format!("{}: {notice}", spec.id));
         }
         let files = match &self.dir {
-            Some(dir) => hub::local(dir, &self.spec)?,
-            None => open_hub(&self.options, report)?.files(&self.spec)?,
+            Some(dir) => Some(hub::local(dir, spec)?),
+            None if !M::needs_files(spec) => None,
+            None => Some(open_hub(&self.options, report)?.files(spec)?),
         };
-        let model = TextEmbedding::from_files(&self.spec, &files, &self.options)?;
-        tracing::debug!(model = %self.spec.id, device = model.device()?, "model opened");
-        Ok(model)
+        M::open(spec, files.as_ref(), &self.options, own).map_err(|error| match error {
+            // What can only be found out together with other options, or the model's files.
+            embedkit::Error::Sparse(embedkit::sparse::Error::Option(error)) => {
+                option_error(&spec.id, &error).into()
+            }
+            embedkit::Error::Sparse(embedkit::sparse::Error::UnknownLanguage {
+                language,
+                known,
+            }) if self.sparse.language.is_some() => {
+                usage(format!("there is no stemmer for the language {language:?}"))
+                    .hint(format!(
+                        "valid are {}, or any with disable_stemmer=true",
+                        known.join(", ")
+                    ))
+                    .into()
+            }
+            error => error.into(),
+        })
     }
 }
 
-/// A model of the registry by its id, the text encoder where the id names several.
-fn registered(id: &str) -> Result<&'static ModelSpec> {
-    let rows = registry::find(id)?;
-    let text = rows.iter().find(|spec| spec.task.name() == TASK);
-    Ok(text.unwrap_or(&rows[0]))
+/// The encoders of a model, each opened when it is first needed.
+pub(crate) struct Encoders<'a> {
+    selected: &'a Selected,
+    report: &'a Report,
+    /// One for each description of the model.
+    open: Vec<OnceCell<Encoder>>,
+}
+
+impl<'a> Encoders<'a> {
+    /// Opens the encoder for inputs of a kind; `None` where that is not known yet.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being opened.
+    pub(crate) fn open(
+        selected: &'a Selected,
+        kind: Option<Kind>,
+        report: &'a Report,
+    ) -> Result<Self> {
+        let encoders = Self {
+            selected,
+            report,
+            open: selected.specs.iter().map(|_| OnceCell::new()).collect(),
+        };
+        let only = || (selected.specs.len() == 1).then(|| selected.wanted().plain);
+        if let Some(kind) = kind.or_else(only) {
+            encoders.get(kind)?;
+        }
+        Ok(encoders)
+    }
+
+    /// The encoder for inputs of a kind.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being opened.
+    pub(crate) fn get(&self, kind: Kind) -> Result<&Encoder> {
+        let Selected { specs, .. } = self.selected;
+        let place = self.selected.place(kind);
+        let place = place.with_context(|| format!("{} takes no {}", specs[0].id, kind.name()))?;
+        if let Some(open) = self.open[place].get() {
+            return Ok(open);
+        }
+        let encoder = Encoder::open(self.selected, &specs[place], self.report)?;
+        tracing::debug!(model = %specs[place].id, device = encoder.device()?, "model opened");
+        Ok(self.open[place].get_or_init(|| encoder))
+    }
+}
+
+/// The description in a file, which `--model` may name but not contradict.
+fn own_spec(path: &Path, id: Option<&str>) -> Result<ModelSpec> {
+    let spec = read_spec(path)?;
+    match id.filter(|id| !id.eq_ignore_ascii_case(&spec.id)) {
+        None => Ok(spec),
+        Some(id) => {
+            let what = format!("--model is {id}, but {} describes {}", path.display(), spec.id);
+            Err(usage(what).hint("leave --model out").into())
+        }
+    }
 }
 
 /// Reads the description of a model.
@@ -139,17 +242,18 @@ fn read_spec(path: &Path) -> Result<ModelSpec> {
     Ok(file.model)
 }
 
-/// Takes one `--option` over.
-fn set_option(
+fn no_options(id: &str, key: &str) -> Complaint {
+    usage(format!("{id} has no options, and {key:?} is given"))
+}
+
+/// Takes the task for raw texts over.
+fn set_task(
     id: &str,
-    dense: &TextDense,
+    tasks: &AdapterTasks,
     key: &str,
     value: &str,
     options: &mut LoadOptions,
 ) -> Result<()> {
-    let Some(tasks) = &dense.tasks else {
-        return Err(usage(format!("{id} has no options, and {key:?} is given")).into());
-    };
     let names = tasks.names.join(", ");
     if key != "task" {
         return Err(usage(format!("{id} has no option {key:?}"))
@@ -165,6 +269,21 @@ fn set_option(
     Ok(())
 }
 
+/// What is wrong with an option of a sparse model, and what would be right.
+fn option_error(id: &str, error: &OptionError) -> Complaint {
+    match error {
+        OptionError::Unknown { option, known: [], .. } => no_options(id, option),
+        OptionError::Unknown { option, known, .. } => {
+            usage(format!("{id} has no option {option:?}"))
+                .hint(format!("valid are {}", known.join(", ")))
+        }
+        OptionError::Value { option, value, expected } => {
+            usage(format!("the option {option} cannot be {value}"))
+                .hint(format!("valid is {expected}"))
+        }
+        other => usage(causes(&Error::new(other.clone()))),
+    }
+}
 /// The hub as options and environment describe it, with its downloads shown.
 pub(crate) fn open_hub(options: &LoadOptions, report: &Report) -> Result<Hub> {
     let hub = Hub::from_env(options.cache_dir.clone(), options.offline)?;

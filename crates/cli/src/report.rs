@@ -108,7 +108,7 @@ pub(crate) fn one_line(text: &str) -> String {
 /// What the libraries advise.
 fn library_hint(error: &Error) -> Option<String> {
     error.chain().find_map(|cause| {
-        if let Some(error) = cause.downcast_ref::<embedkit::text_dense::Error>() {
+        if let Some(error) = cause.downcast_ref::<embedkit::Error>() {
             error.hint()
         } else if let Some(error) = cause.downcast_ref::<embedkit::hub::Error>() {
             error.hint()

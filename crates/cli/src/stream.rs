@@ -11,19 +11,22 @@ use embedkit::Embedded;
 
 use crate::{
     args::OnError,
-    input::{Input, Inputs},
-    report::{Report, causes},
+    encoder::Results,
+    input::{Input, Inputs, Item, Kind},
+    report::{Progress, Report, causes},
+    value::Value,
 };
+
+/// Unusable inputs that are kept in a row until the next result is asked for.
+const MOST_UNUSABLE: usize = 1024;
 
 /// What became of one input.
 #[derive(Debug)]
 pub(crate) struct Done {
     /// Its number, from 0.
     pub(crate) index: u64,
-    /// The input itself; empty where it could not be read.
-    pub(crate) text: Arc<str>,
-    /// The embedding, or with `--on-error skip` why there is none.
-    pub(crate) embedding: Result<Embedded<Vec<f32>>, String>,
+    /// The input itself and its result, or with `--on-error skip` why there is none.
+    pub(crate) result: Result<(Item, Embedded<Value>), String>,
 }
 
 /// What happened to all inputs together.
@@ -72,76 +75,119 @@ impl Checked {
     /// It cannot be read or used.
     pub(crate) fn begin(mut inputs: Inputs, on_error: OnError) -> Result<Option<Self>> {
         let Some(first) = inputs.next().transpose()? else { return Ok(None) };
-        if let (OnError::Fail, Err(why)) = (on_error, &first.text) {
+        if let (OnError::Fail, Err(why)) = (on_error, &first.item) {
             return Err(anyhow!(why.clone()));
         }
         Ok(Some(Self { first, rest: inputs, on_error }))
     }
 
-    /// Hands the texts to `embed`, which gives one result for each, in order, and the results to
-    /// `each`.
+    /// The kind of the first input; `None` where it is none that can be used.
+    pub(crate) fn kind(&self) -> Option<Kind> {
+        self.first.item.as_ref().ok().map(Item::kind)
+    }
+
+    /// Hands the inputs to `embed`, a stretch of one kind at a time, which gives one result for each,
+    /// in order, and the results to `each`.
     ///
     /// # Errors
-    /// The first input, in their order, that cannot be used; whatever `each` says. What was handed to
-    /// `each` before stands.
-    pub(crate) fn run<Results, E>(
+    /// The first input, in their order, that cannot be used; whatever `embed` and `each` say. What was
+    /// handed to `each` before stands.
+    pub(crate) fn run(
         self,
         report: &Report,
-        embed: impl FnOnce(Texts) -> Results,
-        mut each: impl FnMut(Done) -> Result<()>,
-    ) -> Result<Count>
-    where
-        Results: Iterator<Item = Result<Embedded<Vec<f32>>, E>>,
-        E: Into<Error>,
-    {
-        let mut progress = report.progress(self.rest.bytes(), "inputs");
-        let on_error = self.on_error;
-        let in_flight = Arc::new(Mutex::new(InFlight::default()));
-        let mut results = embed(Texts {
-            first: Some(self.first),
-            rest: self.rest,
-            on_error,
-            stopped: false,
-            in_flight: in_flight.clone(),
+        mut embed: impl FnMut(Kind, Items) -> Result<Results>,
+        each: impl FnMut(Done) -> Result<()>,
+    ) -> Result<Count> {
+        let mut run = Run {
+            progress: report.progress(self.rest.bytes(), "inputs"),
+            on_error: self.on_error,
+            count: Count::default(),
+            last_error: None,
+            each,
+        };
+        let feed = Arc::new(Feed {
+            source: Mutex::new(Source { next: Some(self.first), rest: self.rest, ended: false }),
+            on_error: self.on_error,
+            in_flight: Mutex::default(),
         });
-        let mut count = Count::default();
-        let mut last_error = None;
-        for result in &mut results {
-            let Some(pending) = lock(&in_flight).queue.pop_front() else {
-                // More results than inputs: an error of the run as a whole.
-                return Err(result.err().map_or_else(too_many, Into::into));
-            };
-            let index = count.inputs;
-            let embedding = match (pending.bad, result.map_err(Into::into).and_then(finite)) {
-                (Some(why), _) => Err(why),
-                (None, Ok(embedded)) => Ok(embedded),
-                (None, Err(error)) => {
-                    let error = error.context(format!("input {index}"));
-                    if on_error == OnError::Fail {
-                        return Err(error);
-                    }
-                    let why = causes(&error);
-                    last_error = Some(error);
-                    Err(why)
+        loop {
+            let ahead = feed.look(&mut lock(&feed.source));
+            let Ahead::Usable(kind) = ahead else {
+                run.settle_unusable(&feed)?;
+                if ahead == Ahead::End {
+                    break;
                 }
+                continue;
             };
-            count.inputs += 1;
-            count.skipped += u64::from(embedding.is_err());
-            count.truncated += u64::from(embedding.as_ref().is_ok_and(|done| done.truncated));
-            progress.advance(pending.position);
-            each(Done { index, text: pending.text, embedding })?;
+            for result in embed(kind, Items { feed: feed.clone(), kind })? {
+                run.settle_unusable(&feed)?;
+                let Some(pending) = lock(&feed.in_flight).queue.pop_front() else {
+                    // More results than inputs: an error of the run as a whole.
+                    return Err(result.err().unwrap_or_else(too_many));
+                };
+                run.settle(pending, Some(result))?;
+            }
+            run.settle_unusable(&feed)?;
+            if !lock(&feed.in_flight).queue.is_empty() {
+                // The model gave up before it had seen everything.
+                let stopped = || anyhow!("the model stopped at input {}", run.count.inputs);
+                return Err(run.last_error.unwrap_or_else(stopped));
+            }
         }
-        drop(results);
-        let mut in_flight = lock(&in_flight);
-        if let Some(error) = in_flight.stopped.take() {
-            return Err(error);
+        let stopped = lock(&feed.in_flight).stopped.take();
+        stopped.map_or(Ok(run.count), Err)
+    }
+}
+
+/// What has been done so far.
+struct Run<Each> {
+    progress: Progress,
+    on_error: OnError,
+    count: Count,
+    last_error: Option<Error>,
+    each: Each,
+}
+
+impl<Each: FnMut(Done) -> Result<()>> Run<Each> {
+    /// The inputs that no model was given and whose turn it is.
+    fn settle_unusable(&mut self, feed: &Feed) -> Result<()> {
+        loop {
+            let mut in_flight = lock(&feed.in_flight);
+            if !in_flight.queue.front().is_some_and(|next| next.item.is_err()) {
+                return Ok(());
+            }
+            let pending = in_flight.queue.pop_front();
+            drop(in_flight);
+            if let Some(pending) = pending {
+                self.settle(pending, None)?;
+            }
         }
-        if !in_flight.queue.is_empty() {
-            // The model gave up before it had seen everything.
-            return Err(last_error
-                .unwrap_or_else(|| anyhow!("the model stopped at input {}", count.inputs)));
-        }
-        Ok(count)
+    }
+
+    /// One input is done.
+    fn settle(&mut self, pending: Pending, result: Option<Result<Embedded<Value>>>) -> Result<()> {
+        let index = self.count.inputs;
+        let result = match (pending.item, result) {
+            (Err(why), _) => Err(why),
+            (Ok(item), result) => {
+                let result = result.unwrap_or_else(|| Err(anyhow!("there is no result")));
+                let checked = result.and_then(|done| done.value.check_finite().map(|()| done));
+                match checked.map_err(|error| error.context(format!("input {index}"))) {
+                    Ok(embedded) => Ok((item, embedded)),
+                    Err(error) if self.on_error == OnError::Fail => return Err(error),
+                    Err(error) => {
+                        let why = causes(&error);
+                        self.last_error = Some(error);
+                        Err(why)
+                    }
+                }
+            }
+        };
+        self.count.inputs += 1;
+        self.count.skipped += u64::from(result.is_err());
+        self.count.truncated += u64::from(result.as_ref().is_ok_and(|(_, done)| done.truncated));
+        self.progress.advance(pending.position);
+        (self.each)(Done { index, result })
     }
 }
 
@@ -149,72 +195,114 @@ fn too_many() -> Error {
     anyhow!("the model gave more results than there are inputs")
 }
 
-/// A vector with a value that is no number is an error, not a result.
-pub(crate) fn finite(embedded: Embedded<Vec<f32>>) -> Result<Embedded<Vec<f32>>> {
-    match embedded.value.iter().position(|value| !value.is_finite()) {
-        None => Ok(embedded),
-        Some(at) => {
-            Err(anyhow!("the embedding is not finite: component {at} is {}", embedded.value[at]))
-        }
-    }
-}
-
-/// The texts that a model pulls, ahead of its results.
-pub(crate) struct Texts {
-    first: Option<Input>,
-    rest: Inputs,
+/// Inputs on their way to models.
+struct Feed {
+    source: Mutex<Source>,
     on_error: OnError,
-    stopped: bool,
-    in_flight: Arc<Mutex<InFlight>>,
+    in_flight: Mutex<InFlight>,
 }
 
-/// What was pulled and has no result yet, in order; the model's window bounds it.
+/// Where inputs are read, and the one that was read and not taken.
+struct Source {
+    next: Option<Input>,
+    rest: Inputs,
+    ended: bool,
+}
+
+/// What comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ahead {
+    /// An input that can be used, which is in [`Source::next`].
+    Usable(Kind),
+    /// So many that cannot be used that they should be settled first.
+    Unusable,
+    /// Nothing, or an error because of which there is nothing.
+    End,
+}
+
+/// What was read and has no result yet, in order; the model's window bounds it.
 #[derive(Default)]
 struct InFlight {
     queue: VecDeque<Pending>,
-    /// Why no more inputs came.
+    /// Why no more inputs come.
     stopped: Option<Error>,
 }
 
 struct Pending {
-    text: Arc<str>,
+    item: Result<Item, String>,
     position: u64,
-    bad: Option<String>,
 }
 
-fn lock(in_flight: &Mutex<InFlight>) -> MutexGuard<'_, InFlight> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic elsewhere leaves the queue as it is, and nothing here stops halfway.
-    in_flight.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Iterator for Texts {
-    type Item = Arc<str>;
+impl Feed {
+    /// Reads on until there is an input that can be used. Those before it are put in the queue.
+    fn look(&self, source: &mut Source) -> Ahead {
+        for _ in 0..MOST_UNUSABLE {
+            if source.ended {
+                return Ahead::End;
+            }
+            // Without a lock on what is in flight: it may take for ever.
+            let input = source.next.take().map(Ok).or_else(|| source.rest.next());
+            match input {
+                Some(Ok(Input { item: Err(why), position })) if self.on_error == OnError::Skip => {
+                    lock(&self.in_flight).queue.push_back(Pending { item: Err(why), position });
+                }
+                Some(Ok(Input { item: Ok(item), position })) => {
+                    let kind = item.kind();
+                    source.next = Some(Input { item: Ok(item), position });
+                    return Ahead::Usable(kind);
+                }
+                Some(Ok(Input { item: Err(why), .. })) => self.stop(source, Some(anyhow!(why))),
+                Some(Err(error)) => self.stop(source, Some(error)),
+                None => self.stop(source, None),
+            }
+        }
+        Ahead::Unusable
+    }
 
-    fn next(&mut self) -> Option<Arc<str>> {
-        if self.stopped {
+    fn stop(&self, source: &mut Source, why: Option<Error>) {
+        source.ended = true;
+        lock(&self.in_flight).stopped = why;
+    }
+}
+
+/// Inputs of one kind, as a model pulls them, ahead of its results.
+pub(crate) struct Items {
+    feed: Arc<Feed>,
+    kind: Kind,
+}
+
+impl Items {
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The texts, where all are texts.
+    pub(crate) fn texts(self) -> impl Iterator<Item = Arc<str>> {
+        self.filter_map(|item| match item {
+            Item::Text(text) => Some(text),
+            Item::Image(_) => None,
+        })
+    }
+}
+
+impl Iterator for Items {
+    type Item = Item;
+
+    fn next(&mut self) -> Option<Item> {
+        let mut source = lock(&self.feed.source);
+        if self.feed.look(&mut source) != Ahead::Usable(self.kind) {
             return None;
         }
-        // Not under the lock: it may take for ever, and results are taken out meanwhile.
-        let input = self.first.take().map(Ok).or_else(|| self.rest.next())?;
-        let usable = input.and_then(|input| match input.text {
-            Ok(text) => Ok((text.into(), None, input.position)),
-            Err(why) if self.on_error == OnError::Fail => Err(anyhow!(why)),
-            // An empty text stands for it, so that results and inputs keep step.
-            Err(why) => Ok(("".into(), Some(why), input.position)),
-        });
-        let mut in_flight = lock(&self.in_flight);
-        match usable {
-            Ok((text, bad, position)) => {
-                let text: Arc<str> = text;
-                in_flight.queue.push_back(Pending { text: text.clone(), position, bad });
-                Some(text)
-            }
-            Err(error) => {
-                in_flight.stopped = Some(error);
-                self.stopped = true;
-                None
-            }
-        }
+        let Input { item, position } = source.next.take()?;
+        let item = item.ok()?;
+        let mut in_flight = lock(&self.feed.in_flight);
+        in_flight.queue.push_back(Pending { item: Ok(item.clone()), position });
+        Some(item)
     }
 }
 
@@ -223,37 +311,52 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::{args::InputFormat, input::Source};
+    use crate::{
+        args::InputFormat,
+        input::{Source as Place, Wanted},
+    };
+
+    const BOTH: Wanted = Wanted { texts: true, images: true, plain: Kind::Text };
 
     /// A model that reads two texts ahead and embeds a text as its length; `bad` is an error, and
     /// `nan` not a number.
-    fn embed(texts: Texts) -> impl Iterator<Item = Result<Embedded<Vec<f32>>, Error>> {
-        let mut texts = texts.fuse();
+    fn embed(kind: Kind, items: Items) -> Result<Results> {
+        let image = kind == Kind::Image;
+        let mut texts = items.fuse();
         let mut window = VecDeque::new();
-        std::iter::from_fn(move || {
+        let embedded =
+            |value, truncated| Ok(Embedded { value: Value::Vector(value), tokens: 1, truncated });
+        Ok(Box::new(std::iter::from_fn(move || {
             while window.len() < 3
                 && let Some(text) = texts.next()
             {
                 window.push_back(text);
             }
-            let text = window.pop_front()?;
-            Some(match &*text {
-                "bad" => Err(anyhow!("cannot embed")),
-                "nan" => Ok(Embedded { value: vec![0.0, f32::NAN], tokens: 1, truncated: false }),
-                text => Ok(Embedded {
-                    value: vec![text.len() as f32],
-                    tokens: 1,
-                    truncated: text.len() > 4,
-                }),
+            Some(match window.pop_front()? {
+                Item::Text(text) => match &*text {
+                    "bad" => Err(anyhow!("cannot embed")),
+                    "nan" => embedded(vec![0.0, f32::NAN], false),
+                    text => embedded(vec![text.len() as f32], text.len() > 4),
+                },
+                Item::Image(_) if image => embedded(vec![-1.0], false),
+                Item::Image(path) => Err(anyhow!("{} is no text", path.display())),
             })
-        })
+        })))
     }
 
     fn run(content: &[u8], on_error: OnError) -> (Vec<String>, Result<Count>) {
+        run_as(content, InputFormat::Lines, on_error)
+    }
+
+    fn run_as(
+        content: &[u8],
+        format: InputFormat,
+        on_error: OnError,
+    ) -> (Vec<String>, Result<Count>) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x");
         fs::write(&path, content).unwrap();
-        let inputs = Source::File(path, InputFormat::Lines).open().unwrap();
+        let inputs = Place::File(path, format).open(BOTH).unwrap();
         let checked = match Checked::begin(inputs, on_error) {
             Ok(Some(checked)) => checked,
             Ok(None) => return (vec![], Ok(Count::default())),
@@ -261,8 +364,11 @@ mod tests {
         };
         let mut seen = Vec::new();
         let result = checked.run(&Report::new(true, 0), embed, |done| {
-            seen.push(match done.embedding {
-                Ok(embedded) => format!("{} {} {:?}", done.index, done.text, embedded.value),
+            seen.push(match done.result {
+                Ok((Item::Text(text), Embedded { value: Value::Vector(value), .. })) => {
+                    format!("{} {text} {value:?}", done.index)
+                }
+                Ok((item, done)) => format!("{item:?} {:?}", done.value),
                 Err(why) => format!("{} {why}", done.index),
             });
             Ok(())
@@ -313,8 +419,34 @@ mod tests {
     }
 
     #[test]
+    fn more_bad_lines_than_are_kept_are_skipped_too() {
+        let bad = MOST_UNUSABLE * 5 / 2;
+        let mut content = b"a\n".to_vec();
+        content.extend(b"\xff\n".repeat(bad));
+        content.extend(b"b\n");
+        let (seen, count) = run(&content, OnError::Skip);
+        assert_eq!(seen.len(), bad + 2);
+        assert_eq!(seen[bad + 1], format!("{} b [1.0]", bad + 1));
+        assert_eq!(count.unwrap().skipped, bad as u64);
+    }
+
+    #[test]
+    fn each_kind_of_input_goes_to_its_own_model() {
+        let content = concat!(
+            "{\"text\":\"a\"}\n{\"image\":\"b\"}\n{\"image\":\"c\"}\n{}\n",
+            "{\"text\":\"dd\"}\n{}\n{\"image\":\"e\"}\n"
+        );
+        let (seen, count) = run_as(content.as_bytes(), InputFormat::Jsonl, OnError::Skip);
+        let image = |name: &str| format!("Image({name:?}) Vector([-1.0])");
+        assert_eq!(seen[..3], ["0 a [1.0]".to_owned(), image("b"), image("c")]);
+        assert!(seen[3].starts_with("3 line 4 of ") && seen[5].starts_with("5 line 6 of "));
+        assert_eq!([&seen[4], &seen[6]], [&"4 dd [2.0]".to_owned(), &image("e")]);
+        assert_eq!(count.unwrap(), Count { inputs: 7, truncated: 0, skipped: 2 });
+    }
+
+    #[test]
     fn a_writer_that_fails_ends_the_run() {
-        let inputs = Source::Arguments(vec!["a".into(), "b".into()]).open().unwrap();
+        let inputs = Place::Arguments(vec!["a".into(), "b".into()]).open(BOTH).unwrap();
         let checked = Checked::begin(inputs, OnError::Skip).unwrap().unwrap();
         let result = checked.run(&Report::new(true, 0), embed, |_| Err(anyhow!("disk full")));
         assert_eq!(result.unwrap_err().to_string(), "disk full");

@@ -1,59 +1,58 @@
 //! `embedkit search`: the inputs that are nearest to a query.
 
 use std::{
-    cmp::{Ordering, Reverse},
-    collections::BinaryHeap,
+    borrow::Cow,
     io::{self, IsTerminal as _},
-    sync::Arc,
 };
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result};
 use console::Term;
-use embedkit::TextEmbedding;
 use embedkit_types::Role;
 use serde::Serialize;
 
 use crate::{
     args::{Format, RoleArg, RunArgs, SearchArgs},
-    input::Source,
-    model::Selected,
+    encoder::Encoder,
+    input::{Item, Kind, Source},
+    model::{Encoders, Selected},
     output::Target,
+    ranking::{Hit, Ranking},
     report::{Report, one_line, usage},
-    stream::{Checked, finite},
+    stream::Checked,
+    value::Value,
 };
 
 pub(crate) fn run(args: SearchArgs, run: &RunArgs, report: &Report) -> Result<()> {
     if let Some(Format::Npy | Format::Parquet) = args.output.format {
         return Err(usage("search writes a table or jsonl").hint("leave --format out").into());
     }
-    let source = Source::choose(args.inputs, &args.input, io::stdin().is_terminal())?;
     let selected = Selected::new(&args.model, run)?;
+    let wanted = selected.wanted();
+    if !wanted.texts {
+        let what = format!("{} embeds images only, and the query is a text", selected.id());
+        return Err(usage(what).hint("choose a model with an encoder of texts").into());
+    }
+    let source = Source::choose(args.inputs, &args.input, io::stdin().is_terminal())?;
     selected.warn_of_idle_options(RoleArg::Query, report);
 
-    let inputs = Checked::begin(source.open()?, args.input.on_error)?;
+    let inputs = Checked::begin(source.open(wanted)?, args.input.on_error)?;
     let target = Target::open(args.output.output.as_deref(), args.input.input.as_deref())?;
     let Some(inputs) = inputs else {
         return target.empty();
     };
-    let model = selected.open(report)?;
-    let query = embed_query(&model, &args.query, report)?;
-    let mut best = Best::new(args.top_k.get());
+    let encoders = Encoders::open(&selected, inputs.kind(), report)?;
+    let query = embed_query(encoders.get(Kind::Text)?, &args.query, report)?;
+    let mut ranking = Ranking::new(query, selected.requires_idf(), args.top_k.get())?;
     let done = inputs.run(
         report,
-        |texts| model.embed_detailed(Role::Document, texts),
-        |done| {
-            if let Ok(embedded) = done.embedding {
-                best.offer(Hit {
-                    index: done.index,
-                    score: cosine(&query, &embedded.value)?,
-                    text: done.text,
-                });
-            }
-            Ok(())
+        |kind, items| Ok(encoders.get(kind)?.embed(Role::Document, items)),
+        |done| match done.result {
+            Ok((item, embedded)) => ranking.offer(done.index, item, &embedded.value),
+            Err(_) => Ok(()),
         },
     );
     let count = done?;
-    let hits = best.into_sorted();
+    let hits = ranking.finish();
     let table = target.is_terminal() && args.output.format.is_none();
     target.empty()?;
     let mut out = target.buffered();
@@ -62,7 +61,11 @@ pub(crate) fn run(args: SearchArgs, run: &RunArgs, report: &Report) -> Result<()
         out.write(render_table(&hits, usize::from(columns)).as_bytes())?;
     } else {
         for (rank, hit) in (1..).zip(&hits) {
-            let line = Line { rank, index: hit.index, score: hit.score, text: &hit.text };
+            let (text, image) = match &hit.item {
+                Item::Text(text) => (Some(&**text), None),
+                Item::Image(path) => (None, Some(path.to_string_lossy())),
+            };
+            let line = Line { rank, index: hit.index, score: hit.score, text, image };
             out.write(serde_json::to_string(&line)?.as_bytes())?;
             out.write(b"\n")?;
         }
@@ -77,101 +80,30 @@ struct Line<'a> {
     rank: u64,
     index: u64,
     score: f32,
-    text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<Cow<'a, str>>,
 }
 
-fn embed_query(model: &TextEmbedding, query: &str, report: &Report) -> Result<Vec<f32>> {
-    let embedded = model
-        .embed_detailed(Role::Query, [query])
-        .next()
-        .ok_or_else(|| anyhow!("the model gave no result"))
-        .and_then(|result| finite(result?))
-        .context("the query")?;
+fn embed_query(encoder: &Encoder, query: &str, report: &Report) -> Result<Value> {
+    let embedded = encoder.embed_query(query).context("the query")?;
     if embedded.truncated {
         report.warn("the query was longer than the model takes and cut off");
     }
     Ok(embedded.value)
 }
 
-/// The cosine of the angle between two vectors, added up in f64; 0 where one has no length.
-fn cosine(a: &[f32], b: &[f32]) -> Result<f32> {
-    ensure!(
-        a.len() == b.len(),
-        "the query's vector has {} components, the input's {}",
-        a.len(),
-        b.len()
-    );
-    let dot = |a: &[f32], b: &[f32]| -> f64 {
-        a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
-    };
-    let lengths = (dot(a, a) * dot(b, b)).sqrt();
-    Ok(if lengths > 0.0 { (dot(a, b) / lengths) as f32 } else { 0.0 })
-}
-
-/// An input with its score. The greater hit is the better one; of equal scores the one that comes
-/// first.
-#[derive(Debug, Clone)]
-struct Hit {
-    index: u64,
-    score: f32,
-    text: Arc<str>,
-}
-
-impl Ord for Hit {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.score.total_cmp(&other.score).then(other.index.cmp(&self.index))
-    }
-}
-
-impl PartialOrd for Hit {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Hit {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Hit {}
-
-/// The best hits so far, the worst of them on top.
-struct Best {
-    limit: usize,
-    heap: BinaryHeap<Reverse<Hit>>,
-}
-
-impl Best {
-    fn new(limit: usize) -> Self {
-        Self { limit, heap: BinaryHeap::new() }
-    }
-
-    fn offer(&mut self, mut hit: Hit) {
-        // Zero has one order: -0 is not behind 0.
-        hit.score += 0.0;
-        if self.heap.len() < self.limit {
-            self.heap.push(Reverse(hit));
-        } else if let Some(mut worst) = self.heap.peek_mut()
-            && hit > worst.0
-        {
-            worst.0 = hit;
-        }
-    }
-
-    fn into_sorted(self) -> Vec<Hit> {
-        self.heap.into_sorted_vec().into_iter().map(|Reverse(hit)| hit).collect()
-    }
-}
-
 /// Rank, score, index and as much of the text as fits.
 fn render_table(hits: &[Hit], columns: usize) -> String {
     let widest = hits.iter().map(|hit| hit.index).max().unwrap_or(0).to_string().len().max(5);
-    let mut table = format!("rank    score  {:>widest$}  text\n", "index");
+    let mut table = format!("rank    score  {:>widest$}  input\n", "index");
     let room = columns.saturating_sub(15 + widest + 2).max(20);
     for (rank, hit) in (1..).zip(hits) {
-        let text = one_line(&hit.text);
+        let text = one_line(&match &hit.item {
+            Item::Text(text) => text.as_ref().into(),
+            Item::Image(path) => path.to_string_lossy(),
+        });
         let text = console::truncate_str(&text, room, "…");
         table.push_str(&format!("{rank:>4}  {:>7.4}  {:>widest$}  {text}\n", hit.score, hit.index));
     }
@@ -183,43 +115,16 @@ mod tests {
     use super::*;
 
     fn hit(index: u64, score: f32) -> Hit {
-        Hit { index, score, text: format!("text {index}").into() }
-    }
-
-    #[test]
-    fn the_best_come_first_and_ties_in_input_order() {
-        let mut best = Best::new(3);
-        for (index, score) in [0.5, 0.9, -0.0, 0.9, 0.5, 0.0, 0.9].into_iter().enumerate() {
-            best.offer(hit(index as u64, score));
-        }
-        let order: Vec<_> = best.into_sorted().iter().map(|hit| hit.index).collect();
-        assert_eq!(order, [1, 3, 6]);
-        let mut best = Best::new(10);
-        for (index, score) in [0.0, -0.0, 0.0, -1.0].into_iter().enumerate() {
-            best.offer(hit(index as u64, score));
-        }
-        let order: Vec<_> = best.into_sorted().iter().map(|hit| hit.index).collect();
-        assert_eq!(order, [0, 1, 2, 3]);
-    }
-
-    #[test]
-    fn cosine_is_of_the_angle_only() {
-        assert_eq!(cosine(&[1.0, 0.0], &[5.0, 0.0]).unwrap(), 1.0);
-        assert_eq!(cosine(&[1.0, 1.0], &[-2.0, -2.0]).unwrap(), -1.0);
-        assert_eq!(cosine(&[0.0, 0.0], &[1.0, 2.0]).unwrap(), 0.0);
-        assert_eq!(cosine(&[1e38, 0.0], &[1e38, 0.0]).unwrap(), 1.0);
-        assert!(cosine(&[1.0], &[1.0, 2.0]).is_err());
-        assert_eq!(cosine(&[f32::MAX; 3], &[f32::MIN; 3]).unwrap(), -1.0);
-        assert_eq!(cosine(&[1e-45], &[1e-45]).unwrap(), 1.0);
+        Hit { index, score, item: Item::Text(format!("text {index}").into()) }
     }
 
     #[test]
     fn the_table_fits_and_stays_in_its_lines() {
         let mut hits = vec![hit(3, 0.5), hit(123_456, -0.25)];
-        hits[0].text = "two\nlines of 日本語 that are too long for the table".into();
+        hits[0].item = Item::Text("two\nlines of 日本語 that are too long for the table".into());
         let table = render_table(&hits, 50);
         let lines: Vec<_> = table.lines().collect();
-        assert_eq!(lines[0], "rank    score   index  text");
+        assert_eq!(lines[0], "rank    score   index  input");
         assert_eq!(lines[1], "   1   0.5000       3  two\\nlines of 日本語 that …");
         assert_eq!(lines[2], "   2  -0.2500  123456  text 123456");
         assert!(lines.iter().all(|line| console::measure_text_width(line) <= 50));

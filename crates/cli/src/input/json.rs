@@ -1,14 +1,14 @@
-//! An input as a line of JSON: an object with the text under `text`.
-
-use std::path::PathBuf;
+//! An input as a line of JSON: an object with a text under `text` or a path under `image`.
 
 use serde::{
     Deserialize, Deserializer,
     de::{self, IgnoredAny, MapAccess, Visitor},
 };
 
-/// The text of one line of JSON.
-pub(super) fn text(line: &str) -> Result<String, String> {
+use super::{Item, Kind, Wanted};
+
+/// What one line of JSON says.
+pub(super) fn item(line: &str, wanted: Wanted) -> Result<Item, String> {
     if line.trim_ascii().is_empty() {
         return Err("empty, where a JSON object is expected".to_owned());
     }
@@ -18,19 +18,21 @@ pub(super) fn text(line: &str) -> Result<String, String> {
         let what = text.split(" at line ").next().unwrap_or(&text);
         format!("{what} (column {})", error.column())
     })?;
-    match (record.text, record.image) {
-        (Some(text), None) => Ok(text),
-        (None, Some(_)) => {
-            Err("\"image\" is given, but the model embeds texts: expected \"text\"".to_owned())
-        }
-        (Some(_), Some(_)) => Err("both \"text\" and \"image\" are given".to_owned()),
-        (None, None) => Err("neither \"text\" nor \"image\" is given".to_owned()),
+    let (text, kind, given, taken) = match (record.text, record.image) {
+        (Some(text), None) => (text, Kind::Text, "text", wanted.texts),
+        (None, Some(path)) => (path, Kind::Image, "image", wanted.images),
+        (Some(_), Some(_)) => return Err("both \"text\" and \"image\" are given".to_owned()),
+        (None, None) => return Err("neither \"text\" nor \"image\" is given".to_owned()),
+    };
+    if !taken {
+        return Err(format!("\"{given}\" is given, but the model takes no {}", kind.name()));
     }
+    Ok(Item::plain(&text, kind))
 }
 
 struct Record {
     text: Option<String>,
-    image: Option<PathBuf>,
+    image: Option<String>,
 }
 
 /// By hand because a derived implementation accepts arrays, and `null` for a missing key.
@@ -53,8 +55,7 @@ impl<'de> Deserialize<'de> for Record {
                             ("text", record.text.replace(string(&mut map, "text")?).is_some())
                         }
                         "image" => {
-                            let path = PathBuf::from(string(&mut map, "image")?);
-                            ("image", record.image.replace(path).is_some())
+                            ("image", record.image.replace(string(&mut map, "image")?).is_some())
                         }
                         _ => {
                             map.next_value::<IgnoredAny>()?;
@@ -104,10 +105,16 @@ fn string<'de, A: MapAccess<'de>>(map: &mut A, key: &str) -> Result<String, A::E
 mod tests {
     use super::*;
 
+    const TEXTS: Wanted = Wanted { texts: true, images: false, plain: Kind::Text };
+
     #[test]
     fn json_lines() {
-        assert_eq!(text(r#"{"text":"a\nb","id":[1,{}]}"#).unwrap(), "a\nb");
-        assert_eq!(text("{\"id\":1,\"text\":\"\"}\r").unwrap(), "");
+        let text = |line| match item(line, TEXTS) {
+            Ok(Item::Text(text)) => text.to_string(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(text(r#"{"text":"a\nb","id":[1,{}]}"#), "a\nb");
+        assert_eq!(text("{\"id\":1,\"text\":\"\"}\r"), "");
         for (line, why) in [
             ("", "empty, where"),
             (" \t\r\n", "empty, where"),
@@ -119,14 +126,25 @@ mod tests {
             (r#"{"image":{}}"#, "expected a string as \"image\""),
             (r#"{"text":"a","image":null}"#, "expected a string as \"image\""),
             (r#"{"text":"a","image":"b"}"#, "both"),
-            (r#"{"image":"b.png"}"#, "the model embeds texts"),
+            (r#"{"image":"b.png"}"#, "\"image\" is given, but the model takes no images"),
             (r#"{"text":"a","text":"b"}"#, "duplicate field"),
             (r#"{"text":"\ud800"}"#, "(column "),
             (r#"{"text":"a"} x"#, "trailing characters"),
             (r#"{"text":"a""#, "EOF"),
         ] {
-            let error = text(line).unwrap_err();
+            let error = item(line, TEXTS).unwrap_err();
             assert!(error.contains(why), "{line}: {error}");
         }
+    }
+
+    #[test]
+    fn images_where_the_model_takes_them() {
+        let both = Wanted { images: true, ..TEXTS };
+        let image = Item::Image(std::path::Path::new("a/b.png").into());
+        assert_eq!(item(r#"{"image":"a/b.png"}"#, both), Ok(image));
+        assert_eq!(item(r#"{"text":"a"}"#, both), Ok(Item::Text("a".into())));
+        let images = Wanted { texts: false, ..both };
+        let error = item(r#"{"text":"a"}"#, images).unwrap_err();
+        assert_eq!(error, "\"text\" is given, but the model takes no texts");
     }
 }

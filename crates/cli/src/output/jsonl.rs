@@ -1,9 +1,11 @@
 //! One JSON object a line.
 
 use anyhow::Result;
-use serde::Serialize;
+use embedkit::MultiVector;
+use serde::{Serialize, Serializer};
 
 use super::{Buffered, Record, Target};
+use crate::value::Value;
 
 pub(crate) struct Jsonl {
     out: Buffered,
@@ -13,13 +15,44 @@ pub(crate) struct Jsonl {
 #[derive(Serialize)]
 struct Line<'a> {
     index: u64,
-    /// f32, so that the shortest digits that read back the same are written.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    embedding: Option<&'a [f32]>,
+    #[serde(flatten)]
+    value: Option<Fields<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
     #[serde(skip_serializing_if = "is_false")]
     truncated: bool,
+}
+
+/// What a model gave; f32, so that the shortest digits that read back the same are written.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Fields<'a> {
+    Vector { embedding: &'a [f32] },
+    Weights { indices: &'a [u32], values: &'a [f32] },
+    Vectors { embedding: Rows<'a> },
+    Score { score: f32 },
+}
+
+/// An array of arrays.
+struct Rows<'a>(&'a MultiVector);
+
+impl Serialize for Rows<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.rows())
+    }
+}
+
+impl<'a> From<&'a Value> for Fields<'a> {
+    fn from(value: &'a Value) -> Self {
+        match value {
+            Value::Vector(embedding) => Self::Vector { embedding },
+            Value::Weights(weights) => {
+                Self::Weights { indices: weights.indices(), values: weights.values() }
+            }
+            Value::Vectors(vectors) => Self::Vectors { embedding: Rows(vectors) },
+            Value::Score(score) => Self::Score { score: *score },
+        }
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -35,8 +68,8 @@ impl Jsonl {
     pub(crate) fn write(&mut self, record: &Record<'_>) -> Result<()> {
         let line = Line {
             index: record.index,
-            embedding: record.embedding.ok(),
-            error: record.embedding.err(),
+            value: record.value.ok().map(Fields::from),
+            error: record.value.err(),
             truncated: record.truncated,
         };
         self.line.clear();
@@ -57,26 +90,54 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn numbers_are_the_shortest_that_read_back_the_same() {
+    fn written(records: &[Record<'_>]) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out.jsonl");
-        let values = [0.1, -0.0, 1.0, 16_777_216.0, 1e-45, f32::MAX, 0.333_333_34];
         let mut jsonl = Jsonl::new(Target::open(Some(&path), None).unwrap());
-        jsonl.write(&Record { index: 0, embedding: Ok(&values), truncated: true }).unwrap();
-        jsonl.write(&Record { index: 7, embedding: Err("a\n\"b\""), truncated: false }).unwrap();
+        for record in records {
+            jsonl.write(record).unwrap();
+        }
         jsonl.finish().unwrap();
-        let text = fs::read_to_string(&path).unwrap();
-        let lines: Vec<_> = text.lines().collect();
+        fs::read_to_string(&path).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    fn good(value: &Value) -> Record<'_> {
+        Record { index: 0, value: Ok(value), truncated: false }
+    }
+
+    #[test]
+    fn numbers_are_the_shortest_that_read_back_the_same() {
+        let values = vec![0.1, -0.0, 1.0, 16_777_216.0, 1e-45, f32::MAX, 0.333_333_34];
+        let value = Value::Vector(values.clone());
+        let lines = written(&[
+            Record { truncated: true, ..good(&value) },
+            Record { index: 7, value: Err("a\n\"b\""), truncated: false },
+        ]);
         assert_eq!(
             lines[0],
             "{\"index\":0,\"embedding\":[0.1,-0.0,1.0,16777216.0,1e-45,3.4028235e+38,0.33333334],\
              \"truncated\":true}"
         );
         assert_eq!(lines[1], r#"{"index":7,"error":"a\n\"b\""}"#);
-        let back: serde_json::Value = serde_json::from_str(lines[0]).unwrap();
+        let back: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
         for (value, back) in values.iter().zip(back["embedding"].as_array().unwrap()) {
             assert_eq!(back.as_f64().unwrap() as f32, *value);
+        }
+    }
+
+    #[test]
+    fn each_kind_of_value_has_its_fields() {
+        let weights = [(3, 0.5), (1 << 31, 1.0)].into_iter().collect();
+        let vectors = MultiVector::new(vec![0.1, 2.0, 3.0, 4.0], 2).unwrap();
+        let none = MultiVector::new(vec![], 2).unwrap();
+        for (value, line) in [
+            (Value::Vector(vec![]), r#"{"index":0,"embedding":[]}"#),
+            (Value::Weights(weights), r#"{"index":0,"indices":[3,2147483648],"values":[0.5,1.0]}"#),
+            (Value::Vectors(vectors), r#"{"index":0,"embedding":[[0.1,2.0],[3.0,4.0]]}"#),
+            (Value::Vectors(none), r#"{"index":0,"embedding":[]}"#),
+            (Value::Score(-0.1), r#"{"index":0,"score":-0.1}"#),
+        ] {
+            assert_eq!(written(&[good(&value)]), [line]);
         }
     }
 }

@@ -18,6 +18,7 @@ use anyhow::{Context as _, Result};
 use crate::{
     args::{Format, OnError},
     report::usage,
+    value::{Shape, Value},
 };
 
 /// What became of one input.
@@ -25,8 +26,8 @@ use crate::{
 pub(crate) struct Record<'a> {
     /// Its number, from 0.
     pub(crate) index: u64,
-    /// The vector, or why there is none.
-    pub(crate) embedding: Result<&'a [f32], &'a str>,
+    /// What the model gave, or why there is nothing.
+    pub(crate) value: Result<&'a Value, &'a str>,
     /// Whether the end of the input was cut off.
     pub(crate) truncated: bool,
 }
@@ -34,12 +35,19 @@ pub(crate) struct Record<'a> {
 /// Checks a format against what else was asked for, before anything is opened.
 ///
 /// # Errors
-/// Usage errors: a format that is not compiled in, or one that has no place for skipped inputs.
-pub(crate) fn check(format: Format, on_error: OnError) -> Result<()> {
+/// Usage errors: a format that is not compiled in, or one that has no place for the results or for
+/// skipped inputs.
+pub(crate) fn check(format: Format, shape: Shape, on_error: OnError) -> Result<()> {
     if format == Format::Parquet && cfg!(not(feature = "parquet")) {
         return Err(usage("this build of embedkit does not write parquet")
             .hint("build it with `--features parquet`, or use --format jsonl or npy")
             .into());
+    }
+    let array = matches!(shape, Shape::Vector | Shape::Score);
+    if format != Format::Jsonl && !array {
+        let name = if format == Format::Npy { "npy" } else { "parquet" };
+        let what = format!("{name} has no place for {}, which this model gives", shape.name());
+        return Err(usage(what).hint("use --format jsonl").into());
     }
     if format == Format::Npy && on_error == OnError::Skip {
         return Err(usage("npy has no place for the errors of --on-error skip")

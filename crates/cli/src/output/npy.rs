@@ -1,13 +1,15 @@
-//! A NumPy array file (format version 1.0): (N, D), little-endian 32-bit floats, C order.
+//! A NumPy array file (format version 1.0): (N, D) for vectors and (N,) for scores, little-endian
+//! 32-bit floats, C order.
 //!
 //! The header comes first and holds N, which is known last. In a file it is written twice; a pipe
 //! cannot be gone back in, so there the rows are kept in memory.
 
 use std::io::{Seek as _, SeekFrom, Write as _};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
 use super::{Buffered, Record, Target};
+use crate::value::Value;
 
 /// Fixed, so that the header can be overwritten: 64-byte aligned as NumPy has it, with room for any
 /// 64-bit N and D.
@@ -19,7 +21,15 @@ pub(crate) struct Npy {
     kept: Option<Vec<u8>>,
     row: Vec<u8>,
     rows: u64,
-    width: Option<usize>,
+    /// The shape of a row, once there is one.
+    width: Option<Width>,
+}
+
+/// What a row is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Width {
+    Number,
+    Vector(usize),
 }
 
 impl Npy {
@@ -29,27 +39,32 @@ impl Npy {
     }
 
     pub(crate) fn write(&mut self, record: &Record<'_>) -> Result<()> {
-        let embedding = match record.embedding {
-            Ok(embedding) => embedding,
-            Err(why) => anyhow::bail!("input {}: {why}", record.index),
+        let values = match record.value {
+            Ok(Value::Vector(values)) => values,
+            Ok(Value::Score(score)) => std::slice::from_ref(score),
+            Ok(_) => bail!("input {}: there is no place for it in an array", record.index),
+            Err(why) => bail!("input {}: {why}", record.index),
         };
-        let width = match self.width {
-            Some(width) => width,
-            None => {
-                if self.kept.is_none() {
-                    self.out.write(&header(0, embedding.len()))?;
-                }
-                *self.width.insert(embedding.len())
-            }
+        let width = match record.value {
+            Ok(Value::Score(_)) => Width::Number,
+            _ => Width::Vector(values.len()),
         };
+        if self.width.is_none() && self.kept.is_none() {
+            self.out.write(&header(0, width))?;
+        }
+        let before = *self.width.get_or_insert(width);
         ensure!(
-            embedding.len() == width,
-            "input {}: the vector has {} components, those before it {width}",
+            width == before,
+            "input {}: the vector has {} components, those before it {}",
             record.index,
-            embedding.len()
+            values.len(),
+            match before {
+                Width::Number => 1,
+                Width::Vector(width) => width,
+            }
         );
         self.row.clear();
-        self.row.extend(embedding.iter().flat_map(|value| value.to_le_bytes()));
+        self.row.extend(values.iter().flat_map(|value| value.to_le_bytes()));
         match &mut self.kept {
             Some(kept) => kept.extend_from_slice(&self.row),
             None => self.out.write(&self.row)?,
@@ -76,10 +91,13 @@ impl Npy {
 }
 
 /// Magic, version, length of the description, the description padded with spaces, a line feed.
-fn header(rows: u64, width: usize) -> [u8; HEADER] {
+fn header(rows: u64, width: Width) -> [u8; HEADER] {
     const START: &[u8] = b"\x93NUMPY\x01\x00";
-    let description =
-        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {width}), }}");
+    let shape = match width {
+        Width::Number => format!("({rows},)"),
+        Width::Vector(width) => format!("({rows}, {width})"),
+    };
+    let description = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
     let mut header = [b' '; HEADER];
     header[..8].copy_from_slice(START);
     header[8..10].copy_from_slice(&((HEADER - 10) as u16).to_le_bytes());
@@ -96,7 +114,7 @@ mod tests {
 
     #[test]
     fn the_header_has_room_for_all_numbers() {
-        let header = header(u64::MAX, u32::MAX as usize);
+        let header = header(u64::MAX, Width::Vector(u32::MAX as usize));
         assert_eq!(header[..10], *b"\x93NUMPY\x01\x00\x76\x00");
         assert_eq!(header[HEADER - 1], b'\n');
         assert_eq!((10 + 118) % 64, 0);
@@ -113,10 +131,11 @@ mod tests {
         target.empty().unwrap();
         let mut npy = Npy::new(target);
         for index in 0..3 {
-            let row = [index as f32, -1.5];
-            npy.write(&Record { index, embedding: Ok(&row), truncated: false }).unwrap();
+            let row = Value::Vector(vec![index as f32, -1.5]);
+            npy.write(&Record { index, value: Ok(&row), truncated: false }).unwrap();
         }
-        let wide = npy.write(&Record { index: 3, embedding: Ok(&[1.0]), truncated: false });
+        let wide = Value::Vector(vec![1.0]);
+        let wide = npy.write(&Record { index: 3, value: Ok(&wide), truncated: false });
         assert!(wide.unwrap_err().to_string().contains("has 1 components, those before it 2"));
         npy.finish().unwrap();
         let bytes = fs::read(&path).unwrap();
@@ -124,5 +143,21 @@ mod tests {
         assert!(String::from_utf8_lossy(&bytes[..HEADER]).contains("'shape': (3, 2), }"));
         assert_eq!(bytes[HEADER + 8..HEADER + 12], 1f32.to_le_bytes());
         assert_eq!(bytes[HEADER + 12..HEADER + 16], (-1.5f32).to_le_bytes());
+    }
+
+    #[test]
+    fn scores_are_a_list() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.npy");
+        let mut npy = Npy::new(Target::open(Some(&path), None).unwrap());
+        for (index, score) in [(0, 2.5), (1, -1.0)] {
+            let value = Value::Score(score);
+            npy.write(&Record { index, value: Ok(&value), truncated: false }).unwrap();
+        }
+        npy.finish().unwrap();
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!(bytes.len(), HEADER + 2 * 4);
+        assert!(String::from_utf8_lossy(&bytes[..HEADER]).contains("'shape': (2,), }"));
+        assert_eq!(bytes[HEADER + 4..], (-1f32).to_le_bytes());
     }
 }

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use parquet::{
     basic::Compression,
     data_type::{BoolType, ByteArray, ByteArrayType, FloatType, Int64Type},
@@ -19,6 +19,7 @@ use parquet::{
 };
 
 use super::{Record, Target};
+use crate::value::Value;
 
 const SCHEMA: &str = "message embeddings {
     required int64 index;
@@ -70,7 +71,13 @@ impl Parquet {
         let group = &mut self.group;
         group.index.push(i64::try_from(record.index)?);
         group.truncated.push(record.truncated);
-        match record.embedding {
+        let values = match record.value {
+            Ok(Value::Vector(values)) => Ok(values.as_slice()),
+            Ok(Value::Score(score)) => Ok(std::slice::from_ref(score)),
+            Ok(_) => bail!("input {}: there is no column for it", record.index),
+            Err(why) => Err(why),
+        };
+        match values {
             Ok(values) => {
                 group.values.extend_from_slice(values);
                 // An element each, the first of a record marked; or one mark for a list without any.
@@ -172,10 +179,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out.parquet");
         let mut parquet = Parquet::new(Target::open(Some(&path), None).unwrap()).unwrap();
-        parquet.write(&Record { index: 0, embedding: Ok(&[0.5, 0.25]), truncated: true }).unwrap();
-        parquet.write(&Record { index: 1, embedding: Err("no"), truncated: false }).unwrap();
+        let value = Value::Vector(vec![0.5, 0.25]);
+        parquet.write(&Record { index: 0, value: Ok(&value), truncated: true }).unwrap();
+        parquet.write(&Record { index: 1, value: Err("no"), truncated: false }).unwrap();
         parquet.write_group().unwrap();
-        parquet.write(&Record { index: 2, embedding: Ok(&[]), truncated: false }).unwrap();
+        let value = Value::Vector(vec![]);
+        parquet.write(&Record { index: 2, value: Ok(&value), truncated: false }).unwrap();
         parquet.finish().unwrap();
         let reader = SerializedFileReader::new(File::open(&path).unwrap()).unwrap();
         assert_eq!(reader.num_row_groups(), 2);

@@ -92,7 +92,7 @@ fn an_unknown_model_leads_to_the_closest_names() {
 fn a_model_of_another_task_is_a_usage_error() {
     Program::new(["embed", "a", "--model", "Xenova/ms-marco-MiniLM-L-6-v2"]).run().failure(
         2,
-        "rerank",
+        "is a reranker",
         Some("embedkit models list --task text-dense"),
     );
 }

@@ -10,3 +10,4 @@ mod models;
 mod program;
 mod runtime;
 mod search;
+mod sparse;

@@ -50,9 +50,13 @@ impl Program {
         self
     }
 
-    /// Takes one of the tiny models.
+    /// Takes one of the tiny models that give one vector.
     pub(crate) fn case(self, name: &str) -> Self {
-        let dir = dense_case(name).dir;
+        self.model_in(&dense_case(name).dir)
+    }
+
+    /// Takes the model of a folder, with its description.
+    pub(crate) fn model_in(self, dir: &Path) -> Self {
         let spec = dir.join("spec.toml");
         self.args([OsStr::new("--model-dir"), dir.as_ref(), "--model-spec".as_ref(), spec.as_ref()])
     }

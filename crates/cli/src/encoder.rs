@@ -1,0 +1,113 @@
+//! An opened model, whatever its family: the one place that knows which family does what.
+
+use std::{iter, sync::Arc};
+
+use anyhow::{Context as _, Error, Result};
+use embedkit::{Embedded, Role, SparseTextEmbedding, TextEmbedding};
+use embedkit_types::{ModelSpec, Task};
+
+use crate::{
+    input::Kind,
+    model::Selected,
+    report::{Report, usage},
+    stream::Items,
+    value::{Shape, Value},
+};
+
+/// One result for each input, in order.
+pub(crate) type Results = Box<dyn Iterator<Item = Result<Embedded<Value>>>>;
+
+/// What a model of this task can be given.
+pub(crate) fn kinds(task: &Task) -> &'static [Kind] {
+    match task {
+        Task::TextDense(_) | Task::Sparse(_) | Task::LateText(_) => &[Kind::Text],
+        Task::Image(_) => &[Kind::Image],
+        Task::LateMultimodal(_) => &[Kind::Text, Kind::Image],
+        _ => &[],
+    }
+}
+
+/// What a model of this task gives for each input.
+pub(crate) fn shape(task: &Task) -> Shape {
+    match task {
+        Task::Sparse(_) => Shape::Weights,
+        Task::LateText(_) | Task::LateMultimodal(_) => Shape::Vectors,
+        Task::Rerank(_) => Shape::Score,
+        _ => Shape::Vector,
+    }
+}
+
+/// A model that is open.
+pub(crate) enum Encoder {
+    Dense(TextEmbedding),
+    Sparse(SparseTextEmbedding),
+}
+
+impl Encoder {
+    /// Opens the model, fetching its files first where that is needed and allowed.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being opened.
+    pub(crate) fn open(selected: &Selected, spec: &ModelSpec, report: &Report) -> Result<Self> {
+        Ok(match &spec.task {
+            Task::TextDense(_) => Self::Dense(selected.load(spec, &(), report)?),
+            Task::Sparse(_) => Self::Sparse(selected.load(spec, &selected.sparse, report)?),
+            other => {
+                let what = format!("{} is a model of task {}", spec.id, other.name());
+                return Err(usage(format!("{what}, which is not supported yet")).into());
+            }
+        })
+    }
+
+    /// Embeds inputs, all of one kind that the model takes.
+    pub(crate) fn embed(&self, role: Role, items: Items) -> Results {
+        match items.kind() {
+            Kind::Text => self.embed_texts(role, items.texts()),
+            Kind::Image => Box::new(iter::empty()),
+        }
+    }
+
+    /// Embeds the text of a search.
+    ///
+    /// # Errors
+    /// Those of embedding it, and a result that is not finite.
+    pub(crate) fn embed_query(&self, query: &str) -> Result<Embedded<Value>> {
+        let mut results = self.embed_texts(Role::Query, iter::once(Arc::from(query)));
+        let embedded = results.next().context("the model gave no result")??;
+        embedded.value.check_finite()?;
+        Ok(embedded)
+    }
+
+    fn embed_texts(&self, role: Role, texts: impl Iterator<Item = Arc<str>> + 'static) -> Results {
+        match self {
+            Self::Dense(model) => results(model.embed_detailed(role, texts), Value::Vector),
+            Self::Sparse(model) => results(model.embed_detailed(role, texts), Value::Weights),
+        }
+    }
+
+    /// Where it runs, such as `cpu`.
+    ///
+    /// # Errors
+    /// Those of loading.
+    pub(crate) fn device(&self) -> Result<&str, embedkit::Error> {
+        Ok(match self {
+            Self::Dense(model) => model.device()?,
+            Self::Sparse(model) => model.device()?,
+        })
+    }
+}
+
+fn results<T: 'static, E>(
+    stream: impl Iterator<Item = Result<Embedded<T>, E>> + 'static,
+    value: fn(T) -> Value,
+) -> Results
+where
+    E: 'static,
+    embedkit::Error: From<E>,
+{
+    Box::new(stream.map(move |result| {
+        let done = result.map_err(|error| Error::new(embedkit::Error::from(error)))?;
+        let Embedded { value: inner, tokens, truncated } = done;
+        Ok(Embedded { value: value(inner), tokens, truncated })
+    }))
+}

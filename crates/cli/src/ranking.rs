@@ -1,0 +1,190 @@
+//! Scoring documents for a query, and keeping the best.
+
+mod idf;
+
+use std::{cmp::Ordering, cmp::Reverse, collections::BinaryHeap};
+
+use anyhow::{Result, bail, ensure};
+use embedkit::SparseEmbedding;
+
+use crate::{input::Item, value::Value};
+use idf::Idf;
+
+/// An input with its score. The greater hit is the better one; of equal scores the one that comes
+/// first.
+#[derive(Debug, Clone)]
+pub(crate) struct Hit {
+    pub(crate) index: u64,
+    pub(crate) score: f32,
+    pub(crate) item: Item,
+}
+
+/// The best documents for one query, of those seen so far.
+pub(crate) struct Ranking {
+    score: Score,
+    best: Best,
+}
+
+/// How a document is compared with the query.
+enum Score {
+    /// By the cosine of the angle.
+    Cosine(Vec<f32>),
+    /// By the dot product.
+    Dot(SparseEmbedding),
+    /// By the dot product times the inverse document frequency, which is known at the end.
+    Idf(Idf),
+}
+
+impl Ranking {
+    /// No documents yet; `limit` are kept. `idf` says whether weights count by how rare a term is
+    /// among the documents.
+    ///
+    /// # Errors
+    /// The query is nothing that documents are compared with.
+    pub(crate) fn new(query: Value, idf: bool, limit: usize) -> Result<Self> {
+        let score = match query {
+            Value::Vector(query) => Score::Cosine(query),
+            Value::Weights(query) if idf => Score::Idf(Idf::new(&query, limit)),
+            Value::Weights(query) => Score::Dot(query),
+            Value::Vectors(_) | Value::Score(_) => bail!("this cannot be searched"),
+        };
+        Ok(Self { score, best: Best::new(limit) })
+    }
+
+    /// Another document.
+    ///
+    /// # Errors
+    /// It is not of the kind or width of the query.
+    pub(crate) fn offer(&mut self, index: u64, item: Item, document: &Value) -> Result<()> {
+        let score = match (&mut self.score, document) {
+            (Score::Cosine(query), Value::Vector(document)) => cosine(query, document)?,
+            (Score::Dot(query), Value::Weights(document)) => query.dot(document),
+            (Score::Idf(idf), Value::Weights(document)) => {
+                idf.add(index, item, document);
+                return Ok(());
+            }
+            _ => bail!("the query and the input {index} cannot be compared"),
+        };
+        self.best.offer(Hit { index, score, item });
+        Ok(())
+    }
+
+    /// The best documents, best first.
+    pub(crate) fn finish(mut self) -> Vec<Hit> {
+        if let Score::Idf(idf) = self.score {
+            idf.hits().for_each(|hit| self.best.offer(hit));
+        }
+        self.best.into_sorted()
+    }
+}
+
+/// The cosine of the angle between two vectors, added up in f64; 0 where one has no length.
+fn cosine(a: &[f32], b: &[f32]) -> Result<f32> {
+    ensure!(
+        a.len() == b.len(),
+        "the query's vector has {} components, the input's {}",
+        a.len(),
+        b.len()
+    );
+    let dot = |a: &[f32], b: &[f32]| -> f64 {
+        a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+    };
+    let lengths = (dot(a, a) * dot(b, b)).sqrt();
+    Ok(if lengths > 0.0 { (dot(a, b) / lengths) as f32 } else { 0.0 })
+}
+
+impl Ord for Hit {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.score.total_cmp(&other.score).then(other.index.cmp(&self.index))
+    }
+}
+
+impl PartialOrd for Hit {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Hit {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Hit {}
+
+/// The best hits so far, the worst of them on top.
+pub(crate) struct Best {
+    limit: usize,
+    heap: BinaryHeap<Reverse<Hit>>,
+}
+
+impl Best {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { limit, heap: BinaryHeap::new() }
+    }
+
+    pub(crate) fn offer(&mut self, mut hit: Hit) {
+        // Zero has one order: -0 is not behind 0.
+        hit.score += 0.0;
+        if self.heap.len() < self.limit {
+            self.heap.push(Reverse(hit));
+        } else if let Some(mut worst) = self.heap.peek_mut()
+            && hit > worst.0
+        {
+            worst.0 = hit;
+        }
+    }
+
+    /// Best first.
+    pub(crate) fn into_sorted(self) -> Vec<Hit> {
+        self.heap.into_sorted_vec().into_iter().map(|Reverse(hit)| hit).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hit(index: u64, score: f32) -> Hit {
+        Hit { index, score, item: Item::Text("a".into()) }
+    }
+
+    #[test]
+    fn the_best_come_first_and_ties_in_input_order() {
+        let mut best = Best::new(3);
+        for (index, score) in [0.5, 0.9, -0.0, 0.9, 0.5, 0.0, 0.9].into_iter().enumerate() {
+            best.offer(hit(index as u64, score));
+        }
+        let order: Vec<_> = best.into_sorted().iter().map(|hit| hit.index).collect();
+        assert_eq!(order, [1, 3, 6]);
+        let mut best = Best::new(10);
+        for (index, score) in [0.0, -0.0, 0.0, -1.0].into_iter().enumerate() {
+            best.offer(hit(index as u64, score));
+        }
+        let order: Vec<_> = best.into_sorted().iter().map(|hit| hit.index).collect();
+        assert_eq!(order, [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn cosine_is_of_the_angle_only() {
+        assert_eq!(cosine(&[1.0, 0.0], &[5.0, 0.0]).unwrap(), 1.0);
+        assert_eq!(cosine(&[1.0, 1.0], &[-2.0, -2.0]).unwrap(), -1.0);
+        assert_eq!(cosine(&[0.0, 0.0], &[1.0, 2.0]).unwrap(), 0.0);
+        assert_eq!(cosine(&[1e38, 0.0], &[1e38, 0.0]).unwrap(), 1.0);
+        assert!(cosine(&[1.0], &[1.0, 2.0]).is_err());
+        assert_eq!(cosine(&[f32::MAX; 3], &[f32::MIN; 3]).unwrap(), -1.0);
+        assert_eq!(cosine(&[1e-45], &[1e-45]).unwrap(), 1.0);
+    }
+
+    #[test]
+    fn only_like_is_compared_with_like() {
+        let weights: SparseEmbedding = [(1, 2.0)].into_iter().collect();
+        let mut ranking = Ranking::new(Value::Weights(weights.clone()), false, 3).unwrap();
+        let text = Item::Text("a".into());
+        ranking.offer(0, text.clone(), &Value::Weights(weights)).unwrap();
+        assert!(ranking.offer(1, text, &Value::Vector(vec![1.0])).is_err());
+        let hits = ranking.finish();
+        assert_eq!((hits.len(), hits[0].score), (1, 4.0));
+    }
+}
