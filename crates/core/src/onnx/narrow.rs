@@ -1,0 +1,21 @@
+//! From the precision that sums are taken in back to that of the graph.
+
+/// Rounds once: to f32, by way of half precision where the graph computes in it, since FastEmbed
+/// returns the graph's own type.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "the one rounding step")]
+pub fn narrow(values: &[f64], half: bool) -> Vec<f32> {
+    let round = |&x: &f64| if half { half::f16::from_f64(x).to_f32() } else { x as f32 };
+    values.iter().map(round).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_precision_is_kept() {
+        assert_eq!(narrow(&[0.1, 1.0 / 3.0], true), [0.099_975_586, 0.333_251_95]);
+        assert_eq!(narrow(&[0.1], false), [0.1]);
+    }
+}
