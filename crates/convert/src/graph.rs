@@ -7,25 +7,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::checkpoint::Located;
 use crate::protobuf::Message;
 
-pub(crate) const FLOAT: i64 = 1;
+/// ONNX's number for f32.
+pub const FLOAT: i64 = 1;
 pub(crate) const INT64: i64 = 7;
 const ATTRIBUTE_FLOAT: i64 = 1;
 const ATTRIBUTE_INT: i64 = 2;
 const ATTRIBUTE_INTS: i64 = 7;
 
 /// A value in the graph, by its name.
-pub(crate) type Value = String;
+pub type Value = String;
 
 /// A graph: everything but the weights' numbers.
 #[derive(Default)]
-pub(crate) struct Graph {
+pub struct Graph {
     pub(crate) nodes: Vec<Message>,
     /// Encoded tensors by name; the order of names makes the file deterministic.
     pub(crate) constants: BTreeMap<String, Message>,
     pub(crate) weights: Vec<Weight>,
     named: BTreeSet<String>,
-    pub(crate) inputs: Vec<Port>,
-    pub(crate) output: Port,
+    /// What the graph takes, in order.
+    pub inputs: Vec<Port>,
+    /// What it gives.
+    pub output: Port,
 }
 
 /// A tensor of the checkpoint as the graph wants it.
@@ -38,24 +41,31 @@ pub(crate) struct Weight {
 
 /// An input or output of the graph.
 #[derive(Clone, Default)]
-pub(crate) struct Port {
-    pub(crate) name: Value,
-    pub(crate) element: i64,
-    pub(crate) shape: Vec<Dim>,
+pub struct Port {
+    /// Its name.
+    pub name: Value,
+    /// ONNX's number for the type of its elements.
+    pub element: i64,
+    /// Its shape.
+    pub shape: Vec<Dim>,
 }
 
 /// A dimension: named where it varies, a number where it is fixed.
 #[derive(Clone)]
-pub(crate) enum Dim {
+pub enum Dim {
+    /// Varies from run to run.
     Named(&'static str),
+    /// Is the same in all.
     Fixed(usize),
 }
 
-pub(crate) const BATCH: Dim = Dim::Named("batch_size");
+/// The dimension of the inputs of one run.
+pub const BATCH: Dim = Dim::Named("batch_size");
 pub(crate) const SEQUENCE: Dim = Dim::Named("sequence_length");
 
 /// An operator's attribute.
-pub(crate) enum Attribute<'a> {
+#[expect(missing_docs, reason = "the types of ONNX")]
+pub enum Attribute<'a> {
     Float(f32),
     Int(i64),
     Ints(&'a [i64]),
@@ -68,7 +78,7 @@ impl Graph {
     }
 
     /// [`add`](Self::add) with attributes.
-    pub(crate) fn add_with(
+    pub fn add_with(
         &mut self,
         operator: &str,
         inputs: &[&str],
@@ -80,7 +90,7 @@ impl Graph {
     }
 
     /// [`add_with`](Self::add_with) with a name of the caller's choice for the value.
-    pub(crate) fn add_named(
+    pub fn add_named(
         &mut self,
         operator: &str,
         inputs: &[&str],
@@ -106,11 +116,20 @@ impl Graph {
     }
 
     /// A single number.
-    pub(crate) fn float(&mut self, number: f32) -> Value {
+    pub fn float(&mut self, number: f32) -> Value {
         let name = format!("float_{number:e}");
         let content = || tensor(&name, &[], FLOAT).bytes(9, number.to_le_bytes());
         self.constants.entry(name.clone()).or_insert_with(content);
         name
+    }
+
+    /// A tensor of f32 that is kept in memory, in row-major order.
+    pub fn floats(&mut self, name: &str, shape: &[u64], numbers: &[f32]) -> Value {
+        self.constants.entry(name.to_owned()).or_insert_with(|| {
+            let raw: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+            tensor(name, shape, FLOAT).bytes(9, raw)
+        });
+        name.to_owned()
     }
 
     /// A list of integers, such as axes or a shape.

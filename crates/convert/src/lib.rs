@@ -45,6 +45,13 @@ mod safetensors;
 
 use std::path::Path;
 
+/// What writes ONNX files, for the project's own tools.
+#[doc(hidden)]
+pub mod onnx {
+    pub use crate::graph::{Attribute, BATCH, Dim, FLOAT, Graph, Port, Value};
+    pub use crate::model::encode;
+}
+
 pub use error::Error;
 pub use options::{ConvertOptions, Converted, Head};
 

@@ -112,6 +112,12 @@ pub(crate) fn write(
     Ok((external.total + data_len, Some(target.data.clone())))
 }
 
+/// The ONNX file of a graph whose weights are all in memory.
+pub fn encode(graph: &Graph) -> Vec<u8> {
+    let layout = Layout::new(graph, Vec::new(), true);
+    [layout.begin, layout.end].concat()
+}
+
 /// A consumer of bytes.
 type Sink<'a> = dyn FnMut(&[u8]) -> Result<(), Error> + 'a;
 

