@@ -1,1 +1,42 @@
-//! Images to tensors.
+//! Images to tensors, with the pixels of the Python original.
+//!
+//! A [`Preprocessor`] is compiled from the `preprocessor_config.json` that comes with a model. It
+//! resizes, crops, rescales and normalises a decoded image into the tensor that the model's graph
+//! takes, bit for bit as FastEmbed 0.9.1 does with Pillow 12. [`decode`] reads PNG, JPEG, WebP, GIF,
+//! BMP and TIFF, within limits that are checked before anything is decoded.
+//!
+//! ```
+//! # #[cfg(feature = "preprocess")] {
+//! use embedkit_image::{DecodeOptions, ImageInput, Preprocessor, RgbImage, decode};
+//!
+//! let preprocessor = Preprocessor::from_json(
+//!     br#"{
+//!         "image_processor_type": "CLIPImageProcessor",
+//!         "do_resize": true, "size": {"shortest_edge": 224}, "resample": 3,
+//!         "do_center_crop": true, "crop_size": 224,
+//!         "do_normalize": true, "image_mean": [0.48, 0.46, 0.41], "image_std": [0.27, 0.26, 0.28]
+//!     }"#,
+//! )?;
+//! assert_eq!(preprocessor.output_size(), Some((224, 224)));
+//!
+//! // A path, the bytes of a file, or pixels.
+//! let input = ImageInput::from(RgbImage::new(640, 480, vec![255; 3 * 640 * 480])?);
+//! let image = decode(&input, &DecodeOptions::default())?;
+//! let pixels = preprocessor.apply(&image)?;
+//! assert_eq!(pixels.shape, [3, 224, 224]);
+//! assert_eq!(pixels.values[0], (1.0 - 0.48) / 0.27);
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`Preprocessor::apply_into`] writes into a batch without a copy; [`Preprocessor::tiles`] is for
+//! models that take an image in tiles. [`resize()`] is useful alone.
+//!
+//! What differs from Pillow is JPEG, whose standard leaves decoders some freedom: zune-jpeg is up to 4
+//! of 255 levels away.
+
+#[cfg(feature = "preprocess")]
+mod preprocess;
+
+#[cfg(feature = "preprocess")]
+pub use preprocess::*;

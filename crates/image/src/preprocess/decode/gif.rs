@@ -1,0 +1,74 @@
+//! The first frame of GIF files.
+
+use std::io::Cursor;
+
+use gif::{ColorOutput, DecodeOptions as Reading, DecodingError, MemoryLimit};
+
+use super::DecodeOptions;
+use crate::preprocess::{PreprocessError, RgbImage, Transparency};
+
+const FORMAT: &str = "gif";
+
+/// The canvas with the first frame on it. What the frame leaves free has the transparent colour, or
+/// the palette's first where there is none.
+pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage, PreprocessError> {
+    let mut reading = Reading::new();
+    reading.set_color_output(ColorOutput::Indexed);
+    reading.set_memory_limit(MemoryLimit::Unlimited); // ours is checked below
+    reading.allow_unknown_blocks(true);
+    let mut decoder = reading.read_info(Cursor::new(bytes)).map_err(|error| failure(&error))?;
+    let global = decoder.global_palette().map(<[u8]>::to_vec);
+    let frame = decoder.next_frame_info().map_err(|error| failure(&error))?;
+    let Some(frame) = frame else {
+        let reason = "there is no image in the file".to_owned();
+        return Err(PreprocessError::Damaged { format: FORMAT, reason });
+    };
+    let (left, top) = (usize::from(frame.left), usize::from(frame.top));
+    let (across, down) = (usize::from(frame.width), usize::from(frame.height));
+    let transparent = frame.transparent;
+    let palette = frame.palette.clone().or(global);
+    // A frame that reaches beyond the canvas makes it larger.
+    let width = usize::from(decoder.width()).max(left + across);
+    let height = usize::from(decoder.height()).max(top + down);
+
+    options.limits.check_pixels(width as u32, height as u32)?; // sums of two numbers of 16 bits
+    let (pixels, inside) = (width * height, across * down);
+    let needed = 3 * pixels as u64 + inside as u64 + bytes.len() as u64;
+    options.limits.check_memory(needed)?;
+    let mut indices = vec![0; inside];
+    decoder.read_into_buffer(&mut indices).map_err(|error| failure(&error))?;
+
+    let colours = colours(palette.as_deref(), transparent, options);
+    let free = colours[usize::from(transparent.unwrap_or(0))];
+    let mut canvas = if inside == pixels { Vec::new() } else { free.repeat(pixels) };
+    if inside == pixels {
+        canvas = indices.iter().flat_map(|&index| colours[usize::from(index)]).collect();
+    } else if across > 0 {
+        for (y, row) in indices.chunks_exact(across).enumerate() {
+            let row = row.iter().flat_map(|&index| colours[usize::from(index)]);
+            let at = 3 * ((top + y) * width + left);
+            canvas[at..][..3 * across].iter_mut().zip(row).for_each(|(to, from)| *to = from);
+        }
+    }
+    RgbImage::new(width as u32, height as u32, canvas)
+}
+
+/// The colour of every index. Those that the palette lacks are greys, as they all are without one.
+fn colours(
+    palette: Option<&[u8]>,
+    transparent: Option<u8>,
+    options: &DecodeOptions,
+) -> [[u8; 3]; 256] {
+    let mut colours: [[u8; 3]; 256] = std::array::from_fn(|index| [index as u8; 3]);
+    let palette = palette.unwrap_or_default().as_chunks().0;
+    colours.iter_mut().zip(palette).for_each(|(colour, listed)| *colour = *listed);
+    if let (Some(index), Transparency::Composite(background)) = (transparent, options.transparency)
+    {
+        colours[usize::from(index)] = background;
+    }
+    colours
+}
+
+fn failure(error: &DecodingError) -> PreprocessError {
+    PreprocessError::Damaged { format: FORMAT, reason: error.to_string() }
+}

@@ -1,0 +1,48 @@
+//! Images as callers have them.
+
+use std::path::{Path, PathBuf};
+
+use super::{PreprocessError, RgbImage};
+
+/// An image as a caller has it.
+#[derive(Debug, Clone)]
+pub enum ImageInput {
+    /// A file of a known format.
+    Path(PathBuf),
+    /// The content of such a file.
+    Bytes(Vec<u8>),
+    /// Pixels.
+    Decoded(RgbImage),
+}
+
+impl From<PathBuf> for ImageInput {
+    fn from(path: PathBuf) -> Self {
+        Self::Path(path)
+    }
+}
+
+impl From<&Path> for ImageInput {
+    fn from(path: &Path) -> Self {
+        Self::Path(path.to_owned())
+    }
+}
+
+impl From<Vec<u8>> for ImageInput {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+impl From<RgbImage> for ImageInput {
+    fn from(image: RgbImage) -> Self {
+        Self::Decoded(image)
+    }
+}
+
+impl TryFrom<image::DynamicImage> for ImageInput {
+    type Error = PreprocessError;
+
+    fn try_from(image: image::DynamicImage) -> Result<Self, Self::Error> {
+        RgbImage::try_from(image).map(Self::Decoded)
+    }
+}

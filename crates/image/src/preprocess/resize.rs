@@ -1,0 +1,193 @@
+//! Resizing, with the pixels of Pillow 12.
+//!
+//! Two passes, the horizontal one first, each only where its side changes. A pass rounds to 8 bits,
+//! so that their order shows in the result. Weights are integers with 22 bits after the point.
+
+mod fast;
+mod nearest;
+mod passes;
+mod weights;
+
+use std::ops::Range;
+
+use self::weights::Weights;
+use super::{PreprocessError, RgbImage};
+
+/// The resampling filters of Pillow, with the numbers that configurations have for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Filter {
+    /// 0: the pixel at the place, without any mixing.
+    Nearest,
+    /// 1: Lanczos with three lobes.
+    Lanczos,
+    /// 2: a triangle.
+    Bilinear,
+    /// 3: cubic convolution with a = -0.5, also called Catmull-Rom.
+    Bicubic,
+    /// 4: the mean of the pixels that an output pixel covers.
+    Box,
+    /// 5: a triangle sharpened by a Hamming window.
+    Hamming,
+}
+
+/// How closely resizing follows Pillow.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum ResizeQuality {
+    /// The same pixels as Pillow 12.
+    #[default]
+    Exact,
+    /// By `fast_image_resize`, with weights of 16 bits and the passes in Pillow's order.
+    Fast,
+}
+
+/// The longest side that is resized, or resized to.
+const MAX_SIDE: u32 = 1 << 24;
+
+/// Resizes an image to `width` by `height` pixels.
+///
+/// # Errors
+///
+/// [`PreprocessError::ZeroTarget`] where a side would be 0, [`PreprocessError::OutputTooLarge`] where
+/// one is longer than 16 777 216, or the result has more than 2^31 pixels.
+pub fn resize(
+    image: &RgbImage,
+    width: u32,
+    height: u32,
+    filter: Filter,
+    quality: ResizeQuality,
+) -> Result<RgbImage, PreprocessError> {
+    const LIMIT: u64 = 1 << 31;
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels > LIMIT {
+        return Err(PreprocessError::OutputTooLarge {
+            what: "a resized image",
+            width: width.into(),
+            height: height.into(),
+            limit: LIMIT,
+        });
+    }
+    let target = Target::whole(width, height, filter, quality);
+    let mut resized = Vec::with_capacity(3 * pixels as usize);
+    resize_rows(Pixels::of(image), &target, |_, row| resized.extend_from_slice(row))?;
+    RgbImage::new(width, height, resized)
+}
+
+/// Borrowed pixels.
+#[derive(Clone, Copy)]
+pub(super) struct Pixels<'a> {
+    pub(super) width: usize,
+    pub(super) height: usize,
+    /// Red, green and blue of each, rows from the top.
+    pub(super) bytes: &'a [u8],
+}
+
+impl<'a> Pixels<'a> {
+    pub(super) fn of(image: &'a RgbImage) -> Self {
+        let (width, height) = (image.width() as usize, image.height() as usize);
+        Self { width, height, bytes: image.pixels() }
+    }
+
+    pub(super) fn row(&self, y: usize) -> &'a [u8] {
+        &self.bytes[3 * self.width * y..][..3 * self.width]
+    }
+}
+
+/// What to resize to, and the part of it that is needed.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Target {
+    pub(super) width: u32,
+    pub(super) height: u32,
+    /// Columns of the resized image that are needed.
+    pub(super) columns: Range<usize>,
+    /// Rows of the resized image that are needed.
+    pub(super) rows: Range<usize>,
+    pub(super) filter: Filter,
+    pub(super) quality: ResizeQuality,
+}
+
+impl Target {
+    pub(super) fn whole(width: u32, height: u32, filter: Filter, quality: ResizeQuality) -> Self {
+        let (columns, rows) = (0..width as usize, 0..height as usize);
+        Self { width, height, columns, rows, filter, quality }
+    }
+}
+
+/// Resizes and gives the rows of the target's window from the top, each with its number from 0.
+pub(super) fn resize_rows(
+    image: Pixels<'_>,
+    target: &Target,
+    mut each: impl FnMut(usize, &[u8]),
+) -> Result<(), PreprocessError> {
+    let (width, height) = (target.width as usize, target.height as usize);
+    if width == 0 || height == 0 {
+        return Err(PreprocessError::ZeroTarget { width: target.width, height: target.height });
+    }
+    let longest = width.max(height).max(image.width).max(image.height);
+    if longest > MAX_SIDE as usize && (width, height) != (image.width, image.height) {
+        return Err(PreprocessError::OutputTooLarge {
+            what: "a resize with a side",
+            width: image.width.max(width) as u64,
+            height: image.height.max(height) as u64,
+            limit: MAX_SIDE.into(),
+        });
+    }
+    if (width, height) == (image.width, image.height) {
+        let bytes = 3 * target.columns.start..3 * target.columns.end;
+        for (number, y) in target.rows.clone().enumerate() {
+            each(number, &image.row(y)[bytes.clone()]);
+        }
+    } else if target.filter == Filter::Nearest {
+        nearest::rows(image, target, each);
+    } else if target.quality == ResizeQuality::Fast {
+        fast::rows(image, target, each);
+    } else {
+        convolve(image, target, each);
+    }
+    Ok(())
+}
+
+/// The exact passes.
+fn convolve(image: Pixels<'_>, target: &Target, mut each: impl FnMut(usize, &[u8])) {
+    let weights = |from: usize, to: u32, window: &Range<usize>| {
+        let to = to as usize;
+        (from != to).then(|| Weights::new(target.filter, from, to, window.clone()))
+    };
+    let across = weights(image.width, target.width, &target.columns);
+    let down = weights(image.height, target.height, &target.rows);
+    let needed = down.as_ref().map_or(target.rows.clone(), Weights::input);
+
+    let narrow;
+    let row_bytes = 3 * target.columns.len();
+    // The rows that the vertical pass reads, from `needed.start`: their bytes, the distance from one
+    // to the next, and where in each the window begins.
+    let (bytes, stride, offset) = match &across {
+        Some(weights) => {
+            let whole = 3 * image.width;
+            let rows = &image.bytes[whole * needed.start..whole * needed.end];
+            let mut out = vec![0; row_bytes * needed.len()];
+            passes::horizontal(rows, whole, weights, &mut out);
+            narrow = out;
+            (&narrow[..], row_bytes, 0)
+        }
+        None => {
+            let stride = 3 * image.width;
+            (&image.bytes[stride * needed.start..], stride, 3 * target.columns.start)
+        }
+    };
+    match down {
+        Some(weights) => {
+            let weights = weights.relative_to(needed.start);
+            let mut row = vec![0; row_bytes];
+            for y in 0..weights.len() {
+                let (start, weights) = weights.of(y);
+                passes::vertical(&bytes[start * stride + offset..], stride, weights, &mut row);
+                each(y, &row);
+            }
+        }
+        None => {
+            for y in 0..needed.len() {
+                each(y, &bytes[y * stride + offset..][..row_bytes]);
+            }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Resizing with `fast_image_resize`, one call for each axis, so that the order of passes is
+//! Pillow's; of itself it takes images of 8 bits vertically first.
+
+use std::ops::Range;
+
+use fast_image_resize::{
+    FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer,
+    images::{Image, ImageRef},
+};
+
+use super::{Filter, Pixels, Target};
+
+pub(super) fn rows(image: Pixels<'_>, target: &Target, mut each: impl FnMut(usize, &[u8])) {
+    let across = Axis::new(image.width, target.width as usize, &target.columns);
+    let down = Axis::new(image.height, target.height as usize, &target.rows);
+    let needed = if down.changes { down.reach(target.filter) } else { target.rows.clone() };
+    let stride = 3 * image.width;
+    let bytes = &image.bytes[stride * needed.start..stride * needed.end];
+    let source = Pixels { width: image.width, height: needed.len(), bytes };
+
+    let narrow;
+    let (source, columns) = if across.changes {
+        let rows = 0.0..needed.len() as f64;
+        let size = (target.columns.len(), needed.len());
+        narrow = one_pass(source, &across.from, &rows, size, target.filter);
+        let columns = 0..target.columns.len();
+        (Pixels { width: size.0, height: size.1, bytes: &narrow }, columns)
+    } else {
+        (source, target.columns.clone())
+    };
+    let resized;
+    let (source, columns) = if down.changes {
+        let (start, end) = (columns.start as f64, columns.end as f64);
+        let first = needed.start as f64;
+        let rows =
+            (down.from.start - first).max(0.0)..(down.from.end - first).min(source.height as f64);
+        let size = (columns.len(), target.rows.len());
+        resized = one_pass(source, &(start..end), &rows, size, target.filter);
+        let all = 0..columns.len();
+        (Pixels { width: size.0, height: size.1, bytes: &resized }, all)
+    } else {
+        (source, columns)
+    };
+    for y in 0..source.height {
+        each(y, &source.row(y)[3 * columns.start..3 * columns.end]);
+    }
+}
+
+/// One axis of a resize, and the part of it that is needed.
+struct Axis {
+    changes: bool,
+    pixels: usize,
+    /// Input pixels for each output pixel.
+    scale: f64,
+    /// The part of the input that lies under the window, without what the filter reaches beyond.
+    from: Range<f64>,
+}
+
+impl Axis {
+    fn new(pixels: usize, to: usize, window: &Range<usize>) -> Self {
+        let scale = pixels as f64 / to as f64;
+        let from = window.start as f64 * scale..(window.end as f64 * scale).min(pixels as f64);
+        Self { changes: pixels != to, pixels, scale, from }
+    }
+
+    /// The input pixels that the filter may reach.
+    fn reach(&self, filter: Filter) -> Range<usize> {
+        let margin = filter.support() * self.scale.max(1.0) + 2.0;
+        let end = (self.from.end + margin).ceil() as usize;
+        (self.from.start - margin) as usize..end.min(self.pixels)
+    }
+}
+
+fn one_pass(
+    source: Pixels<'_>,
+    columns: &Range<f64>,
+    rows: &Range<f64>,
+    (width, height): (usize, usize),
+    filter: Filter,
+) -> Vec<u8> {
+    const WITHIN: &str = "sides are checked against their limit";
+    let side = |side: usize| u32::try_from(side).expect(WITHIN);
+    let filter = match filter {
+        Filter::Nearest => unreachable!("mixes nothing, and is done elsewhere"),
+        Filter::Lanczos => FilterType::Lanczos3,
+        Filter::Bilinear => FilterType::Bilinear,
+        Filter::Bicubic => FilterType::CatmullRom,
+        Filter::Box => FilterType::Box,
+        Filter::Hamming => FilterType::Hamming,
+    };
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).crop(
+        columns.start,
+        rows.start,
+        columns.end - columns.start,
+        rows.end - rows.start,
+    );
+    let from =
+        ImageRef::new(side(source.width), side(source.height), source.bytes, PixelType::U8x3)
+            .expect("as many bytes as the size says");
+    let mut to = Image::new(side(width), side(height), PixelType::U8x3);
+    Resizer::new()
+        .resize(&from, &mut to, &options)
+        .expect("both images have the same kind of pixels, and the window lies in the first");
+    to.into_vec()
+}

@@ -1,0 +1,32 @@
+//! The filter that mixes nothing.
+
+use std::ops::Range;
+
+use super::{Pixels, Target};
+
+pub(super) fn rows(image: Pixels<'_>, target: &Target, mut each: impl FnMut(usize, &[u8])) {
+    let columns = places(image.width, target.width as usize, &target.columns);
+    let rows = places(image.height, target.height as usize, &target.rows);
+    let mut resized = vec![0; 3 * columns.len()];
+    for (number, &y) in rows.iter().enumerate() {
+        let (pixels, _) = image.row(y).as_chunks::<3>();
+        let (to, _) = resized.as_chunks_mut::<3>();
+        to.iter_mut().zip(&columns).for_each(|(to, &x)| *to = pixels[x]);
+        each(number, &resized);
+    }
+}
+
+/// The input pixel of each output pixel in the window. The place is a running sum, as Pillow's is,
+/// with all that it picks up in rounding.
+fn places(from: usize, to: usize, window: &Range<usize>) -> Vec<usize> {
+    let step = from as f64 / to as f64;
+    let mut place = step * 0.5;
+    let mut places = Vec::with_capacity(window.len());
+    for output in 0..window.end {
+        if output >= window.start {
+            places.push((place as usize).min(from - 1));
+        }
+        place += step;
+    }
+    places
+}

@@ -1,0 +1,139 @@
+//! Which pixels of an axis make a pixel of the resized one, and with what weights.
+
+use std::{f64::consts::PI, ops::Range};
+
+use super::Filter;
+
+/// Bits after the point in integer weights: sums of 8-bit pixels stay within 32 bits.
+pub(super) const PRECISION: u32 = 22;
+
+/// The weights of a range of output pixels along one axis.
+pub(super) struct Weights {
+    /// Where the input pixels of each output pixel begin.
+    starts: Vec<usize>,
+    /// Where the weights of each output pixel end in `values`.
+    ends: Vec<usize>,
+    values: Vec<i32>,
+}
+
+impl Weights {
+    /// For the output pixels in `window`, of an axis that is resized from `from` to `to` pixels.
+    ///
+    /// In `f64`, and in the order of Pillow's `precompute_coeffs`, on which the last bit depends.
+    pub(super) fn new(filter: Filter, from: usize, to: usize, window: Range<usize>) -> Self {
+        let scale = from as f64 / to as f64;
+        let stretch = scale.max(1.0);
+        let support = filter.support() * stretch;
+        let shrink = 1.0 / stretch;
+        let count = window.len();
+        let mut weights = Self {
+            starts: Vec::with_capacity(count),
+            ends: Vec::with_capacity(count),
+            values: Vec::new(),
+        };
+        let mut exact = Vec::new();
+        for i in window {
+            let center = (i as f64 + 0.5) * scale;
+            // Conversions cut off towards zero, and what is negative becomes 0.
+            let start = (center - support + 0.5) as usize;
+            let end = ((center + support + 0.5) as usize).min(from);
+            exact.clear();
+            exact.extend((start..end).map(|x| filter.weight((x as f64 - center + 0.5) * shrink)));
+            let sum: f64 = exact.iter().sum();
+            if sum != 0.0 {
+                exact.iter_mut().for_each(|weight| *weight /= sum);
+            }
+            weights.starts.push(start);
+            weights.values.extend(exact.iter().map(|&weight| to_integer(weight)));
+            weights.ends.push(weights.values.len());
+        }
+        weights
+    }
+
+    /// Output pixels.
+    pub(super) fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// Of an output pixel: where its input pixels begin, and their weights, at least one.
+    pub(super) fn of(&self, output: usize) -> (usize, &[i32]) {
+        let begin = if output == 0 { 0 } else { self.ends[output - 1] };
+        (self.starts[output], &self.values[begin..self.ends[output]])
+    }
+
+    /// The input pixels that any of the output pixels needs.
+    pub(super) fn input(&self) -> Range<usize> {
+        let start = self.starts.first().copied().unwrap_or(0);
+        let last = self.len().saturating_sub(1);
+        let end = self.starts.get(last).map_or(0, |start| start + self.of(last).1.len());
+        start..end
+    }
+
+    /// The same weights for an input that begins at pixel `first`.
+    pub(super) fn relative_to(mut self, first: usize) -> Self {
+        self.starts.iter_mut().for_each(|start| *start -= first);
+        self
+    }
+}
+
+fn to_integer(weight: f64) -> i32 {
+    let scaled = weight * f64::from(1 << PRECISION);
+    (if weight < 0.0 { scaled - 0.5 } else { scaled + 0.5 }) as i32
+}
+
+impl Filter {
+    /// How far the filter reaches to each side, in pixels of the smaller image.
+    pub(super) fn support(self) -> f64 {
+        match self {
+            Self::Nearest => 0.0, // has no weights
+            Self::Box => 0.5,
+            Self::Bilinear | Self::Hamming => 1.0,
+            Self::Bicubic => 2.0,
+            Self::Lanczos => 3.0,
+        }
+    }
+
+    fn weight(self, x: f64) -> f64 {
+        match self {
+            Self::Nearest => 1.0,
+            Self::Box => f64::from(u8::from(x > -0.5 && x <= 0.5)),
+            Self::Bilinear => (1.0 - x.abs()).max(0.0),
+            Self::Hamming => hamming(x.abs()),
+            Self::Bicubic => bicubic(x.abs()),
+            Self::Lanczos if (-3.0..3.0).contains(&x) => sinc(x) * sinc(x / 3.0),
+            Self::Lanczos => 0.0,
+        }
+    }
+}
+
+fn sinc(x: f64) -> f64 {
+    if x == 0.0 {
+        return 1.0;
+    }
+    let x = x * PI;
+    x.sin() / x
+}
+
+fn hamming(x: f64) -> f64 {
+    if x == 0.0 {
+        return 1.0;
+    }
+    if x >= 1.0 {
+        return 0.0;
+    }
+    let x = x * PI;
+    // Pillow writes the constants in 32 bits.
+    x.sin() / x * (f64::from(0.54f32) + f64::from(0.46f32) * x.cos())
+}
+
+/// Keys' cubic convolution with a = -0.5.
+fn bicubic(x: f64) -> f64 {
+    const A: f64 = -0.5;
+    if x < 1.0 {
+        ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0
+    } else if x < 2.0 {
+        (((x - 5.0) * x + 8.0) * x - 4.0) * A
+    } else {
+        0.0
+    }
+}
