@@ -100,6 +100,21 @@ pub enum Error {
         /// The inputs that can be fed.
         known: Vec<String>,
     },
+    /// A tensor for a graph has another shape than the graph declares.
+    #[error(
+        "the input `{input}` of {path} takes the shape {expected}, not {found:?}",
+        path = path.display(), expected = declared(expected)
+    )]
+    InputShape {
+        /// The graph.
+        path: PathBuf,
+        /// The input.
+        input: String,
+        /// The shape of the tensor.
+        found: Vec<usize>,
+        /// The declared dimensions; `None` for those that are not fixed.
+        expected: Vec<Option<usize>>,
+    },
     /// A graph does not have the output that the model's description names.
     #[error("{path} has no output {expected}; it has {found:?}", path = path.display())]
     MissingOutput {
@@ -173,12 +188,22 @@ impl Error {
             Self::UnknownInput { .. } | Self::MissingInput { .. } => {
                 Some("the graph was exported for another kind of model".to_owned())
             }
+            Self::InputShape { .. } => Some(
+                "the graph was exported for inputs of one size, and the files beside it say another"
+                    .to_owned(),
+            ),
             Self::Panicked { .. } => {
                 Some("this is a defect of embedkit; please report it".to_owned())
             }
             _ => None,
         }
     }
+}
+
+/// A declared shape, such as `[?, 3, 448, 448]`.
+fn declared(shape: &[Option<usize>]) -> String {
+    let dims = shape.iter().map(|dim| dim.map_or_else(|| "?".to_owned(), |dim| dim.to_string()));
+    format!("[{}]", dims.collect::<Vec<_>>().join(", "))
 }
 
 /// Reads a file that may not be larger than `limit` bytes.

@@ -113,8 +113,8 @@ struct Lanes {
 struct Port {
     name: String,
     c_name: CString,
-    /// The last dimension, where the graph fixes it.
-    width: Option<usize>,
+    /// Dimensions, where the graph fixes them. Without any the shape may also be undeclared.
+    shape: Vec<Option<usize>>,
 }
 
 impl Port {
@@ -122,9 +122,18 @@ impl Port {
         let name = outlet.name().to_owned();
         // A name comes out of a C string, so it cannot contain a NUL.
         let c_name = CString::new(outlet.name()).unwrap_or_default();
-        let last = outlet.dtype().tensor_shape().and_then(|shape| shape.last().copied());
-        let width = last.and_then(|dim| usize::try_from(dim).ok()).filter(|&dim| dim > 0);
-        Self { name, c_name, width }
+        let fixed = |&dim: &i64| usize::try_from(dim).ok().filter(|&dim| dim > 0);
+        let shape = outlet.dtype().tensor_shape();
+        let shape = shape.map_or_else(Vec::new, |shape| shape.iter().map(fixed).collect());
+        Self { name, c_name, shape }
+    }
+
+    /// Whether the runtime takes a tensor of this shape here.
+    fn takes(&self, shape: &[usize]) -> bool {
+        let fits =
+            |(declared, given): (&Option<usize>, &usize)| declared.is_none_or(|d| d == *given);
+        self.shape.is_empty()
+            || self.shape.len() == shape.len() && self.shape.iter().zip(shape).all(fits)
     }
 }
 
@@ -223,13 +232,14 @@ impl Session {
     /// # Errors
     /// Those of loading, where the session is lazy.
     pub fn output_width(&self, index: usize) -> Result<Option<usize>, Error> {
-        Ok(self.facts()?.outputs.get(index).and_then(|port| port.width))
+        Ok(self.facts()?.outputs.get(index).and_then(|port| *port.shape.last()?))
     }
 
     /// Runs the graph and hands one output, in place, to `read`. Waits for a free lane.
     ///
     /// # Errors
-    /// What the runtime says, and [`Error::OutputType`] for an output that is no tensor of numbers.
+    /// What the runtime says, [`Error::InputShape`] for a tensor that the graph does not take, and
+    /// [`Error::OutputType`] for an output that is no tensor of numbers.
     pub fn run<R>(
         &self,
         workload: Workload,
@@ -239,6 +249,7 @@ impl Session {
     ) -> Result<R, Error> {
         let mut lanes = self.lanes_of(workload)?;
         let facts = self.facts()?;
+        self.check_shapes(facts, inputs)?;
         if workload == Workload::Single && facts.dual && lanes.free().is_empty() {
             // Somebody else has all cores: then a core for each is better than a queue.
             lanes = self.lanes_of(Workload::Stream)?;
@@ -263,6 +274,21 @@ impl Session {
             .ok_or_else(|| not_a_number(element.to_string()))?;
         let half = matches!(element, TensorElementType::Float16);
         Ok(read(View { shape: &shape, values: &values, half }))
+    }
+
+    fn check_shapes(&self, facts: &Facts, inputs: &[Input<'_>]) -> Result<(), Error> {
+        for input in inputs {
+            let port = facts.inputs.iter().find(|port| port.name == input.name);
+            if let Some(port) = port.filter(|port| !port.takes(input.shape)) {
+                return Err(Error::InputShape {
+                    path: self.path.clone(),
+                    input: port.name.clone(),
+                    found: input.shape.to_vec(),
+                    expected: port.shape.clone(),
+                });
+            }
+        }
+        Ok(())
     }
 
     fn facts(&self) -> Result<&Facts, Error> {
