@@ -27,6 +27,14 @@ pub enum Error {
     #[cfg(feature = "sparse-kind")]
     #[error(transparent)]
     Sparse(#[from] embedkit_sparse::Error),
+    /// A late-interaction model, MaxSim or token pooling.
+    #[cfg(feature = "late-interaction")]
+    #[error(transparent)]
+    LateInteraction(#[from] embedkit_late_interaction::Error),
+    /// A cross-encoder.
+    #[cfg(feature = "rerank")]
+    #[error(transparent)]
+    Rerank(#[from] embedkit_rerank::Error),
     /// MUVERA.
     #[cfg(feature = "postprocess")]
     #[error(transparent)]
@@ -46,6 +54,10 @@ impl Error {
             Self::TextDense(error) => error.hint(),
             #[cfg(feature = "sparse-kind")]
             Self::Sparse(error) => error.hint(),
+            #[cfg(feature = "late-interaction")]
+            Self::LateInteraction(error) => error.hint(),
+            #[cfg(feature = "rerank")]
+            Self::Rerank(error) => error.hint(),
             #[cfg(feature = "postprocess")]
             Self::Postprocess(error) => error.hint(),
         }

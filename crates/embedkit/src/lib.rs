@@ -24,6 +24,8 @@
 //! |---|---|
 //! | `text-dense` | `TextEmbedding`: text to one vector |
 //! | `sparse` | `SparseTextEmbedding`: text to weighted terms; its kinds alone are `bm25`, `splade`, `bm42`, `minicoil` |
+//! | `late-interaction` | `LateInteractionTextEmbedding`: text to a vector for each token; MaxSim and token pooling |
+//! | `rerank` | `TextCrossEncoder`: query and document to a score |
 //! | `postprocess` | `postprocess::Muvera`: many vectors to one |
 //! | `hub` | the trait `Load`: models by id |
 //! | `cuda`, `tensorrt`, `coreml`, `directml`, `openvino`, `migraphx` | execution providers, named as in ONNX Runtime |
@@ -57,8 +59,14 @@ pub use embedkit_core::registry;
 pub use embedkit_core::runtime;
 #[cfg(feature = "hub")]
 pub use embedkit_hub as hub;
+#[cfg(feature = "late-interaction")]
+pub use embedkit_late_interaction::{
+    self as late_interaction, LateInteractionTextEmbedding, MaxSim, max_sim, pool_tokens,
+};
 #[cfg(feature = "postprocess")]
 pub use embedkit_postprocess as postprocess;
+#[cfg(feature = "rerank")]
+pub use embedkit_rerank::{self as rerank, Ranked, TextCrossEncoder};
 #[cfg(feature = "sparse-kind")]
 pub use embedkit_sparse::{self as sparse, SparseOptions, SparseTextEmbedding};
 #[cfg(feature = "text-dense")]

@@ -72,20 +72,30 @@ pub trait Load: Sized {
     }
 }
 
-#[cfg(feature = "text-dense")]
-impl Load for embedkit_text_dense::TextEmbedding {
-    const TASK: &'static str = "text-dense";
-    type Options = ();
+/// A family whose models need files and have no options of their own.
+macro_rules! load {
+    ($feature:literal, $model:ty, $task:literal) => {
+        #[cfg(feature = $feature)]
+        impl Load for $model {
+            const TASK: &'static str = $task;
+            type Options = ();
 
-    fn open(
-        spec: &ModelSpec,
-        files: Option<&ModelFiles>,
-        options: &LoadOptions,
-        (): &(),
-    ) -> Result<Self, Error> {
-        Ok(Self::from_files(spec, there(spec, files)?, options)?)
-    }
+            fn open(
+                spec: &ModelSpec,
+                files: Option<&ModelFiles>,
+                options: &LoadOptions,
+                (): &(),
+            ) -> Result<Self, Error> {
+                let missing = || Error::NeedsFiles { id: spec.id.to_string() };
+                Ok(Self::from_files(spec, files.ok_or_else(missing)?, options)?)
+            }
+        }
+    };
 }
+
+load!("text-dense", embedkit_text_dense::TextEmbedding, "text-dense");
+load!("late-interaction", embedkit_late_interaction::LateInteractionTextEmbedding, "late-text");
+load!("rerank", embedkit_rerank::TextCrossEncoder, "rerank");
 
 #[cfg(feature = "sparse-kind")]
 impl Load for embedkit_sparse::SparseTextEmbedding {
@@ -107,10 +117,4 @@ impl Load for embedkit_sparse::SparseTextEmbedding {
             None => Self::without_files(spec, options, own)?,
         })
     }
-}
-
-/// The files of a model that needs some.
-#[cfg(feature = "text-dense")]
-fn there<'a>(spec: &ModelSpec, files: Option<&'a ModelFiles>) -> Result<&'a ModelFiles, Error> {
-    files.ok_or_else(|| Error::NeedsFiles { id: spec.id.to_string() })
 }

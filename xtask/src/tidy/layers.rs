@@ -24,14 +24,17 @@ pub(super) const LAYERS: &[Layer] = &[
     layer("embedkit-sparse", &["embedkit-core", "embedkit-types"]),
     layer("embedkit-image", &["embedkit-core", "embedkit-types"]),
     layer("embedkit-rerank", &["embedkit-core", "embedkit-types"]),
-    layer("embedkit-late-interaction", &["embedkit-core", "embedkit-types"]),
+    // The only edge between families: page images are preprocessed as others are.
+    layer("embedkit-late-interaction", &["embedkit-core", "embedkit-image", "embedkit-types"]),
     layer("embedkit-postprocess", &["embedkit-types"]),
     layer(
         "embedkit",
         &[
             "embedkit-core",
             "embedkit-hub",
+            "embedkit-late-interaction",
             "embedkit-postprocess",
+            "embedkit-rerank",
             "embedkit-sparse",
             "embedkit-text-dense",
             "embedkit-types",
@@ -106,9 +109,10 @@ pub(super) const LIGHT_USES: &[LightUse] = &[
     light("embedkit-rerank", "", &[HTTP, IMAGE]),
     light("embedkit-late-interaction", "", &[RUNTIME, TOKENIZER, HTTP, IMAGE]),
     light("embedkit-late-interaction", "text", &[HTTP, IMAGE]),
+    light("embedkit-late-interaction", "multimodal", &[HTTP]),
     light("embedkit-postprocess", "", &[RUNTIME, TOKENIZER, HTTP, IMAGE]),
     light("embedkit", "bm25,postprocess", &[RUNTIME, TOKENIZER, HTTP, IMAGE]),
-    light("embedkit", "text-dense,sparse,load-dynamic", &[HTTP, IMAGE]),
+    light("embedkit", "text-dense,sparse,late-interaction,rerank,load-dynamic", &[HTTP, IMAGE]),
 ];
 
 /// What `cargo metadata --no-deps` says of the workspace, as far as it matters here.
