@@ -7,8 +7,9 @@
 //! | `test` | fetches what the tests need and runs all of them |
 //! | `tidy` | checks the rules of the repository that no compiler checks |
 //! | `golden` | makes the stored golden values again, or compares with the original live |
-//! | `matrix` | builds every feature set of every crate |
+//! | `matrix` | the same tests on every runtime, device, feature set or model |
 //! | `bench` | measures speed and memory, beside the peers |
+//! | `release` | checks what has to hold before the crates are published |
 //! | `registry update` | pins models to what the hub has now |
 //! | `codegen` | renders code and documentation from `models.toml` |
 //!
@@ -23,7 +24,9 @@ mod codegen;
 mod demo;
 mod golden;
 mod matrix;
+mod python;
 mod registry;
+mod release;
 mod repo;
 mod run;
 mod steps;
@@ -54,8 +57,10 @@ enum Command {
     Tidy,
     /// Make the stored golden values again, or compare with the original live
     Golden(golden::Arguments),
-    /// Build every feature set of every crate
+    /// Run the same tests with every runtime, device, feature set or model
     Matrix(matrix::Arguments),
+    /// Check what has to hold before the crates are published
+    Release(release::Arguments),
     /// Measure speed and memory, beside the peers
     Bench(bench::Arguments),
     /// Look after models.toml
@@ -77,6 +82,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::Golden(arguments) => golden::run(&arguments),
         Command::Matrix(arguments) => matrix::run(&arguments),
+        Command::Release(arguments) => release::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Registry(command) => registry::run(&command),
         Command::Codegen { check } => codegen::run(check),
