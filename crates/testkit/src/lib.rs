@@ -4,7 +4,7 @@
 //!   files, its [`ModelSpec`](embedkit_types::ModelSpec) and what FastEmbed gives for it, vectors or
 //!   an error. [`Case::expected`] says what a correct implementation returns.
 //! - [`stored`]: texts and vectors of real models, whose files [`asset`] looks for.
-//! - [`bm25_cases`], [`sparse_cases`]: the same for sparse vectors.
+//! - [`bm25_cases`], [`sparse_cases`]: the same for sparse vectors; [`rerank_cases`] for scores.
 //! - [`image_cases`], [`picture`], [`stored_images`]: the same for images.
 //! - [`multimodal_cases`]: the same for models of text and page images.
 //! - [`assert_close`], [`assert_rows_close`]: comparisons that say where and how far apart.
@@ -32,6 +32,7 @@ mod image;
 mod machine;
 mod multimodal;
 mod outside;
+mod rerank;
 mod sparse;
 mod stored;
 mod text;
@@ -49,6 +50,7 @@ pub use multimodal::{
     multimodal_image,
 };
 pub use outside::{asset, runtime_library};
+pub use rerank::{RerankCase, RerankGolden, rerank_case, rerank_cases, rerank_stored};
 pub use sparse::{
     Bm25Case, Bm25Document, Bm25Params, Bm25Query, SparseCase, SparseGolden, bm25_cases,
     bm25_unicode_digests, sparse_case, sparse_cases, sparse_stored,

@@ -1,7 +1,9 @@
 //! Two texts as one row of tokens, for models that read them together.
 
+use std::cell::Cell;
+
 use embedkit_types::ModelFiles;
-use tokenizers::Encoding;
+use tokenizers::{Encoding, Model, OffsetType, PreTokenizer};
 
 use super::{Padding, Texts, Tokenizer, Tokens, guarded, special_count, truncate};
 use crate::error::Error;
@@ -51,9 +53,18 @@ impl PairTokenizer {
     pub fn encode(&self, first: &str, second: &str) -> Result<Tokens, Error> {
         // One by one and cut here: given both, the library would keep every combination of the parts
         // that it cuts off one text with those that it cuts off the other.
-        let mut first = self.tokenizer.encoding(first, false)?;
-        let mut second = self.tokenizer.encoding(second, false)?;
-        let lengths = [uncut(&first), uncut(&second)];
+        let texts = [first, second];
+        let mut first = self.tokenizer.encoding(texts[0], false)?;
+        let mut second = self.tokenizer.encoding(texts[1], false)?;
+        let mut lengths = [uncut(&first), uncut(&second)];
+        // The library stops splitting a text at the limit. What it has left out matters where it
+        // decides which text is the longer one, and where nothing else is too much.
+        let stopped = lengths.map(|length| length >= self.limit());
+        if stopped == [true; 2] || stopped != [false; 2] && lengths[0] + lengths[1] <= self.room {
+            for (length, text) in lengths.iter_mut().zip(texts) {
+                *length = self.length(text)?;
+            }
+        }
         let kept = kept(lengths, self.room);
         for (encoding, kept) in [(&mut first, kept[0]), (&mut second, kept[1])] {
             encoding.truncate(kept, 0, self.tokenizer.truncation_side);
@@ -62,20 +73,36 @@ impl PairTokenizer {
         // Post-processors set the segments themselves; without one they stay as they are here.
         second.set_type_ids(vec![1; second.len()]);
         let pair = guarded(|| self.tokenizer.inner.post_process(first, Some(second), true))?;
-        // The library stops at the limit without a word about the rest. With special tokens that is
-        // more than there is room for; without them the rest of a lone text is not to be seen.
-        let at_limit = self.room == self.limit() && lengths.contains(&self.room);
         Ok(Tokens {
             ids: pair.get_ids().to_vec(),
             type_ids: pair.get_type_ids().to_vec(),
-            truncated: kept != lengths || at_limit,
+            truncated: kept != lengths,
             ..Tokens::default()
         })
     }
+
+    /// How many tokens a whole text has, special ones apart.
+    fn length(&self, text: &str) -> Result<usize, Error> {
+        let inner = &self.tokenizer.inner;
+        let count = Cell::new(0);
+        let added = guarded(|| {
+            let vocabulary = inner.get_added_vocabulary();
+            let mut pieces = vocabulary.extract_and_normalize(inner.get_normalizer(), text);
+            if let Some(pre_tokenizer) = inner.get_pre_tokenizer() {
+                pre_tokenizer.pre_tokenize(&mut pieces)?;
+            }
+            // Counted and let go; what remains are added tokens, which the model does not see.
+            pieces.tokenize(|piece| {
+                count.set(count.get() + inner.get_model().tokenize(piece.get())?.len());
+                Ok(Vec::new())
+            })?;
+            pieces.into_encoding(None, 0, OffsetType::None)
+        })?;
+        Ok(count.get() + added.len())
+    }
 }
 
-/// How many tokens a text had before the library cut it. It stops splitting a text at the limit, at
-/// the end of a word, so this need not be the length of the whole text.
+/// How many tokens of a text the library has seen before it cut them.
 fn uncut(encoding: &Encoding) -> usize {
     encoding.len() + encoding.get_overflowing().iter().map(Encoding::len).sum::<usize>()
 }
