@@ -5,12 +5,13 @@ mod values;
 use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
+use embedkit::postprocess::MuveraOptions;
 use embedkit_convert::Head;
 use embedkit_types::{BatchOptions, Device, LoadOptions, PromptUse, Role, Task};
 
-use values::{device, heads, key_value, some_threads};
+use values::{device, factor, heads, key_value, muvera, some_threads};
 
-/// Embeddings for retrieval on ONNX Runtime: embed and search texts from the shell.
+/// Embeddings for retrieval on ONNX Runtime: embed, search and rerank from the shell.
 #[derive(Debug, Parser)]
 #[command(
     name = "embedkit",
@@ -21,6 +22,7 @@ Examples:
   embedkit runtime install                        get the ONNX Runtime library, once
   embedkit embed \"a text\" \"another\"               one JSON line for each text
   embedkit search \"a question\" --input texts.txt  the lines that answer it best
+  embedkit embed --model Qdrant/bm25 \"a text\"      weighted words, without any download
   embedkit models list                            which models there are
 
 Results go to standard output, everything else to standard error. The status is 0 for success, 1 \
@@ -35,10 +37,12 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Turn texts into vectors
+    /// Turn texts into embeddings
     Embed(EmbedArgs),
     /// Rank texts by how well they match a query
     Search(SearchArgs),
+    /// Score texts for a query with a reranker
+    Rerank(RerankArgs),
     /// Show and fetch models
     #[command(subcommand)]
     Models(ModelsCommand),
@@ -58,10 +62,12 @@ Examples:
   cat texts.jsonl | embedkit embed --input-format jsonl --format npy --output vectors.npy
   embedkit embed --model sentence-transformers/all-MiniLM-L6-v2 --model-dir ./minilm \"offline\"
   embedkit embed --model Qdrant/bm25 --option language=german --input texts.txt
+  embedkit embed --model colbert-ir/colbertv2.0 --postprocess muvera:k_sim=4 --input texts.txt
 
 A line of output is {\"index\":0,\"embedding\":[…]}, for sparse models \
-{\"index\":0,\"indices\":[…],\"values\":[…]}, in the order of the inputs; \"truncated\":true is added where \
-the end of a text did not fit into the model. A text that begins with a dash comes after `--`.")]
+{\"index\":0,\"indices\":[…],\"values\":[…]}, for models of many vectors \
+{\"index\":0,\"embedding\":[[…],…]}, in the order of the inputs; \"truncated\":true is added where the \
+end of a text did not fit into the model. A text that begins with a dash comes after `--`.")]
 pub(crate) struct EmbedArgs {
     /// Texts to embed; else --input, else standard input
     #[arg(value_name = "INPUT")]
@@ -72,6 +78,47 @@ pub(crate) struct EmbedArgs {
     /// Keep only the first N components, scaled to unit length (Matryoshka models)
     #[arg(long, value_name = "N")]
     pub(crate) dimensions: Option<NonZeroUsize>,
+    /// Models of many vectors: merge those of similar direction, so that one in F is left
+    #[arg(long, value_name = "F", value_parser = factor)]
+    pub(crate) pool_tokens: Option<f64>,
+    /// Models of many vectors: make one of them, `muvera` with its parameters and their defaults
+    #[arg(
+        long,
+        value_name = "muvera[:k_sim=5,dim_proj=16,r_reps=20,seed=42]",
+        value_parser = muvera
+    )]
+    pub(crate) postprocess: Option<MuveraOptions>,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  embedkit rerank --model Xenova/ms-marco-MiniLM-L-6-v2 --query \"who wrote it?\" --input texts.txt
+  embedkit rerank --model BAAI/bge-reranker-base --query \"fruit\" \"an apple\" \"a car\" --top-k 1
+  embedkit rerank --model BAAI/bge-reranker-base --input pairs.jsonl --sigmoid
+
+A line of output is {\"index\":0,\"score\":…}, higher is better: in the order of the inputs, or with \
+--top-k the best ones, best first. A file of pairs has {\"query\":\"…\",\"text\":\"…\"} a line, and stands \
+in the place of --query.")]
+pub(crate) struct RerankArgs {
+    /// Texts to score; else --input, else standard input
+    #[arg(value_name = "INPUT")]
+    pub(crate) inputs: Vec<String>,
+    /// What the texts are scored for; without it each input brings its own as {"query":…,"text":…}
+    #[arg(long, value_name = "Q")]
+    pub(crate) query: Option<String>,
+    /// Only the K best, best first
+    #[arg(long, value_name = "K")]
+    pub(crate) top_k: Option<NonZeroUsize>,
+    /// Map the scores to 0..1, by 1 / (1 + e^-x)
+    #[arg(long)]
+    pub(crate) sigmoid: bool,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
     #[command(flatten)]
@@ -87,10 +134,12 @@ Examples:
   embedkit search \"fruit\" \"an apple\" \"a car\" \"a pear\" --top-k 2
   embedkit search \"fruit\" --input texts.jsonl --input-format jsonl | jq -r .text
   embedkit search \"rusty boats\" --model Qdrant/bm25 --input texts.txt
+  embedkit search \"who wrote it?\" --input texts.txt --rerank Xenova/ms-marco-MiniLM-L-6-v2
 
 A table on a terminal; elsewhere one line {\"rank\":1,\"index\":…,\"score\":…,\"text\":…} for each hit, \
 best first. The score is the cosine of the angle between two vectors; for sparse models the dot \
-product, with the inverse document frequency over the inputs where the model asks for it.")]
+product, with the inverse document frequency over the inputs where the model asks for it; for models \
+of many vectors MaxSim; with --rerank what the reranker says.")]
 pub(crate) struct SearchArgs {
     /// What to look for
     #[arg(value_name = "QUERY")]
@@ -101,6 +150,9 @@ pub(crate) struct SearchArgs {
     /// How many texts to show
     #[arg(long, value_name = "K", default_value = "10")]
     pub(crate) top_k: NonZeroUsize,
+    /// Score the 100 best (or K, if more) again with this reranker
+    #[arg(long, value_name = "ID")]
+    pub(crate) rerank: Option<String>,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
     #[command(flatten)]
@@ -113,7 +165,8 @@ pub(crate) struct SearchArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelArgs {
-    /// A model of `embedkit models list`, in any case [default: BAAI/bge-small-en-v1.5]
+    /// A model of `embedkit models list`, in any case; rerank needs one, the others take
+    /// BAAI/bge-small-en-v1.5 without
     #[arg(long, value_name = "ID")]
     pub(crate) model: Option<String>,
     /// Take the model's files from this folder; nothing is fetched

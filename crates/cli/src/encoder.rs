@@ -3,7 +3,7 @@
 use std::{iter, sync::Arc};
 
 use anyhow::{Context as _, Error, Result};
-use embedkit::{Embedded, Role, SparseTextEmbedding, TextEmbedding};
+use embedkit::{Embedded, LateInteractionTextEmbedding, Role, SparseTextEmbedding, TextEmbedding};
 use embedkit_types::{ModelSpec, Task};
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// One result for each input, in order.
-pub(crate) type Results = Box<dyn Iterator<Item = Result<Embedded<Value>>>>;
+pub(crate) type Results<'a> = Box<dyn Iterator<Item = Result<Embedded<Value>>> + 'a>;
 
 /// What a model of this task can be given.
 pub(crate) fn kinds(task: &Task) -> &'static [Kind] {
@@ -23,6 +23,7 @@ pub(crate) fn kinds(task: &Task) -> &'static [Kind] {
         Task::TextDense(_) | Task::Sparse(_) | Task::LateText(_) => &[Kind::Text],
         Task::Image(_) => &[Kind::Image],
         Task::LateMultimodal(_) => &[Kind::Text, Kind::Image],
+        Task::Rerank(_) => &[Kind::Text, Kind::Pair],
         _ => &[],
     }
 }
@@ -41,6 +42,7 @@ pub(crate) fn shape(task: &Task) -> Shape {
 pub(crate) enum Encoder {
     Dense(TextEmbedding),
     Sparse(SparseTextEmbedding),
+    LateText(LateInteractionTextEmbedding),
 }
 
 impl Encoder {
@@ -52,6 +54,7 @@ impl Encoder {
         Ok(match &spec.task {
             Task::TextDense(_) => Self::Dense(selected.load(spec, &(), report)?),
             Task::Sparse(_) => Self::Sparse(selected.load(spec, &selected.sparse, report)?),
+            Task::LateText(_) => Self::LateText(selected.load(spec, &(), report)?),
             other => {
                 let what = format!("{} is a model of task {}", spec.id, other.name());
                 return Err(usage(format!("{what}, which is not supported yet")).into());
@@ -60,10 +63,10 @@ impl Encoder {
     }
 
     /// Embeds inputs, all of one kind that the model takes.
-    pub(crate) fn embed(&self, role: Role, items: Items) -> Results {
+    pub(crate) fn embed(&self, role: Role, items: Items) -> Results<'static> {
         match items.kind() {
             Kind::Text => self.embed_texts(role, items.texts()),
-            Kind::Image => Box::new(iter::empty()),
+            Kind::Image | Kind::Pair => Box::new(iter::empty()),
         }
     }
 
@@ -78,10 +81,15 @@ impl Encoder {
         Ok(embedded)
     }
 
-    fn embed_texts(&self, role: Role, texts: impl Iterator<Item = Arc<str>> + 'static) -> Results {
+    fn embed_texts(
+        &self,
+        role: Role,
+        texts: impl Iterator<Item = Arc<str>> + 'static,
+    ) -> Results<'static> {
         match self {
             Self::Dense(model) => results(model.embed_detailed(role, texts), Value::Vector),
             Self::Sparse(model) => results(model.embed_detailed(role, texts), Value::Weights),
+            Self::LateText(model) => results(model.embed_detailed(role, texts), Value::Vectors),
         }
     }
 
@@ -93,14 +101,24 @@ impl Encoder {
         Ok(match self {
             Self::Dense(model) => model.device()?,
             Self::Sparse(model) => model.device()?,
+            Self::LateText(model) => model.device()?,
         })
+    }
+
+    /// The width of each of many vectors.
+    pub(crate) fn width_of_many(&self) -> Option<usize> {
+        match self {
+            Self::Dense(_) | Self::Sparse(_) => None,
+            Self::LateText(model) => Some(model.embedding_size()),
+        }
     }
 }
 
-fn results<T: 'static, E>(
+/// The results of a family as those of all families.
+pub(crate) fn results<T: 'static, E>(
     stream: impl Iterator<Item = Result<Embedded<T>, E>> + 'static,
     value: fn(T) -> Value,
-) -> Results
+) -> Results<'static>
 where
     E: 'static,
     embedkit::Error: From<E>,

@@ -27,6 +27,8 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 pub(crate) enum Kind {
     Text,
     Image,
+    /// A query and a text.
+    Pair,
 }
 
 impl Kind {
@@ -35,6 +37,7 @@ impl Kind {
         match self {
             Self::Text => "texts",
             Self::Image => "images",
+            Self::Pair => "pairs of query and text",
         }
     }
 }
@@ -44,15 +47,28 @@ impl Kind {
 pub(crate) struct Wanted {
     pub(crate) texts: bool,
     pub(crate) images: bool,
+    pub(crate) query: QueryKey,
     /// What an argument or a line is that does not say so itself.
     pub(crate) plain: Kind,
 }
 
-/// What an input says: a text, or the path of an image.
+/// What the key `query` beside `text` means in JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum QueryKey {
+    /// Nothing, as all other keys.
+    Ignored,
+    /// That there are two queries: there is one for all texts.
+    Refused,
+    /// What the text is scored for.
+    Needed,
+}
+
+/// What an input says: a text, the path of an image, or a query and a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Item {
     Text(Arc<str>),
     Image(Arc<Path>),
+    Pair(Arc<str>, Arc<str>),
 }
 
 impl Item {
@@ -60,14 +76,15 @@ impl Item {
         match self {
             Self::Text(_) => Kind::Text,
             Self::Image(_) => Kind::Image,
+            Self::Pair(..) => Kind::Pair,
         }
     }
 
     /// An argument or a line.
     fn plain(text: &str, kind: Kind) -> Self {
         match kind {
-            Kind::Text => Self::Text(text.into()),
             Kind::Image => Self::Image(Path::new(text).into()),
+            Kind::Text | Kind::Pair => Self::Text(text.into()),
         }
     }
 }
@@ -111,6 +128,11 @@ impl Source {
             }
             (true, _) => Ok(Self::Stdin(args.input_format.unwrap_or(InputFormat::Lines))),
         }
+    }
+
+    /// Whether each input says what it is.
+    pub(crate) fn is_jsonl(&self) -> bool {
+        matches!(self, Self::File(_, InputFormat::Jsonl) | Self::Stdin(InputFormat::Jsonl))
     }
 
     /// Begins to read.
@@ -293,7 +315,8 @@ mod tests {
     use super::*;
     use crate::args::OnError;
 
-    const TEXTS: Wanted = Wanted { texts: true, images: false, plain: Kind::Text };
+    const TEXTS: Wanted =
+        Wanted { texts: true, images: false, query: QueryKey::Ignored, plain: Kind::Text };
 
     fn read(bytes: &[u8], format: InputFormat) -> Vec<Result<String, String>> {
         let source = io::Cursor::new(bytes.to_vec());
@@ -301,7 +324,7 @@ mod tests {
         lines.longest = 40;
         let text = |item| match item {
             Item::Text(text) => text.to_string(),
-            Item::Image(path) => panic!("{}", path.display()),
+            other => panic!("{other:?}"),
         };
         lines.map(|input| input.unwrap().item.map(text)).collect()
     }

@@ -6,6 +6,7 @@ mod encoder;
 mod input;
 mod model;
 mod output;
+mod postprocess;
 mod ranking;
 mod report;
 mod stream;

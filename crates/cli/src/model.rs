@@ -22,7 +22,7 @@ use embedkit_types::{AdapterTasks, LoadOptions, ModelFile, ModelSpec, Task};
 use crate::{
     args::{ModelArgs, RoleArg, RunArgs},
     encoder::{self, Encoder},
-    input::{Kind, Wanted},
+    input::{Kind, QueryKey, Wanted},
     report::{Complaint, Report, causes, failure, usage},
     value::Shape,
 };
@@ -30,10 +30,13 @@ use crate::{
 /// Far more than any description has.
 const LARGEST_SPEC: u64 = 1 << 20;
 
+/// One description or more, of one id.
+type Specs = Vec<Cow<'static, ModelSpec>>;
+
 /// A model that is known, and whose options make sense, but that is not open. An id may stand for
 /// an encoder of texts and one of images.
 pub(crate) struct Selected {
-    specs: Vec<Cow<'static, ModelSpec>>,
+    specs: Specs,
     dir: Option<PathBuf>,
     pub(crate) options: LoadOptions,
     /// Of sparse models.
@@ -47,20 +50,39 @@ impl Selected {
     /// No such model; usage errors for one that makes no embeddings, and for options that it does
     /// not have.
     pub(crate) fn new(args: &ModelArgs, run: &RunArgs) -> Result<Self> {
-        let mut specs: Vec<Cow<'static, ModelSpec>> = match &args.model_spec {
-            Some(path) => vec![Cow::Owned(own_spec(path, args.model.as_deref())?)],
-            None => {
-                let rows = registry::find(args.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
-                rows.into_iter().map(Cow::Borrowed).collect()
-            }
-        };
+        let mut specs = specs(args)?;
         let id = specs[0].id.clone();
         specs.retain(|spec| !matches!(spec.task, Task::Rerank(_)));
         if specs.is_empty() {
             return Err(usage(format!("{id} is a reranker: it makes scores, not embeddings"))
-                .hint("the models that embed: embedkit models list --task text-dense")
+                .hint(format!("score texts with: embedkit rerank --model {id} --query …"))
                 .into());
         }
+        Self::of(specs, args, run)
+    }
+
+    /// The same for a model that scores texts for a query.
+    ///
+    /// # Errors
+    /// As there, for one that does not do that.
+    pub(crate) fn reranker(args: &ModelArgs, run: &RunArgs) -> Result<Self> {
+        if args.model.is_none() && args.model_spec.is_none() {
+            return Err(usage("there is no default for --model here").hint(RERANKERS).into());
+        }
+        Self::of(rerankers(specs(args)?)?, args, run)
+    }
+
+    /// The same for the second model of a search, which is built in.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn reranker_by_id(id: &str, run: &RunArgs) -> Result<Self> {
+        let specs = rerankers(registry::find(id)?.into_iter().map(Cow::Borrowed).collect())?;
+        let options = run.load_options();
+        Ok(Self { specs, dir: None, options, sparse: SparseOptions::default() })
+    }
+
+    fn of(specs: Specs, args: &ModelArgs, run: &RunArgs) -> Result<Self> {
         let mut options = run.load_options();
         options.prompts = args.prompts.into();
         let dir = args.model_dir.clone();
@@ -74,7 +96,8 @@ impl Selected {
     /// What the model can be given.
     pub(crate) fn wanted(&self) -> Wanted {
         let [texts, images] = [Kind::Text, Kind::Image].map(|kind| self.place(kind).is_some());
-        Wanted { texts, images, plain: if texts { Kind::Text } else { Kind::Image } }
+        let plain = if texts { Kind::Text } else { Kind::Image };
+        Wanted { texts, images, query: QueryKey::Ignored, plain }
     }
 
     /// What it gives for each input.
@@ -119,6 +142,14 @@ impl Selected {
             },
             _ => Err(no_options(id, key).into()),
         }
+    }
+
+    /// Opens a model that has one encoder.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub(crate) fn load_only<M: Load>(&self, own: &M::Options, report: &Report) -> Result<M> {
+        self.load(&self.specs[0], own, report)
     }
 
     /// Opens one of the model's encoders, fetching its files first where that is needed and allowed.
@@ -193,6 +224,11 @@ impl<'a> Encoders<'a> {
         Ok(encoders)
     }
 
+    /// The width of each of many vectors, for an encoder that is open.
+    pub(crate) fn width_of_many(&self) -> Option<usize> {
+        self.open.iter().find_map(|encoder| encoder.get()?.width_of_many())
+    }
+
     /// The encoder for inputs of a kind.
     ///
     /// # Errors
@@ -208,6 +244,32 @@ impl<'a> Encoders<'a> {
         tracing::debug!(model = %specs[place].id, device = encoder.device()?, "model opened");
         Ok(self.open[place].get_or_init(|| encoder))
     }
+}
+
+/// Where to look for a model that scores.
+const RERANKERS: &str = "the models that score: embedkit models list --task rerank";
+
+/// Those descriptions that are of a reranker; there has to be one.
+fn rerankers(mut specs: Specs) -> Result<Specs> {
+    let id = specs[0].id.clone();
+    specs.retain(|spec| matches!(spec.task, Task::Rerank(_)));
+    if specs.is_empty() {
+        return Err(usage(format!("{id} is no reranker: it makes embeddings, not scores"))
+            .hint(RERANKERS)
+            .into());
+    }
+    Ok(specs)
+}
+
+/// The descriptions of the model that is asked for, one for each of its tasks.
+fn specs(args: &ModelArgs) -> Result<Specs> {
+    Ok(match &args.model_spec {
+        Some(path) => vec![Cow::Owned(own_spec(path, args.model.as_deref())?)],
+        None => {
+            let rows = registry::find(args.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
+            rows.into_iter().map(Cow::Borrowed).collect()
+        }
+    })
 }
 
 /// The description in a file, which `--model` may name but not contradict.

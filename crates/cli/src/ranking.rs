@@ -5,9 +5,9 @@ mod idf;
 use std::{cmp::Ordering, cmp::Reverse, collections::BinaryHeap};
 
 use anyhow::{Result, bail, ensure};
-use embedkit::SparseEmbedding;
+use embedkit::{Embedded, MultiVector, SparseEmbedding, max_sim};
 
-use crate::{input::Item, value::Value};
+use crate::{input::Item, stream::Done, value::Value};
 use idf::Idf;
 
 /// An input with its score. The greater hit is the better one; of equal scores the one that comes
@@ -17,6 +17,18 @@ pub(crate) struct Hit {
     pub(crate) index: u64,
     pub(crate) score: f32,
     pub(crate) item: Item,
+    /// Whether the model saw less than the whole input.
+    pub(crate) truncated: bool,
+}
+
+impl Hit {
+    /// A result that is a score; `None` for an input without one.
+    pub(crate) fn of(done: Done) -> Option<Self> {
+        let Done { index, result } = done;
+        let (item, Embedded { value, truncated, .. }) = result.ok()?;
+        let Value::Score(score) = value else { return None };
+        Some(Self { index, score, item, truncated })
+    }
 }
 
 /// The best documents for one query, of those seen so far.
@@ -31,6 +43,8 @@ enum Score {
     Cosine(Vec<f32>),
     /// By the dot product.
     Dot(SparseEmbedding),
+    /// By the sum over the query's vectors of the best dot product with one of the document's.
+    MaxSim(MultiVector),
     /// By the dot product times the inverse document frequency, which is known at the end.
     Idf(Idf),
 }
@@ -46,7 +60,8 @@ impl Ranking {
             Value::Vector(query) => Score::Cosine(query),
             Value::Weights(query) if idf => Score::Idf(Idf::new(&query, limit)),
             Value::Weights(query) => Score::Dot(query),
-            Value::Vectors(_) | Value::Score(_) => bail!("this cannot be searched"),
+            Value::Vectors(query) => Score::MaxSim(query),
+            Value::Score(_) => bail!("a score is nothing that can be searched"),
         };
         Ok(Self { score, best: Best::new(limit) })
     }
@@ -55,24 +70,34 @@ impl Ranking {
     ///
     /// # Errors
     /// It is not of the kind or width of the query.
-    pub(crate) fn offer(&mut self, index: u64, item: Item, document: &Value) -> Result<()> {
-        let score = match (&mut self.score, document) {
+    pub(crate) fn offer(
+        &mut self,
+        index: u64,
+        item: Item,
+        document: Embedded<Value>,
+    ) -> Result<()> {
+        let Embedded { value, truncated, .. } = document;
+        let hit = |score| Hit { index, score, item, truncated };
+        let score = match (&mut self.score, &value) {
             (Score::Cosine(query), Value::Vector(document)) => cosine(query, document)?,
             (Score::Dot(query), Value::Weights(document)) => query.dot(document),
+            (Score::MaxSim(query), Value::Vectors(document)) => {
+                max_sim(query, document).map_err(embedkit::Error::from)?
+            }
             (Score::Idf(idf), Value::Weights(document)) => {
-                idf.add(index, item, document);
+                idf.add(hit(0.0), document);
                 return Ok(());
             }
             _ => bail!("the query and the input {index} cannot be compared"),
         };
-        self.best.offer(Hit { index, score, item });
+        self.best.extend([hit(score)]);
         Ok(())
     }
 
     /// The best documents, best first.
     pub(crate) fn finish(mut self) -> Vec<Hit> {
         if let Score::Idf(idf) = self.score {
-            idf.hits().for_each(|hit| self.best.offer(hit));
+            self.best.extend(idf.hits());
         }
         self.best.into_sorted()
     }
@@ -91,6 +116,22 @@ fn cosine(a: &[f32], b: &[f32]) -> Result<f32> {
     };
     let lengths = (dot(a, a) * dot(b, b)).sqrt();
     Ok(if lengths > 0.0 { (dot(a, b) / lengths) as f32 } else { 0.0 })
+}
+
+impl Extend<Hit> for Best {
+    fn extend<I: IntoIterator<Item = Hit>>(&mut self, hits: I) {
+        for mut hit in hits {
+            // Zero has one order: -0 is not behind 0.
+            hit.score += 0.0;
+            if self.heap.len() < self.limit {
+                self.heap.push(Reverse(hit));
+            } else if let Some(mut worst) = self.heap.peek_mut()
+                && hit > worst.0
+            {
+                worst.0 = hit;
+            }
+        }
+    }
 }
 
 impl Ord for Hit {
@@ -124,18 +165,6 @@ impl Best {
         Self { limit, heap: BinaryHeap::new() }
     }
 
-    pub(crate) fn offer(&mut self, mut hit: Hit) {
-        // Zero has one order: -0 is not behind 0.
-        hit.score += 0.0;
-        if self.heap.len() < self.limit {
-            self.heap.push(Reverse(hit));
-        } else if let Some(mut worst) = self.heap.peek_mut()
-            && hit > worst.0
-        {
-            worst.0 = hit;
-        }
-    }
-
     /// Best first.
     pub(crate) fn into_sorted(self) -> Vec<Hit> {
         self.heap.into_sorted_vec().into_iter().map(|Reverse(hit)| hit).collect()
@@ -147,20 +176,20 @@ mod tests {
     use super::*;
 
     fn hit(index: u64, score: f32) -> Hit {
-        Hit { index, score, item: Item::Text("a".into()) }
+        Hit { index, score, item: Item::Text("a".into()), truncated: false }
     }
 
     #[test]
     fn the_best_come_first_and_ties_in_input_order() {
         let mut best = Best::new(3);
         for (index, score) in [0.5, 0.9, -0.0, 0.9, 0.5, 0.0, 0.9].into_iter().enumerate() {
-            best.offer(hit(index as u64, score));
+            best.extend([hit(index as u64, score)]);
         }
         let order: Vec<_> = best.into_sorted().iter().map(|hit| hit.index).collect();
         assert_eq!(order, [1, 3, 6]);
         let mut best = Best::new(10);
         for (index, score) in [0.0, -0.0, 0.0, -1.0].into_iter().enumerate() {
-            best.offer(hit(index as u64, score));
+            best.extend([hit(index as u64, score)]);
         }
         let order: Vec<_> = best.into_sorted().iter().map(|hit| hit.index).collect();
         assert_eq!(order, [0, 1, 2, 3]);
@@ -182,8 +211,9 @@ mod tests {
         let weights: SparseEmbedding = [(1, 2.0)].into_iter().collect();
         let mut ranking = Ranking::new(Value::Weights(weights.clone()), false, 3).unwrap();
         let text = Item::Text("a".into());
-        ranking.offer(0, text.clone(), &Value::Weights(weights)).unwrap();
-        assert!(ranking.offer(1, text, &Value::Vector(vec![1.0])).is_err());
+        let document = |value| Embedded { value, tokens: 1, truncated: false };
+        ranking.offer(0, text.clone(), document(Value::Weights(weights))).unwrap();
+        assert!(ranking.offer(1, text, document(Value::Vector(vec![1.0]))).is_err());
         let hits = ranking.finish();
         assert_eq!((hits.len(), hits[0].score), (1, 4.0));
     }

@@ -92,10 +92,10 @@ impl Checked {
     /// # Errors
     /// The first input, in their order, that cannot be used; whatever `embed` and `each` say. What was
     /// handed to `each` before stands.
-    pub(crate) fn run(
+    pub(crate) fn run<'a>(
         self,
         report: &Report,
-        mut embed: impl FnMut(Kind, Items) -> Result<Results>,
+        mut embed: impl FnMut(Kind, Items) -> Result<Results<'a>>,
         each: impl FnMut(Done) -> Result<()>,
     ) -> Result<Count> {
         let mut run = Run {
@@ -153,7 +153,7 @@ impl<Each: FnMut(Done) -> Result<()>> Run<Each> {
     fn settle_unusable(&mut self, feed: &Feed) -> Result<()> {
         loop {
             let mut in_flight = lock(&feed.in_flight);
-            if !in_flight.queue.front().is_some_and(|next| next.item.is_err()) {
+            if in_flight.queue.front().is_none_or(|next| next.item.is_ok()) {
                 return Ok(());
             }
             let pending = in_flight.queue.pop_front();
@@ -285,7 +285,15 @@ impl Items {
     pub(crate) fn texts(self) -> impl Iterator<Item = Arc<str>> {
         self.filter_map(|item| match item {
             Item::Text(text) => Some(text),
-            Item::Image(_) => None,
+            Item::Image(_) | Item::Pair(..) => None,
+        })
+    }
+
+    /// Queries and texts, where all are such pairs.
+    pub(crate) fn pairs(self) -> impl Iterator<Item = (Arc<str>, Arc<str>)> {
+        self.filter_map(|item| match item {
+            Item::Pair(query, text) => Some((query, text)),
+            Item::Text(_) | Item::Image(_) => None,
         })
     }
 }
@@ -313,14 +321,15 @@ mod tests {
     use super::*;
     use crate::{
         args::InputFormat,
-        input::{Source as Place, Wanted},
+        input::{QueryKey, Source as Place, Wanted},
     };
 
-    const BOTH: Wanted = Wanted { texts: true, images: true, plain: Kind::Text };
+    const BOTH: Wanted =
+        Wanted { texts: true, images: true, query: QueryKey::Ignored, plain: Kind::Text };
 
     /// A model that reads two texts ahead and embeds a text as its length; `bad` is an error, and
     /// `nan` not a number.
-    fn embed(kind: Kind, items: Items) -> Result<Results> {
+    fn embed(kind: Kind, items: Items) -> Result<Results<'static>> {
         let image = kind == Kind::Image;
         let mut texts = items.fuse();
         let mut window = VecDeque::new();
@@ -339,7 +348,7 @@ mod tests {
                     text => embedded(vec![text.len() as f32], text.len() > 4),
                 },
                 Item::Image(_) if image => embedded(vec![-1.0], false),
-                Item::Image(path) => Err(anyhow!("{} is no text", path.display())),
+                other => Err(anyhow!("{other:?} is no text")),
             })
         })))
     }

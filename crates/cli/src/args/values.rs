@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use embedkit::postprocess::MuveraOptions;
 use embedkit_convert::Head;
 use embedkit_types::Device;
 
@@ -24,6 +25,42 @@ pub(super) fn key_value(text: &str) -> Result<(String, String), String> {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("expected KEY=VALUE".to_owned()),
     }
+}
+
+/// A factor of 1 or more.
+pub(super) fn factor(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| *number >= 1.0 && number.is_finite());
+    number.ok_or_else(|| "expected a number of at least 1".to_owned())
+}
+
+/// `muvera`, or `muvera:` and parameters with their values, separated by commas.
+pub(super) fn muvera(text: &str) -> Result<MuveraOptions, String> {
+    let (name, parameters) = match text.split_once(':') {
+        Some((name, parameters)) => (name, Some(parameters)),
+        None => (text, None),
+    };
+    if name != "muvera" {
+        return Err("expected muvera, or muvera:k_sim=5,dim_proj=16,r_reps=20,seed=42".to_owned());
+    }
+    fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, String> {
+        value.parse().map_err(|_| format!("{name} is a whole number, not {value:?}"))
+    }
+    let mut options = MuveraOptions::default();
+    for parameter in parameters.iter().flat_map(|parameters| parameters.split(',')) {
+        match parameter.split_once('=') {
+            Some((name @ "k_sim", value)) => options.k_sim = number(name, value)?,
+            Some((name @ "dim_proj", value)) => options.dim_proj = number(name, value)?,
+            Some((name @ "r_reps", value)) => options.r_reps = number(name, value)?,
+            Some((name @ "seed", value)) => options.random_seed = number(name, value)?,
+            _ => {
+                return Err(format!(
+                    "muvera has no parameter {parameter:?}; valid are k_sim=N, dim_proj=N, \
+                     r_reps=N and seed=N"
+                ));
+            }
+        }
+    }
+    Ok(options)
 }
 
 /// A device by name, CUDA with the numbers of its GPUs.
@@ -65,6 +102,30 @@ pub(super) fn device(text: &str) -> Result<Device, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn muvera_with_and_without_parameters() {
+        let usual = MuveraOptions::default();
+        assert_eq!(muvera("muvera"), Ok(usual.clone()));
+        assert_eq!(muvera("muvera:k_sim=5,dim_proj=16,r_reps=20,seed=42"), Ok(usual.clone()));
+        let seed = u128::MAX;
+        let other = MuveraOptions { k_sim: 3, random_seed: seed, ..usual };
+        assert_eq!(muvera(&format!("muvera:seed={seed},k_sim=3")), Ok(other));
+        for bad in ["", "fde", "muvera:", "muvera:k_sim", "muvera:k_sim=", "muvera:k_sim=-1"] {
+            assert!(muvera(bad).is_err(), "{bad}");
+        }
+        let error = muvera("muvera:k=1").unwrap_err();
+        assert!(error.contains("\"k=1\"") && error.contains("r_reps"), "{error}");
+    }
+
+    #[test]
+    fn factors() {
+        assert_eq!(factor("1"), Ok(1.0));
+        assert_eq!(factor("2.5"), Ok(2.5));
+        for bad in ["0.9", "0", "-1", "nan", "inf", "two", ""] {
+            assert!(factor(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn devices() {

@@ -1,6 +1,9 @@
 //! `embedkit embed`: a vector for each input.
 
-use std::io::{self, IsTerminal as _};
+use std::{
+    io::{self, IsTerminal as _},
+    mem::take,
+};
 
 use anyhow::Result;
 
@@ -9,22 +12,24 @@ use crate::{
     input::Source,
     model::{Encoders, Selected},
     output::{self, Record, Records, Target},
+    postprocess::Postprocess,
     report::{Report, usage},
     stream::Checked,
     value::Shape,
 };
 
-pub(crate) fn run(args: EmbedArgs, run: &RunArgs, report: &Report) -> Result<()> {
+pub(crate) fn run(mut args: EmbedArgs, run: &RunArgs, report: &Report) -> Result<()> {
     let format = args.output.format.unwrap_or(Format::Jsonl);
     let on_error = args.input.on_error;
     let mut selected = Selected::new(&args.model, run)?;
-    if args.dimensions.is_some() && selected.shape() != Shape::Vector {
-        let what = format!("--dimensions is for models that give one vector, {}", selected.id());
-        return Err(usage(format!("{what} gives {}", selected.shape().name())).into());
+    if args.dimensions.is_some() && !matches!(selected.shape(), Shape::Vector | Shape::Vectors) {
+        let what = format!("--dimensions is for vectors, {} gives", selected.id());
+        return Err(usage(format!("{what} {}", selected.shape().name())).into());
     }
     selected.options.dimensions = args.dimensions;
-    output::check(format, selected.shape(), on_error)?;
-    let source = Source::choose(args.inputs, &args.input, io::stdin().is_terminal())?;
+    let shape = Postprocess::check(&args, selected.id(), selected.shape())?;
+    output::check(format, shape, on_error)?;
+    let source = Source::choose(take(&mut args.inputs), &args.input, io::stdin().is_terminal())?;
     selected.warn_of_idle_options(args.role, report);
 
     let inputs = Checked::begin(source.open(selected.wanted())?, on_error)?;
@@ -33,21 +38,15 @@ pub(crate) fn run(args: EmbedArgs, run: &RunArgs, report: &Report) -> Result<()>
         return target.empty();
     };
     let encoders = Encoders::open(&selected, inputs.kind(), report)?;
+    let postprocess = Postprocess::new(&args, encoders.width_of_many())?;
     let on_screen = target.is_terminal();
     let mut records = Records::start(format, target)?;
     let done = inputs.run(
         report,
-        |kind, items| Ok(encoders.get(kind)?.embed(args.role.into(), items)),
+        |kind, items| Ok(postprocess.apply(encoders.get(kind)?.embed(args.role.into(), items))),
         |done| {
-            let record = Record {
-                index: done.index,
-                truncated: done.result.as_ref().is_ok_and(|(_, embedded)| embedded.truncated),
-                value: done.result.as_ref().map(|(_, done)| &done.value).map_err(|why| &**why),
-            };
-            if on_screen {
-                return report.beside_progress(|| records.write(&record));
-            }
-            records.write(&record)
+            let mut write = || records.write(&Record::of(&done));
+            if on_screen { report.beside_progress(write) } else { write() }
         },
     );
     // What was embedded before a failure is kept; of two failures the first one counts.

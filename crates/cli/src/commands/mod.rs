@@ -3,6 +3,7 @@
 mod convert;
 mod embed;
 mod models;
+mod rerank;
 mod runtime;
 mod search;
 
@@ -18,6 +19,7 @@ pub(crate) fn run(cli: Cli, report: &Report) -> Result<()> {
     let Cli { command, run } = cli;
     match command {
         Command::Embed(args) => embed::run(args, &run, report),
+        Command::Rerank(args) => rerank::run(args, &run, report),
         Command::Search(args) => search::run(args, &run, report),
         Command::Models(command) => models::run(&command, &run, report),
         Command::Runtime(command) => runtime::run(&command, &run, report),

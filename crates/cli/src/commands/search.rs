@@ -5,22 +5,26 @@ use std::{
     io::{self, IsTerminal as _},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use console::Term;
+use embedkit::{Embedded, TextCrossEncoder};
 use embedkit_types::Role;
 use serde::Serialize;
 
 use crate::{
     args::{Format, RoleArg, RunArgs, SearchArgs},
-    encoder::Encoder,
+    encoder::{Encoder, results},
     input::{Item, Kind, Source},
     model::{Encoders, Selected},
     output::Target,
-    ranking::{Hit, Ranking},
+    ranking::{Best, Hit, Ranking},
     report::{Report, one_line, usage},
     stream::Checked,
     value::Value,
 };
+
+/// How many of the best are scored again by a reranker.
+const CANDIDATES: usize = 100;
 
 pub(crate) fn run(args: SearchArgs, run: &RunArgs, report: &Report) -> Result<()> {
     if let Some(Format::Npy | Format::Parquet) = args.output.format {
@@ -32,6 +36,8 @@ pub(crate) fn run(args: SearchArgs, run: &RunArgs, report: &Report) -> Result<()
         let what = format!("{} embeds images only, and the query is a text", selected.id());
         return Err(usage(what).hint("choose a model with an encoder of texts").into());
     }
+    let reranker =
+        args.rerank.as_deref().map(|id| Selected::reranker_by_id(id, run)).transpose()?;
     let source = Source::choose(args.inputs, &args.input, io::stdin().is_terminal())?;
     selected.warn_of_idle_options(RoleArg::Query, report);
 
@@ -42,17 +48,22 @@ pub(crate) fn run(args: SearchArgs, run: &RunArgs, report: &Report) -> Result<()
     };
     let encoders = Encoders::open(&selected, inputs.kind(), report)?;
     let query = embed_query(encoders.get(Kind::Text)?, &args.query, report)?;
-    let mut ranking = Ranking::new(query, selected.requires_idf(), args.top_k.get())?;
+    let limit = args.top_k.get();
+    let kept = if reranker.is_some() { limit.max(CANDIDATES) } else { limit };
+    let mut ranking = Ranking::new(query, selected.requires_idf(), kept)?;
     let done = inputs.run(
         report,
         |kind, items| Ok(encoders.get(kind)?.embed(Role::Document, items)),
         |done| match done.result {
-            Ok((item, embedded)) => ranking.offer(done.index, item, &embedded.value),
+            Ok((item, embedded)) => ranking.offer(done.index, item, embedded),
             Err(_) => Ok(()),
         },
     );
     let count = done?;
-    let hits = ranking.finish();
+    let mut hits = ranking.finish();
+    if let Some(reranker) = reranker {
+        hits = rerank(&reranker, &args.query, hits, limit, report)?;
+    }
     let table = target.is_terminal() && args.output.format.is_none();
     target.empty()?;
     let mut out = target.buffered();
@@ -62,7 +73,7 @@ pub(crate) fn run(args: SearchArgs, run: &RunArgs, report: &Report) -> Result<()
     } else {
         for (rank, hit) in (1..).zip(&hits) {
             let (text, image) = match &hit.item {
-                Item::Text(text) => (Some(&**text), None),
+                Item::Text(text) | Item::Pair(_, text) => (Some(&**text), None),
                 Item::Image(path) => (None, Some(path.to_string_lossy())),
             };
             let line = Line { rank, index: hit.index, score: hit.score, text, image };
@@ -94,6 +105,43 @@ fn embed_query(encoder: &Encoder, query: &str, report: &Report) -> Result<Value>
     Ok(embedded.value)
 }
 
+/// Scores hits again, with a model that reads query and text together.
+fn rerank(
+    reranker: &Selected,
+    query: &str,
+    hits: Vec<Hit>,
+    limit: usize,
+    report: &Report,
+) -> Result<Vec<Hit>> {
+    if hits.is_empty() {
+        return Ok(hits);
+    }
+    let model: TextCrossEncoder = reranker.load_only(&(), report)?;
+    let text = |hit: &Hit| match &hit.item {
+        Item::Text(text) => Ok(text.clone()),
+        _ => Err(anyhow!("input {} is no text, and only texts can be reranked", hit.index)),
+    };
+    let texts = hits.iter().map(text).collect::<Result<Vec<_>>>()?;
+    let mut best = Best::new(limit);
+    let mut truncated = 0;
+    let scores = results(model.rerank_detailed(query, texts), Value::Score);
+    for (hit, score) in hits.into_iter().zip(scores) {
+        let of = || format!("input {}", hit.index);
+        let Embedded { value, truncated: cut, .. } = score.with_context(of)?;
+        value.check_finite().with_context(of)?;
+        truncated += u64::from(cut);
+        if let Value::Score(score) = value {
+            best.extend([Hit { score, ..hit }]);
+        }
+    }
+    if truncated > 0 {
+        report.warn(&format!(
+            "{truncated} of the inputs that were reranked did not fit into the reranker as a whole"
+        ));
+    }
+    Ok(best.into_sorted())
+}
+
 /// Rank, score, index and as much of the text as fits.
 fn render_table(hits: &[Hit], columns: usize) -> String {
     let widest = hits.iter().map(|hit| hit.index).max().unwrap_or(0).to_string().len().max(5);
@@ -101,7 +149,7 @@ fn render_table(hits: &[Hit], columns: usize) -> String {
     let room = columns.saturating_sub(15 + widest + 2).max(20);
     for (rank, hit) in (1..).zip(hits) {
         let text = one_line(&match &hit.item {
-            Item::Text(text) => text.as_ref().into(),
+            Item::Text(text) | Item::Pair(_, text) => text.as_ref().into(),
             Item::Image(path) => path.to_string_lossy(),
         });
         let text = console::truncate_str(&text, room, "…");
@@ -115,7 +163,8 @@ mod tests {
     use super::*;
 
     fn hit(index: u64, score: f32) -> Hit {
-        Hit { index, score, item: Item::Text(format!("text {index}").into()) }
+        let item = Item::Text(format!("text {index}").into());
+        Hit { index, score, item, truncated: false }
     }
 
     #[test]

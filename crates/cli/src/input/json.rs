@@ -4,8 +4,9 @@ use serde::{
     Deserialize, Deserializer,
     de::{self, IgnoredAny, MapAccess, Visitor},
 };
+use serde_json::Value;
 
-use super::{Item, Kind, Wanted};
+use super::{Item, Kind, QueryKey, Wanted};
 
 /// What one line of JSON says.
 pub(super) fn item(line: &str, wanted: Wanted) -> Result<Item, String> {
@@ -24,6 +25,22 @@ pub(super) fn item(line: &str, wanted: Wanted) -> Result<Item, String> {
         (Some(_), Some(_)) => return Err("both \"text\" and \"image\" are given".to_owned()),
         (None, None) => return Err("neither \"text\" nor \"image\" is given".to_owned()),
     };
+    match (wanted.query, record.queries.as_slice(), kind) {
+        (QueryKey::Needed, [Value::String(query)], Kind::Text) => {
+            return Ok(Item::Pair(query.as_str().into(), text.into()));
+        }
+        (QueryKey::Needed, [], _) => {
+            return Err("\"query\" is not given, and neither is --query".to_owned());
+        }
+        (QueryKey::Needed, [_], Kind::Text) => {
+            return Err("expected a string as \"query\"".to_owned());
+        }
+        (QueryKey::Needed, [_, _, ..], _) => return Err("duplicate field `query`".to_owned()),
+        (QueryKey::Refused, [_, ..], _) => {
+            return Err("\"query\" is given, and so is --query".to_owned());
+        }
+        _ => {}
+    }
     if !taken {
         return Err(format!("\"{given}\" is given, but the model takes no {}", kind.name()));
     }
@@ -33,6 +50,8 @@ pub(super) fn item(line: &str, wanted: Wanted) -> Result<Item, String> {
 struct Record {
     text: Option<String>,
     image: Option<String>,
+    /// What they are is looked at only where they mean something.
+    queries: Vec<Value>,
 }
 
 /// By hand because a derived implementation accepts arrays, and `null` for a missing key.
@@ -48,7 +67,7 @@ impl<'de> Deserialize<'de> for Record {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Record, A::Error> {
-                let mut record = Record { text: None, image: None };
+                let mut record = Record { text: None, image: None, queries: Vec::new() };
                 while let Some(key) = map.next_key::<String>()? {
                     let (name, twice) = match key.as_str() {
                         "text" => {
@@ -56,6 +75,10 @@ impl<'de> Deserialize<'de> for Record {
                         }
                         "image" => {
                             ("image", record.image.replace(string(&mut map, "image")?).is_some())
+                        }
+                        "query" => {
+                            record.queries.push(map.next_value()?);
+                            continue;
                         }
                         _ => {
                             map.next_value::<IgnoredAny>()?;
@@ -105,7 +128,8 @@ fn string<'de, A: MapAccess<'de>>(map: &mut A, key: &str) -> Result<String, A::E
 mod tests {
     use super::*;
 
-    const TEXTS: Wanted = Wanted { texts: true, images: false, plain: Kind::Text };
+    const TEXTS: Wanted =
+        Wanted { texts: true, images: false, query: QueryKey::Ignored, plain: Kind::Text };
 
     #[test]
     fn json_lines() {
@@ -133,6 +157,29 @@ mod tests {
             (r#"{"text":"a""#, "EOF"),
         ] {
             let error = item(line, TEXTS).unwrap_err();
+            assert!(error.contains(why), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn pairs_where_they_are_wanted() {
+        let line = r#"{"query":"q","text":"a"}"#;
+        let text = Ok(Item::Text("a".into()));
+        assert_eq!(item(line, TEXTS), text);
+        assert_eq!(item(r#"{"query":[1],"text":"a","query":2}"#, TEXTS), text);
+        let refused = Wanted { query: QueryKey::Refused, ..TEXTS };
+        assert_eq!(item(r#"{"text":"a"}"#, refused), text);
+        assert!(item(line, refused).unwrap_err().contains("so is --query"));
+        let needed = Wanted { query: QueryKey::Needed, ..TEXTS };
+        assert_eq!(item(line, needed), Ok(Item::Pair("q".into(), "a".into())));
+        for (line, why) in [
+            (r#"{"text":"a"}"#, "\"query\" is not given"),
+            (r#"{"query":"q"}"#, "neither"),
+            (r#"{"query":1,"text":"a"}"#, "a string as \"query\""),
+            (r#"{"query":"q","text":"a","query":"q"}"#, "duplicate"),
+            (r#"{"query":"q","image":"a"}"#, "takes no images"),
+        ] {
+            let error = item(line, needed).unwrap_err();
             assert!(error.contains(why), "{line}: {error}");
         }
     }

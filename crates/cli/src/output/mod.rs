@@ -18,6 +18,7 @@ use anyhow::{Context as _, Result};
 use crate::{
     args::{Format, OnError},
     report::usage,
+    stream::Done,
     value::{Shape, Value},
 };
 
@@ -30,6 +31,16 @@ pub(crate) struct Record<'a> {
     pub(crate) value: Result<&'a Value, &'a str>,
     /// Whether the end of the input was cut off.
     pub(crate) truncated: bool,
+}
+
+impl<'a> Record<'a> {
+    pub(crate) fn of(done: &'a Done) -> Self {
+        let (value, truncated) = match &done.result {
+            Ok((_, embedded)) => (Ok(&embedded.value), embedded.truncated),
+            Err(why) => (Err(&**why), false),
+        };
+        Self { index: done.index, value, truncated }
+    }
 }
 
 /// Checks a format against what else was asked for, before anything is opened.

@@ -3,7 +3,6 @@
 use embedkit::SparseEmbedding;
 
 use super::Hit;
-use crate::input::Item;
 
 /// Documents whose score has to wait until it is known how many have each of the query's terms.
 ///
@@ -24,8 +23,8 @@ pub(super) struct Idf {
 }
 
 struct Match {
-    index: u64,
-    item: Item,
+    /// Its score comes at the end.
+    hit: Hit,
     /// Place in the query, and weight in the document.
     terms: Vec<(usize, f64)>,
 }
@@ -45,7 +44,8 @@ impl Idf {
         Self { query: terms, found, documents: 0, matches: vec![], others: vec![], limit }
     }
 
-    pub(super) fn add(&mut self, index: u64, item: Item, document: &SparseEmbedding) {
+    /// Another document; its score so far does not matter.
+    pub(super) fn add(&mut self, hit: Hit, document: &SparseEmbedding) {
         self.documents += 1;
         let mut terms: Vec<(usize, f64)> = Vec::new();
         for (term, weight) in document.iter() {
@@ -61,9 +61,9 @@ impl Idf {
             self.found[place] += 1;
         }
         if !terms.is_empty() {
-            self.matches.push(Match { index, item, terms });
+            self.matches.push(Match { hit, terms });
         } else if self.others.len() < self.limit {
-            self.others.push(Hit { index, score: 0.0, item });
+            self.others.push(Hit { score: 0.0, ..hit });
         }
     }
 
@@ -75,7 +75,7 @@ impl Idf {
         let factors: Vec<f64> = factors.collect();
         let matches = self.matches.into_iter().map(move |one| {
             let score: f64 = one.terms.iter().map(|&(at, weight)| factors[at] * weight).sum();
-            Hit { index: one.index, score: score as f32, item: one.item }
+            Hit { score: score as f32, ..one.hit }
         });
         matches.chain(self.others)
     }
@@ -84,6 +84,11 @@ impl Idf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::Item;
+
+    fn hit(index: u64) -> Hit {
+        Hit { index, score: 9.0, item: Item::Text("a".into()), truncated: false }
+    }
 
     fn weights(pairs: &[(u32, f32)]) -> SparseEmbedding {
         pairs.iter().copied().collect()
@@ -95,7 +100,7 @@ mod tests {
         let documents =
             [&[(1, 2.0), (5, 1.0)][..], &[(1, 1.0), (2, 0.5)], &[(5, 1.0)], &[], &[(6, 1.0)]];
         for (index, document) in (0..).zip(documents) {
-            idf.add(index, Item::Text("a".into()), &weights(document));
+            idf.add(hit(index), &weights(document));
         }
         let hits: Vec<_> = idf.hits().map(|hit| (hit.index, hit.score)).collect();
         // ln(1 + (5 - 2 + 0.5) / (2 + 0.5)) and ln(1 + (5 - 1 + 0.5) / (1 + 0.5))
@@ -107,7 +112,7 @@ mod tests {
     #[test]
     fn repeated_indices_count_as_their_sum() {
         let mut idf = Idf::new(&weights(&[(4, 1.0), (4, 2.0)]), 1);
-        idf.add(0, Item::Text("a".into()), &weights(&[(4, 0.5), (4, 0.5)]));
+        idf.add(hit(0), &weights(&[(4, 0.5), (4, 0.5)]));
         let hits: Vec<_> = idf.hits().map(|hit| hit.score).collect();
         assert_eq!(hits, [(3.0 * (1.0f64 + 0.5 / 1.5).ln()) as f32]);
     }

@@ -29,7 +29,7 @@ fn what_the_command_line_does_not_know_is_refused() {
         &["search", "a", "--top-k", "0"],
         &["search"],
         &["models", "list", "--task", "audio"],
-        &["rerank", "a"],
+        &["rerank", "a", "--top-k", "x"],
         &[],
     ] {
         let outcome = Program::new(args).run();
@@ -93,7 +93,7 @@ fn a_model_of_another_task_is_a_usage_error() {
     Program::new(["embed", "a", "--model", "Xenova/ms-marco-MiniLM-L-6-v2"]).run().failure(
         2,
         "is a reranker",
-        Some("embedkit models list --task text-dense"),
+        Some("embedkit rerank --model Xenova/ms-marco-MiniLM-L-6-v2"),
     );
 }
 

@@ -6,8 +6,10 @@
 mod convert;
 mod embed;
 mod failures;
+mod late;
 mod models;
 mod program;
+mod rerank;
 mod runtime;
 mod search;
 mod sparse;

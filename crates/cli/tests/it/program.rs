@@ -166,7 +166,7 @@ pub(crate) fn golden(case: &str, text: &str) -> (Vec<f32>, f32) {
     (case.golden.embed.as_ref().unwrap()[at].clone(), case.tolerance())
 }
 
-/// An array file as NumPy reads it: shape and values.
+/// An array file as NumPy reads it: rows, columns (1 for a plain list) and values.
 pub(crate) fn read_npy(bytes: &[u8]) -> ((usize, usize), Vec<f32>) {
     assert_eq!(bytes[..8], *b"\x93NUMPY\x01\x00");
     let length = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
@@ -174,7 +174,8 @@ pub(crate) fn read_npy(bytes: &[u8]) -> ((usize, usize), Vec<f32>) {
     assert!(header.starts_with("{'descr': '<f4', 'fortran_order': False, 'shape': ("), "{header}");
     assert!(header.ends_with('\n'));
     let shape = header.split(['(', ')']).nth(1).unwrap();
-    let (rows, width) = shape.split_once(", ").unwrap();
+    let (rows, width) = shape.split_once(',').unwrap();
+    let width = if width.is_empty() { "1" } else { width.trim_start() };
     let values = bytes[10 + length..]
         .chunks_exact(4)
         .map(|four| f32::from_le_bytes(four.try_into().unwrap()))
