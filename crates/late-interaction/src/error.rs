@@ -59,6 +59,72 @@ pub enum Error {
         /// The model.
         id: String,
     },
+    /// A description is of a kind of model that this version does not have.
+    #[cfg(feature = "multimodal")]
+    #[error("{id} is of the kind {kind}, which is not known here")]
+    UnknownKind {
+        /// The model.
+        id: String,
+        /// The kind in its description.
+        kind: &'static str,
+    },
+    /// An image, or the configuration of the preprocessor, cannot be used.
+    #[cfg(feature = "multimodal")]
+    #[error(transparent)]
+    Preprocess(std::sync::Arc<embedkit_image::PreprocessError>),
+    /// One of several images cannot be embedded.
+    #[cfg(feature = "multimodal")]
+    #[error("the image at position {position} cannot be embedded")]
+    Image {
+        /// Its position among the images, from 0.
+        position: usize,
+        /// Why.
+        source: Box<Error>,
+    },
+    /// The images of a model are too large.
+    #[cfg(feature = "multimodal")]
+    #[error("{id} has images of {found} pixels in each direction, at most {limit} are possible")]
+    ImageSide {
+        /// The model.
+        id: String,
+        /// The side in its description, in pixels.
+        found: usize,
+        /// The largest side accepted.
+        limit: usize,
+    },
+    /// The tokenizer does not know the token of an image's patch.
+    #[cfg(feature = "multimodal")]
+    #[error("the tokenizer of {id} has no token {token:?}, which stands for a patch of an image")]
+    NoImageToken {
+        /// The model.
+        id: String,
+        /// The token looked for.
+        token: String,
+    },
+    /// The prompt of an image has other patches than the image itself.
+    #[cfg(feature = "multimodal")]
+    #[error(
+        "the prompt of an image has {found} tokens for patches in {id}, the image has {expected}"
+    )]
+    ImageTokens {
+        /// The model.
+        id: String,
+        /// Patches of the image.
+        expected: usize,
+        /// Tokens for patches in the prompt.
+        found: usize,
+    },
+    /// An image has so many tiles that the tokenizer would cut its prompt.
+    #[cfg(feature = "multimodal")]
+    #[error("the prompt of an image of {tiles} tiles is longer than the {limit} tokens of {id}")]
+    ImagePromptTooLong {
+        /// The model.
+        id: String,
+        /// Tiles of the image.
+        tiles: usize,
+        /// The most tokens.
+        limit: usize,
+    },
     /// Vectors that are to be compared differ in width.
     #[error("the vectors of {what} have width {found}, expected is {expected}")]
     Width {
@@ -103,10 +169,27 @@ impl Error {
                  description"
                     .to_owned(),
             ),
+            #[cfg(feature = "multimodal")]
+            Self::Preprocess(error) => error.hint(),
+            #[cfg(feature = "multimodal")]
+            Self::Image { source, .. } => source.hint(),
+            #[cfg(feature = "multimodal")]
+            Self::ImagePromptTooLong { .. } => Some("make the image smaller".to_owned()),
+            #[cfg(feature = "multimodal")]
+            Self::NoImageToken { .. } | Self::ImageTokens { .. } => {
+                Some("the tokenizer's files are of another model".to_owned())
+            }
             Self::Width { .. } => {
                 Some("compare vectors of one model, cut to the same dimensions".to_owned())
             }
             _ => None,
         }
+    }
+}
+
+#[cfg(feature = "multimodal")]
+impl From<embedkit_image::PreprocessError> for Error {
+    fn from(error: embedkit_image::PreprocessError) -> Self {
+        Self::Preprocess(std::sync::Arc::new(error))
     }
 }

@@ -42,12 +42,18 @@
 
 mod error;
 mod max_sim;
+#[cfg(feature = "multimodal")]
+mod multimodal;
 mod pooling;
 #[cfg(feature = "text")]
 mod text;
+#[cfg(feature = "multimodal")]
+mod width;
 
 pub use error::Error;
 pub use max_sim::{MaxSim, max_sim};
+#[cfg(feature = "multimodal")]
+pub use multimodal::LateInteractionMultimodalEmbedding;
 pub use pooling::pool_tokens;
 #[cfg(feature = "text")]
 pub use text::LateInteractionTextEmbedding;

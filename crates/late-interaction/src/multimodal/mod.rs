@@ -1,0 +1,271 @@
+//! [`LateInteractionMultimodalEmbedding`], the model that applications hold.
+
+mod config;
+mod processor;
+mod step;
+
+use std::sync::Arc;
+
+use embedkit_core::{
+    onnx::{Row, TextGraph, TextGraphOptions},
+    pipeline::Stream,
+    registry,
+    tokenizer::Padding,
+};
+use embedkit_image::ImageInput;
+use embedkit_types::{
+    BatchOptions, Embed, Embedded, LoadOptions, ModelFiles, ModelSpec, MultiVector,
+    MultiVectorModel, Role, Task,
+};
+
+use self::{
+    processor::Processor,
+    step::{ImageStep, PIXEL_VALUES, TextStep},
+};
+use crate::{Error, width::Width};
+
+/// A model that turns a text, or the image of a page, into many vectors. Cheap to clone; every
+/// method takes `&self`, and several threads may embed at once.
+///
+/// Texts are queries: the model puts its prompt before them and room for terms of its own behind
+/// them. Images are documents: ColPali sees one image of fixed size, ColModernVBERT cuts a large one
+/// into tiles. Vectors come as the graph gives them, which normalises them itself.
+#[derive(Debug, Clone)]
+pub struct LateInteractionMultimodalEmbedding {
+    model: Arc<Model>,
+}
+
+#[derive(Debug)]
+struct Model {
+    processor: Processor,
+    /// One session: prompts of images are not padded to a multiple of some length.
+    texts: TextGraph,
+    images: TextGraph,
+    registered_dim: usize,
+    width: Width,
+    batch: BatchOptions,
+}
+
+impl LateInteractionMultimodalEmbedding {
+    /// Opens the model that `spec` describes from files on disk: the graph, the tokenizer's files,
+    /// `preprocessor_config.json`, and for ColModernVBERT `processor_config.json` and `config.json`.
+    ///
+    /// With `options.dimensions` each vector keeps its first components and is scaled to unit
+    /// length. There are no prompts to choose: those of the model are always there.
+    ///
+    /// # Errors
+    /// A description of another family; missing or damaged files; a preprocessor that cuts tiles
+    /// where the model takes none, or the reverse; a missing runtime or device; a graph that does
+    /// not fit the description; a task.
+    pub fn from_files(
+        spec: &ModelSpec,
+        files: &ModelFiles,
+        options: &LoadOptions,
+    ) -> Result<Self, Error> {
+        let id = spec.id.to_string();
+        let Task::LateMultimodal(task) = &spec.task else {
+            let (expected, found) = ("late-multimodal", spec.task.name());
+            return Err(Error::WrongTask { id, expected, found });
+        };
+        if let Some(task) = options.task.clone() {
+            return Err(Error::UnknownTask { id, task });
+        }
+        let span = tracing::info_span!("load", path = %files.root.display());
+        let processor = span.in_scope(|| Processor::load(spec, task, files))?;
+        let padding = processor.tokenizer().padding();
+        let texts = TextGraph::open(
+            files,
+            options,
+            TextGraphOptions {
+                output: task.output.clone(),
+                padding,
+                extra_inputs: vec![PIXEL_VALUES.into()],
+            },
+        )?;
+        let images = texts.clone().with_padding(Padding { multiple_of: 1, ..padding });
+        let width = Width::new(id, task.dim, options.dimensions);
+        if !options.lazy
+            && let Some(found) = texts.width()?
+        {
+            width.check(found)?;
+        }
+        let (registered_dim, batch) = (task.dim, options.batch);
+        let model = Model { processor, texts, images, registered_dim, width, batch };
+        Ok(Self { model: Arc::new(model) })
+    }
+
+    /// The built-in models of this kind.
+    pub fn supported_models() -> impl Iterator<Item = &'static ModelSpec> {
+        registry::models().iter().filter(|spec| matches!(spec.task, Task::LateMultimodal(_)))
+    }
+
+    /// Embeds texts, which are queries to these models.
+    ///
+    /// Results come lazily and in input order. An error concerns the text in its place; the stream
+    /// goes on behind it. Dropping the iterator stops the work.
+    pub fn embed_text<I>(
+        &self,
+        texts: I,
+    ) -> impl Iterator<Item = Result<MultiVector, Error>> + use<I>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        self.embed_text_detailed(texts).map(|result| Ok(result?.value))
+    }
+
+    /// Embeds texts and says for each how many tokens the model saw, with those that it adds, and
+    /// whether it was cut. A text that is too long loses what the model adds behind it.
+    pub fn embed_text_detailed<I>(
+        &self,
+        texts: I,
+    ) -> impl Iterator<Item = Result<Embedded<MultiVector>, Error>> + use<I>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let step = TextStep { model: Arc::clone(&self.model) };
+        let texts = texts.into_iter().map(|text| text.as_ref().to_owned());
+        Stream::new(step, texts, self.model.batch)
+    }
+
+    /// Embeds all texts of a slice.
+    ///
+    /// # Errors
+    /// The first error, in input order.
+    pub fn embed_text_batch(&self, texts: &[&str]) -> Result<Vec<MultiVector>, Error> {
+        self.embed_text(texts).collect()
+    }
+
+    /// Embeds images, which are documents to these models: paths, contents of files, or pixels.
+    ///
+    /// They are read and preprocessed on worker threads while others are in the graph, a few ahead
+    /// of what is asked for. Results come lazily and in input order. An error names the image and
+    /// its position; the stream goes on behind it. Dropping the iterator stops the work.
+    pub fn embed_image<I>(
+        &self,
+        images: I,
+    ) -> impl Iterator<Item = Result<MultiVector, Error>> + use<I>
+    where
+        I: IntoIterator,
+        I::Item: Into<ImageInput>,
+    {
+        self.embed_image_detailed(images).map(|result| Ok(result?.value))
+    }
+
+    /// Embeds images and says for each how many tokens its prompt has. Images are never cut.
+    pub fn embed_image_detailed<I>(
+        &self,
+        images: I,
+    ) -> impl Iterator<Item = Result<Embedded<MultiVector>, Error>> + use<I>
+    where
+        I: IntoIterator,
+        I::Item: Into<ImageInput>,
+    {
+        let step = ImageStep { model: Arc::clone(&self.model) };
+        let batch = step.batch();
+        let images = images.into_iter().enumerate();
+        Stream::new(step, images.map(|(position, image)| (position, image.into())), batch)
+    }
+
+    /// Embeds all images of a slice.
+    ///
+    /// # Errors
+    /// The first error, in input order.
+    pub fn embed_image_batch(&self, images: &[ImageInput]) -> Result<Vec<MultiVector>, Error> {
+        self.embed_image(images.iter().cloned()).collect()
+    }
+
+    /// The sum of the texts' tokens, special tokens included, after truncation; with
+    /// `include_extension` of the texts with what the model puts before and behind them. Needs no
+    /// session.
+    ///
+    /// # Errors
+    /// A text that the tokenizer cannot split.
+    pub fn token_count<I>(&self, texts: I, include_extension: bool) -> Result<usize, Error>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let processor = &self.model.processor;
+        let count = |text: I::Item| {
+            let text = text.as_ref();
+            Ok(if include_extension {
+                processor.text(text)?.ids.len()
+            } else {
+                processor.tokenizer().encode(text)?.ids.len()
+            })
+        };
+        texts.into_iter().map(count).sum()
+    }
+
+    /// The width of the vectors: the graph's own where it says so, else the registered one until the
+    /// first vector has been seen. Needs no session.
+    #[must_use]
+    pub fn embedding_size(&self) -> usize {
+        self.model.width.of_results()
+    }
+
+    /// Where the model runs, such as `cpu` or `cuda:0`.
+    ///
+    /// # Errors
+    /// Those of loading, where the graph is opened lazily.
+    pub fn device(&self) -> Result<&str, Error> {
+        Ok(self.model.texts.session().device()?)
+    }
+}
+
+/// Of texts, whatever their role.
+impl Embed for LateInteractionMultimodalEmbedding {
+    type Input = str;
+    type Output = MultiVector;
+    type Error = Error;
+
+    fn embed_batch(&self, _role: Role, texts: &[&str]) -> Result<Vec<MultiVector>, Error> {
+        self.embed_text_batch(texts)
+    }
+}
+
+impl MultiVectorModel for LateInteractionMultimodalEmbedding {
+    fn embedding_size(&self) -> usize {
+        Self::embedding_size(self)
+    }
+}
+
+impl Model {
+    /// The vectors of one input, without those of padding.
+    fn vectors(&self, row: &Row<'_>) -> Result<MultiVector, Error> {
+        match *row.shape {
+            [_, width] if row.per_token && width > 0 => self.cut(row, width),
+            _ => Err(row.shape_error("[inputs, tokens, width]").into()),
+        }
+    }
+
+    /// The same for an image, whose vectors may also come as one list of numbers. Nothing tells
+    /// their width then but the model's description.
+    fn image_vectors(&self, row: &Row<'_>) -> Result<MultiVector, Error> {
+        let width = self.registered_dim;
+        match *row.shape {
+            [numbers] if row.attended.checked_mul(width) == Some(numbers) => self.cut(row, width),
+            _ => self.vectors(row),
+        }
+    }
+
+    /// Keeps the dimensions that were asked for.
+    fn cut(&self, row: &Row<'_>, width: usize) -> Result<MultiVector, Error> {
+        let kept = self.width.check(width)?;
+        let values = if kept == width {
+            row.values.to_vec()
+        } else {
+            let cut = row.values.chunks_exact(width).flat_map(|vector| {
+                let vector = &vector[..kept];
+                let norm = vector.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+                // `f64::max` would turn a NaN into the floor.
+                let norm = if norm < 1e-12 { 1e-12 } else { norm };
+                vector.iter().map(move |&x| row.round(f64::from(x) / norm))
+            });
+            cut.collect()
+        };
+        Ok(MultiVector::new(values, kept).expect("whole vectors, of at least one component"))
+    }
+}

@@ -1,0 +1,194 @@
+//! From texts and images to what the graph takes: tokens and pixels.
+
+use std::fmt;
+
+use embedkit_core::tokenizer::{Side, Tokenizer, Tokens};
+use embedkit_image::{DecodeOptions, ImageInput, PreprocessError, Preprocessor, decode};
+use embedkit_types::{
+    ColModernVbert, ColPali, LateMultimodal, LateMultimodalKind, ModelFiles, ModelSpec,
+};
+
+use super::config::{SIDES, TileConfig};
+use crate::Error;
+
+/// What a model does with texts and images before its graph runs.
+pub(super) struct Processor {
+    id: String,
+    tokenizer: Tokenizer,
+    preprocessor: Preprocessor,
+    text_prefix: String,
+    /// Augmentation and suffix.
+    text_end: String,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    ColPali(ColPali),
+    ColModernVbert(Tiled),
+}
+
+/// ColModernVBERT's facts, and what its files add to them.
+#[derive(Debug)]
+struct Tiled {
+    facts: ColModernVbert,
+    config: TileConfig,
+    image_token_id: u32,
+}
+
+/// An image made ready: its prompt and its pixels.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) tokens: Tokens,
+    /// Row-major, of shape `shape`.
+    pub(super) pixels: Vec<f32>,
+    /// `[3, height, width]`, or `[tiles, 3, height, width]`.
+    pub(super) shape: Vec<usize>,
+}
+
+impl Processor {
+    pub(super) fn load(
+        spec: &ModelSpec,
+        task: &LateMultimodal,
+        files: &ModelFiles,
+    ) -> Result<Self, Error> {
+        let id = spec.id.to_string();
+        let tokenizer = Tokenizer::load(files)?;
+        let preprocessor = Preprocessor::from_file(&files.path("preprocessor_config.json"))?;
+        let (kind, tiles) = match &task.kind {
+            LateMultimodalKind::ColPali(facts) => {
+                if !SIDES.contains(&facts.image_side) {
+                    let (found, limit) = (facts.image_side, *SIDES.end());
+                    return Err(Error::ImageSide { id, found, limit });
+                }
+                (Kind::ColPali(facts.clone()), false)
+            }
+            LateMultimodalKind::ColModernVbert(facts) => {
+                let config = TileConfig::load(files)?;
+                let image_token_id = tokenizer.token_id(&facts.image_token).ok_or_else(|| {
+                    Error::NoImageToken { id: id.clone(), token: facts.image_token.to_string() }
+                })?;
+                (Kind::ColModernVbert(Tiled { facts: facts.clone(), config, image_token_id }), true)
+            }
+            // No other kind exists yet.
+            other => return Err(Error::UnknownKind { id, kind: other.name() }),
+        };
+        if preprocessor.makes_tiles() != tiles {
+            return Err(PreprocessError::WrongKind { makes_tiles: !tiles }.into());
+        }
+        let augmentation = &task.text_augmentation;
+        let text_end = augmentation.token.repeat(augmentation.times) + &task.text_suffix;
+        let text_prefix = task.text_prefix.to_string();
+        Ok(Self { id, tokenizer, preprocessor, text_prefix, text_end, kind })
+    }
+
+    pub(super) fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// Whether an image becomes several tiles.
+    pub(super) fn makes_tiles(&self) -> bool {
+        matches!(self.kind, Kind::ColModernVbert(_))
+    }
+
+    /// A text as the model sees it, with what is put before and behind it.
+    pub(super) fn text(&self, text: &str) -> Result<Tokens, Error> {
+        let mut tokens =
+            self.tokenizer.encode(&format!("{}{text}{}", self.text_prefix, self.text_end))?;
+        if let Kind::ColPali(facts) = &self.kind {
+            // The first tokens are always the same, and the model was trained with others.
+            let start = &facts.text_start_ids;
+            let replaced = start.len().min(tokens.ids.len());
+            tokens.ids.splice(..replaced, start.iter().copied());
+        }
+        Ok(tokens)
+    }
+
+    /// The shape of the black pixels that go with a batch of texts.
+    pub(super) fn black(&self, texts: usize) -> Vec<usize> {
+        match &self.kind {
+            Kind::ColPali(facts) => vec![texts, 3, facts.image_side, facts.image_side],
+            // One for all: the graph drops black tiles, but a tensor may not be empty.
+            Kind::ColModernVbert(Tiled { config, .. }) => {
+                vec![1, 1, 3, config.text_side, config.text_side]
+            }
+        }
+    }
+
+    /// Decodes and preprocesses an image, and makes its prompt.
+    pub(super) fn image(&self, image: &ImageInput) -> Result<Page, Error> {
+        let image = decode(image, &DecodeOptions::default())?;
+        match &self.kind {
+            Kind::ColPali(facts) => {
+                let pixels = self.preprocessor.apply(&image)?;
+                let mut ids = vec![facts.image_token_id; facts.image_tokens];
+                ids.extend(&*facts.image_prompt_ids);
+                let tokens = Tokens { ids, ..Tokens::default() };
+                Ok(Page { tokens, pixels: pixels.values, shape: pixels.shape.to_vec() })
+            }
+            Kind::ColModernVbert(tiled) => {
+                let tiles = self.preprocessor.tiles(&image)?;
+                let tokens = self.prompt(tiled, tiles.rows, tiles.cols)?;
+                let shape = vec![tiles.count(), 3, tiles.side, tiles.side];
+                Ok(Page { tokens, pixels: tiles.values, shape })
+            }
+        }
+    }
+
+    /// The tokens of an image cut into `rows` times `cols` tiles and one more of the whole; 0 and 0
+    /// for an image that is not cut.
+    fn prompt(&self, tiled: &Tiled, rows: usize, cols: usize) -> Result<Tokens, Error> {
+        let tiles = rows.saturating_mul(cols).saturating_add(1);
+        let expected = tiles.saturating_mul(tiled.config.tokens);
+        let limit = self.tokenizer.limit();
+        let too_long = || Error::ImagePromptTooLong { id: self.id.clone(), tiles, limit };
+        // Before a text of that length is made.
+        if expected > limit {
+            return Err(too_long());
+        }
+        let mut tokens = self.tokenizer.encode(&tiled.prompt(rows, cols))?;
+        if tokens.truncated {
+            return Err(too_long());
+        }
+        let found = tokens.ids.iter().filter(|&&id| id == tiled.image_token_id).count();
+        if found != expected {
+            return Err(Error::ImageTokens { id: self.id.clone(), expected, found });
+        }
+        // The original takes what fills the length up to a multiple for part of the prompt.
+        let padding = self.tokenizer.padding();
+        let missing = padding.padded(tokens.ids.len()) - tokens.ids.len();
+        let place = match padding.side {
+            Side::Left => 0,
+            Side::Right => tokens.ids.len(),
+        };
+        tokens.ids.splice(place..place, std::iter::repeat_n(padding.id, missing));
+        Ok(tokens)
+    }
+}
+
+impl fmt::Debug for Processor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Processor").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+impl Tiled {
+    /// The prompt in which each tile has its place, as Idefics3 has it.
+    fn prompt(&self, rows: usize, cols: usize) -> String {
+        let ColModernVbert { image_prefix, image_suffix, frame_token, global_token, .. } =
+            &self.facts;
+        let patches = self.facts.image_token.repeat(self.config.tokens);
+        let mut prompt = image_prefix.to_string();
+        for row in 1..=rows {
+            for col in 1..=cols {
+                prompt += &format!("{frame_token}<row_{row}_col_{col}>{patches}");
+            }
+            prompt.push('\n');
+        }
+        if rows > 0 {
+            prompt.push('\n');
+        }
+        prompt += &format!("{frame_token}{global_token}{patches}{frame_token}{image_suffix}");
+        prompt
+    }
+}

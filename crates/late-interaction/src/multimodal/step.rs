@@ -1,0 +1,139 @@
+//! Streams of texts and of images through the graph.
+
+use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism};
+
+use embedkit_core::{
+    onnx::{Input, Row, Values},
+    pipeline::{Grouping, RunResult, Step, Workload},
+    tokenizer::Tokens,
+};
+use embedkit_image::ImageInput;
+use embedkit_types::{BatchOptions, Embedded, MultiVector};
+
+use super::{Model, processor::Page};
+use crate::Error;
+
+/// The graph's input for images.
+pub(super) const PIXEL_VALUES: &str = "pixel_values";
+
+/// A stream of texts.
+pub(super) struct TextStep {
+    pub(super) model: Arc<Model>,
+}
+
+impl Step for TextStep {
+    type Input = String;
+    type Prepared = Tokens;
+    type Output = Embedded<MultiVector>;
+    type Error = Error;
+
+    fn prepare(&self, text: String) -> Result<Tokens, Error> {
+        self.model.processor.text(&text)
+    }
+
+    fn length(&self, tokens: &Tokens) -> usize {
+        self.model.texts.padded(tokens)
+    }
+
+    fn grouping(&self) -> Result<Grouping, Error> {
+        Ok(self.model.texts.grouping()?)
+    }
+
+    fn lanes(&self) -> Result<usize, Error> {
+        Ok(self.model.texts.session().lanes()?)
+    }
+
+    fn run(&self, workload: Workload, rows: Vec<Tokens>) -> RunResult<Self> {
+        let shape = self.model.processor.black(rows.len());
+        let pixels = vec![0.0; shape.iter().product()];
+        let pixels = Input { name: PIXEL_VALUES, shape: &shape, values: Values::F32(&pixels) };
+        let finish = |row: Row<'_>| self.model.vectors(&row);
+        let vectors = self.model.texts.run(workload, &rows, &[pixels], finish)?;
+        Ok(vectors.into_iter().zip(rows).map(|(value, tokens)| embedded(value, &tokens)).collect())
+    }
+}
+
+/// A stream of images, each with its position.
+pub(super) struct ImageStep {
+    pub(super) model: Arc<Model>,
+}
+
+impl ImageStep {
+    /// How far images are read ahead: a page has up to 2.4 MB (ColPali) or 53 MB (ColModernVBERT)
+    /// of pixels, and two windows are in memory.
+    pub(super) fn batch(&self) -> BatchOptions {
+        let batch = self.model.batch;
+        let ahead = if self.model.processor.makes_tiles() { 4 } else { 16 };
+        let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+        let ahead = NonZeroUsize::new(ahead.max(cores)).unwrap_or(NonZeroUsize::MIN);
+        BatchOptions { window: batch.window.min(ahead), ..batch }
+    }
+}
+
+impl Step for ImageStep {
+    type Input = (usize, ImageInput);
+    type Prepared = Page;
+    type Output = Embedded<MultiVector>;
+    type Error = Error;
+
+    const CHUNK: usize = 1;
+
+    fn prepare(&self, (position, image): (usize, ImageInput)) -> Result<Page, Error> {
+        self.model
+            .processor
+            .image(&image)
+            .map_err(|error| Error::Image { position, source: error.into() })
+    }
+
+    fn length(&self, page: &Page) -> usize {
+        self.model.images.padded(&page.tokens)
+    }
+
+    /// Pages of one length have one number of tiles: none is padded, in tokens or in tiles.
+    fn grouping(&self) -> Result<Grouping, Error> {
+        Ok(match self.model.images.grouping()? {
+            Grouping::Alone => Grouping::Alone,
+            Grouping::SameLength | Grouping::Any => Grouping::SameLength,
+        })
+    }
+
+    fn lanes(&self) -> Result<usize, Error> {
+        Ok(self.model.images.session().lanes()?)
+    }
+
+    fn run(&self, workload: Workload, mut pages: Vec<Page>) -> RunResult<Self> {
+        let mut results = Vec::with_capacity(pages.len());
+        for pages in pages.chunk_by_mut(|a, b| a.shape == b.shape) {
+            results.extend(self.run_same_shape(workload, pages)?);
+        }
+        Ok(results)
+    }
+}
+
+impl ImageStep {
+    fn run_same_shape(
+        &self,
+        workload: Workload,
+        pages: &mut [Page],
+    ) -> Result<Vec<Result<Embedded<MultiVector>, Error>>, Error> {
+        let Some((first, rest)) = pages.split_first_mut() else { return Ok(Vec::new()) };
+        let mut shape = vec![1 + rest.len()];
+        shape.extend(&first.shape);
+        let mut pixels = std::mem::take(&mut first.pixels);
+        for page in rest {
+            pixels.append(&mut page.pixels);
+        }
+        let rows: Vec<_> = pages.iter_mut().map(|page| std::mem::take(&mut page.tokens)).collect();
+        let pixels = Input { name: PIXEL_VALUES, shape: &shape, values: Values::F32(&pixels) };
+        let finish = |row: Row<'_>| self.model.image_vectors(&row);
+        let vectors = self.model.images.run(workload, &rows, &[pixels], finish)?;
+        Ok(vectors.into_iter().zip(rows).map(|(value, tokens)| embedded(value, &tokens)).collect())
+    }
+}
+
+fn embedded(
+    value: Result<MultiVector, Error>,
+    tokens: &Tokens,
+) -> Result<Embedded<MultiVector>, Error> {
+    Ok(Embedded { value: value?, tokens: tokens.ids.len(), truncated: tokens.truncated })
+}
