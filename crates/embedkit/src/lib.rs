@@ -72,8 +72,8 @@ pub use embedkit_sparse::{self as sparse, SparseOptions, SparseTextEmbedding};
 #[cfg(feature = "text-dense")]
 pub use embedkit_text_dense::{self as text_dense, TextEmbedding};
 pub use embedkit_types::{
-    BatchOptions, Device, Embed, Embedded, LoadOptions, ModelFiles, ModelSpec, MultiVector,
-    PromptUse, Role, SparseEmbedding, Task, cache,
+    self as types, BatchOptions, Device, Embed, Embedded, LoadOptions, ModelFiles, ModelSpec,
+    MultiVector, PromptUse, Role, SparseEmbedding, Task, cache,
 };
 pub use error::Error;
 #[cfg(feature = "hub")]

@@ -41,6 +41,7 @@ pub(super) const LAYERS: &[Layer] = &[
         ],
     ),
     layer("embedkit-cli", &["embedkit", "embedkit-convert", "embedkit-types"]),
+    layer("embedkit-examples", &["embedkit"]),
     layer("embedkit-testkit", &["embedkit-types"]),
     // Never core: the generator has to build when the generated file is broken.
     layer("xtask", &["embedkit-convert", "embedkit-hub", "embedkit-types"]),
@@ -64,7 +65,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("zip", &["embedkit-hub", "xtask"]),
     ("clap", &["embedkit-cli", "xtask"]),
     ("indicatif", &["embedkit-cli"]),
-    ("anyhow", &["embedkit-cli", "xtask"]),
+    ("anyhow", &["embedkit-cli", "embedkit-examples", "xtask"]),
     ("tracing-subscriber", &["embedkit-cli"]),
 ];
 

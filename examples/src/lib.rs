@@ -1,0 +1,19 @@
+//! The examples of the guide and of the README, compiled and, where they need no download, run.
+//!
+//! The programs are in `src/bin`: `cargo run -p embedkit-examples --bin search -- "a question" FILE`.
+
+macro_rules! pages {
+    ($($name:ident: $file:literal,)*) => {
+        $(#[doc = include_str!(concat!("../../", $file))] pub mod $name {})*
+    };
+}
+
+pages! {
+    readme: "README.md",
+    coming_from_fastembed: "docs/coming-from-fastembed.md",
+    dense: "docs/guide/dense.md",
+    sparse: "docs/guide/sparse.md",
+    late_interaction: "docs/guide/late-interaction.md",
+    muvera: "docs/guide/muvera.md",
+    reranking: "docs/guide/reranking.md",
+}
