@@ -1,4 +1,24 @@
-//! Images to tensors, with the pixels of the Python original.
+//! Images to tensors, with the pixels of the Python original, and tensors to embeddings.
+//!
+//! `ImageEmbedding` (feature `models`) opens a model from its description and files and embeds images
+//! with it: paths, the bytes of files, or pixels, from any iterator. Vectors come back lazily, in
+//! input order, while worker threads read and preprocess the next images.
+//!
+//! ```no_run
+//! # #[cfg(feature = "models")] {
+//! use embedkit_core::registry;
+//! use embedkit_image::ImageEmbedding;
+//! use embedkit_types::{LoadOptions, ModelFiles};
+//!
+//! let spec = registry::find_task("Qdrant/clip-ViT-B-32-vision", "image")?;
+//! let files = ModelFiles::in_dir("models/clip-ViT-B-32-vision", spec);
+//! let model = ImageEmbedding::from_files(spec, &files, &LoadOptions::default())?;
+//! for vector in model.embed(["cat.jpg", "dog.png"]) {
+//!     assert_eq!(vector?.len(), 512);
+//! }
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! A [`Preprocessor`] is compiled from the `preprocessor_config.json` that comes with a model. It
 //! resizes, crops, rescales and normalises a decoded image into the tensor that the model's graph
@@ -35,8 +55,12 @@
 //! What differs from Pillow is JPEG, whose standard leaves decoders some freedom: zune-jpeg is up to 4
 //! of 255 levels away.
 
+#[cfg(feature = "models")]
+mod model;
 #[cfg(feature = "preprocess")]
 mod preprocess;
 
+#[cfg(feature = "models")]
+pub use model::{Error, ImageEmbedding, ImageOptions};
 #[cfg(feature = "preprocess")]
 pub use preprocess::*;

@@ -107,6 +107,7 @@ pub(super) const LIGHT_USES: &[LightUse] = &[
     light("embedkit-sparse", "bm25", &[RUNTIME, TOKENIZER, HTTP, IMAGE]),
     light("embedkit-sparse", "splade,bm42,minicoil", &[HTTP, IMAGE]),
     light("embedkit-image", "preprocess", &[RUNTIME, TOKENIZER, HTTP]),
+    light("embedkit-image", "models", &[TOKENIZER, HTTP]),
     light("embedkit-rerank", "", &[HTTP, IMAGE]),
     light("embedkit-late-interaction", "", &[RUNTIME, TOKENIZER, HTTP, IMAGE]),
     light("embedkit-late-interaction", "text", &[HTTP, IMAGE]),

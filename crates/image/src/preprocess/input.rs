@@ -27,6 +27,20 @@ impl From<&Path> for ImageInput {
     }
 }
 
+/// A path.
+impl From<&str> for ImageInput {
+    fn from(path: &str) -> Self {
+        Self::Path(path.into())
+    }
+}
+
+/// A path.
+impl From<String> for ImageInput {
+    fn from(path: String) -> Self {
+        Self::Path(path.into())
+    }
+}
+
 impl From<Vec<u8>> for ImageInput {
     fn from(bytes: Vec<u8>) -> Self {
         Self::Bytes(bytes)

@@ -41,6 +41,15 @@ impl Default for PreprocessOptions {
     }
 }
 
+impl std::fmt::Debug for Preprocessor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Preprocessor")
+            .field("output_size", &self.output_size())
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The tensor of one image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pixels {

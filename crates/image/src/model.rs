@@ -1,0 +1,203 @@
+//! [`ImageEmbedding`], the model that applications hold.
+
+mod error;
+mod graph;
+mod step;
+
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, OnceLock},
+};
+
+use embedkit_core::{l2_normalize, onnx::narrow, pipeline::Stream, registry};
+use embedkit_types::{Embed, Embedded, LoadOptions, ModelFiles, ModelSpec, Role, Task};
+
+pub use self::error::Error;
+use self::{graph::ImageGraph, step::ImageStep};
+use crate::{DecodeOptions, ImageInput, PreprocessError, PreprocessOptions, Preprocessor};
+
+/// The file that says how pixels become a tensor, in the root of a model's folder.
+const CONFIGURATION: &str = "preprocessor_config.json";
+
+/// How images are read and preprocessed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ImageOptions {
+    /// How files become pixels: limits, orientation, transparency.
+    pub decode: DecodeOptions,
+    /// How pixels become tensors: exactly as the original, or faster.
+    pub preprocess: PreprocessOptions,
+}
+
+/// A model that turns an image into one vector. Cheap to clone; every method takes `&self`, and
+/// several threads may embed at once.
+#[derive(Debug, Clone)]
+pub struct ImageEmbedding {
+    model: Arc<Model>,
+}
+
+#[derive(Debug)]
+struct Model {
+    id: String,
+    graph: ImageGraph,
+    preprocessor: Preprocessor,
+    decode: DecodeOptions,
+    registered_dim: usize,
+    dimensions: Option<NonZeroUsize>,
+    /// Width of the graph's vectors, once the first has been seen.
+    width: OnceLock<usize>,
+}
+
+impl ImageEmbedding {
+    /// Opens the model that `spec` describes from files on disk: the graph, and
+    /// `preprocessor_config.json` in the root of the folder.
+    ///
+    /// # Errors
+    /// A description of another family; missing or damaged files; a missing runtime or device; a
+    /// graph that does not fit the description, or that wants more than pixels.
+    pub fn from_files(
+        spec: &ModelSpec,
+        files: &ModelFiles,
+        options: &LoadOptions,
+    ) -> Result<Self, Error> {
+        Self::from_files_with(spec, files, options, &ImageOptions::default())
+    }
+
+    /// [`from_files`](Self::from_files) with a choice of how images are read and preprocessed.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_files_with(
+        spec: &ModelSpec,
+        files: &ModelFiles,
+        options: &LoadOptions,
+        image: &ImageOptions,
+    ) -> Result<Self, Error> {
+        let id = spec.id.to_string();
+        let Task::Image(task) = &spec.task else {
+            return Err(Error::WrongTask { id, found: spec.task.name() });
+        };
+        if let Some(task) = &options.task {
+            return Err(Error::NoTasks { id, task: task.clone() });
+        }
+        let preprocessor = Preprocessor::from_file(&files.path(CONFIGURATION))
+            .map_err(|error| Error::Preprocessor(Arc::new(error)))?
+            .with_options(image.preprocess);
+        if preprocessor.makes_tiles() {
+            let path = files.path(CONFIGURATION);
+            let source = PreprocessError::WrongKind { makes_tiles: true }.into();
+            let error = PreprocessError::ConfigFile { path, source };
+            return Err(Error::Preprocessor(Arc::new(error)));
+        }
+        let same_size = preprocessor.output_size().is_some();
+        let model = Model {
+            graph: ImageGraph::open(task, files, options, same_size)?,
+            id,
+            preprocessor,
+            decode: image.decode,
+            registered_dim: task.dim,
+            dimensions: options.dimensions,
+            width: OnceLock::new(),
+        };
+        Ok(Self { model: Arc::new(model) })
+    }
+
+    /// The built-in models of this family.
+    pub fn supported_models() -> impl Iterator<Item = &'static ModelSpec> {
+        registry::models().iter().filter(|spec| matches!(spec.task, Task::Image(_)))
+    }
+
+    /// Embeds images: paths, the bytes of files, or pixels.
+    ///
+    /// Images are read and preprocessed by the threads that run the model. Vectors come lazily and
+    /// in input order. An error concerns the image in its place and names it; the stream goes on
+    /// behind it. Dropping the iterator stops the work.
+    pub fn embed<I>(&self, images: I) -> impl Iterator<Item = Result<Vec<f32>, Error>> + use<I>
+    where
+        I: IntoIterator,
+        I::Item: Into<ImageInput>,
+    {
+        let step = ImageStep { model: Arc::clone(&self.model) };
+        let images = images.into_iter().map(Into::into).enumerate();
+        Stream::new(step, images, self.model.graph.batch())
+    }
+
+    /// [`embed`](Self::embed) in the form that all families have. An image has no tokens and is never
+    /// truncated.
+    pub fn embed_detailed<I>(
+        &self,
+        images: I,
+    ) -> impl Iterator<Item = Result<Embedded<Vec<f32>>, Error>> + use<I>
+    where
+        I: IntoIterator,
+        I::Item: Into<ImageInput>,
+    {
+        let detailed = |value| Embedded { value, tokens: 0, truncated: false };
+        self.embed(images).map(move |result| result.map(detailed))
+    }
+
+    /// Embeds all images of a slice.
+    ///
+    /// # Errors
+    /// The first error, in input order.
+    pub fn embed_batch(&self, images: &[ImageInput]) -> Result<Vec<Vec<f32>>, Error> {
+        self.embed(images.iter().cloned()).collect()
+    }
+
+    /// The width of the vectors: the registered one until the first vector has been seen. Needs no
+    /// session.
+    #[must_use]
+    pub fn embedding_size(&self) -> usize {
+        let width = || self.model.width.get().copied().unwrap_or(self.model.registered_dim);
+        self.model.dimensions.map_or_else(width, usize::from)
+    }
+
+    /// Where the model runs, such as `cpu` or `cuda:0`.
+    ///
+    /// # Errors
+    /// Those of loading, where the graph is opened lazily.
+    pub fn device(&self) -> Result<&str, Error> {
+        self.model.graph.device()
+    }
+}
+
+impl Embed for ImageEmbedding {
+    type Input = ImageInput;
+    type Output = Vec<f32>;
+    type Error = Error;
+
+    /// The role makes no difference.
+    fn embed_batch(&self, _: Role, images: &[&ImageInput]) -> Result<Vec<Vec<f32>>, Error> {
+        self.embed(images.iter().map(|&image| image.clone())).collect()
+    }
+}
+
+impl Model {
+    /// Checks a vector's width against the one known so far and keeps the dimensions that were asked
+    /// for.
+    fn cut(&self, vector: Vec<f32>) -> Result<Vec<f32>, Error> {
+        let found = vector.len();
+        let expected = *self.width.get_or_init(|| {
+            if found != self.registered_dim {
+                tracing::warn!(
+                    model = %self.id, found, registered = self.registered_dim,
+                    "the graph's width is not the registered one; the graph decides"
+                );
+            }
+            found
+        });
+        if found != expected {
+            return Err(Error::WidthChanged { id: self.id.clone(), expected, found });
+        }
+        match self.dimensions.map(usize::from) {
+            Some(wanted) if wanted > found => {
+                Err(Error::Dimensions { id: self.id.clone(), wanted, width: found })
+            }
+            Some(wanted) if wanted < found => {
+                let mut kept: Vec<_> = vector[..wanted].iter().copied().map(f64::from).collect();
+                l2_normalize(&mut kept);
+                Ok(narrow(&kept, false))
+            }
+            _ => Ok(vector),
+        }
+    }
+}

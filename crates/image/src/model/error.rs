@@ -1,0 +1,102 @@
+//! What can go wrong with an image model.
+
+use std::{path::PathBuf, sync::Arc};
+
+use crate::PreprocessError;
+
+/// An error of an image model.
+///
+/// Cloneable, because one failed batch is reported for each of its images.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Files, runtime or graph.
+    #[error(transparent)]
+    Core(#[from] embedkit_core::Error),
+    /// The configuration of the preprocessing is missing or cannot be used.
+    #[error(transparent)]
+    Preprocessor(Arc<PreprocessError>),
+    /// An image cannot be read, decoded or preprocessed.
+    #[error("image {position}{}", in_brackets(path.as_ref()))]
+    Image {
+        /// Its place among the inputs, from 0.
+        position: usize,
+        /// Its file, where it came as a path.
+        path: Option<PathBuf>,
+        /// What is wrong with it.
+        source: Arc<PreprocessError>,
+    },
+    /// The description is of a model of another family.
+    #[error("{id} is a model for {found}, not for image")]
+    WrongTask {
+        /// The model.
+        id: String,
+        /// The task in its description.
+        found: &'static str,
+    },
+    /// A task was asked for, and image models have none.
+    #[error("{id} has no task {task:?}: image models have no tasks")]
+    NoTasks {
+        /// The model.
+        id: String,
+        /// The task asked for.
+        task: String,
+    },
+    /// More dimensions were asked for than the model has.
+    #[error("{id} has vectors of width {width}, so {wanted} dimensions cannot be kept")]
+    Dimensions {
+        /// The model.
+        id: String,
+        /// The number asked for.
+        wanted: usize,
+        /// The width of its vectors.
+        width: usize,
+    },
+    /// The width of the vectors is not what it was.
+    #[error("{id} gave a vector of width {found}, expected are vectors of width {expected}")]
+    WidthChanged {
+        /// The model.
+        id: String,
+        /// The width so far.
+        expected: usize,
+        /// The width now.
+        found: usize,
+    },
+}
+
+impl Error {
+    /// The error of one image, which is named once.
+    pub(super) fn image(position: usize, path: Option<PathBuf>, error: PreprocessError) -> Self {
+        let source = match error {
+            PreprocessError::File { source, .. } => *source,
+            error => error,
+        };
+        Self::Image { position, path, source: Arc::new(source) }
+    }
+
+    /// What the user can do about it, where we know.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Core(error) => error.hint(),
+            Self::Image { source, .. } => source.hint(),
+            Self::Preprocessor(error) => error.hint().or_else(|| {
+                let PreprocessError::ConfigFile { source, .. } = &**error else { return None };
+                let PreprocessError::Read(source) = &**source else { return None };
+                (source.kind() == std::io::ErrorKind::NotFound).then(|| {
+                    "the model's folder is incomplete; an image model needs \
+                     preprocessor_config.json"
+                        .to_owned()
+                })
+            }),
+            Self::WidthChanged { .. } => {
+                Some("resize images to one size in preprocessor_config.json".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+fn in_brackets(path: Option<&PathBuf>) -> String {
+    path.map_or_else(String::new, |path| format!(" ({})", path.display()))
+}
