@@ -1,7 +1,9 @@
-//! Many vectors per text: one for each token.
+//! Many vectors per text or page image: one for each token or patch.
 //!
 //! - [`LateInteractionTextEmbedding`] (feature `text`) opens a model of the ColBERT family, or a plain
 //!   encoder of tokens, and embeds documents and queries with it.
+//! - [`LateInteractionMultimodalEmbedding`] (feature `multimodal`) opens a model like ColPali or
+//!   ColModernVBERT, and embeds texts as queries and the images of pages as documents.
 //! - [`MaxSim`] and [`max_sim`] score a query against documents, exactly and on all cores.
 //! - [`pool_tokens`] makes a document's vectors fewer: those of similar direction become one.
 //!

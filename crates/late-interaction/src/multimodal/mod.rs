@@ -30,6 +30,25 @@ use crate::{Error, width::Width};
 /// Texts are queries: the model puts its prompt before them and room for terms of its own behind
 /// them. Images are documents: ColPali sees one image of fixed size, ColModernVBERT cuts a large one
 /// into tiles. Vectors come as the graph gives them, which normalises them itself.
+///
+/// ```no_run
+/// use std::path::PathBuf;
+///
+/// use embedkit_core::registry;
+/// use embedkit_late_interaction::{LateInteractionMultimodalEmbedding, MaxSim};
+/// use embedkit_types::{LoadOptions, ModelFiles};
+///
+/// let spec = registry::find_task("Qdrant/colmodernvbert", "late-multimodal")?;
+/// let files = ModelFiles::in_dir("models/colmodernvbert", spec);
+/// let options = LoadOptions::default();
+/// let model = LateInteractionMultimodalEmbedding::from_files(spec, &files, &options)?;
+/// let pages = ["page-1.png", "page-2.png"].map(PathBuf::from);
+/// let pages: Vec<_> = model.embed_image(pages).collect::<Result<_, _>>()?;
+/// for query in model.embed_text(["what was spent on travel?"]) {
+///     let best = MaxSim::new(&pages)?.top_k(&query?, 1)?;
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct LateInteractionMultimodalEmbedding {
     model: Arc<Model>,
