@@ -23,7 +23,7 @@ struct Asset {
     required: bool,
 }
 
-const ASSETS: [Asset; 5] = [
+const ASSETS: [Asset; 6] = [
     Asset {
         name: "minilm",
         folder: "all-MiniLM-L6-v2",
@@ -33,6 +33,12 @@ const ASSETS: [Asset; 5] = [
     Asset {
         name: "minilm-int8",
         folder: "all-MiniLM-L6-v2-int8",
+        files: &["model.onnx", "tokenizer.json"],
+        required: false,
+    },
+    Asset {
+        name: "splade-tiny",
+        folder: "splade-tiny",
         files: &["model.onnx", "tokenizer.json"],
         required: false,
     },
@@ -67,8 +73,8 @@ pub fn runtime_library() -> Option<PathBuf> {
     found_or_skipped(found, required(), "no ONNX Runtime library")
 }
 
-/// The folder of a real model: `minilm`, `minilm-int8`, `static-tokenlearn` or `efficientnet`; or of
-/// real `pictures`.
+/// The folder of a real model: `minilm`, `minilm-int8`, `splade-tiny`, `static-tokenlearn` or
+/// `efficientnet`; or of real `pictures`.
 ///
 /// # Panics
 /// On another name, and where the model is missing although `EMBEDKIT_REQUIRE_RUNTIME=1` asks for it.

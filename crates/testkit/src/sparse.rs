@@ -185,7 +185,7 @@ pub fn sparse_case(name: &str) -> SparseCase {
 }
 
 /// The golden values of a real model: `bm42-minilm`, all-MiniLM-L6-v2 with its last layer's attention
-/// as output.
+/// as output, or `splade-tiny`.
 ///
 /// # Panics
 /// Where there are none of this name or the file is damaged.

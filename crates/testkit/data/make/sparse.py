@@ -2,9 +2,11 @@
 MiniCOIL, with what FastEmbed 0.9.1 gives for each text alone.
 
     python sparse.py [NAME…]
-    python sparse.py bm42-minilm DIR     golden values of a real model, with files in DIR
+    python sparse.py bm42-minilm DIR     golden values of real models, with files in DIR
+    python sparse.py splade-tiny DIR
 
-DIR holds all-MiniLM-L6-v2 (`cargo xtask assets`) as `embedkit convert --head attention` writes it.
+For bm42-minilm DIR holds all-MiniLM-L6-v2 (`cargo xtask assets`) as `embedkit convert --head
+attention` writes it, for splade-tiny that model as it is.
 """
 
 import io
@@ -44,12 +46,14 @@ def hidden(g, files, **options):
     return graphs.hidden_states(g, tokenizer_files.vocab_size(files), **options)
 
 
-def logits(g, files, **options):
+def logits(g, files, kind=TensorProto.FLOAT, **options):
     """Logits of which about one in ten is above zero, so that vectors are sparse."""
     width = tokenizer_files.vocab_size(files)
     x = g.add("MatMul", hidden(g, files, **options), g.weight(DIM, width, scale=0.5))
     x = g.add("Sub", x, g.constant(np.float32(1.8)))
-    g.output(x, "logits", ("batch", "sequence", width))
+    if kind != TensorProto.FLOAT:
+        x = g.cast(x, kind)
+    g.output(x, "logits", ("batch", "sequence", width), kind)
 
 
 def attention(g, files, heads):
@@ -134,6 +138,7 @@ CASES = {
     "splade": ("splade", {}),
     "splade-no-mask": ("splade", {"graph": {"mask": False, "types": False}}),
     "splade-limit-8": ("splade", {"limit": 8}),
+    "splade-half": ("splade", {"graph": {"kind": TensorProto.FLOAT16}}),
     "splade-left": ("splade", {"config": {"padding_side": "left"}}),
     "if-splade": ("if-splade", {}),
     "bm42": ("bm42", {"heads": 3}),
@@ -213,7 +218,13 @@ def golden_values(model_name, folder, inputs, options):
     }
 
 
-def make_real(folder):
+def make_splade(folder):
+    golden = golden_values(NAMES["splade"][0], folder, PASSAGES[:20] + VARIED, {})
+    (DATA / "sparse" / "splade-tiny.json").write_text(layout(golden), encoding="utf-8")
+    print(f"splade-tiny: {sum(len(vector) for vector in golden['embed'])} entries")
+
+
+def make_bm42(folder):
     words = "a an and are as at be by for from in is it of on or that the to was with".split()
     (folder / "stopwords.txt").write_bytes(lines(words))
     golden = golden_values(NAMES["bm42"][0], folder, PASSAGES, {})
@@ -225,7 +236,10 @@ def make_real(folder):
 def main(names):
     oracle.check_version()
     if names[:1] == ["bm42-minilm"]:
-        make_real(Path(names[1]))
+        make_bm42(Path(names[1]))
+        return
+    if names[:1] == ["splade-tiny"]:
+        make_splade(Path(names[1]))
         return
     for name in CASES:
         if not names or name in names:
