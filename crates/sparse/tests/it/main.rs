@@ -15,7 +15,6 @@ use embedkit_core::registry;
 use embedkit_types::{ModelSpec, SparseKind, Task};
 
 /// The registered model.
-#[cfg_attr(not(any(feature = "bm25", feature = "splade", feature = "bm42")), expect(dead_code))]
 fn spec(id: &str) -> &'static ModelSpec {
     registry::find_task(id, "sparse").unwrap()
 }
