@@ -49,8 +49,8 @@ mod multimodal;
 mod pooling;
 #[cfg(feature = "text")]
 mod text;
-#[cfg(feature = "multimodal")]
-mod width;
+#[cfg(any(feature = "text", feature = "multimodal"))]
+mod vectors;
 
 pub use error::Error;
 pub use max_sim::{MaxSim, max_sim};

@@ -22,7 +22,10 @@ use self::{
     processor::Processor,
     step::{ImageStep, PIXEL_VALUES, TextStep},
 };
-use crate::{Error, width::Width};
+use crate::{
+    Error,
+    vectors::{Width, push_unit},
+};
 
 /// A model that turns a text, or the image of a page, into many vectors. Cheap to clone; every
 /// method takes `&self`, and several threads may embed at once.
@@ -273,18 +276,13 @@ impl Model {
     /// Keeps the dimensions that were asked for.
     fn cut(&self, row: &Row<'_>, width: usize) -> Result<MultiVector, Error> {
         let kept = self.width.check(width)?;
-        let values = if kept == width {
-            row.values.to_vec()
+        let mut values = Vec::with_capacity(row.values.len() / width * kept);
+        if kept == width {
+            values.extend_from_slice(row.values);
         } else {
-            let cut = row.values.chunks_exact(width).flat_map(|vector| {
-                let vector = &vector[..kept];
-                let norm = vector.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
-                // `f64::max` would turn a NaN into the floor.
-                let norm = if norm < 1e-12 { 1e-12 } else { norm };
-                vector.iter().map(move |&x| row.round(f64::from(x) / norm))
-            });
-            cut.collect()
-        };
+            let vectors = row.values.chunks_exact(width);
+            vectors.for_each(|vector| push_unit(&mut values, row, &vector[..kept]));
+        }
         Ok(MultiVector::new(values, kept).expect("whole vectors, of at least one component"))
     }
 }

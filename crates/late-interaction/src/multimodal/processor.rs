@@ -54,7 +54,8 @@ impl Processor {
     ) -> Result<Self, Error> {
         let id = spec.id.to_string();
         let tokenizer = Tokenizer::load(files)?;
-        let preprocessor = Preprocessor::from_file(&files.path("preprocessor_config.json"))?;
+        let path = files.path("preprocessor_config.json");
+        let preprocessor = Preprocessor::from_file(&path)?;
         let (kind, tiles) = match &task.kind {
             LateMultimodalKind::ColPali(facts) => {
                 if !SIDES.contains(&facts.image_side) {
@@ -74,7 +75,8 @@ impl Processor {
             other => return Err(Error::UnknownKind { id, kind: other.name() }),
         };
         if preprocessor.makes_tiles() != tiles {
-            return Err(PreprocessError::WrongKind { makes_tiles: !tiles }.into());
+            let source = PreprocessError::WrongKind { makes_tiles: !tiles }.into();
+            return Err(PreprocessError::ConfigFile { path, source }.into());
         }
         let augmentation = &task.text_augmentation;
         let text_end = augmentation.token.repeat(augmentation.times) + &task.text_suffix;

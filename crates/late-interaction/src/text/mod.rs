@@ -2,10 +2,7 @@
 
 mod tokens;
 
-use std::{
-    num::NonZeroUsize,
-    sync::{Arc, OnceLock},
-};
+use std::sync::Arc;
 
 use embedkit_core::{
     onnx::{Row, TextGraph, TextGraphOptions},
@@ -19,7 +16,10 @@ use embedkit_types::{
 };
 
 use self::tokens::{Prepared, TokenRules};
-use crate::Error;
+use crate::{
+    Error,
+    vectors::{Width, push_unit},
+};
 
 /// A model that turns a text into one vector per token. Cheap to clone; every method takes `&self`,
 /// and several threads may embed at once.
@@ -34,17 +34,14 @@ pub struct LateInteractionTextEmbedding {
 
 #[derive(Debug)]
 struct Model {
-    id: String,
     task: LateText,
     rules: TokenRules,
     /// One session: queries are padded otherwise than documents.
     documents: TextGraph,
     queries: TextGraph,
-    dimensions: Option<NonZeroUsize>,
     prompts: Prompts,
     batch: BatchOptions,
-    /// Width of the graph's vectors, once it is known.
-    width: OnceLock<usize>,
+    width: Width,
 }
 
 impl LateInteractionTextEmbedding {
@@ -96,20 +93,18 @@ impl LateInteractionTextEmbedding {
             }),
         };
         let model = Model {
-            id,
+            width: Width::new(id, task.dim, options.dimensions),
             task: task.clone(),
             rules,
             documents,
             queries,
-            dimensions: options.dimensions,
             prompts,
             batch: options.batch,
-            width: OnceLock::new(),
         };
         if !options.lazy
-            && let Some(width) = model.documents.width()?
+            && let Some(found) = model.documents.width()?
         {
-            model.check_width(width)?;
+            model.width.check(found)?;
         }
         Ok(Self { model: Arc::new(model) })
     }
@@ -208,8 +203,7 @@ impl LateInteractionTextEmbedding {
     /// first vector has been seen. Needs no session.
     #[must_use]
     pub fn embedding_size(&self) -> usize {
-        let width = || self.model.width.get().copied().unwrap_or(self.model.task.dim);
-        self.model.dimensions.map_or_else(width, usize::from)
+        self.model.width.of_results()
     }
 
     /// Where the model runs, such as `cpu` or `cuda:0`.
@@ -319,8 +313,7 @@ impl Model {
             [_, width] if row.per_token && width > 0 => width,
             _ => return Err(row.shape_error("[texts, tokens, width]").into()),
         };
-        self.check_width(width)?;
-        let dim = self.dimensions.map_or(width, usize::from);
+        let dim = self.width.check(width)?;
         let document = role != Role::Query;
         let normalize =
             dim < width || if document { self.task.normalize } else { self.task.normalize_queries };
@@ -331,36 +324,11 @@ impl Model {
             }
             let vector = &vector[..dim];
             if normalize {
-                let norm = vector.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
-                // `f64::max` would turn a NaN into the floor.
-                let norm = if norm < 1e-12 { 1e-12 } else { norm };
-                values.extend(vector.iter().map(|&x| row.round(f64::from(x) / norm)));
+                push_unit(&mut values, row, vector);
             } else {
                 values.extend_from_slice(vector);
             }
         }
         Ok(MultiVector::new(values, dim).expect("whole vectors, of at least one component"))
-    }
-
-    /// Checks a width against the one known so far, the registered one and the dimensions asked for.
-    fn check_width(&self, found: usize) -> Result<(), Error> {
-        let expected = *self.width.get_or_init(|| {
-            if found != self.task.dim {
-                tracing::warn!(
-                    model = %self.id, found, registered = self.task.dim,
-                    "the graph's width is not the registered one; the graph decides"
-                );
-            }
-            found
-        });
-        if found != expected {
-            return Err(Error::WidthChanged { id: self.id.clone(), expected, found });
-        }
-        match self.dimensions.map(usize::from) {
-            Some(wanted) if wanted > found => {
-                Err(Error::Dimensions { id: self.id.clone(), wanted, width: found })
-            }
-            _ => Ok(()),
-        }
     }
 }
