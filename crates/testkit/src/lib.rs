@@ -6,6 +6,7 @@
 //! - [`stored`]: texts and vectors of real models, whose files [`asset`] looks for.
 //! - [`bm25_cases`], [`sparse_cases`]: the same for sparse vectors; [`rerank_cases`] for scores.
 //! - [`image_cases`], [`picture`], [`stored_images`]: the same for images.
+//! - [`late_cases`]: the same for vectors of tokens; [`pooling_cases`] for pooled ones.
 //! - [`multimodal_cases`]: the same for models of text and page images.
 //! - [`assert_close`], [`assert_rows_close`]: comparisons that say where and how far apart.
 //! - [`runtime_library`], [`asset`]: what a test needs from outside, or one line why it is skipped.
@@ -29,6 +30,7 @@
 mod compare;
 mod dense;
 mod image;
+mod late;
 mod machine;
 mod multimodal;
 mod outside;
@@ -43,6 +45,10 @@ pub use dense::{
 };
 pub use image::{
     ImageCase, ImageGolden, StoredImages, image_case, image_cases, picture, stored_images,
+};
+pub use late::{
+    LateCase, LateCounts, LateGolden, PoolingCase, StoredLate, late_case, late_cases,
+    pooling_cases, stored_late,
 };
 pub use machine::load_options;
 pub use multimodal::{

@@ -1,0 +1,206 @@
+//! What the original does not have, or does wrong: options, errors, batches.
+
+use std::num::NonZeroUsize;
+
+use embedkit_core::registry;
+use embedkit_late_interaction::{Error, LateInteractionTextEmbedding};
+use embedkit_testkit::{assert_close, late_case, load_options, runtime_library};
+use embedkit_types::{
+    BatchOptions, Embed, LateText, LoadOptions, ModelSpec, MultiVector, MultiVectorModel,
+    PromptUse, Prompts, Role, Task,
+};
+
+fn count(n: usize) -> NonZeroUsize {
+    NonZeroUsize::new(n).unwrap()
+}
+
+/// The model of a case, with its description and options changed; `None` without a runtime.
+fn open(
+    name: &str,
+    change: impl FnOnce(&mut ModelSpec, &mut LoadOptions),
+) -> Option<Result<LateInteractionTextEmbedding, Error>> {
+    let mut case = late_case(name);
+    let mut options = LoadOptions { onnxruntime: Some(runtime_library()?), ..load_options() };
+    let files = case.files();
+    change(&mut case.spec, &mut options);
+    Some(LateInteractionTextEmbedding::from_files(&case.spec, &files, &options))
+}
+
+fn facts(spec: &mut ModelSpec) -> &mut LateText {
+    match &mut spec.task {
+        Task::LateText(task) => task,
+        other => panic!("a model for {}", other.name()),
+    }
+}
+
+#[track_caller]
+fn assert_same(found: &MultiVector, expected: &MultiVector, tolerance: f32) {
+    assert_eq!((found.len(), found.width()), (expected.len(), expected.width()));
+    assert_close(found.values(), expected.values(), tolerance);
+}
+
+#[test]
+fn results_do_not_depend_on_batching_threads_or_replicas() {
+    for name in
+        ["colbert", "colbert-left", "jina-colbert", "lateon", "mlateon", "token-embeddings-left"]
+    {
+        let Some(reference) = open(name, |_, _| {}) else { return };
+        let reference = reference.unwrap();
+        let golden = late_case(name).golden;
+        let texts: Vec<String> =
+            (0..150).map(|i| golden.texts[i * 7 % 11].repeat(i % 3 + 1)).collect();
+        for role in [Role::Document, Role::Query] {
+            let alone: Vec<_> = texts
+                .iter()
+                .map(|text| reference.embed_batch(role, &[text]).unwrap().remove(0))
+                .collect();
+            for (rows, tokens, window, replicas, threads) in
+                [(1, 1, 1, 1, 1), (3, 64, 10, 3, 1), (256, 100_000, 9999, 2, 2)]
+            {
+                let model = open(name, |_, options| {
+                    options.batch = BatchOptions {
+                        rows: count(rows),
+                        tokens: count(tokens),
+                        window: count(window),
+                    };
+                    options.replicas = Some(count(replicas));
+                    options.threads = Some(count(threads));
+                });
+                let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+                let model: &dyn Embed<Input = str, Output = MultiVector, Error = Error> =
+                    &model.unwrap().unwrap();
+                let vectors = model.embed_batch(role, &texts).unwrap();
+                assert_eq!(vectors.len(), alone.len());
+                for (vectors, alone) in vectors.iter().zip(&alone) {
+                    assert_same(vectors, alone, 1e-5);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn queries_are_filled_up_and_documents_are_not() {
+    let Some(model) = open("colbert", |_, _| {}) else { return };
+    let model = model.unwrap();
+    let lengths = |role| model.embed_batch(role, &["", "hello world"]).unwrap();
+    let queries: Vec<_> = lengths(Role::Query).iter().map(MultiVector::len).collect();
+    let documents: Vec<_> = lengths(Role::Document).iter().map(MultiVector::len).collect();
+    assert_eq!((queries, documents), (vec![32, 32], vec![3, 5]));
+}
+
+#[test]
+fn dimensions_keep_the_heads_and_unit_length() {
+    let Some(whole) = open("colbert", |_, _| {}) else { return };
+    let whole = whole.unwrap();
+    let cut = open("colbert", |_, options| options.dimensions = Some(count(3))).unwrap().unwrap();
+    assert_eq!((cut.embedding_size(), MultiVectorModel::embedding_size(&whole)), (3, 4));
+    for role in [Role::Document, Role::Query] {
+        let text = ["the quick brown fox"];
+        let (whole, cut) =
+            (whole.embed_batch(role, &text).unwrap(), cut.embed_batch(role, &text).unwrap());
+        assert_eq!(whole[0].len(), cut[0].len());
+        for (whole, cut) in whole[0].rows().zip(cut[0].rows()) {
+            let norm = whole[..3].iter().map(|x| x * x).sum::<f32>().sqrt();
+            let expected: Vec<f32> = whole[..3].iter().map(|x| x / norm).collect();
+            assert_close(cut, &expected, 1e-5);
+        }
+    }
+    let error = open("colbert", |_, options| options.dimensions = Some(count(5))).unwrap();
+    assert!(matches!(error.unwrap_err(), Error::Dimensions { wanted: 5, width: 4, .. }));
+}
+
+#[test]
+fn prompts_and_tasks_are_used_or_refused() {
+    let prompts = Prompts {
+        query: Some("the quick ".into()),
+        passage: Some("lazy dog ".into()),
+        ..Prompts::default()
+    };
+    let Some(plain) = open("lateon", |_, _| {}) else { return };
+    let plain = plain.unwrap();
+    let prompted = open("lateon", |spec, options| {
+        spec.prompts = Some(prompts.clone());
+        options.prompts = PromptUse::Model;
+    });
+    let prompted = prompted.unwrap().unwrap();
+    for (role, text) in [
+        (Role::Raw, "brown fox"),
+        (Role::Query, "the quick brown fox"),
+        (Role::Document, "lazy dog brown fox"),
+    ] {
+        let with = prompted.embed_batch(role, &["brown fox"]).unwrap();
+        let by_hand = plain.embed_batch(role, &[text]).unwrap();
+        assert_eq!(with, by_hand, "{role:?}");
+    }
+    let unknown = open("lateon", |spec, options| {
+        spec.prompts = Some(Prompts { unknown: true, ..Prompts::default() });
+        options.prompts = PromptUse::Model;
+    });
+    assert!(matches!(unknown.unwrap().unwrap_err(), Error::PromptUnknown { .. }));
+    let task = open("lateon", |_, options| options.task = Some("retrieval".to_owned()));
+    assert!(matches!(task.unwrap().unwrap_err(), Error::UnknownTask { .. }));
+}
+
+#[test]
+fn what_does_not_fit_is_refused_with_names() {
+    let wrong = open("colbert", |spec, _| {
+        spec.task = registry::find("Qdrant/bm25").unwrap()[0].task.clone();
+    });
+    let Some(wrong) = wrong else { return };
+    let error = wrong.unwrap_err().to_string();
+    assert_eq!(error, "tiny/colbert is a model for sparse, not for late-text");
+
+    let error = open("error-mask-token", |_, _| {}).unwrap().unwrap_err();
+    assert!(matches!(&error, Error::MissingToken { token, .. } if token == "[MASK]"), "{error}");
+    assert!(error.hint().unwrap().contains("special_tokens_map.json"));
+
+    let error = open("error-limit", |_, _| {}).unwrap().unwrap_err();
+    assert!(error.to_string().contains("tokenizer_config.json"), "{error}");
+    let error = open("colbert", |spec, _| facts(spec).reserve = 32).unwrap().unwrap_err();
+    assert!(error.to_string().contains("leaves no room"), "{error}");
+
+    let error = open("colbert", |spec, _| {
+        facts(spec).output = embedkit_types::Output::Name("missing".into());
+    });
+    assert!(error.unwrap().unwrap_err().to_string().contains("missing"));
+
+    let model = open("error-pooled", |_, _| {}).unwrap().unwrap();
+    for role in [Role::Document, Role::Query] {
+        let error = model.embed_batch(role, &["hello"]).unwrap_err().to_string();
+        assert!(error.contains("expected is [texts, tokens, width]"), "{error}");
+    }
+}
+
+#[test]
+fn the_registered_width_gives_way_to_the_graph() {
+    let Some(model) = open("colbert", |spec, _| facts(spec).dim = 128) else { return };
+    let model = model.unwrap();
+    assert_eq!(model.embedding_size(), 4);
+    assert_eq!(model.embed_batch(Role::Raw, &["fox"]).unwrap()[0].width(), 4);
+}
+
+#[test]
+fn all_models_of_the_registry_are_listed() {
+    let ids: Vec<_> =
+        LateInteractionTextEmbedding::supported_models().map(|spec| spec.id.as_ref()).collect();
+    for id in [
+        "colbert-ir/colbertv2.0",
+        "answerdotai/answerai-colbert-small-v1",
+        "jinaai/jina-colbert-v2",
+        "lightonai/LateOn",
+        "lightonai/mLateOn",
+        "jinaai/jina-embeddings-v2-small-en-tokens",
+    ] {
+        assert!(ids.contains(&id), "{ids:?}");
+    }
+}
+
+#[test]
+fn no_texts_give_nothing() {
+    let Some(model) = open("colbert", |_, _| {}) else { return };
+    let model = model.unwrap();
+    assert_eq!(model.embed(Vec::<&str>::new()).count(), 0);
+    assert_eq!(model.token_count(Vec::<&str>::new(), Role::Query, true).unwrap(), 0);
+    assert!(!model.device().unwrap().is_empty());
+}
