@@ -61,6 +61,6 @@ mod model;
 mod preprocess;
 
 #[cfg(feature = "models")]
-pub use model::{Error, ImageEmbedding, ImageOptions};
+pub use model::{Error, ImageEmbedding};
 #[cfg(feature = "preprocess")]
 pub use preprocess::*;

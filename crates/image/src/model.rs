@@ -14,19 +14,10 @@ use embedkit_types::{Embed, Embedded, LoadOptions, ModelFiles, ModelSpec, Role, 
 
 pub use self::error::Error;
 use self::{graph::ImageGraph, step::ImageStep};
-use crate::{DecodeOptions, ImageInput, PreprocessError, PreprocessOptions, Preprocessor};
+use crate::{DecodeOptions, ImageInput, ImageOptions, PreprocessError, Preprocessor};
 
 /// The file that says how pixels become a tensor, in the root of a model's folder.
 const CONFIGURATION: &str = "preprocessor_config.json";
-
-/// How images are read and preprocessed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ImageOptions {
-    /// How files become pixels: limits, orientation, transparency.
-    pub decode: DecodeOptions,
-    /// How pixels become tensors: exactly as the original, or faster.
-    pub preprocess: PreprocessOptions,
-}
 
 /// A model that turns an image into one vector. Cheap to clone; every method takes `&self`, and
 /// several threads may embed at once.

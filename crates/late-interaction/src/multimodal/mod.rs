@@ -12,7 +12,7 @@ use embedkit_core::{
     registry,
     tokenizer::Padding,
 };
-use embedkit_image::ImageInput;
+use embedkit_image::{ImageInput, ImageOptions};
 use embedkit_types::{
     BatchOptions, Embed, Embedded, LoadOptions, ModelFiles, ModelSpec, MultiVector,
     MultiVectorModel, Role, Task,
@@ -84,6 +84,19 @@ impl LateInteractionMultimodalEmbedding {
         files: &ModelFiles,
         options: &LoadOptions,
     ) -> Result<Self, Error> {
+        Self::from_files_with(spec, files, options, &ImageOptions::default())
+    }
+
+    /// [`from_files`](Self::from_files) with a choice of how images are read and preprocessed.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_files_with(
+        spec: &ModelSpec,
+        files: &ModelFiles,
+        options: &LoadOptions,
+        images: &ImageOptions,
+    ) -> Result<Self, Error> {
         let id = spec.id.to_string();
         let Task::LateMultimodal(task) = &spec.task else {
             let (expected, found) = ("late-multimodal", spec.task.name());
@@ -93,7 +106,7 @@ impl LateInteractionMultimodalEmbedding {
             return Err(Error::UnknownTask { id, task });
         }
         let span = tracing::info_span!("load", path = %files.root.display());
-        let processor = span.in_scope(|| Processor::load(spec, task, files))?;
+        let processor = span.in_scope(|| Processor::load(spec, task, files, images))?;
         let padding = processor.tokenizer().padding();
         let texts = TextGraph::open(
             files,

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use embedkit_core::tokenizer::{Side, Tokenizer, Tokens};
-use embedkit_image::{DecodeOptions, ImageInput, PreprocessError, Preprocessor, decode};
+use embedkit_image::{
+    DecodeOptions, ImageInput, ImageOptions, PreprocessError, Preprocessor, decode,
+};
 use embedkit_types::{
     ColModernVbert, ColPali, LateMultimodal, LateMultimodalKind, ModelFiles, ModelSpec,
 };
@@ -15,6 +17,7 @@ use crate::Error;
 pub(super) struct Processor {
     id: String,
     tokenizer: Tokenizer,
+    decode: DecodeOptions,
     preprocessor: Preprocessor,
     text_prefix: String,
     /// Augmentation and suffix.
@@ -51,11 +54,12 @@ impl Processor {
         spec: &ModelSpec,
         task: &LateMultimodal,
         files: &ModelFiles,
+        images: &ImageOptions,
     ) -> Result<Self, Error> {
         let id = spec.id.to_string();
         let tokenizer = Tokenizer::load(files)?;
         let path = files.path("preprocessor_config.json");
-        let preprocessor = Preprocessor::from_file(&path)?;
+        let preprocessor = Preprocessor::from_file(&path)?.with_options(images.preprocess);
         let (kind, tiles) = match &task.kind {
             LateMultimodalKind::ColPali(facts) => {
                 if !SIDES.contains(&facts.image_side) {
@@ -81,7 +85,8 @@ impl Processor {
         let augmentation = &task.text_augmentation;
         let text_end = augmentation.token.repeat(augmentation.times) + &task.text_suffix;
         let text_prefix = task.text_prefix.to_string();
-        Ok(Self { id, tokenizer, preprocessor, text_prefix, text_end, kind })
+        let decode = images.decode;
+        Ok(Self { id, tokenizer, decode, preprocessor, text_prefix, text_end, kind })
     }
 
     pub(super) fn tokenizer(&self) -> &Tokenizer {
@@ -119,7 +124,7 @@ impl Processor {
 
     /// Decodes and preprocesses an image, and makes its prompt.
     pub(super) fn image(&self, image: &ImageInput) -> Result<Page, Error> {
-        let image = decode(image, &DecodeOptions::default())?;
+        let image = decode(image, &self.decode)?;
         match &self.kind {
             Kind::ColPali(facts) => {
                 let pixels = self.preprocessor.apply(&image)?;
