@@ -47,6 +47,10 @@ mod word_ranges;
 #[cfg(any(feature = "bm25", feature = "minicoil"))]
 mod words;
 
+#[cfg(all(feature = "minicoil", any(test, fuzzing)))]
+#[doc(hidden)]
+pub use graph::minicoil::fuzzing;
+
 #[cfg(feature = "bm25")]
 pub use bm25::{Bm25, StopwordLists};
 pub use error::{Error, OptionError};

@@ -7,14 +7,20 @@ use anyhow::Result;
 use crate::{run, steps::Outcome};
 
 /// The crates whose tests run graphs, and so depend on the version of ONNX Runtime.
-const USE_RUNTIME: &[&str] =
-    &["embedkit-core", "embedkit-text-dense", "embedkit-sparse", "embedkit", "embedkit-cli"];
+const USE_RUNTIME: &[&str] = &[
+    "embedkit-core",
+    "embedkit-text-dense",
+    "embedkit-sparse",
+    "embedkit-rerank",
+    "embedkit",
+    "embedkit-cli",
+];
 
 /// What the names of golden tests have in common.
 const GOLDEN: &str = "the_original";
 
 /// The families: what they compute must not depend on where and in how many pieces it is computed.
-const FAMILIES: &[&str] = &["embedkit-text-dense", "embedkit-sparse"];
+const FAMILIES: &[&str] = &["embedkit-text-dense", "embedkit-sparse", "embedkit-rerank"];
 
 /// What runs tests.
 #[derive(Clone, Copy)]

@@ -5,7 +5,7 @@ mod bm42;
 #[cfg(feature = "splade")]
 mod if_splade;
 #[cfg(feature = "minicoil")]
-mod minicoil;
+pub(crate) mod minicoil;
 #[cfg(feature = "splade")]
 mod splade;
 mod step;

@@ -2,6 +2,8 @@
 //! terms. Both are weighted as in BM25.
 
 mod entries;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod vocab;
 mod weights;
 

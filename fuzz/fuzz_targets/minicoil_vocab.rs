@@ -1,0 +1,5 @@
+//! Lists of MiniCOIL's words.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| embedkit_sparse::fuzzing::minicoil_vocab(data));
