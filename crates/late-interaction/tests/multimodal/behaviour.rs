@@ -1,18 +1,15 @@
 //! What the golden values do not show: broken images, odd sizes, laziness, options, damaged files.
 
 use std::{
-    cell::Cell,
-    error::Error as _,
-    fs,
-    num::NonZeroUsize,
-    path::PathBuf,
-    rc::Rc,
+    cell::Cell, error::Error as _, fs, num::NonZeroUsize, path::PathBuf, rc::Rc,
     thread::available_parallelism,
 };
 
-use embedkit_image::{DecodeOptions, ImageInput, RgbImage, decode};
+use embedkit_image::{
+    DecodeLimits, DecodeOptions, ImageInput, ImageOptions, RgbImage, Transparency, decode,
+};
 use embedkit_late_interaction::{Error, LateInteractionMultimodalEmbedding};
-use embedkit_testkit::{assert_close, multimodal_case, multimodal_image};
+use embedkit_testkit::{assert_close, max_abs_diff, multimodal_case, multimodal_image};
 use embedkit_types::{
     BatchOptions, Embed, LateMultimodalKind, LoadOptions, ModelSpec, MultiVectorModel, Role, Task,
 };
@@ -96,8 +93,9 @@ fn images_of_one_shape_may_share_a_batch() {
     for name in ["colpali", "colmodernvbert"] {
         let Some((_, model)) = open(name) else { return };
         let Some((_, batched)) = open_with(name, |o| LoadOptions { batch, ..o }) else { return };
-        let images: Vec<ImageInput> =
-            [(30, 40), (40, 30), (33, 44), (9, 9), (60, 80)].map(|(w, h)| picture(w, h).into()).into();
+        let images: Vec<ImageInput> = [(30, 40), (40, 30), (33, 44), (9, 9), (60, 80)]
+            .map(|(w, h)| picture(w, h).into())
+            .into();
         let together = batched.embed_image_batch(&images).unwrap();
         for (image, together) in images.iter().zip(together) {
             let alone = model.embed_image_batch(std::slice::from_ref(image)).unwrap();
@@ -143,6 +141,28 @@ fn paths_bytes_and_pixels_are_the_same_image() {
     for vectors in model.embed_image(images) {
         assert_close(vectors.unwrap().values(), &case.image_values[0], 1e-4);
     }
+}
+
+#[test]
+fn callers_choose_how_images_are_read() {
+    let case = multimodal_case("colmodernvbert");
+    let Some(options) = options() else { return };
+    let opened = |decode| {
+        let images = ImageOptions { decode, ..ImageOptions::default() };
+        let (spec, files) = (&case.spec, case.files());
+        LateInteractionMultimodalEmbedding::from_files_with(spec, &files, &options, &images)
+    };
+    let vectors = |decode| {
+        let transparent: ImageInput = multimodal_image("64x64.png").into();
+        opened(decode).unwrap().embed_image_batch(&[transparent])
+    };
+    let hidden = vectors(DecodeOptions::default()).unwrap();
+    let white = Transparency::Composite([255; 3]);
+    let shown = vectors(DecodeOptions { transparency: white, ..DecodeOptions::default() }).unwrap();
+    assert!(max_abs_diff(hidden[0].values(), shown[0].values()) > 1e-3);
+    let limits = DecodeLimits { max_pixels: 100, ..DecodeLimits::default() };
+    let error = vectors(DecodeOptions { limits, ..DecodeOptions::default() }).unwrap_err();
+    assert!(chain(&error).contains("64 x 64 pixels"), "{}", chain(&error));
 }
 
 #[test]
@@ -199,8 +219,7 @@ fn dimensions_are_kept_and_scaled() {
         assert_close(cut, &[whole[0] / norm, whole[1] / norm], 1e-3);
     }
     let options = LoadOptions { dimensions: NonZeroUsize::new(5), ..options().unwrap() };
-    let error =
-        LateInteractionMultimodalEmbedding::from_files(&case.spec, &case.files(), &options);
+    let error = LateInteractionMultimodalEmbedding::from_files(&case.spec, &case.files(), &options);
     assert!(matches!(error, Err(Error::Dimensions { wanted: 5, width: 4, .. })));
 }
 
@@ -233,7 +252,9 @@ fn open_changed(
 }
 
 /// With other facts of ColModernVBERT's prompts.
-fn with_image_token(token: &'static str) -> Option<Result<LateInteractionMultimodalEmbedding, Error>> {
+fn with_image_token(
+    token: &'static str,
+) -> Option<Result<LateInteractionMultimodalEmbedding, Error>> {
     open_changed("colmodernvbert", |spec, _| {
         let Task::LateMultimodal(task) = &mut spec.task else { unreachable!() };
         let LateMultimodalKind::ColModernVbert(facts) = &mut task.kind else { unreachable!() };
@@ -243,11 +264,14 @@ fn with_image_token(token: &'static str) -> Option<Result<LateInteractionMultimo
 
 #[test]
 fn what_cannot_be_is_refused() {
-    let Some(opened) = open_changed("colpali", |_, load| load.task = Some("query".to_owned())) else {
+    let Some(opened) = open_changed("colpali", |_, load| load.task = Some("query".to_owned()))
+    else {
         return;
     };
     assert!(matches!(opened, Err(Error::UnknownTask { .. })));
-    let opened = open_changed("colpali", |spec, _| spec.task = Task::Rerank(embedkit_types::Rerank::DEFAULT));
+    let opened = open_changed("colpali", |spec, _| {
+        spec.task = Task::Rerank(embedkit_types::Rerank::DEFAULT)
+    });
     let error = opened.unwrap().unwrap_err();
     assert_eq!(error.to_string(), "tiny/colpali is a model for rerank, not for late-multimodal");
     let opened = open_changed("colpali", |spec, _| {
