@@ -270,7 +270,7 @@ fn what_cannot_be_is_refused() {
     };
     assert!(matches!(opened, Err(Error::UnknownTask { .. })));
     let opened = open_changed("colpali", |spec, _| {
-        spec.task = Task::Rerank(embedkit_types::Rerank::DEFAULT)
+        spec.task = Task::Rerank(embedkit_types::Rerank::DEFAULT);
     });
     let error = opened.unwrap().unwrap_err();
     assert_eq!(error.to_string(), "tiny/colpali is a model for rerank, not for late-multimodal");
