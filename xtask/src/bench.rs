@@ -1,46 +1,205 @@
 //! `cargo xtask bench`: how fast we are, and how that compares with others on the same machine.
 //!
-//! Contestants are processes that measure themselves ([`contestant`]), started once and then asked
-//! in turn, so that whatever else the machine does falls on all of them. All run on the same ONNX
-//! file, the same ONNX Runtime, the same texts ([`corpus`]) and as many threads as there are cores,
-//! and nothing is timed before their vectors are found to be equal.
+//! Contestants are processes that measure themselves ([`contestant`]), started once and then asked in
+//! turn ([`rounds`]), so that whatever else the machine does falls on all of them. All run on the same
+//! ONNX file, the same ONNX Runtime, the same texts ([`corpus`]) and as many threads as there are
+//! cores, and nothing is timed before their numbers are found to be equal ([`vectors`]). Every
+//! benchmark fills a [`report`]; [`pages`] draws the reports for the documentation.
 
+mod chart;
+mod cold;
+mod comparison;
 mod contestant;
+mod contestants;
 mod corpus;
 mod dense;
+mod image;
+mod late;
 mod machine;
-mod peers;
+mod models;
+mod muvera;
+mod pages;
 mod report;
+mod rerank;
 mod roofline;
+mod rounds;
+mod scale;
+mod sizes;
+mod sparse;
+mod variants;
 mod vectors;
 
 use std::{
     fs::{self, File, TryLockError},
     path::PathBuf,
+    time::Instant,
 };
 
 use anyhow::{Context, Result, bail};
 
+use self::{
+    contestants::{Contestants, Setting},
+    corpus::Corpus,
+    report::{Report, Results},
+    scale::Scale,
+};
 use crate::repo;
 
-/// What is measured.
+/// What is measured and how long.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    #[command(subcommand)]
-    what: What,
+    /// What to measure
+    #[arg(value_enum, default_value = "all")]
+    what: Vec<What>,
+    /// Fewer texts and rounds, to try things out: the figures mean little
+    #[arg(long)]
+    quick: bool,
+    /// How often everything is measured [default: 3, or 2 with --quick]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: Option<u32>,
+    /// Where the figures are kept, each benchmark's in the place of its earlier ones [default:
+    /// .cache/bench/results.json]
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
-#[derive(clap::Subcommand)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum What {
-    /// Text to one vector: speed, latency, memory and load time, beside FastEmbed and fastembed-rs
-    Dense(dense::Arguments),
+    /// All but variants
+    All,
+    /// Text to one vector: throughput against the matrix product, latency
+    Dense,
+    /// BM25, SPLADE and BM42
+    Sparse,
+    /// A vector for each token, as ColBERT has it
+    Late,
+    /// Queries and documents to scores
+    Rerank,
+    /// MUVERA's encodings
+    Muvera,
+    /// Late interaction's scores
+    Maxsim,
+    /// Images: preprocessing, and to one vector
+    Image,
+    /// From the start of a process to the first vector
+    Cold,
+    /// Time and peak memory by the number of texts
+    Sizes,
+    /// Settings of ours beside each other
+    Variants,
+    /// Measure nothing: draw the figures that are kept into docs/
+    Docs,
+}
+
+impl What {
+    /// What `all` stands for.
+    const ALL: [Self; 9] = [
+        Self::Dense,
+        Self::Sparse,
+        Self::Late,
+        Self::Rerank,
+        Self::Muvera,
+        Self::Maxsim,
+        Self::Image,
+        Self::Cold,
+        Self::Sizes,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Dense => "dense",
+            Self::Sparse => "sparse",
+            Self::Late => "late",
+            Self::Rerank => "rerank",
+            Self::Muvera => "muvera",
+            Self::Maxsim => "maxsim",
+            Self::Image => "image",
+            Self::Cold => "cold",
+            Self::Sizes => "sizes",
+            Self::Variants => "variants",
+            Self::Docs => "docs",
+        }
+    }
 }
 
 /// Measures and prints.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let _alone = alone()?;
-    match &arguments.what {
-        What::Dense(arguments) => dense::run(arguments),
+    let folder = folder();
+    let file = arguments.json.clone().unwrap_or_else(|| folder.join("results.json"));
+    // What cannot be read should be known before anything is measured.
+    let mut results = Results::read(&file)?;
+    let mut all = Vec::new();
+    for what in &arguments.what {
+        match what {
+            What::All => all.extend(What::ALL),
+            What::Docs => {}
+            what => all.push(*what),
+        }
+    }
+    let mut failed = Vec::new();
+    if !all.is_empty() {
+        let scale = Scale::new(arguments.quick, arguments.rounds.map(|rounds| rounds as usize));
+        let contestants = Contestants::ready(&folder)?;
+        let setting =
+            Setting { contestants: &contestants, threads: machine::cores(), folder: &folder };
+        let corpus = corpus::read()?;
+        for what in all {
+            let start = Instant::now();
+            let mut report = Report::new(what.name(), arguments.quick, scale.rounds);
+            match measure(what, &setting, &scale, &corpus, &mut report) {
+                Ok(()) => results.replace(report, &file)?,
+                Err(error) => {
+                    // One that fails takes no other with it.
+                    println!("  {} FAILED: {error:#}", what.name());
+                    failed.push(what.name());
+                }
+            }
+            println!("  took {:.0} s", start.elapsed().as_secs_f64());
+        }
+        summarise(&results);
+        println!("figures are in {}", repo::short(&file));
+    }
+    if arguments.what.contains(&What::Docs) {
+        pages::write(&results)?;
+    }
+    if !failed.is_empty() {
+        bail!("not measured: {}", failed.join(", "));
+    }
+    Ok(())
+}
+
+fn measure(
+    what: What,
+    setting: &Setting<'_>,
+    scale: &Scale,
+    corpus: &Corpus,
+    report: &mut Report,
+) -> Result<()> {
+    match what {
+        What::Dense => dense::measure(setting, scale, corpus, report),
+        What::Sparse => sparse::measure(setting, scale, corpus, report),
+        What::Late => late::measure(setting, scale, corpus, report),
+        What::Rerank => rerank::measure(setting, scale, corpus, report),
+        What::Maxsim => late::max_sim(setting, scale, report),
+        What::Image => image::measure(setting, scale, report),
+        What::Muvera => muvera::measure(setting, scale, report),
+        What::Cold => cold::measure(setting, scale, corpus, report),
+        What::Sizes => sizes::measure(setting, scale, corpus, report),
+        What::Variants => variants::measure(setting, scale, corpus, report),
+        What::All | What::Docs => bail!("{} is no benchmark", what.name()),
+    }
+}
+
+/// Prints the goals of all benchmarks, those of earlier runs included.
+fn summarise(results: &Results) {
+    println!("\ngoals");
+    for report in &results.benches {
+        for (row, goal) in report.goals() {
+            let busy = if report.is_busy() { "  (on a busy machine)" } else { "" };
+            println!("  {:<8} {:<62} {}{busy}", report.bench, row.what, goal.said(row.median));
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use crate::{
     assets::{self, NEWEST, Set},
-    repo, run,
+    python, repo, run,
 };
 
 /// What the virtual environment holds; the original's own dependencies come with it. Both sides run
@@ -107,28 +107,9 @@ impl Oracle {
     /// The environment, made where it is not there or was made with other packages.
     fn ready() -> Result<Self> {
         let folder = repo::root().join(".cache").join("oracle");
-        let python = if cfg!(windows) {
-            folder.join("Scripts").join("python.exe")
-        } else {
-            folder.join("bin").join("python")
-        };
         let runtime = format!("onnxruntime=={NEWEST}");
         let packages: Vec<&str> = PACKAGES.iter().copied().chain([runtime.as_str()]).collect();
-        let stamp = folder.join("packages");
-        let wanted = packages.join("\n");
-        if fs::read_to_string(&stamp).is_ok_and(|there| there == wanted) {
-            return Ok(Self { folder, python });
-        }
-        println!("making a virtual environment in {}", repo::short(&folder));
-        let system = if cfg!(windows) { "python" } else { "python3" };
-        let mut make = Command::new(system);
-        run::status(make.args(["-m", "venv", "--clear"]).arg(&folder))
-            .context("the original needs Python 3.11 or later with venv")?;
-        let mut pip = Command::new(&python);
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
-        run::status(pip.args(&packages)).context("could not install the original")?;
-        fs::write(&stamp, wanted)
-            .with_context(|| format!("could not write {}", stamp.display()))?;
+        let python = python::environment(&folder, &packages)?;
         Ok(Self { folder, python })
     }
 

@@ -6,11 +6,16 @@
 //! a line. A script in another language speaks the same:
 //!
 //! ```text
-//! {"op":"load","model":"DIR","onnxruntime":"FILE","threads":2}   {"seconds":0.21}
-//! {"op":"embed","texts":"FILE","batch":32}                       {"seconds":9.1,"count":2000,"checksum":0.4}
-//! {"op":"embed","texts":"FILE","vectors":"FILE"}                 the same, and writes little-endian f32
-//! {"op":"query","texts":"FILE","callers":8}                      {"wall":0.8,"seconds":[0.004,…]}
+//! {"op":"load","kind":"dense","model":"DIR","onnxruntime":"FILE","threads":2}   {"seconds":0.21}
+//! {"op":"embed","inputs":"FILE","batch":32}                       {"seconds":9.1,"count":2000,"checksum":0.4}
+//! {"op":"embed","inputs":"FILE","vectors":"FILE"}                 the same, and writes little-endian f32
+//! {"op":"query","inputs":"FILE","callers":8}                      {"wall":0.8,"seconds":[0.004,…]}
 //! ```
+//!
+//! What is embedded depends on the kind: a text, a query and a document with a tab between them, or
+//! the path of an image. What comes back is a row of numbers: a vector, the vectors of a text's tokens
+//! one after the other, a score, or the sums of a sparse vector ([`fold`]). Other operations belong to
+//! one kind only.
 //!
 //! An operation that fails is answered by `{"error":"…"}`. The end of the input ends the process.
 
@@ -34,7 +39,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// How a contestant opens its model.
 #[derive(Debug, Deserialize)]
 pub struct Load {
-    /// The folder with `model.onnx` and the tokenizer's files.
+    /// What kind of model it is, such as `dense`.
+    pub kind: String,
+    /// The folder with `model.onnx` and the tokenizer's files; empty for a kind without files.
     pub model: PathBuf,
     /// The ONNX Runtime library.
     pub onnxruntime: PathBuf,
@@ -45,28 +52,27 @@ pub struct Load {
     pub options: Value,
 }
 
-/// A library that embeds texts.
-pub trait Contestant: Sized + Sync {
-    /// Opens the model.
+/// A library with a model open.
+pub trait Contestant: Sync {
+    /// Embeds inputs, `batch` at a time where the library knows such a size, and hands the numbers of
+    /// each to `each`, in order.
     ///
     /// # Errors
     /// Whatever the library says.
-    fn load(load: &Load) -> Result<Self>;
-
-    /// Embeds texts, `batch` at a time where the library knows such a size, and hands every vector
-    /// to `each`, in order.
-    ///
-    /// # Errors
-    /// Whatever the library says.
-    fn embed<I>(&self, texts: I, batch: Option<usize>, each: &mut Each<'_>) -> Result<()>
-    where
-        I: Iterator<Item: AsRef<str> + Send + Sync>;
+    fn embed(
+        &self,
+        inputs: &mut (dyn Iterator<Item = String> + Send),
+        batch: Option<usize>,
+        each: &mut Each<'_>,
+    ) -> Result<()>;
 
     /// Embeds one query; called by several threads at once.
     ///
     /// # Errors
     /// Whatever the library says.
-    fn query(&self, text: &str) -> Result<Vec<f32>>;
+    fn query(&self, _text: &str) -> Result<Vec<f32>> {
+        Err("this contestant has no single queries".into())
+    }
 
     /// How many tokens the model sees of each text, special tokens included.
     ///
@@ -75,18 +81,46 @@ pub trait Contestant: Sized + Sync {
     fn tokens(&self, _texts: &[String]) -> Result<Vec<usize>> {
         Err("this contestant does not count tokens".into())
     }
+
+    /// Any other operation.
+    ///
+    /// # Errors
+    /// Whatever the library says, or that there is no such operation.
+    fn other(&self, request: &Value) -> Result<Value> {
+        Err(no_operation(request))
+    }
 }
 
-/// What is called with every vector.
+/// What is called with the numbers of every input.
 pub type Each<'a> = dyn FnMut(&[f32]) + 'a;
+
+/// Opens a model.
+pub type Open = fn(&Load) -> Result<Box<dyn Contestant>>;
+
+/// The error of an operation that is not there.
+#[must_use]
+pub fn no_operation(request: &Value) -> Error {
+    format!("there is no operation {}", request["op"]).into()
+}
+
+/// A sparse vector as the sums of its values over 64 groups of indices, so that vectors can be compared
+/// component by component, and a value of almost zero that only one of them has does not count.
+pub fn fold(pairs: impl Iterator<Item = (u32, f32)>) -> [f32; 64] {
+    let mut sums = [0.0_f64; 64];
+    for (index, value) in pairs {
+        // The high bits of the product depend on all bits of the index (Knuth's multiplicative hash).
+        sums[(index.wrapping_mul(2_654_435_761) >> 26) as usize] += f64::from(value);
+    }
+    sums.map(|sum| sum as f32)
+}
 
 /// Answers requests until the input ends.
 ///
 /// # Errors
 /// When standard input or output fails.
-pub fn serve<C: Contestant>() -> io::Result<()> {
+pub fn serve(open: Open) -> io::Result<()> {
     let mut contestant = None;
-    answer(|request| handle::<C>(&mut contestant, request))
+    answer(|request| handle(open, &mut contestant, request))
 }
 
 /// Answers every line of standard input with what `handle` makes of it.
@@ -117,45 +151,49 @@ fn chain(error: &(dyn StdError + 'static)) -> String {
 
 #[derive(Deserialize)]
 struct Embed {
-    texts: PathBuf,
+    inputs: PathBuf,
     batch: Option<usize>,
     vectors: Option<PathBuf>,
-    /// Texts are read while they are embedded, so that memory does not hold them all.
+    /// Inputs are read while they are embedded, so that memory does not hold them all.
     #[serde(default)]
     stream: bool,
 }
 
 #[derive(Deserialize)]
 struct Query {
-    texts: PathBuf,
+    inputs: PathBuf,
     callers: usize,
 }
 
 #[derive(Deserialize)]
 struct Tokens {
-    texts: PathBuf,
+    inputs: PathBuf,
 }
 
-fn handle<C: Contestant>(contestant: &mut Option<C>, request: &Value) -> Result<Value> {
+fn handle(
+    open: Open,
+    contestant: &mut Option<Box<dyn Contestant>>,
+    request: &Value,
+) -> Result<Value> {
     if request["op"] == "load" {
         let load = Load::deserialize(request)?;
         let start = Instant::now();
-        *contestant = Some(C::load(&load)?);
+        *contestant = Some(open(&load)?);
         return Ok(json!({"seconds": start.elapsed().as_secs_f64()}));
     }
-    let contestant = contestant.as_ref().ok_or("nothing is loaded")?;
+    let contestant = contestant.as_deref().ok_or("nothing is loaded")?;
     match request["op"].as_str() {
         Some("embed") => embed(contestant, &Embed::deserialize(request)?),
         Some("query") => query(contestant, &Query::deserialize(request)?),
         Some("tokens") => {
-            let texts = lines(&Tokens::deserialize(request)?.texts)?;
+            let texts = lines(&Tokens::deserialize(request)?.inputs)?;
             Ok(json!({"tokens": contestant.tokens(&texts)?}))
         }
-        _ => Err(format!("there is no operation {}", request["op"]).into()),
+        _ => contestant.other(request),
     }
 }
 
-fn embed<C: Contestant>(contestant: &C, request: &Embed) -> Result<Value> {
+fn embed(contestant: &dyn Contestant, request: &Embed) -> Result<Value> {
     let mut checksum = Checksum::default();
     let mut file = request.vectors.as_ref().map(File::create).transpose()?.map(BufWriter::new);
     let mut written = Ok(());
@@ -171,17 +209,17 @@ fn embed<C: Contestant>(contestant: &C, request: &Embed) -> Result<Value> {
     let start;
     if request.stream {
         let mut unreadable = None;
-        let read = BufReader::new(File::open(&request.texts)?).lines();
-        let read = read.map_while(|line| line.map_err(|error| unreadable = Some(error)).ok());
+        let read = BufReader::new(File::open(&request.inputs)?).lines();
+        let mut read = read.map_while(|line| line.map_err(|error| unreadable = Some(error)).ok());
         start = Instant::now();
-        contestant.embed(read, request.batch, &mut each)?;
+        contestant.embed(&mut read, request.batch, &mut each)?;
         if let Some(error) = unreadable {
             return Err(error.into());
         }
     } else {
-        let texts = lines(&request.texts)?;
+        let mut inputs = lines(&request.inputs)?.into_iter();
         start = Instant::now();
-        contestant.embed(texts.iter(), request.batch, &mut each)?;
+        contestant.embed(&mut inputs, request.batch, &mut each)?;
     }
     let seconds = start.elapsed().as_secs_f64();
     written?;
@@ -192,8 +230,8 @@ fn embed<C: Contestant>(contestant: &C, request: &Embed) -> Result<Value> {
 }
 
 /// Every text is a query of its own; the callers take them in turn.
-fn query<C: Contestant>(contestant: &C, request: &Query) -> Result<Value> {
-    let texts = lines(&request.texts)?;
+fn query(contestant: &dyn Contestant, request: &Query) -> Result<Value> {
+    let texts = lines(&request.inputs)?;
     let next = AtomicUsize::new(0);
     let caller = || -> Result<Vec<f64>> {
         let mut seconds = Vec::new();
@@ -220,7 +258,11 @@ fn query<C: Contestant>(contestant: &C, request: &Query) -> Result<Value> {
     Ok(json!({"wall": start.elapsed().as_secs_f64(), "seconds": seconds}))
 }
 
-fn lines(file: &Path) -> Result<Vec<String>> {
+/// The lines of a file.
+///
+/// # Errors
+/// One that cannot be read.
+pub fn lines(file: &Path) -> Result<Vec<String>> {
     let read = BufReader::new(File::open(file)?).lines();
     Ok(read.collect::<io::Result<_>>()?)
 }

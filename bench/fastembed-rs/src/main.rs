@@ -13,8 +13,11 @@ use fastembed::{
 /// Its methods take `&mut self`, so that several callers have to wait for each other.
 struct FastembedRs(Mutex<TextEmbedding>);
 
-impl Contestant for FastembedRs {
-    fn load(load: &Load) -> Result<Self> {
+impl FastembedRs {
+    fn open(load: &Load) -> Result<Self> {
+        if load.kind != "dense" {
+            return Err(format!("there is no kind {}", load.kind).into());
+        }
         let read = |name: &str| fs::read(load.model.join(name));
         let tokenizer = TokenizerFiles {
             tokenizer_file: read("tokenizer.json")?,
@@ -28,12 +31,16 @@ impl Contestant for FastembedRs {
         let model = TextEmbedding::try_new_from_user_defined(model, options)?;
         Ok(Self(Mutex::new(model)))
     }
+}
 
-    fn embed<I>(&self, texts: I, batch: Option<usize>, each: &mut Each<'_>) -> Result<()>
-    where
-        I: Iterator<Item: AsRef<str> + Send + Sync>,
-    {
-        let texts: Vec<I::Item> = texts.collect();
+impl Contestant for FastembedRs {
+    fn embed(
+        &self,
+        inputs: &mut (dyn Iterator<Item = String> + Send),
+        batch: Option<usize>,
+        each: &mut Each<'_>,
+    ) -> Result<()> {
+        let texts: Vec<String> = inputs.collect();
         let mut model = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         model.embed(&texts, batch)?.iter().for_each(|vector| each(vector));
         Ok(())
@@ -46,5 +53,5 @@ impl Contestant for FastembedRs {
 }
 
 fn main() -> std::io::Result<()> {
-    serve::<FastembedRs>()
+    serve(|load| Ok(Box::new(FastembedRs::open(load)?)))
 }

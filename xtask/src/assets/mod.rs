@@ -75,7 +75,8 @@ pub(crate) fn lowest_runtime() -> PathBuf {
     runtime_library(LOWEST)
 }
 
-fn model_dir(name: &str) -> PathBuf {
+/// The folder of a model by its name in the table.
+pub(crate) fn model_dir(name: &str) -> PathBuf {
     repo::assets().join("models").join(name)
 }
 

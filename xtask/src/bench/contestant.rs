@@ -80,15 +80,15 @@ impl Contestant {
         Ok(answer)
     }
 
-    /// Embeds the texts of a file; without a batch size, at the contestant's own.
-    pub(super) fn embed(&mut self, texts: &Path, batch: Option<usize>) -> Result<Embedded> {
-        let request = json!({"op": "embed", "texts": texts, "batch": batch});
+    /// Embeds the inputs of a file; without a batch size, at the contestant's own.
+    pub(super) fn embed(&mut self, inputs: &Path, batch: Option<usize>) -> Result<Embedded> {
+        let request = json!({"op": "embed", "inputs": inputs, "batch": batch});
         Ok(Embedded::deserialize(self.ask(&request)?)?)
     }
 
     /// Embeds each text of a file in a call of its own, from so many threads.
     pub(super) fn query(&mut self, texts: &Path, callers: usize) -> Result<Queried> {
-        let request = json!({"op": "query", "texts": texts, "callers": callers});
+        let request = json!({"op": "query", "inputs": texts, "callers": callers});
         Ok(Queried::deserialize(self.ask(&request)?)?)
     }
 

@@ -1,175 +1,213 @@
-//! `cargo xtask bench dense`: all-MiniLM-L6-v2 in single precision, ours beside the peers.
-//!
-//! Every figure is measured once a round and the contestants take turns within a round, each round
-//! beginning with another one. Ratios are made within a round.
+//! `dense`: all-MiniLM-L6-v2 in single precision, ours beside the peers: throughput against the
+//! matrix product, and the latency of single queries.
 
-mod memory;
-mod speed;
-mod variants;
-
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use super::{
-    contestant::{Contestant, Embedded},
+    comparison::{Comparison, Inputs, Side, shares},
+    contestant::{Contestant, Queried},
+    contestants::{Kind, Open, Peer, Setting},
     corpus::{self, Corpus},
-    folder, machine,
-    peers::{Peer, Peers, Setting},
-    report::Report,
-    roofline,
+    report::{Goal, Report, percentile},
+    roofline::{self, Roofline},
+    rounds::{giga, interleave, rates, zip},
+    scale::Scale,
 };
+use crate::assets;
 
-/// What is measured and how long.
-#[derive(clap::Args)]
-pub(super) struct Arguments {
-    /// Fewer texts and rounds, to try things out: the figures mean little
-    #[arg(long)]
-    quick: bool,
-    /// Compare settings of ours with each other instead: replicas and threads, spinning, batch sizes
-    #[arg(long)]
-    variants: bool,
-    /// How often everything is measured [default: 5, or 2 with --quick]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: Option<u32>,
-}
+/// Callers at once, of single queries.
+const CALLERS: usize = 8;
+/// The share of the matrix product above which a peer's ratio has no goal.
+const NEAR_THE_ROOF: f64 = 0.6;
+/// Matrix products at a time.
+const PRODUCTS: usize = 40;
 
-/// How much is measured.
-struct Scale {
-    rounds: usize,
-    /// Texts of the mixed corpus.
-    texts: usize,
-    /// Texts of equal length.
-    equal: usize,
-    /// Texts at the peers' default batch size, where they are slow, and to compare vectors on.
-    few: usize,
-    queries: usize,
-    /// Matrix products at a time.
-    products: usize,
-    /// Numbers of texts that our memory is measured at; peers at the first only.
-    memory: &'static [usize],
-}
-
-impl Scale {
-    fn of(arguments: &Arguments) -> Self {
-        let rounds = |default| arguments.rounds.map_or(default, |rounds| rounds as usize);
-        if arguments.quick {
-            Self {
-                rounds: rounds(2),
-                texts: 200,
-                equal: 50,
-                few: 64,
-                queries: 40,
-                products: 10,
-                memory: &[200, 1000],
-            }
-        } else {
-            Self {
-                rounds: rounds(5),
-                texts: corpus::TEXTS,
-                equal: 500,
-                few: 256,
-                queries: 200,
-                products: 40,
-                memory: &[1000, 10_000, 50_000],
-            }
-        }
-    }
-}
-
-/// A file of texts and what is known of them.
+/// Texts, and the work that the model has with them.
 struct Texts {
-    file: PathBuf,
+    inputs: Inputs,
     /// Tokens of all texts, special tokens included.
     tokens: f64,
     /// FLOP that the model needs for them.
     flop: f64,
-    /// What ours gave for them; every other run has to give the same.
-    expected: Embedded,
 }
 
-/// The files of texts that are measured on.
-struct Inputs {
-    mixed: Texts,
-    few: Texts,
-    equal: Texts,
-    queries: PathBuf,
+/// What all contestants of this kind open.
+pub(super) fn open<'a>(model: &'a Path, threads: usize, options: &'a Value) -> Open<'a> {
+    Open { kind: Kind::Dense, model, threads, options }
 }
 
-/// Measures and reports.
-pub(super) fn run(arguments: &Arguments) -> Result<()> {
-    let scale = Scale::of(arguments);
-    let folder = folder();
-    let threads = machine::cores();
-    let peers = Peers::ready(&folder, threads)?;
-    let setting = Setting { peers: &peers, threads, folder: &folder };
-    let corpus = corpus::read()?;
-    println!(
-        "{} texts, the median of {} words, fingerprint {:.16}",
-        corpus.texts.len(),
-        corpus.median_words,
-        corpus.fingerprint
-    );
-    let (mut ours, _) = peers.ours("embedkit", &Value::Null)?;
-    let inputs = Inputs::make(&setting, &scale, &corpus, &mut ours)?;
-    let mut report = Report::new(machine::describe(), describe(&corpus, &inputs));
-    if let Some(load) = machine::load().filter(|load| *load > 0.5) {
-        report.note(format!(
-            "the machine was not idle: {load} busy threads in the minute before; trust ratios only"
-        ));
+/// The comparison of this kind.
+pub(super) fn comparison<'a>(
+    setting: &'a Setting<'a>,
+    model: &'a Path,
+    scale: &Scale,
+) -> Comparison<'a> {
+    Comparison {
+        setting,
+        open: open(model, setting.threads, &Value::Null),
+        rounds: scale.rounds,
+        what: "mixed texts",
+        goal_default: Some(10.0),
+        goal_best: None,
     }
-    if arguments.quick {
-        report.note("measured with --quick: the figures mean little".to_owned());
-    }
-    if arguments.variants {
-        drop(ours);
-        variants::measure(&setting, &scale, &inputs, &mut report)?;
-        return report.finish(&folder.join("dense-variants.json"));
-    }
+}
+
+/// Measures.
+pub(super) fn measure(
+    setting: &Setting<'_>,
+    scale: &Scale,
+    corpus: &Corpus,
+    report: &mut Report,
+) -> Result<()> {
+    let model = assets::minilm();
+    let comparison = comparison(setting, &model, scale);
+    let mut ours = comparison.ours()?;
+    let mixed = Texts::new(setting, "mixed", &corpus.texts[..scale.texts], &mut ours)?;
+    let few = Inputs::write(setting, "few", &corpus.texts[..scale.few], &mut ours)?;
+    let equal = equal_texts(setting, scale, corpus, &mut ours)?;
+    let queries = setting.folder.join("queries.txt");
+    corpus::write(&queries, corpus::queries(&corpus.texts, scale.queries))?;
+    report.inputs = json!({
+        "fingerprint": corpus.fingerprint, "median_words": corpus.median_words,
+        "mixed": mixed.describe(), "few": few.describe(), "equal": equal.describe(),
+    });
+
+    let mut peers = Vec::new();
     for peer in Peer::ALL {
-        if let Some(reason) = peers.skipped(peer) {
+        if let Some(reason) = setting.contestants.skipped(peer) {
             report.skip(peer.name(), reason);
+            continue;
+        }
+        peers.push(comparison.batch_sizes(peer, &few, &few, &mut ours, report)?);
+    }
+    let mut all = vec![Side { contestant: ours, batch: None }];
+    all.append(&mut peers);
+
+    let mut roofline = Roofline::start(setting)?;
+    report.section(&format!(
+        "{} mixed texts, {} tokens; peers at their best batch size",
+        mixed.inputs.count(),
+        mixed.tokens
+    ));
+    throughput(&comparison, true, &mixed, &mut all, &mut roofline, report)?;
+    report.section(&format!("{} texts of 128 tokens each", equal.inputs.count()));
+    throughput(&comparison, false, &equal, &mut all, &mut roofline, report)?;
+    drop(roofline); // its threads spin
+    latency(scale, &queries, &mut all, report)
+}
+
+/// Measures all side by side, and the matrix product beside ours.
+fn throughput(
+    comparison: &Comparison<'_>,
+    is_mixed: bool,
+    texts: &Texts,
+    all: &mut [Side],
+    roofline: &mut Roofline,
+    report: &mut Report,
+) -> Result<()> {
+    let mut product = Vec::new();
+    let seconds = comparison.side_by_side(all, &texts.inputs, || {
+        product.push(roofline.rates(PRODUCTS)?.0);
+        Ok(())
+    })?;
+    for (side, seconds) in all.iter().zip(&seconds) {
+        report.add(side.name(), "tokens/s", rates(seconds, texts.tokens));
+    }
+    report.side_section("work against a plain matrix product of the same runtime and threads");
+    report.add("matrix product", "GFLOP/s", giga(&product));
+    let mut reached = Vec::new();
+    for (side, seconds) in all.iter().zip(&seconds) {
+        let share = shares(&rates(seconds, texts.flop), &product);
+        reached.push(percentile(&share, 0.5));
+        let goal = Some(Goal::AtLeast(0.85)).filter(|_| side.batch.is_none() && is_mixed);
+        let what = format!("{} / matrix product", side.name());
+        match goal {
+            Some(goal) => report.add_goal(what, "x", share, goal),
+            None => report.add(what, "x", share),
         }
     }
-    let best = speed::at_batch_sizes(&setting, &scale, &inputs, &mut ours, &mut report)?;
-    speed::side_by_side(&setting, &scale, &inputs, ours, &best, &mut report)?;
-    memory::measure(&setting, &scale, &corpus, &best, &mut report)?;
-    memory::load_times(&setting, &scale, &mut report)?;
-    report.finish(&folder.join("dense.json"))
+    for (at, side) in all.iter().enumerate().skip(1) {
+        // So near to the roof there is no room for a ratio; our own share decides.
+        let limit = if is_mixed { 1.3 } else { 1.1 };
+        let has_goal = !(is_mixed && reached[at] > NEAR_THE_ROOF);
+        let goal = Some(Goal::AtLeast(limit)).filter(|_| has_goal);
+        report.times_faster(&side.name(), &seconds[at], &seconds[0], goal);
+    }
+    Ok(())
 }
 
-impl Inputs {
-    fn make(
-        setting: &Setting<'_>,
-        scale: &Scale,
-        corpus: &Corpus,
-        ours: &mut Contestant,
-    ) -> Result<Self> {
-        let file = |name: &str| setting.folder.join(name);
-        let queries = file("queries.txt");
-        corpus::write(&queries, corpus::queries(&corpus.texts, scale.queries))?;
-        let mixed = corpus.texts[..scale.texts].to_vec();
-        let few = corpus.texts[..scale.few].to_vec();
-        let equal = equal_texts(setting, scale, corpus, ours)?;
-        Ok(Self {
-            mixed: Texts::of(file("mixed.txt"), &mixed, ours)?,
-            few: Texts::of(file("few.txt"), &few, ours)?,
-            equal: Texts::of(file("equal.txt"), &equal, ours)?,
-            queries,
-        })
+/// The latency of one short query a call, by one caller and by several.
+fn latency(scale: &Scale, queries: &Path, all: &mut [Side], report: &mut Report) -> Result<()> {
+    for (callers, title) in [
+        (1, format!("one short query a call, {} calls", scale.queries)),
+        (CALLERS, format!("one short query a call, {CALLERS} callers on one model")),
+    ] {
+        report.section(&title);
+        for side in all.iter_mut() {
+            side.contestant.query(queries, callers)?;
+        }
+        let calls = interleave(scale.rounds, all.len(), |turn| {
+            all[turn].contestant.query(queries, callers)
+        })?;
+        for (side, calls) in all.iter().zip(&calls) {
+            add_latency(side.contestant.name(), calls, report);
+        }
+        report.side_section(&format!("… of which, {callers} at a time"));
+        for (side, calls) in all.iter().zip(&calls) {
+            let rate = |queried: &Queried| queried.seconds.len() as f64 / queried.wall;
+            report.add(side.contestant.name(), "queries/s", calls.iter().map(rate).collect());
+        }
+        for (side, theirs) in all.iter().zip(&calls).skip(1) {
+            for (what, share) in [("p50", 0.5), ("p99", 0.99)] {
+                let ours = percentiles(&calls[0], share);
+                let ratio = zip(&ours, &percentiles(theirs, share), |ours, theirs| ours / theirs);
+                let what = format!("time of embedkit / {}, {what}", side.contestant.name());
+                let is_library = side.contestant.name() != Peer::Plain.name();
+                if what.ends_with("p50") && callers == 1 && is_library {
+                    report.add_goal(what, "x", ratio, Goal::AtMost(1.0));
+                } else {
+                    report.add(what, "x", ratio);
+                }
+            }
+        }
     }
+    Ok(())
+}
+
+/// Adds p50 and p99, one a round.
+pub(super) fn add_latency(name: &str, rounds: &[Queried], report: &mut Report) {
+    for (what, share) in [("p50", 0.5), ("p99", 0.99)] {
+        let milliseconds = percentiles(rounds, share).iter().map(|s| s * 1e3).collect();
+        report.add(format!("{name}, {what}"), "ms", milliseconds);
+    }
+}
+
+fn percentiles(rounds: &[Queried], share: f64) -> Vec<f64> {
+    rounds.iter().map(|round| percentile(&round.seconds, share)).collect()
 }
 
 impl Texts {
-    fn of(file: PathBuf, texts: &[String], ours: &mut Contestant) -> Result<Self> {
-        corpus::write(&file, texts)?;
-        let tokens = tokens(ours, &file)?;
+    fn new(
+        setting: &Setting<'_>,
+        name: &str,
+        texts: &[String],
+        ours: &mut Contestant,
+    ) -> Result<Self> {
+        let inputs = Inputs::write(setting, name, texts, ours)?;
+        let tokens = tokens(ours, &inputs.file)?;
         Ok(Self {
+            inputs,
             tokens: tokens.iter().sum::<usize>() as f64,
             flop: roofline::flop(&tokens),
-            expected: ours.embed(&file, None)?,
-            file,
+        })
+    }
+
+    fn describe(&self) -> Value {
+        json!({
+            "count": self.inputs.count(), "tokens": self.tokens, "gflop": self.flop / 1e9,
         })
     }
 }
@@ -180,7 +218,7 @@ fn equal_texts(
     scale: &Scale,
     corpus: &Corpus,
     ours: &mut Contestant,
-) -> Result<Vec<String>> {
+) -> Result<Texts> {
     const TOKENS: usize = 128;
     const SPECIAL: usize = 2;
     let file = setting.folder.join("equal.txt");
@@ -196,42 +234,11 @@ fn equal_texts(
     if let Some(found) = tokens(ours, &file)?.into_iter().find(|found| *found != TOKENS) {
         bail!("a text that should have {TOKENS} tokens has {found}");
     }
-    Ok(texts)
+    Texts::new(setting, "equal", &texts, ours)
 }
 
-fn tokens(ours: &mut Contestant, file: &PathBuf) -> Result<Vec<usize>> {
-    let answer = ours.ask(&json!({"op": "tokens", "texts": file}))?;
+/// How many tokens ours counts in each text of a file.
+pub(super) fn tokens(ours: &mut Contestant, file: &PathBuf) -> Result<Vec<usize>> {
+    let answer = ours.ask(&json!({"op": "tokens", "inputs": file}))?;
     serde_json::from_value(answer["tokens"].clone()).context("counts of tokens were expected")
-}
-
-fn describe(corpus: &Corpus, inputs: &Inputs) -> Value {
-    let one = |texts: &Texts| json!({"texts": texts.expected.count, "tokens": texts.tokens, "gflop": texts.flop / 1e9});
-    json!({
-        "fingerprint": corpus.fingerprint,
-        "median_words": corpus.median_words,
-        "mixed": one(&inputs.mixed),
-        "few": one(&inputs.few),
-        "equal": one(&inputs.equal),
-    })
-}
-
-/// The order of turns in a round: every round begins with another contestant.
-fn turns(count: usize, round: usize) -> impl Iterator<Item = usize> {
-    (0..count).map(move |turn| (turn + round) % count)
-}
-
-/// Element by element.
-fn zip(a: &[f64], b: &[f64], with: impl Fn(f64, f64) -> f64) -> Vec<f64> {
-    a.iter().zip(b).map(|(a, b)| with(*a, *b)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn everyone_has_a_turn_and_begins_once() {
-        let rounds: Vec<Vec<_>> = (0..3).map(|round| turns(3, round).collect()).collect();
-        assert_eq!(rounds, [[0, 1, 2], [1, 2, 0], [2, 0, 1]]);
-    }
 }

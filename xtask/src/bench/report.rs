@@ -1,15 +1,15 @@
-//! What was measured: rows for a table and for a JSON file.
+//! What was measured: printed as it comes, and kept in a file of all benchmarks.
 
 use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::repo;
+use super::machine;
 
 /// What a row's value has to be.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Goal {
     /// This or more.
@@ -19,45 +19,101 @@ pub(super) enum Goal {
 }
 
 /// One figure, over all rounds.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Row {
-    section: String,
-    what: String,
-    unit: &'static str,
-    median: f64,
-    min: f64,
-    max: f64,
+    pub(super) what: String,
+    pub(super) unit: String,
+    pub(super) median: f64,
+    pub(super) min: f64,
+    pub(super) max: f64,
     rounds: Vec<f64>,
-    goal: Option<Goal>,
+    pub(super) goal: Option<Goal>,
 }
 
-/// All figures of a run.
-#[derive(Debug, Serialize)]
+/// Figures that belong together.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Section {
+    pub(super) title: String,
+    /// Whether the documentation draws its figures, ratios excepted.
+    pub(super) drawn: bool,
+    pub(super) rows: Vec<Row>,
+}
+
+/// All figures of one benchmark.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Report {
-    machine: Value,
-    corpus: Value,
-    skipped: Vec<(String, String)>,
-    notes: Vec<String>,
-    rows: Vec<Row>,
-    #[serde(skip)]
-    section: String,
+    /// Name of the benchmark.
+    pub(super) bench: String,
+    pub(super) machine: Value,
+    /// Whether it was a short run, whose figures mean little.
+    pub(super) quick: bool,
+    pub(super) rounds: usize,
+    /// What it was measured on.
+    pub(super) inputs: Value,
+    pub(super) skipped: Vec<(String, String)>,
+    pub(super) notes: Vec<String>,
+    pub(super) sections: Vec<Section>,
+}
+
+/// The figures of several benchmarks.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Results {
+    /// In the order in which they were first measured.
+    pub(super) benches: Vec<Report>,
 }
 
 impl Report {
     /// An empty report.
-    pub(super) fn new(machine: Value, corpus: Value) -> Self {
-        let (skipped, notes, rows) = Default::default();
-        Self { machine, corpus, skipped, notes, rows, section: String::new() }
+    pub(super) fn new(bench: &str, quick: bool, rounds: usize) -> Self {
+        let machine = machine::describe();
+        println!("\n== {bench} == {}", machine::line(&machine));
+        let mut report = Self {
+            bench: bench.to_owned(),
+            machine,
+            quick,
+            rounds,
+            inputs: Value::Null,
+            skipped: Vec::new(),
+            notes: Vec::new(),
+            sections: Vec::new(),
+        };
+        if let Some(load) = report.load_at_start().filter(|_| report.is_busy()) {
+            report.note(format!(
+                "the machine was not idle: {load} busy threads in the minute before; trust ratios only"
+            ));
+        }
+        if quick {
+            report.note("measured with --quick: the figures mean little".to_owned());
+        }
+        report
     }
 
-    /// Begins a section; also says that its measurements begin.
+    fn load_at_start(&self) -> Option<f64> {
+        self.machine["load_at_start"].as_f64()
+    }
+
+    /// Whether something else ran when the measurements began.
+    pub(super) fn is_busy(&self) -> bool {
+        self.machine["busy"] == true
+    }
+
+    /// Begins a section, which is drawn in the documentation.
     pub(super) fn section(&mut self, title: &str) {
-        println!("measuring: {title}");
-        title.clone_into(&mut self.section);
+        self.begin(title, true);
+    }
+
+    /// Begins a section of which the documentation shows only ratios.
+    pub(super) fn side_section(&mut self, title: &str) {
+        self.begin(title, false);
+    }
+
+    fn begin(&mut self, title: &str, drawn: bool) {
+        println!("\n{title}");
+        self.sections.push(Section { title: title.to_owned(), drawn, rows: Vec::new() });
     }
 
     /// Adds a figure that was measured once a round.
-    pub(super) fn add(&mut self, what: impl Into<String>, unit: &'static str, rounds: Vec<f64>) {
+    pub(super) fn add(&mut self, what: impl Into<String>, unit: &str, rounds: Vec<f64>) {
         self.push(what.into(), unit, rounds, None);
     }
 
@@ -65,82 +121,132 @@ impl Report {
     pub(super) fn add_goal(
         &mut self,
         what: impl Into<String>,
-        unit: &'static str,
+        unit: &str,
         rounds: Vec<f64>,
         goal: Goal,
     ) {
         self.push(what.into(), unit, rounds, Some(goal));
     }
 
-    fn push(&mut self, what: String, unit: &'static str, rounds: Vec<f64>, goal: Option<Goal>) {
-        self.rows.push(Row {
-            section: self.section.clone(),
+    /// Adds how many times as long as `ours` a contestant took, round by round.
+    pub(super) fn times_faster(
+        &mut self,
+        than: &str,
+        theirs: &[f64],
+        ours: &[f64],
+        goal: Option<Goal>,
+    ) {
+        let ratio = theirs.iter().zip(ours).map(|(theirs, ours)| theirs / ours).collect();
+        self.push(format!("embedkit / {than}"), "x", ratio, goal);
+    }
+
+    fn push(&mut self, what: String, unit: &str, rounds: Vec<f64>, goal: Option<Goal>) {
+        let row = Row {
             what,
-            unit,
+            unit: unit.to_owned(),
             median: percentile(&rounds, 0.5),
             min: percentile(&rounds, 0.0),
             max: percentile(&rounds, 1.0),
             rounds,
             goal,
-        });
+        };
+        println!("{}", row.line());
+        if self.sections.is_empty() {
+            self.side_section("");
+        }
+        if let Some(section) = self.sections.last_mut() {
+            section.rows.push(row);
+        }
     }
 
     /// Adds a contestant that could not be had.
     pub(super) fn skip(&mut self, name: &str, reason: &str) {
+        println!("  skipped {name}: {reason}");
         self.skipped.push((name.to_owned(), reason.to_owned()));
     }
 
     /// Adds a sentence to read the figures by.
     pub(super) fn note(&mut self, text: String) {
+        println!("  {text}");
         self.notes.push(text);
     }
 
-    /// Writes the JSON file and prints the table.
-    pub(super) fn finish(&self, file: &Path) -> Result<()> {
-        let text = serde_json::to_string_pretty(self).context("a report is plain data")?;
-        fs::write(file, text).with_context(|| format!("could not write {}", file.display()))?;
-        println!("\n{}", super::machine::line(&self.machine));
-        print!("{}", self.table());
-        println!("written to {}", repo::short(file));
-        Ok(())
+    /// All figures that have a goal.
+    pub(super) fn goals(&self) -> impl Iterator<Item = (&Row, Goal)> {
+        let rows = self.sections.iter().flat_map(|section| &section.rows);
+        rows.filter_map(|row| Some((row, row.goal?)))
+    }
+}
+
+impl Results {
+    /// Reads what earlier runs wrote; nothing where there is no file.
+    pub(super) fn read(file: &Path) -> Result<Self> {
+        if !file.exists() {
+            return Ok(Self::default());
+        }
+        let text =
+            fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+        serde_json::from_str(&text)
+            .with_context(|| format!("{} holds no results of this program", file.display()))
     }
 
-    fn table(&self) -> String {
-        let width = self.rows.iter().map(|row| row.what.chars().count()).max().unwrap_or(0);
-        let mut text = String::new();
-        let mut section = "";
-        for row in &self.rows {
-            if row.section != section {
-                section = &row.section;
-                text.push_str(&format!("\n{section}\n"));
-            }
-            let [median, min, max] = [row.median, row.min, row.max].map(number);
-            let spread =
-                if row.rounds.len() > 1 { format!("{min} .. {max}") } else { String::new() };
-            let goal = row.goal.map_or(String::new(), |goal| goal.said(row.median));
-            let line =
-                format!("  {:width$}  {median:>9} {:<8}  {spread:<22}  {goal}", row.what, row.unit);
-            text.push_str(line.trim_end());
-            text.push('\n');
+    /// Puts a report in the place of an earlier one of the same benchmark, and writes all.
+    pub(super) fn replace(&mut self, report: Report, file: &Path) -> Result<()> {
+        match self.benches.iter_mut().find(|one| one.bench == report.bench) {
+            Some(earlier) => *earlier = report,
+            None => self.benches.push(report),
         }
-        text.push('\n');
-        for (name, reason) in &self.skipped {
-            text.push_str(&format!("skipped {name}: {reason}\n"));
+        let text = serde_json::to_string_pretty(self).context("a report is plain data")?;
+        fs::write(file, text).with_context(|| format!("could not write {}", file.display()))
+    }
+}
+
+impl Row {
+    fn line(&self) -> String {
+        let goal = self.goal.map_or(String::new(), |goal| goal.said(self.median));
+        let line = format!(
+            "  {:<62}  {:>9} {:<8}  {:<20}  {goal}",
+            self.what,
+            number(self.median),
+            self.unit,
+            self.spread()
+        );
+        line.trim_end().to_owned()
+    }
+
+    /// Smallest to largest, where there was more than one round.
+    pub(super) fn spread(&self) -> String {
+        if self.rounds.len() < 2 {
+            return String::new();
         }
-        for note in &self.notes {
-            text.push_str(&format!("{note}\n"));
-        }
-        text
+        format!("{} to {}", number(self.min), number(self.max))
     }
 }
 
 impl Goal {
-    fn said(self, value: f64) -> String {
-        let (met, sign, limit) = match self {
-            Self::AtLeast(limit) => (value >= limit, ">=", limit),
-            Self::AtMost(limit) => (value <= limit, "<=", limit),
+    /// Whether a value reaches it.
+    pub(super) fn is_met(self, value: f64) -> bool {
+        match self {
+            Self::AtLeast(limit) => value >= limit,
+            Self::AtMost(limit) => value <= limit,
+        }
+    }
+
+    /// The limit.
+    pub(super) fn limit(self) -> f64 {
+        match self {
+            Self::AtLeast(limit) | Self::AtMost(limit) => limit,
+        }
+    }
+
+    /// The goal in words, and whether a value reaches it.
+    pub(super) fn said(self, value: f64) -> String {
+        let sign = match self {
+            Self::AtLeast(_) => ">=",
+            Self::AtMost(_) => "<=",
         };
-        format!("{} {sign} {limit}", if met { "met" } else { "MISSED" })
+        let met = if self.is_met(value) { "met" } else { "MISSED" };
+        format!("{met} {sign} {}", self.limit())
     }
 }
 
@@ -154,7 +260,7 @@ pub(super) fn percentile(values: &[f64], share: f64) -> f64 {
 }
 
 /// A number with about four digits.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     match value.abs() {
         x if x >= 1000.0 => format!("{value:.0}"),
         x if x >= 100.0 => format!("{value:.1}"),
@@ -166,6 +272,7 @@ fn number(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::assets::tests::scratch;
 
     #[test]
     fn percentiles_are_values_that_were_measured() {
@@ -179,21 +286,36 @@ mod tests {
     }
 
     #[test]
-    fn the_table_shows_spread_and_goals() {
-        let mut report = Report::new(Value::Null, Value::Null);
+    fn a_line_shows_spread_and_goal() {
+        let mut report = Report::new("one", false, 3);
         report.section("Speed");
         report.add("ours", "tok/s", vec![1500.0, 1400.0, 1600.0]);
-        report.add_goal("ratio", "x", vec![1.25], Goal::AtLeast(1.3));
-        report.skip("other", "no network");
-        let table = report.table();
-        assert!(table.contains("ours        1500 tok/s     1400 .. 1600\n"), "{table}");
-        assert!(table.contains("MISSED >= 1.3"), "{table}");
-        assert!(table.contains("skipped other: no network"), "{table}");
+        report.times_faster("theirs", &[2.5], &[2.0], Some(Goal::AtLeast(1.3)));
+        let lines: Vec<_> = report.sections[0].rows.iter().map(Row::line).collect();
+        assert!(lines[0].ends_with("1500 tok/s     1400 to 1600"), "{}", lines[0]);
+        assert!(lines[1].starts_with("  embedkit / theirs"), "{}", lines[1]);
+        assert!(lines[1].ends_with("1.250 x                               MISSED >= 1.3"));
+        assert_eq!(report.goals().count(), 1);
     }
 
     #[test]
     fn goals_at_their_limits_are_met() {
         assert_eq!(Goal::AtLeast(0.8).said(0.8), "met >= 0.8");
         assert_eq!(Goal::AtMost(1.0).said(1.01), "MISSED <= 1");
+        assert!(!Goal::AtLeast(1.0).is_met(f64::NAN), "what was not measured meets no goal");
+    }
+
+    #[test]
+    fn a_benchmark_replaces_its_earlier_results_only() {
+        let file = scratch("results").join("results.json");
+        for (bench, rounds) in [("one", 1), ("two", 2), ("one", 3)] {
+            let mut results = Results::read(&file).expect("results");
+            results.replace(Report::new(bench, true, rounds), &file).expect("written");
+        }
+        let results = Results::read(&file).expect("results");
+        let found: Vec<_> =
+            results.benches.iter().map(|one| (one.bench.as_str(), one.rounds)).collect();
+        assert_eq!(found, [("one", 3), ("two", 2)]);
+        fs::remove_dir_all(file.parent().expect("a folder")).expect("clean up");
     }
 }

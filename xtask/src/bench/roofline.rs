@@ -6,7 +6,7 @@ use std::fs;
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
-use super::{contestant::Contestant, peers::Setting, report::percentile};
+use super::{contestant::Contestant, contestants::Setting, report::percentile};
 
 /// The product: rows, inner dimension, columns. One of MiniLM's larger ones, at 2,048 tokens.
 const PRODUCT: [usize; 3] = [2048, 384, 1536];
@@ -21,10 +21,10 @@ impl Roofline {
         let [rows, inner, columns] = PRODUCT;
         fs::write(&graph, product_graph(inner, columns))
             .with_context(|| format!("could not write {}", graph.display()))?;
-        let mut contestant = setting.peers.roofline()?;
+        let mut contestant = setting.contestants.roofline()?;
         contestant.ask(&json!({
             "op": "load", "graph": graph, "shape": [rows, inner],
-            "onnxruntime": setting.peers.onnxruntime, "threads": setting.threads,
+            "onnxruntime": setting.contestants.onnxruntime, "threads": setting.threads,
         }))?;
         let mut roofline = Self(contestant);
         roofline.rates(5)?;

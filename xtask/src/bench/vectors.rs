@@ -7,21 +7,21 @@ use serde_json::json;
 
 use super::contestant::{Contestant, Embedded};
 
-/// The furthest that a component may be from ours.
+/// The furthest that a component may be from ours; relative to ours where that is over 1.
 const TOLERANCE: f32 = 1e-4;
 /// The furthest that the checksum of a run may be from ours: the mean weight of a component in it
 /// is 4.
 const CHECKSUM_TOLERANCE: f64 = 4.0 * TOLERANCE as f64;
 
-/// The vectors that a contestant gives for the texts, one after the other.
+/// The numbers that a contestant gives for the inputs, one after the other.
 pub(super) fn of(
     contestant: &mut Contestant,
-    texts: &Path,
+    inputs: &Path,
     batch: usize,
     folder: &Path,
 ) -> Result<Vec<f32>> {
     let file = folder.join("vectors.f32");
-    let request = json!({"op": "embed", "texts": texts, "batch": batch, "vectors": file});
+    let request = json!({"op": "embed", "inputs": inputs, "batch": batch, "vectors": file});
     contestant.ask(&request)?;
     let bytes = fs::read(&file).with_context(|| format!("could not read {}", file.display()))?;
     fs::remove_file(&file).with_context(|| format!("could not remove {}", file.display()))?;
@@ -44,7 +44,7 @@ fn largest(ours: &[f32], theirs: &[f32]) -> Result<f32> {
     }
     let mut largest = 0.0_f32;
     for (a, b) in ours.iter().zip(theirs) {
-        let apart = (a - b).abs();
+        let apart = (a - b).abs() / a.abs().max(1.0);
         if !apart.is_finite() {
             bail!("a component is not a number");
         }
@@ -55,7 +55,7 @@ fn largest(ours: &[f32], theirs: &[f32]) -> Result<f32> {
 
 /// Checks that a run gave what an earlier run of ours over the same texts gave.
 pub(super) fn check(name: &str, expected: &Embedded, found: &Embedded) -> Result<()> {
-    let apart = (expected.checksum - found.checksum).abs();
+    let apart = (expected.checksum - found.checksum).abs() / expected.checksum.abs().max(1.0);
     // A checksum that is not a number is near to nothing.
     let near = apart <= CHECKSUM_TOLERANCE;
     if found.count != expected.count || !near {

@@ -1,0 +1,269 @@
+//! Ours beside the peers, for any kind of model that takes a line and gives numbers.
+//!
+//! A peer is measured at the batch size that it has by itself and at the best of others; the best is
+//! what it is compared by everywhere else. Nothing is timed before its numbers are found to be ours.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::{
+    contestant::{Contestant, Embedded},
+    contestants::{Open, Peer, Setting},
+    corpus,
+    report::{Goal, Report, percentile},
+    rounds::{interleave, rates, zip},
+    vectors,
+};
+
+/// The batch sizes that a peer's best one is chosen from, besides its own.
+const BATCHES: [usize; 3] = [1, 8, 32];
+/// The batch size at which numbers are compared: here the results of all are least affected by
+/// padding, and none needs much memory.
+const COMPARED_BATCH: usize = 8;
+/// How often a batch size is tried.
+const TRIES: usize = 2;
+
+/// A file of inputs, a line each.
+pub(super) struct Inputs {
+    pub(super) file: PathBuf,
+    /// What ours gave for them; every other run has to give the same.
+    pub(super) expected: Embedded,
+}
+
+impl Inputs {
+    /// Writes the lines to a file and asks ours for what is to be expected.
+    pub(super) fn write(
+        setting: &Setting<'_>,
+        name: &str,
+        lines: impl IntoIterator<Item = impl AsRef<str>>,
+        ours: &mut Contestant,
+    ) -> Result<Self> {
+        let file = setting.folder.join(format!("{name}.txt"));
+        corpus::write(&file, lines)?;
+        let expected = ours.embed(&file, None)?;
+        Ok(Self { file, expected })
+    }
+
+    /// Number of lines.
+    pub(super) fn count(&self) -> f64 {
+        self.expected.count as f64
+    }
+
+    /// What they are, for the file of results.
+    pub(super) fn describe(&self) -> Value {
+        json!({"count": self.expected.count})
+    }
+}
+
+/// A contestant in its turn, with its batch size; ours has none.
+pub(super) struct Side {
+    pub(super) contestant: Contestant,
+    pub(super) batch: Option<usize>,
+}
+
+impl Side {
+    /// Name and batch size.
+    pub(super) fn name(&self) -> String {
+        match self.batch {
+            None => self.contestant.name().to_owned(),
+            Some(batch) => format!("{} at {batch}", self.contestant.name()),
+        }
+    }
+
+    /// Embeds the inputs, checks what came, and returns the seconds.
+    pub(super) fn timed(&mut self, inputs: &Inputs) -> Result<f64> {
+        timed(&mut self.contestant, inputs, self.batch)
+    }
+}
+
+/// What is compared.
+pub(super) struct Comparison<'a> {
+    pub(super) setting: &'a Setting<'a>,
+    /// What all open.
+    pub(super) open: Open<'a>,
+    pub(super) rounds: usize,
+    /// What an input is called, in the plural.
+    pub(super) what: &'a str,
+    /// How many times as fast as a peer at its own batch size ours has to be.
+    pub(super) goal_default: Option<f64>,
+    /// How many times as fast as FastEmbed at its best.
+    pub(super) goal_best: Option<f64>,
+}
+
+impl Comparison<'_> {
+    /// Starts ours and opens the model.
+    pub(super) fn ours(&self) -> Result<Contestant> {
+        Ok(self.setting.contestants.ours("embedkit", self.open)?.0)
+    }
+
+    /// Compares numbers with a peer, measures it at its own batch size and looks for a better one. The
+    /// inputs of its own batch size may be others: it can take gigabytes for each.
+    pub(super) fn batch_sizes(
+        &self,
+        peer: Peer,
+        few: &Inputs,
+        few_at_default: &Inputs,
+        ours: &mut Contestant,
+        report: &mut Report,
+    ) -> Result<Side> {
+        let (mut contestant, _) = self.setting.contestants.peer(peer, self.open)?;
+        report.side_section(&format!(
+            "{} by batch size, {} {}",
+            peer.name(),
+            few.count(),
+            self.what
+        ));
+        let folder = self.setting.folder;
+        let expected = vectors::of(ours, &few.file, COMPARED_BATCH, folder)?;
+        let theirs = vectors::of(&mut contestant, &few.file, COMPARED_BATCH, folder)?;
+        let difference = vectors::compare(peer.name(), &expected, &theirs)?;
+        report.note(format!(
+            "{}: largest difference from ours {difference:.1e}, over {} {}",
+            peer.name(),
+            few.count(),
+            self.what
+        ));
+
+        let tried = tried(&mut contestant, few)?;
+        for (batch, seconds) in &tried {
+            let name = format!("{} at {batch}", peer.name());
+            report.add(name, &self.rate(), rates(seconds, few.count()));
+        }
+        let (mut best, fastest) = best_of(&tried);
+        if let Some(default) = peer.default_batch(self.open.kind) {
+            let title = format!(
+                "{} at its default batch size of {default}, {} {}",
+                peer.name(),
+                few_at_default.count(),
+                self.what
+            );
+            report.side_section(&title);
+            let seconds = interleave(self.rounds.min(2), 2, |turn| match turn {
+                0 => timed(ours, few_at_default, None),
+                _ => timed(&mut contestant, few_at_default, None),
+            })?;
+            let count = few_at_default.count();
+            report.add("embedkit", &self.rate(), rates(&seconds[0], count));
+            report.add(peer.name(), &self.rate(), rates(&seconds[1], count));
+            let than = format!("{} at its default of {default}", peer.name());
+            let goal = self.goal_default.filter(|_| peer == Peer::FastEmbed).map(Goal::AtLeast);
+            report.times_faster(&than, &seconds[1], &seconds[0], goal);
+            if percentile(&seconds[1], 0.0) / count < fastest / few.count() {
+                best = default;
+            }
+        }
+        // A fresh process, since memory that was taken once makes the next run another one.
+        drop(contestant);
+        let (contestant, _) = self.setting.contestants.peer(peer, self.open)?;
+        Ok(Side { contestant, batch: Some(best) })
+    }
+
+    /// The batch size of those tried that a peer is fastest at.
+    pub(super) fn best_batch(&self, peer: Peer, few: &Inputs) -> Result<usize> {
+        let (mut contestant, _) = self.setting.contestants.peer(peer, self.open)?;
+        Ok(best_of(&tried(&mut contestant, few)?).0)
+    }
+
+    /// Measures all in turn, ours being the first; seconds of each. `beside` is called in our turn.
+    pub(super) fn side_by_side(
+        &self,
+        all: &mut [Side],
+        inputs: &Inputs,
+        mut beside: impl FnMut() -> Result<()>,
+    ) -> Result<Vec<Vec<f64>>> {
+        // One run that does not count: caches are filled, memory is taken.
+        for side in all.iter_mut() {
+            side.timed(inputs)?;
+        }
+        interleave(self.rounds, all.len(), |turn| {
+            if turn == 0 {
+                beside()?;
+            }
+            all[turn].timed(inputs)
+        })
+    }
+
+    /// Adds rates and ratios of such a measurement.
+    pub(super) fn add(
+        &self,
+        all: &[Side],
+        inputs: &Inputs,
+        seconds: &[Vec<f64>],
+        report: &mut Report,
+    ) {
+        for (side, seconds) in all.iter().zip(seconds) {
+            report.add(side.name(), &self.rate(), rates(seconds, inputs.count()));
+        }
+        self.add_ratios(all, seconds, report);
+    }
+
+    /// Adds how many times as fast as each peer ours was.
+    pub(super) fn add_ratios(&self, all: &[Side], seconds: &[Vec<f64>], report: &mut Report) {
+        for (at, side) in all.iter().enumerate().skip(1) {
+            let is_original = side.contestant.name() == Peer::FastEmbed.name();
+            let goal = self.goal_best.filter(|_| is_original).map(Goal::AtLeast);
+            report.times_faster(&side.name(), &seconds[at], &seconds[0], goal);
+        }
+    }
+
+    /// The whole comparison with the original, for a kind that no other peer has.
+    pub(super) fn with_original(
+        &self,
+        few: &Inputs,
+        few_at_default: &Inputs,
+        mixed: &Inputs,
+        mut ours: Contestant,
+        report: &mut Report,
+    ) -> Result<()> {
+        if let Some(reason) = self.setting.contestants.skipped(Peer::FastEmbed) {
+            report.skip(Peer::FastEmbed.name(), reason);
+            return Ok(());
+        }
+        let original = self.batch_sizes(Peer::FastEmbed, few, few_at_default, &mut ours, report)?;
+        let mut all = [Side { contestant: ours, batch: None }, original];
+        let title = format!("{} {}; FastEmbed at its best batch size", mixed.count(), self.what);
+        report.section(&title);
+        let seconds = self.side_by_side(&mut all, mixed, || Ok(()))?;
+        self.add(&all, mixed, &seconds, report);
+        Ok(())
+    }
+
+    /// The unit of rates.
+    fn rate(&self) -> String {
+        let last = self.what.rsplit(' ').next().unwrap_or(self.what);
+        format!("{last}/s")
+    }
+}
+
+/// The batch sizes and the seconds of each try.
+fn tried(contestant: &mut Contestant, few: &Inputs) -> Result<Vec<(usize, Vec<f64>)>> {
+    let one = |batch| {
+        let seconds = (0..TRIES).map(|_| timed(contestant, few, Some(batch)));
+        Ok((batch, seconds.collect::<Result<_>>()?))
+    };
+    BATCHES.into_iter().map(one).collect()
+}
+
+/// The fastest batch size and its best time.
+fn best_of(tried: &[(usize, Vec<f64>)]) -> (usize, f64) {
+    let best = tried.iter().map(|(batch, seconds)| (*batch, percentile(seconds, 0.0)));
+    best.min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((COMPARED_BATCH, f64::INFINITY))
+}
+
+/// Embeds the inputs, checks what came, and returns the seconds.
+pub(super) fn timed(
+    contestant: &mut Contestant,
+    inputs: &Inputs,
+    batch: Option<usize>,
+) -> Result<f64> {
+    let embedded = contestant.embed(&inputs.file, batch)?;
+    vectors::check(contestant.name(), &inputs.expected, &embedded)?;
+    Ok(embedded.seconds)
+}
+
+/// Shares of a rate, round by round.
+pub(super) fn shares(rate: &[f64], whole: &[f64]) -> Vec<f64> {
+    zip(rate, whole, |rate, whole| rate / whole)
+}

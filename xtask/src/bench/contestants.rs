@@ -1,0 +1,288 @@
+//! The contestants, each installed in its own place under `.cache/bench`.
+
+use std::{
+    cell::OnceCell,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde_json::{Value, json};
+
+use super::contestant::Contestant;
+use crate::{
+    assets::{self, NEWEST, Set},
+    python, repo, run,
+};
+
+/// What the virtual environment of FastEmbed holds; its own dependencies come with it.
+const FASTEMBED: &[&str] = &["fastembed==0.9.1", "pillow<13"];
+/// What that of sentence-transformers holds.
+const SENTENCE_TRANSFORMERS: &[&str] = &["sentence-transformers[onnx]"];
+
+/// A library that is compared with ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Peer {
+    /// The original, in Python.
+    FastEmbed,
+    /// Its other port to Rust.
+    FastembedRs,
+    /// The library that most models are made with, in Python.
+    SentenceTransformers,
+    /// A plain loop around ONNX Runtime: what there is without any library.
+    Plain,
+}
+
+impl Peer {
+    /// All of them.
+    pub(super) const ALL: [Self; 4] =
+        [Self::FastEmbed, Self::FastembedRs, Self::SentenceTransformers, Self::Plain];
+
+    /// Name and version, as in the report.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::FastEmbed => "FastEmbed 0.9.1",
+            Self::FastembedRs => "fastembed-rs 7.5.0",
+            Self::SentenceTransformers => "sentence-transformers",
+            Self::Plain => "plain loop",
+        }
+    }
+
+    /// The batch size that it has unless the caller says otherwise; `None` for one that has none.
+    pub(super) fn default_batch(self, kind: Kind) -> Option<usize> {
+        match (self, kind) {
+            (Self::Plain, _) => None,
+            (Self::SentenceTransformers, _) => Some(32),
+            (Self::FastEmbed, Kind::Image) => Some(16),
+            (Self::FastEmbed, Kind::Rerank) => Some(64),
+            (Self::FastEmbed | Self::FastembedRs, _) => Some(256),
+        }
+    }
+}
+
+/// A kind of model; what it is called in requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Dense,
+    Bm25,
+    Splade,
+    Bm42,
+    Late,
+    Rerank,
+    Image,
+    Muvera,
+    MaxSim,
+}
+
+impl Kind {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Dense => "dense",
+            Self::Bm25 => "bm25",
+            Self::Splade => "splade",
+            Self::Bm42 => "bm42",
+            Self::Late => "late",
+            Self::Rerank => "rerank",
+            Self::Image => "image",
+            Self::Muvera => "muvera",
+            Self::MaxSim => "maxsim",
+        }
+    }
+}
+
+/// All contestants. Each is built or installed when it is first wanted.
+pub(super) struct Contestants {
+    /// The ONNX Runtime of all of them.
+    pub(super) onnxruntime: PathBuf,
+    folder: PathBuf,
+    embedkit: PathBuf,
+    plain: PathBuf,
+    roofline: PathBuf,
+    fastembed: OnceCell<Ready>,
+    fastembed_rs: OnceCell<Ready>,
+    sentence_transformers: OnceCell<Ready>,
+}
+
+/// The program or interpreter of a peer, or why it cannot be had.
+type Ready = Result<PathBuf, String>;
+
+/// What the measurements have in common.
+pub(super) struct Setting<'a> {
+    /// The contestants.
+    pub(super) contestants: &'a Contestants,
+    /// Threads that each may compute with.
+    pub(super) threads: usize,
+    /// Where texts and results are.
+    pub(super) folder: &'a Path,
+}
+
+/// What a contestant is to open.
+#[derive(Clone, Copy)]
+pub(super) struct Open<'a> {
+    pub(super) kind: Kind,
+    /// The folder with the model's files; empty for a kind without.
+    pub(super) model: &'a Path,
+    pub(super) threads: usize,
+    /// Settings that differ from the contestant's own.
+    pub(super) options: &'a Value,
+}
+
+impl Contestants {
+    /// Builds ours.
+    pub(super) fn ready(folder: &Path) -> Result<Self> {
+        assets::ensure(Set::Demo)?;
+        println!("building the contestants");
+        // Its lock file follows the workspace's crates, so it may change.
+        let [embedkit, plain, roofline] =
+            build("embedkit", ["bench-embedkit", "plain", "roofline"], &[])?;
+        Ok(Self {
+            onnxruntime: assets::newest_runtime(),
+            folder: folder.to_owned(),
+            embedkit,
+            plain,
+            roofline,
+            fastembed: OnceCell::new(),
+            fastembed_rs: OnceCell::new(),
+            sentence_transformers: OnceCell::new(),
+        })
+    }
+
+    fn peer_program(&self, peer: Peer) -> Result<&PathBuf, &String> {
+        let reason = |error: anyhow::Error| {
+            // The whole chain, in one line.
+            format!("{error:#}").lines().next().unwrap_or_default().to_owned()
+        };
+        let runtime = format!("onnxruntime=={NEWEST}");
+        let ready = match peer {
+            Peer::Plain => return Ok(&self.plain),
+            Peer::FastEmbed => self.fastembed.get_or_init(|| {
+                let packages: Vec<&str> =
+                    FASTEMBED.iter().copied().chain([runtime.as_str()]).collect();
+                python::environment(&self.folder.join("fastembed"), &packages).map_err(reason)
+            }),
+            Peer::FastembedRs => self.fastembed_rs.get_or_init(|| {
+                let built = build("fastembed-rs", ["bench-fastembed-rs"], &["--locked"]);
+                built.map(|[program]| program).map_err(reason)
+            }),
+            Peer::SentenceTransformers => self.sentence_transformers.get_or_init(|| {
+                let packages: Vec<&str> =
+                    SENTENCE_TRANSFORMERS.iter().copied().chain([runtime.as_str()]).collect();
+                sentence_transformers(&self.folder.join("sentence-transformers"), &packages)
+                    .map_err(reason)
+            }),
+        };
+        ready.as_ref()
+    }
+
+    /// Why a peer is left out; `None` for one that is there.
+    pub(super) fn skipped(&self, peer: Peer) -> Option<&str> {
+        self.peer_program(peer).err().map(String::as_str)
+    }
+
+    /// Starts the matrix product, which is loaded by its own request.
+    pub(super) fn roofline(&self) -> Result<Contestant> {
+        Contestant::start("matrix product", &mut Command::new(&self.roofline))
+    }
+
+    /// Starts ours under a name and opens a model. Also returns the seconds that this took.
+    pub(super) fn ours(&self, name: &str, open: Open<'_>) -> Result<(Contestant, f64)> {
+        self.load(Contestant::start(name, &mut Command::new(&self.embedkit))?, open)
+    }
+
+    /// Starts a peer and opens a model. Also returns the seconds that this took.
+    pub(super) fn peer(&self, peer: Peer, open: Open<'_>) -> Result<(Contestant, f64)> {
+        let program = self.peer_program(peer).map_err(|why| anyhow!("{why}"))?;
+        let mut command = Command::new(program);
+        match peer {
+            Peer::FastEmbed | Peer::SentenceTransformers => {
+                let script =
+                    if peer == Peer::FastEmbed { "fastembed" } else { "sentence-transformers" };
+                command.arg(package(script).join("contestant.py"));
+                command.env("PYTHONDONTWRITEBYTECODE", "1").env("HF_HUB_OFFLINE", "1");
+                // What numpy's matrix library reads.
+                for variable in ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"] {
+                    command.env(variable, open.threads.to_string());
+                }
+            }
+            Peer::FastembedRs => {
+                command.env("ORT_DYLIB_PATH", &self.onnxruntime);
+            }
+            Peer::Plain => {}
+        }
+        self.load(Contestant::start(peer.name(), &mut command)?, open)
+    }
+
+    fn load(&self, mut contestant: Contestant, open: Open<'_>) -> Result<(Contestant, f64)> {
+        let answer = contestant.ask(&json!({
+            "op": "load", "kind": open.kind.name(), "model": open.model,
+            "onnxruntime": self.onnxruntime, "threads": open.threads, "options": open.options,
+        }))?;
+        let seconds = answer["seconds"].as_f64().context("loading took no time")?;
+        Ok((contestant, seconds))
+    }
+}
+
+/// The folder of a contestant's package.
+fn package(name: &str) -> PathBuf {
+    repo::root().join("bench").join(name)
+}
+
+/// Builds programs of a package under `bench` and returns where they are.
+fn build<const N: usize>(
+    folder: &str,
+    programs: [&str; N],
+    options: &[&str],
+) -> Result<[PathBuf; N]> {
+    let mut command = run::cargo(["build", "--release", "--quiet"]);
+    for program in programs {
+        command.args(["--bin", program]);
+    }
+    command.args(options).arg("--message-format=json-render-diagnostics");
+    // From its folder, so that the settings there and no others count.
+    command.current_dir(package(folder));
+    command.arg("--target-dir").arg(super::folder().join("target"));
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("could not start `{}`", run::line(&command)))?;
+    if !output.status.success() {
+        bail!("`{}` ended with {}", run::line(&command), output.status);
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let messages: Vec<Value> =
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let mut found = Vec::new();
+    for program in programs {
+        let mut of_it = messages.iter().filter(|message| message["target"]["name"] == program);
+        let path = of_it.find_map(|message| message["executable"].as_str());
+        found.push(PathBuf::from(
+            path.with_context(|| format!("cargo built no program called {program}"))?,
+        ));
+    }
+    <[PathBuf; N]>::try_from(found).map_err(|_| anyhow!("cargo built another number of programs"))
+}
+
+/// The Python of sentence-transformers. Where its torch is one for CUDA, gigabytes of libraries come
+/// with it that a comparison on the CPU has no use for, so that nothing is installed. Finding that out
+/// takes pip minutes; a file beside the folder, which may be removed, keeps the answer.
+fn sentence_transformers(folder: &Path, packages: &[&str]) -> Result<PathBuf> {
+    let answer = folder.with_extension("skipped");
+    if let Ok(reason) = fs::read_to_string(&answer) {
+        bail!(reason);
+    }
+    if !folder.join("packages").exists() {
+        println!("asking pip what sentence-transformers would bring");
+        let all = python::would_install(packages)?;
+        let cuda = all.iter().filter(|name| name.starts_with("nvidia-")).count();
+        if cuda > 0 {
+            let reason = format!(
+                "its torch on the package index is a CUDA build, with {cuda} more packages"
+            );
+            fs::write(&answer, &reason)
+                .with_context(|| format!("could not write {}", answer.display()))?;
+            bail!(reason);
+        }
+    }
+    python::environment(folder, packages)
+}

@@ -1,0 +1,202 @@
+//! Charts and tables for the documentation, made from the figures that are kept.
+
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+
+use super::{
+    chart::{self, Bar},
+    machine,
+    report::{Goal, Report, Results, Row, Section, number},
+};
+use crate::repo;
+
+const BEGIN: &str = "<!-- figures: begin, made by `cargo xtask bench docs` -->";
+const END: &str = "<!-- figures: end -->";
+
+/// Draws all reports into `docs/charts` and writes their tables into `docs/performance.md`.
+pub(super) fn write(results: &Results) -> Result<()> {
+    let docs = repo::root().join("docs");
+    let page = docs.join("performance.md");
+    let before =
+        fs::read_to_string(&page).with_context(|| format!("reading {}", page.display()))?;
+    let reports: Vec<&Report> = results.benches.iter().filter(|report| !report.quick).collect();
+    for report in results.benches.iter().filter(|report| report.quick) {
+        println!("left out {}: it was measured with --quick", report.bench);
+    }
+    let (text, charts) = render(&reports);
+    let after = replaced(&before, &text)
+        .with_context(|| format!("{} has no place for figures", page.display()))?;
+    let folder = docs.join("charts");
+    fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;
+    remove_others(&folder, &charts)?;
+    for (name, svg) in &charts {
+        let file = folder.join(name);
+        fs::write(&file, svg).with_context(|| format!("could not write {}", file.display()))?;
+    }
+    fs::write(&page, after).with_context(|| format!("could not write {}", page.display()))?;
+    println!("{} and {} charts beside it are written", repo::short(&page), charts.len());
+    Ok(())
+}
+
+/// Charts of earlier runs that are no longer drawn.
+fn remove_others(folder: &Path, charts: &[(String, String)]) -> Result<()> {
+    let names: BTreeSet<&str> = charts.iter().map(|(name, _)| name.as_str()).collect();
+    let entries = fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
+    let files: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    for file in files {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.ends_with(".svg") && !names.contains(name.as_str()) {
+            fs::remove_file(&file)
+                .with_context(|| format!("could not remove {}", file.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// The text between the marks, replaced; `None` where they are missing.
+fn replaced(page: &str, text: &str) -> Option<String> {
+    let (head, rest) = page.split_once(BEGIN)?;
+    let (_, tail) = rest.split_once(END)?;
+    Some(format!("{head}{BEGIN}\n\n{text}\n{END}{tail}"))
+}
+
+/// The text, and the charts by file name.
+fn render(reports: &[&Report]) -> (String, Vec<(String, String)>) {
+    let mut text = String::new();
+    let mut charts = Vec::new();
+    let faster: Vec<Bar> = reports.iter().flat_map(|report| faster_bars(report)).collect();
+    if !faster.is_empty() {
+        let title = "How many times as fast as the original or as asked for; goals in red";
+        charts.push(("goals.svg".to_owned(), chart::ratios(title, &faster)));
+        text.push_str("![All goals](charts/goals.svg)\n\n");
+    }
+    for report in reports {
+        let _ = writeln!(text, "### `cargo xtask bench {}`\n", report.bench);
+        let state = if report.is_busy() {
+            "**Something else ran at the same time: trust ratios only.**"
+        } else {
+            "Nothing else ran."
+        };
+        let _ = writeln!(
+            text,
+            "{}; {} rounds. {state}\n",
+            machine::line(&report.machine),
+            report.rounds
+        );
+        for (at, section) in report.sections.iter().enumerate() {
+            if let Some(svg) = amounts(section) {
+                let name = format!("{}-{at}.svg", report.bench);
+                let _ = writeln!(text, "![{}](charts/{name})\n", section.title);
+                charts.push((name, svg));
+            }
+        }
+        table(report, &mut text);
+        for (name, reason) in &report.skipped {
+            let _ = writeln!(text, "- skipped {name}: {reason}");
+        }
+        for note in &report.notes {
+            let _ = writeln!(text, "- {note}");
+        }
+        text.push('\n');
+    }
+    (text.trim_end().to_owned() + "\n", charts)
+}
+
+/// The ratios of a report, of which more is better and which have a goal.
+fn faster_bars(report: &Report) -> Vec<Bar> {
+    let rows = report.goals().filter(|(_, goal)| matches!(goal, Goal::AtLeast(_)));
+    let bar = |(row, goal): (&Row, Goal)| Bar {
+        label: row.what.clone(),
+        value: row.median,
+        range: [row.min, row.max],
+        goal: Some(goal.limit()),
+        ours: true,
+    };
+    rows.map(bar).collect()
+}
+
+/// The chart of a section: its amounts, of the unit that most of them have.
+fn amounts(section: &Section) -> Option<String> {
+    let unit = &section.rows.iter().find(|row| row.unit != "x")?.unit;
+    if !section.drawn {
+        return None;
+    }
+    let rows = section.rows.iter().filter(|row| row.unit == *unit);
+    let bars: Vec<Bar> = rows
+        .map(|row| Bar {
+            label: row.what.clone(),
+            value: row.median,
+            range: [row.min, row.max],
+            goal: None,
+            ours: row.what.starts_with("embedkit"),
+        })
+        .collect();
+    Some(chart::amounts(&section.title, unit, &bars))
+}
+
+/// The ratios of a report; everything else is drawn.
+fn table(report: &Report, text: &mut String) {
+    let sections = report.sections.iter();
+    let ratios = sections.flat_map(|section| section.rows.iter().map(move |row| (section, row)));
+    let ratios: Vec<_> = ratios.filter(|(_, row)| row.unit == "x").collect();
+    if ratios.is_empty() {
+        return;
+    }
+    text.push_str("| measured on | ratio | median | range | goal |\n|---|---|---|---|---|\n");
+    let mut before = "";
+    for (section, row) in ratios {
+        let title = if section.title == before { "…" } else { section.title.as_str() };
+        before = &section.title;
+        let goal = row.goal.map_or(String::new(), |goal| goal.said(row.median));
+        let _ = writeln!(
+            text,
+            "| {title} | {} | {} | {} | {goal} |",
+            row.what,
+            number(row.median),
+            row.spread()
+        );
+    }
+    text.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        let mut report = Report::new("dense", false, 2);
+        report.section("Speed");
+        report.add("embedkit", "texts/s", vec![20.0, 22.0]);
+        report.add("other", "texts/s", vec![10.0, 11.0]);
+        report.times_faster("other", &[2.0], &[1.0], Some(Goal::AtLeast(1.5)));
+        report.skip("third", "no network");
+        report
+    }
+
+    #[test]
+    fn amounts_are_drawn_and_ratios_are_in_the_table() {
+        let report = report();
+        let (text, charts) = render(&[&report]);
+        let names: Vec<_> = charts.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["goals.svg", "dense-0.svg"]);
+        assert!(text.contains("![Speed](charts/dense-0.svg)"), "{text}");
+        assert!(text.contains("| Speed | embedkit / other | 2.000 |  | met >= 1.5 |"), "{text}");
+        assert!(text.contains("- skipped third: no network"), "{text}");
+        assert!(!charts[1].1.contains("embedkit / other"), "a ratio is no amount");
+    }
+
+    #[test]
+    fn the_page_keeps_what_is_around_the_figures() {
+        let page = format!("head\n{BEGIN}\nold\n{END}\ntail\n");
+        let new = replaced(&page, "new").expect("marks");
+        assert_eq!(new, format!("head\n{BEGIN}\n\nnew\n{END}\ntail\n"));
+        assert_eq!(replaced(&new, "new").expect("marks"), new);
+        assert!(replaced("no marks", "new").is_none());
+    }
+}

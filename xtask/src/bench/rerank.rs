@@ -1,0 +1,53 @@
+//! `rerank`: queries and documents to scores, beside the original.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::{
+    comparison::{Comparison, Inputs},
+    contestants::{Kind, Open, Setting},
+    corpus::{self, Corpus},
+    models,
+    report::Report,
+    scale::Scale,
+};
+
+/// Documents for each query.
+const EACH: usize = 20;
+
+/// Measures.
+pub(super) fn measure(
+    setting: &Setting<'_>,
+    scale: &Scale,
+    corpus: &Corpus,
+    report: &mut Report,
+) -> Result<()> {
+    let model = models::reranker(setting.folder)?;
+    let comparison = Comparison {
+        setting,
+        open: Open {
+            kind: Kind::Rerank,
+            model: &model,
+            threads: setting.threads,
+            options: &Value::Null,
+        },
+        rounds: scale.rounds,
+        what: "mixed pairs",
+        goal_default: Some(8.0),
+        goal_best: Some(1.3),
+    };
+    let mut ours = comparison.ours()?;
+    let mixed = Inputs::write(setting, "pairs", pairs(corpus, scale.fewer), &mut ours)?;
+    let few = Inputs::write(setting, "few-pairs", pairs(corpus, scale.few), &mut ours)?;
+    report.inputs = json!({
+        "fingerprint": corpus.fingerprint, "mixed": mixed.describe(), "few": few.describe(),
+    });
+    comparison.with_original(&few, &few, &mixed, ours, report)
+}
+
+/// A query and a document a line, with a tab between them; some documents have the same query.
+fn pairs(corpus: &Corpus, count: usize) -> Vec<String> {
+    let queries = corpus::queries(&corpus.texts, count.div_ceil(EACH));
+    let documents = corpus.texts[..count].iter().enumerate();
+    documents.map(|(i, text)| format!("{}\t{text}", queries[i / EACH % queries.len()])).collect()
+}

@@ -1,0 +1,59 @@
+//! How much is measured.
+
+use super::corpus;
+
+/// Numbers of texts and rounds.
+pub(super) struct Scale {
+    pub(super) rounds: usize,
+    /// Texts of the mixed corpus for the dense model.
+    pub(super) texts: usize,
+    /// Texts for models that take longer, or that only the original is compared on.
+    pub(super) fewer: usize,
+    /// Texts of equal length.
+    pub(super) equal: usize,
+    /// Texts at the peers' default batch size, where they are slow, and to compare numbers on.
+    pub(super) few: usize,
+    /// Short queries.
+    pub(super) queries: usize,
+    /// Texts for BM25, which is fast.
+    pub(super) words: usize,
+    /// Sizes of a corpus: ours takes all of them.
+    pub(super) sizes: &'static [usize],
+    /// The largest that peers take, and that they take at their default batch size.
+    pub(super) peer_sizes: [usize; 2],
+    /// Starts of a process.
+    pub(super) starts: usize,
+}
+
+impl Scale {
+    /// The full or the short one.
+    pub(super) fn new(quick: bool, rounds: Option<usize>) -> Self {
+        if quick {
+            Self {
+                rounds: rounds.unwrap_or(2),
+                texts: 200,
+                fewer: 100,
+                equal: 50,
+                few: 64,
+                queries: 40,
+                words: 5000,
+                sizes: &[200, 1000],
+                peer_sizes: [200, 200],
+                starts: 2,
+            }
+        } else {
+            Self {
+                rounds: rounds.unwrap_or(3),
+                texts: corpus::TEXTS / 2,
+                fewer: 500,
+                equal: 250,
+                few: 256,
+                queries: 200,
+                words: 20_000,
+                sizes: &[1000, 10_000, 100_000],
+                peer_sizes: [10_000, 1000],
+                starts: 5,
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Virtual environments of Python, made with pip where they are not there.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use crate::{repo, run};
+
+/// The Python of a virtual environment that has these packages, and what they need; made where it is
+/// not there or was made with others.
+pub(crate) fn environment(folder: &Path, packages: &[&str]) -> Result<PathBuf> {
+    let python = if cfg!(windows) {
+        folder.join("Scripts").join("python.exe")
+    } else {
+        folder.join("bin").join("python")
+    };
+    let stamp = folder.join("packages");
+    let wanted = packages.join("\n");
+    if fs::read_to_string(&stamp).is_ok_and(|there| there == wanted) {
+        return Ok(python);
+    }
+    println!("making a virtual environment in {}", repo::short(folder));
+    run::status(system().args(["-m", "venv", "--clear"]).arg(folder))
+        .context("Python 3.11 or later with venv is needed")?;
+    let mut pip = Command::new(&python);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+    let named = packages.first().unwrap_or(&"nothing");
+    run::status(pip.args(packages)).with_context(|| format!("could not install {named}"))?;
+    fs::write(&stamp, wanted).with_context(|| format!("could not write {}", stamp.display()))?;
+    Ok(python)
+}
+
+/// The names of all packages that pip would install for these, without installing any.
+pub(crate) fn would_install(packages: &[&str]) -> Result<Vec<String>> {
+    let mut pip = system();
+    pip.args(["-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]);
+    pip.args(["--disable-pip-version-check", "--report", "-"]);
+    let report = run::output(pip.args(packages))?;
+    names(&report)
+}
+
+fn system() -> Command {
+    Command::new(if cfg!(windows) { "python" } else { "python3" })
+}
+
+fn names(report: &str) -> Result<Vec<String>> {
+    #[derive(Deserialize)]
+    struct Report {
+        install: Vec<Package>,
+    }
+    #[derive(Deserialize)]
+    struct Package {
+        metadata: Metadata,
+    }
+    #[derive(Deserialize)]
+    struct Metadata {
+        name: String,
+    }
+    let report: Report = serde_json::from_str(report).context("pip wrote no report")?;
+    Ok(report.install.into_iter().map(|package| package.metadata.name).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_from_the_report() {
+        let report = r#"{"version":"1","install":[{"metadata":{"name":"torch","version":"2"}},
+                         {"metadata":{"name":"numpy"}}]}"#;
+        assert_eq!(names(report).expect("a report"), ["torch", "numpy"]);
+        assert!(names("WARNING: no network").is_err());
+    }
+}
