@@ -18,7 +18,7 @@ use tokenizers::{
     TruncationDirection, TruncationParams,
 };
 
-pub use self::pair::PairTokenizer;
+pub use self::pair::{FirstText, PairTokenizer};
 use crate::error::{Error, read_bounded};
 
 /// The largest `tokenizer.json` known has 35 MB; ten times that is not an honest file.

@@ -1,12 +1,12 @@
 //! [`TextCrossEncoder`], the model that applications hold.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use embedkit_core::{
     onnx::{Row, TextGraph, TextGraphOptions},
     pipeline::{Grouping, RunResult, Step, Stream, Workload},
     registry,
-    tokenizer::{PairTokenizer, Tokens},
+    tokenizer::{FirstText, PairTokenizer, Tokens},
 };
 use embedkit_types::{BatchOptions, Embedded, LoadOptions, ModelFiles, ModelSpec, Task};
 
@@ -105,7 +105,7 @@ impl TextCrossEncoder {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let query: Arc<str> = query.into();
+        let query = Arc::new(Query::new(query));
         let pairs = documents
             .into_iter()
             .map(move |document| (Arc::clone(&query), document.as_ref().to_owned()));
@@ -123,9 +123,9 @@ impl TextCrossEncoder {
         Q: AsRef<str>,
         D: AsRef<str>,
     {
-        let pairs = pairs
-            .into_iter()
-            .map(|(query, document)| (query.as_ref().into(), document.as_ref().to_owned()));
+        let pairs = pairs.into_iter().map(|(query, document)| {
+            (Arc::new(Query::new(query.as_ref())), document.as_ref().to_owned())
+        });
         self.stream(pairs)
     }
 
@@ -179,7 +179,19 @@ impl TextCrossEncoder {
 }
 
 /// A query, which many documents may share, and a document.
-type Pair = (Arc<str>, String);
+type Pair = (Arc<Query>, String);
+
+/// A query, split into tokens at the first document.
+struct Query {
+    text: String,
+    tokens: OnceLock<Result<FirstText, Error>>,
+}
+
+impl Query {
+    fn new(text: &str) -> Self {
+        Self { text: text.to_owned(), tokens: OnceLock::new() }
+    }
+}
 
 /// One stream of pairs through the model.
 struct PairStep {
@@ -193,7 +205,9 @@ impl Step for PairStep {
     type Error = Error;
 
     fn prepare(&self, (query, document): Pair) -> Result<Tokens, Error> {
-        Ok(self.model.tokenizer.encode(&query, &document)?)
+        let tokenizer = &self.model.tokenizer;
+        let first = query.tokens.get_or_init(|| Ok(tokenizer.first(&query.text)?));
+        Ok(tokenizer.encode_with(first.as_ref().map_err(Clone::clone)?, &document)?)
     }
 
     fn length(&self, tokens: &Tokens) -> usize {

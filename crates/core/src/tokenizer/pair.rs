@@ -1,6 +1,6 @@
 //! Two texts as one row of tokens, for models that read them together.
 
-use std::cell::Cell;
+use std::{cell::Cell, sync::OnceLock};
 
 use embedkit_types::ModelFiles;
 use tokenizers::{Encoding, Model, OffsetType, PreTokenizer};
@@ -17,6 +17,18 @@ pub struct PairTokenizer {
     tokenizer: Tokenizer,
     /// The most tokens of both texts together, without the special ones.
     room: usize,
+}
+
+/// A text that is the first of several pairs, split into tokens once.
+#[derive(Debug, Clone)]
+pub struct FirstText {
+    text: String,
+    /// As many of its tokens as a pair can have.
+    encoding: Encoding,
+    /// How many the library has seen.
+    seen: usize,
+    /// How many there are, once that was asked for.
+    whole: OnceLock<usize>,
 }
 
 impl PairTokenizer {
@@ -51,25 +63,48 @@ impl PairTokenizer {
     /// # Errors
     /// [`Error::Tokenize`] where the tokenizer's model has no token for a piece and no unknown token.
     pub fn encode(&self, first: &str, second: &str) -> Result<Tokens, Error> {
+        self.encode_with(&self.first(first)?, second)
+    }
+
+    /// Splits the first text of several pairs into tokens.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn first(&self, text: &str) -> Result<FirstText, Error> {
+        let mut encoding = self.tokenizer.encoding(text, false)?;
+        let seen = seen(&encoding);
+        encoding.take_overflowing();
+        Ok(FirstText { text: text.to_owned(), encoding, seen, whole: OnceLock::new() })
+    }
+
+    /// What [`encode`](Self::encode) gives for the first text and this one.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn encode_with(&self, first: &FirstText, second: &str) -> Result<Tokens, Error> {
         // One by one and cut here: given both, the library would keep every combination of the parts
         // that it cuts off one text with those that it cuts off the other.
-        let texts = [first, second];
-        let mut first = self.tokenizer.encoding(texts[0], false)?;
-        let mut second = self.tokenizer.encoding(texts[1], false)?;
-        let mut lengths = [uncut(&first), uncut(&second)];
+        let mut encodings = [first.encoding.clone(), self.tokenizer.encoding(second, false)?];
+        let mut lengths = [first.seen, seen(&encodings[1])];
         // The library stops splitting a text at the limit. What it has left out matters where it
         // decides which text is the longer one, and where nothing else is too much.
         let stopped = lengths.map(|length| length >= self.limit());
         if stopped == [true; 2] || stopped != [false; 2] && lengths[0] + lengths[1] <= self.room {
-            for (length, text) in lengths.iter_mut().zip(texts) {
-                *length = self.length(text)?;
-            }
+            let whole = match first.whole.get() {
+                Some(&whole) => whole,
+                None => {
+                    let whole = self.length(&first.text)?;
+                    *first.whole.get_or_init(|| whole)
+                }
+            };
+            lengths = [whole, self.length(second)?];
         }
         let kept = kept(lengths, self.room);
-        for (encoding, kept) in [(&mut first, kept[0]), (&mut second, kept[1])] {
+        for (encoding, kept) in encodings.iter_mut().zip(kept) {
             encoding.truncate(kept, 0, self.tokenizer.truncation_side);
             encoding.take_overflowing();
         }
+        let [first, mut second] = encodings;
         // Post-processors set the segments themselves; without one they stay as they are here.
         second.set_type_ids(vec![1; second.len()]);
         let pair = guarded(|| self.tokenizer.inner.post_process(first, Some(second), true))?;
@@ -103,7 +138,7 @@ impl PairTokenizer {
 }
 
 /// How many tokens of a text the library has seen before it cut them.
-fn uncut(encoding: &Encoding) -> usize {
+fn seen(encoding: &Encoding) -> usize {
     encoding.len() + encoding.get_overflowing().iter().map(Encoding::len).sum::<usize>()
 }
 
