@@ -34,6 +34,7 @@ mod late;
 mod machine;
 mod multimodal;
 mod outside;
+mod pixels;
 mod rerank;
 mod sparse;
 mod stored;
@@ -56,6 +57,9 @@ pub use multimodal::{
     multimodal_image,
 };
 pub use outside::{asset, runtime_library};
+pub use pixels::{
+    FileCase, ResizeCase, TensorCase, TensorGolden, file_cases, noise, resize_cases, tensor_cases,
+};
 pub use rerank::{RerankCase, RerankGolden, rerank_case, rerank_cases, rerank_stored};
 pub use sparse::{
     Bm25Case, Bm25Document, Bm25Params, Bm25Query, SparseCase, SparseGolden, bm25_cases,

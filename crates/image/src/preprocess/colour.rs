@@ -13,16 +13,12 @@ pub(super) fn to_rgb(
     options: &DecodeOptions,
 ) -> Result<RgbImage, PreprocessError> {
     let (width, height) = (image.width(), image.height());
-    let high = |value: u16| (value >> 8) as u8;
     let pixels = match image {
         DynamicImage::ImageRgb8(image) => image.into_raw(),
         DynamicImage::ImageLuma8(image) => gray(image.as_raw(), |&v| v),
         DynamicImage::ImageLumaA8(image) => gray_alpha(image.as_raw(), options, |v| v),
         DynamicImage::ImageRgba8(image) => rgb_alpha(image.as_raw(), options, |v| v),
-        DynamicImage::ImageLuma16(image) => match options.gray16 {
-            Gray16::Clip => gray(image.as_raw(), |&v| v.min(255) as u8),
-            Gray16::HighByte => gray(image.as_raw(), |&v| high(v)),
-        },
+        DynamicImage::ImageLuma16(image) => gray(image.as_raw(), |&v| options.gray16.to_u8(v)),
         DynamicImage::ImageLumaA16(image) => gray_alpha(image.as_raw(), options, high),
         DynamicImage::ImageRgb16(image) => image.as_raw().iter().map(|&v| high(v)).collect(),
         DynamicImage::ImageRgba16(image) => rgb_alpha(image.as_raw(), options, high),
@@ -31,6 +27,20 @@ pub(super) fn to_rgb(
         other => other.into_rgb8().into_raw(),
     };
     RgbImage::new(width, height, pixels)
+}
+
+/// The high byte.
+pub(super) fn high(value: u16) -> u8 {
+    (value >> 8) as u8
+}
+
+impl Gray16 {
+    pub(super) fn to_u8(self, value: u16) -> u8 {
+        match self {
+            Self::Clip => value.min(255) as u8,
+            Self::HighByte => high(value),
+        }
+    }
 }
 
 /// Grey to three equal channels.

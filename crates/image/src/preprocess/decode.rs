@@ -3,6 +3,7 @@
 //! The format is told by a file's first bytes, never by its name. Sizes are checked before a decoder
 //! allocates anything for the pixels.
 
+mod bmp;
 mod gif;
 mod jpeg;
 mod tiff;
@@ -122,17 +123,34 @@ fn decode_bytes(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage, Prepr
         [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => {
             let limits = limits.of_decoder(bytes);
             let decoder = PngDecoder::with_limits(file, limits).map_err(|e| failure("png", &e))?;
-            decode_with("png", decoder, bytes, options)
+            let has_gray16 = bytes.get(24..26) == Some(&[16, 0]); // bits and kind of colour
+            decode_with("png", decoder, bytes, options, |image| match image {
+                // Grey that is transparent where it has a certain value is no less grey.
+                DynamicImage::ImageLumaA16(image) if has_gray16 => {
+                    let (width, height) = image.dimensions();
+                    let to_u8 = |value| options.gray16.to_u8(value);
+                    let pixels = colour::gray_alpha(image.as_raw(), options, to_u8);
+                    RgbImage::new(width, height, pixels)
+                }
+                image => colour::to_rgb(image, options),
+            })
         }
         [0xff, 0xd8, 0xff, ..] => jpeg::decode(bytes, options),
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => {
             let decoder = WebPDecoder::new(file).map_err(|e| failure("webp", &e))?;
-            decode_with("webp", decoder, bytes, options)
+            decode_with("webp", decoder, bytes, options, |image| colour::to_rgb(image, options))
         }
         [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => gif::decode(bytes, options),
         [b'B', b'M', ..] => {
             let decoder = BmpDecoder::new(file).map_err(|e| failure("bmp", &e))?;
-            decode_with("bmp", decoder, bytes, options)
+            let bits = bmp::bits_of_16(bytes);
+            decode_with("bmp", decoder, bytes, options, |image| {
+                let image = colour::to_rgb(image, options)?;
+                match bits {
+                    Some(bits) => bmp::widened(image, bits),
+                    None => Ok(image),
+                }
+            })
         }
         [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => tiff::decode(bytes, options),
         _ => Err(PreprocessError::UnknownFormat),
@@ -144,6 +162,7 @@ fn decode_with(
     mut decoder: impl ImageDecoder,
     bytes: &[u8],
     options: &DecodeOptions,
+    to_rgb: impl FnOnce(DynamicImage) -> Result<RgbImage, PreprocessError>,
 ) -> Result<RgbImage, PreprocessError> {
     let (width, height) = decoder.dimensions();
     options.limits.check_pixels(width, height)?;
@@ -156,7 +175,7 @@ fn decode_with(
         Orientation::Apply => decoder.orientation().map_err(|e| failure(format, &e))?,
     };
     let image = DynamicImage::from_decoder(decoder).map_err(|e| failure(format, &e))?;
-    turned(colour::to_rgb(image, options)?, turn)
+    turned(to_rgb(image)?, turn)
 }
 
 /// The image as the orientation says.

@@ -184,7 +184,7 @@ impl Preprocessor {
             quality: self.options.quality,
         };
         let across = columns.at..columns.at + target.columns.len();
-        resize_rows(Source::of(image), &target, |y, row| {
+        resize_rows(Source::of(image), &target, &mut |y, row| {
             tables.write(row, planes.row(rows.at + y, across.clone()));
         })
     }

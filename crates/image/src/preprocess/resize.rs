@@ -2,7 +2,12 @@
 //!
 //! Two passes, the horizontal one first, each only where its side changes. A pass rounds to 8 bits,
 //! so that their order shows in the result. Weights are integers with 22 bits after the point.
+//!
+//! The exception is an image more than a hundred times as high as it is wide that becomes lower: it is
+//! resized vertically first.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod fast;
 mod nearest;
 mod passes;
@@ -68,7 +73,7 @@ pub fn resize(
     }
     let target = Target::whole(width, height, filter, quality);
     let mut resized = Vec::with_capacity(3 * pixels as usize);
-    resize_rows(Pixels::of(image), &target, |_, row| resized.extend_from_slice(row))?;
+    resize_rows(Pixels::of(image), &target, &mut |_, row| resized.extend_from_slice(row))?;
     RgbImage::new(width, height, resized)
 }
 
@@ -116,7 +121,7 @@ impl Target {
 pub(super) fn resize_rows(
     image: Pixels<'_>,
     target: &Target,
-    mut each: impl FnMut(usize, &[u8]),
+    each: &mut dyn FnMut(usize, &[u8]),
 ) -> Result<(), PreprocessError> {
     let (width, height) = (target.width as usize, target.height as usize);
     if width == 0 || height == 0 {
@@ -138,6 +143,14 @@ pub(super) fn resize_rows(
         }
     } else if target.filter == Filter::Nearest {
         nearest::rows(image, target, each);
+    } else if image.height > 100 * image.width && height < image.height && width != image.width {
+        let down = Target { width: image.width as u32, columns: 0..image.width, ..target.clone() };
+        let mut lower = Vec::with_capacity(3 * image.width * target.rows.len());
+        resize_rows(image, &down, &mut |_, row| lower.extend_from_slice(row))?;
+        let rows = target.rows.len();
+        let lower = Pixels { width: image.width, height: rows, bytes: &lower };
+        let across = Target { height: rows as u32, rows: 0..rows, ..target.clone() };
+        resize_rows(lower, &across, each)?;
     } else if target.quality == ResizeQuality::Fast {
         fast::rows(image, target, each);
     } else {
@@ -147,7 +160,7 @@ pub(super) fn resize_rows(
 }
 
 /// The exact passes.
-fn convolve(image: Pixels<'_>, target: &Target, mut each: impl FnMut(usize, &[u8])) {
+fn convolve(image: Pixels<'_>, target: &Target, each: &mut dyn FnMut(usize, &[u8])) {
     let weights = |from: usize, to: u32, window: &Range<usize>| {
         let to = to as usize;
         (from != to).then(|| Weights::new(target.filter, from, to, window.clone()))

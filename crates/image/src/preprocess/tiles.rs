@@ -74,7 +74,7 @@ pub(super) fn cut(
     }
     let target = Target::whole(tiling.side, tiling.side, filter, options.quality);
     let whole = tiles.last_mut().expect("at least one");
-    resize_rows(source, &target, |y, row| tables.write(row, whole.row(y, 0..side)))?;
+    resize_rows(source, &target, &mut |y, row| tables.write(row, whole.row(y, 0..side)))?;
     Ok(Tiles { rows, cols, side, values })
 }
 

@@ -10,7 +10,7 @@ use fast_image_resize::{
 
 use super::{Filter, Pixels, Target};
 
-pub(super) fn rows(image: Pixels<'_>, target: &Target, mut each: impl FnMut(usize, &[u8])) {
+pub(super) fn rows(image: Pixels<'_>, target: &Target, each: &mut dyn FnMut(usize, &[u8])) {
     let across = Axis::new(image.width, target.width as usize, &target.columns);
     let down = Axis::new(image.height, target.height as usize, &target.rows);
     let needed = if down.changes { down.reach(target.filter) } else { target.rows.clone() };

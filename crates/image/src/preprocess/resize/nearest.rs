@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{Pixels, Target};
 
-pub(super) fn rows(image: Pixels<'_>, target: &Target, mut each: impl FnMut(usize, &[u8])) {
+pub(super) fn rows(image: Pixels<'_>, target: &Target, each: &mut dyn FnMut(usize, &[u8])) {
     let columns = places(image.width, target.width as usize, &target.columns);
     let rows = places(image.height, target.height as usize, &target.rows);
     let mut resized = vec![0; 3 * columns.len()];

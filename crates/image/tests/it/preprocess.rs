@@ -1,0 +1,20 @@
+//! Images to tensors.
+
+mod files;
+mod hostile;
+mod reference;
+mod resizes;
+mod tensors;
+
+use std::path::Path;
+
+use embedkit_image::{DecodeOptions, ImageInput, RgbImage, decode};
+use sha2::{Digest, Sha256};
+
+fn open(path: &Path) -> RgbImage {
+    decode(&ImageInput::from(path), &DecodeOptions::default()).unwrap()
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,170 @@
+//! Golden tensors, resizes and decoded files of image preprocessing.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, de::DeserializeOwned};
+
+/// An image under a configuration, and what FastEmbed 0.9.1 with Pillow 12 makes of it.
+#[derive(Debug, Clone)]
+pub struct TensorCase {
+    /// Configuration and image, with a slash between.
+    pub name: String,
+    /// The name of the configuration.
+    pub config_name: String,
+    /// The content of a `preprocessor_config.json`.
+    pub config: String,
+    /// The image as Pillow decoded it, in a PNG.
+    pub image: PathBuf,
+    /// The result.
+    pub golden: TensorGolden,
+}
+
+/// A tensor, or an exception.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub enum TensorGolden {
+    /// A tensor; with tiles, all of an image stacked.
+    Tensor {
+        /// Its shape.
+        shape: Vec<usize>,
+        /// `float32`, or `uint8` where there is no arithmetic.
+        dtype: String,
+        /// Of its little-endian values.
+        sha256: String,
+    },
+    /// The type and text of the exception.
+    Exception {
+        /// The type and text of the exception.
+        error: String,
+    },
+}
+
+/// Pillow's resize of an image of [`noise`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResizeCase {
+    /// Width and height of the image.
+    pub from: (u32, u32),
+    /// Width and height of the result.
+    pub to: (u32, u32),
+    /// Pillow's number of the filter.
+    pub filter: u32,
+    /// Of the resulting bytes.
+    pub sha256: String,
+}
+
+/// A file, and the pixels that Pillow decodes from it.
+#[derive(Debug, Clone)]
+pub struct FileCase {
+    /// The file's name, which tells its format and what is special about it.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Width and height.
+    pub size: (u32, u32),
+    /// Of the RGB bytes.
+    pub sha256: String,
+    /// A PNG of the pixels, for formats whose decoders differ.
+    pub decoded: Option<PathBuf>,
+}
+
+/// All tensors.
+///
+/// # Panics
+///
+/// If the files are missing or are not what the script writes.
+#[must_use]
+pub fn tensor_cases() -> Vec<TensorCase> {
+    let configs: BTreeMap<String, serde_json::Value> = read("configs.json");
+    let tensors: BTreeMap<String, TensorGolden> = read("tensors.json");
+    let case = |(name, golden): (String, TensorGolden)| {
+        let (config, image) = name.split_once('/').expect("configuration and image");
+        TensorCase {
+            config_name: config.to_owned(),
+            config: configs[config].to_string(),
+            image: decoded(image),
+            golden,
+            name,
+        }
+    };
+    tensors.into_iter().map(case).collect()
+}
+
+/// All resizes.
+///
+/// # Panics
+///
+/// If the file is missing or is not what the script writes.
+#[must_use]
+pub fn resize_cases() -> Vec<ResizeCase> {
+    let size = |text: &str| {
+        let (width, height) = text.split_once('x').expect("width and height");
+        (width.parse().expect("a width"), height.parse().expect("a height"))
+    };
+    let case = |(name, sha256): (String, String)| {
+        let words: Vec<&str> = name.split(' ').collect();
+        let filter = words[2].parse().expect("a filter's number");
+        ResizeCase { from: size(words[0]), to: size(words[1]), filter, sha256 }
+    };
+    read::<BTreeMap<_, _>>("resizes.json").into_iter().map(case).collect()
+}
+
+/// All files.
+///
+/// # Panics
+///
+/// If the files are missing or are not what the script writes.
+#[must_use]
+pub fn file_cases() -> Vec<FileCase> {
+    #[derive(Deserialize)]
+    struct Golden {
+        size: (u32, u32),
+        sha256: String,
+    }
+    let case = |(name, Golden { size, sha256 }): (String, Golden)| {
+        let mut path = folder().join("images").join(&name);
+        if !path.is_file() {
+            path = folder().join("files").join(&name);
+        }
+        let decoded = Some(decoded(&name)).filter(|path| path.is_file());
+        FileCase { path, size, sha256, decoded, name }
+    };
+    read::<BTreeMap<_, _>>("files.json").into_iter().map(case).collect()
+}
+
+/// The pixels that the resizes start from: random bytes, in every third row all 0 or 255.
+#[must_use]
+pub fn noise(width: u32, height: u32, seed: u64) -> Vec<u8> {
+    let (row, mut state) = (3 * width as usize, seed);
+    let byte = |place: usize| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let byte = (state >> 56) as u8;
+        let is_hard = place / row % 3 == 0;
+        if !is_hard {
+            byte
+        } else if byte < 128 {
+            0
+        } else {
+            255
+        }
+    };
+    (0..row * height as usize).map(byte).collect()
+}
+
+fn folder() -> PathBuf {
+    crate::data_dir().join("image-preprocess")
+}
+
+fn decoded(image: &str) -> PathBuf {
+    folder().join("decoded").join(format!("{image}.rgb.png"))
+}
+
+fn read<T: DeserializeOwned>(name: &str) -> T {
+    let path: &Path = &folder().join(name);
+    let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
