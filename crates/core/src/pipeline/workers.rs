@@ -36,8 +36,9 @@ struct Queue<S: Step> {
 }
 
 struct Jobs<S: Step> {
-    /// Preparing comes first: without it there is nothing to run.
     prepare: VecDeque<Job<S>>,
+    /// Running comes first, so that no lane is free while there is something to run; one thread more
+    /// than there are lanes is left to prepare what comes next.
     run: VecDeque<Job<S>>,
     /// Lanes that are free; a thread without one would only wait inside the session.
     lanes: usize,
@@ -114,13 +115,13 @@ impl<S: Step> Queue<S> {
             if jobs.closed {
                 return None;
             }
-            if let Some(job) = jobs.prepare.pop_front() {
-                return Some(job);
-            }
             if jobs.lanes > 0
                 && let Some(job) = jobs.run.pop_front()
             {
                 jobs.lanes -= 1;
+                return Some(job);
+            }
+            if let Some(job) = jobs.prepare.pop_front() {
                 return Some(job);
             }
             jobs = self.changed.wait(jobs).unwrap_or_else(PoisonError::into_inner);

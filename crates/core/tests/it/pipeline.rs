@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use embedkit_core::{
@@ -156,4 +157,59 @@ fn dropping_the_stream_ends_its_threads() {
     drop(stream);
     // The step, and with it this counter, lives as long as any thread.
     assert_eq!(Arc::strong_count(&alive), 1);
+}
+
+/// Takes its time, and counts what was prepared while something ran.
+#[derive(Default)]
+struct Slow {
+    running: AtomicUsize,
+    beside: Arc<AtomicUsize>,
+}
+
+impl Step for Slow {
+    type Input = u32;
+    type Prepared = u32;
+    type Output = u32;
+    type Error = Error;
+
+    const CHUNK: usize = 1;
+
+    fn prepare(&self, input: u32) -> Result<u32, Error> {
+        std::thread::sleep(Duration::from_millis(1));
+        if self.running.load(Ordering::SeqCst) > 0 {
+            self.beside.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(input)
+    }
+
+    fn length(&self, _: &u32) -> usize {
+        1
+    }
+
+    fn grouping(&self) -> Result<Grouping, Error> {
+        Ok(Grouping::Alone)
+    }
+
+    fn lanes(&self) -> Result<usize, Error> {
+        Ok(1)
+    }
+
+    fn run(&self, _: Workload, batch: Vec<u32>) -> RunResult<Self> {
+        self.running.fetch_add(1, Ordering::SeqCst);
+        std::thread::sleep(Duration::from_millis(4));
+        self.running.fetch_sub(1, Ordering::SeqCst);
+        Ok(batch.into_iter().map(Ok).collect())
+    }
+}
+
+#[test]
+fn the_next_inputs_are_prepared_while_the_lane_is_busy() {
+    let step = Slow::default();
+    let beside = Arc::clone(&step.beside);
+    let results: Vec<_> = Stream::new(step, 0..48, options(1, 1, 8)).map(Result::unwrap).collect();
+    assert!(results.into_iter().eq(0..48));
+    // The first window has nothing to run beside it; after it, only a switch between two batches can
+    // fall into a preparation.
+    let beside = beside.load(Ordering::SeqCst);
+    assert!(beside >= 30, "{beside} of 40 were prepared while the lane was busy");
 }
