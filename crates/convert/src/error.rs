@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-/// Why a checkpoint could not be converted.
+/// Why a checkpoint could not be converted, or a graph not be quantised.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -118,6 +118,33 @@ pub enum Error {
         /// The type in the file.
         found: &'static str,
     },
+    /// A file that cannot be read as an ONNX model.
+    #[cfg(feature = "quantize")]
+    #[error("{} is not a valid ONNX model: {reason}", path.display())]
+    Onnx {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A graph that cannot be quantised, or has been.
+    #[cfg(feature = "quantize")]
+    #[error("cannot quantise {}: {reason}", path.display())]
+    NotQuantizable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// A graph that could not be run to see how large its activations are.
+    #[cfg(feature = "quantize")]
+    #[error("cannot run {} on random tokens", path.display())]
+    Calibration {
+        /// The file.
+        path: PathBuf,
+        /// What happened; boxed because it is large.
+        source: Box<embedkit_core::Error>,
+    },
     /// The output path names something that is not a file.
     #[error("cannot write {}: {reason}", path.display())]
     Output {
@@ -169,6 +196,15 @@ impl Error {
             }
             Self::Shape { .. } => "check that config.json belongs to the weights".to_owned(),
             Self::Dtype { .. } => "convert the checkpoint before it is quantised".to_owned(),
+            #[cfg(feature = "quantize")]
+            Self::Onnx { .. } => "give the file of a graph, such as model.onnx".to_owned(),
+            #[cfg(feature = "quantize")]
+            Self::NotQuantizable { .. } => {
+                "give a graph with f32 weights in the same file, below 2 GiB, such as `embedkit convert` writes"
+                    .to_owned()
+            }
+            #[cfg(feature = "quantize")]
+            Self::Calibration { source, .. } => return source.hint(),
             Self::Output { .. } => "give the path of a file, such as model.onnx".to_owned(),
             Self::Write { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 "create the folder first".to_owned()

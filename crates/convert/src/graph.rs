@@ -188,7 +188,7 @@ impl Weight {
 }
 
 /// A tensor without its numbers.
-fn tensor(name: &str, shape: &[u64], element: i64) -> Message {
+pub(crate) fn tensor(name: &str, shape: &[u64], element: i64) -> Message {
     Message::new()
         .each(shape, |tensor, &dim| tensor.int(1, dim.cast_signed()))
         .int(2, element)
@@ -196,7 +196,7 @@ fn tensor(name: &str, shape: &[u64], element: i64) -> Message {
 }
 
 impl Attribute<'_> {
-    fn encode(&self, name: &str) -> Message {
+    pub(crate) fn encode(&self, name: &str) -> Message {
         let attribute = Message::new().bytes(1, name);
         match self {
             Self::Float(number) => attribute.float(2, *number).int(20, ATTRIBUTE_FLOAT),

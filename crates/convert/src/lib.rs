@@ -21,6 +21,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! With the feature `quantize`, [`quantize()`] turns such a graph, or one from elsewhere, into one that
+//! multiplies integers of eight bits and gives each text the same vector alone and in any batch.
+//!
 //! What fails, fails before anything is written or leaves what stood at the output path as it was.
 //!
 //! The steps, one module each: `config` reads the sizes, `checkpoint` checks every header and finds
@@ -41,6 +44,8 @@ mod model;
 mod network;
 mod options;
 mod protobuf;
+#[cfg(feature = "quantize")]
+mod quantize;
 mod safetensors;
 
 use std::path::Path;
@@ -54,6 +59,8 @@ pub mod onnx {
 
 pub use error::Error;
 pub use options::{ConvertOptions, Converted, Head};
+#[cfg(feature = "quantize")]
+pub use quantize::{QuantizeOptions, QuantizeReport, quantize};
 
 /// Converts the checkpoint in `dir` to the ONNX file `out`.
 ///

@@ -28,7 +28,6 @@ const MODEL_GRAPH: u64 = 7;
 pub(crate) struct Target {
     model: PathBuf,
     data: PathBuf,
-    folder: PathBuf,
 }
 
 impl Target {
@@ -52,25 +51,27 @@ impl Target {
                 }
             }
         }
-        let folder = match out.parent() {
-            Some(parent) if parent != Path::new("") => parent.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        Ok(Self { model: out.to_owned(), data, folder })
+        Ok(Self { model: out.to_owned(), data })
     }
 
     /// A file beside the target that vanishes unless it is renamed to it.
     fn temporary(&self) -> io::Result<NamedTempFile> {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".converting-");
-        #[cfg(unix)]
-        {
-            // As any new file: what the process's mask leaves, not for the owner alone.
-            use std::{fs::Permissions, os::unix::fs::PermissionsExt};
-            builder.permissions(Permissions::from_mode(0o666));
-        }
-        builder.tempfile_in(&self.folder)
+        new_file(&self.model, ".converting-")
     }
+}
+
+/// A file in the folder of `target` that vanishes unless it is renamed.
+pub(crate) fn new_file(target: &Path, prefix: &str) -> io::Result<NamedTempFile> {
+    let folder = target.parent().filter(|parent| *parent != Path::new(""));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(prefix);
+    #[cfg(unix)]
+    {
+        // As any new file: what the process's mask leaves, not for the owner alone.
+        use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+        builder.permissions(Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder.unwrap_or(Path::new(".")))
 }
 
 /// Writes `graph` and returns the bytes written and the file of weights, if there is one.

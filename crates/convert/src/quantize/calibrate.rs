@@ -1,0 +1,161 @@
+//! How large the channels of each activation are, found by running the graph on random tokens.
+//!
+//! Some channels of a transformer are larger than the others by an order of magnitude, whatever the
+//! text. A row's scale is that of its largest channel, so that the others lose their precision.
+//! Dividing such channels by a factor and multiplying the matrix's rows by it moves part of the
+//! range into the weights, which have a scale per column (Xiao et al. 2022, "SmoothQuant").
+//! Random tokens show the same channels as text does, and need neither tokenizer nor corpus.
+
+use std::path::Path;
+
+use embedkit_core::onnx::{Input, Session, Values};
+use embedkit_core::pipeline::Workload;
+use embedkit_types::{Device, LoadOptions, Output};
+
+use super::model::{Graph, Port};
+use super::plan::{Activation, Plan, Range};
+use super::rewrite::rows_of;
+
+/// ONNX's number for i64.
+const INT64: u64 = 7;
+/// Rows and tokens of each run. Rows begin and end with the lowest ids, which are where
+/// vocabularies have their special tokens.
+const RUNS: [(usize, usize); 6] = [(256, 4), (64, 8), (32, 16), (16, 32), (8, 64), (4, 128)];
+/// Activations with no channel so many times larger than the median are left alone.
+const SPREAD: f32 = 3.0;
+/// Channels are taken for at least this share of the median: a channel that was small by chance
+/// must not become large.
+const LEAST: f32 = 0.05;
+
+/// The activations whose channels are measured: those of which nothing is known.
+pub(super) fn measured<'p, 'a>(plan: &'p Plan<'a>) -> Vec<&'p Activation<'a>> {
+    plan.activations.iter().filter(|activation| activation.range == Range::Symmetric).collect()
+}
+
+/// What the graph is fed with.
+pub(super) struct Feed<'a> {
+    inputs: &'a [Port<'a>],
+    vocabulary: u64,
+}
+
+impl<'a> Feed<'a> {
+    /// Finds out what the graph takes; the reason where that is not tokens only.
+    pub(super) fn of(graph: &'a Graph<'_>) -> Result<Self, String> {
+        for input in &graph.inputs {
+            let known = ["input_ids", "attention_mask", "token_type_ids", "position_ids"];
+            if !known.contains(&input.name) {
+                return Err(format!("the graph takes `{}`, which is not of tokens", input.name));
+            }
+            if input.element != INT64 || input.rank != Some(2) {
+                return Err(format!("`{}` is not a matrix of 64-bit integers", input.name));
+            }
+        }
+        let table = graph.nodes.iter().find_map(|node| {
+            let &[table, indices] = node.inputs.as_slice() else { return None };
+            (node.is("Gather") && indices == "input_ids").then(|| graph.tensors.get(table))?
+        });
+        match table.and_then(|table| table.dims.first()) {
+            Some(&vocabulary) if 0 < vocabulary => Ok(Self { inputs: &graph.inputs, vocabulary }),
+            _ => Err("no table is looked up by `input_ids`".to_owned()),
+        }
+    }
+
+    /// Runs the graph at `path`, whose output `ranges` has `width` numbers, and returns the largest
+    /// of all runs.
+    pub(super) fn run(
+        &self,
+        path: &Path,
+        ranges: &str,
+        width: usize,
+        load: &LoadOptions,
+    ) -> Result<Vec<f32>, embedkit_core::Error> {
+        let load = LoadOptions { device: Device::Cpu, lazy: false, ..load.clone() };
+        let session = Session::open(path, &load)?;
+        let output = session.output(&Output::Name(ranges.to_owned().into()))?;
+        let mut largest = vec![0f32; width];
+        let mut random = Random(1);
+        for (run, (rows, length)) in RUNS.into_iter().enumerate() {
+            let tensors: Vec<_> = self
+                .inputs
+                .iter()
+                .map(|input| (input.name, self.values(input.name, rows, length, &mut random)))
+                .collect();
+            let shape = [rows, length];
+            let inputs: Vec<_> = tensors
+                .iter()
+                .map(|(name, values)| Input { name, shape: &shape, values: Values::I64(values) })
+                .collect();
+            let done = session.run(Workload::Single, &inputs, output, |view| {
+                for (largest, &value) in largest.iter_mut().zip(view.values) {
+                    *largest = if value.is_nan() { value } else { largest.max(value) };
+                }
+            });
+            match done {
+                Ok(()) => {}
+                // Longer than the model's positions; shorter rows have shown its channels.
+                Err(_) if 0 < run => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(largest)
+    }
+
+    fn values(&self, name: &str, rows: usize, length: usize, random: &mut Random) -> Vec<i64> {
+        let value = |row: usize, column: usize, random: &mut Random| match name {
+            "attention_mask" => 1,
+            "token_type_ids" => 0,
+            "position_ids" => column as u64,
+            _ if column == 0 => row as u64 % self.vocabulary,
+            _ if column + 1 == length => (row as u64 + 1) % self.vocabulary,
+            _ => random.next() % self.vocabulary,
+        };
+        (0..rows * length).map(|at| value(at / length, at % length, random).cast_signed()).collect()
+    }
+}
+
+/// The factors that bring channels of an activation and rows of its matrices to like magnitudes:
+/// the root of their ratio. `None` where no channel stands out.
+pub(super) fn factors(
+    graph: &Graph<'_>,
+    plan: &Plan<'_>,
+    activation: &Activation<'_>,
+    channels: &[f32],
+) -> Option<Vec<f32>> {
+    let typical = median(channels);
+    let largest = channels.iter().fold(0f32, |largest, &channel| largest.max(channel));
+    if typical <= 0.0 || largest < SPREAD * typical {
+        return None;
+    }
+    let mut rows = vec![0f32; channels.len()];
+    for at in &activation.products {
+        let product = plan.products.get(at)?;
+        let matrix = rows_of(graph, product)?;
+        for (row, numbers) in rows.iter_mut().zip(matrix.chunks(product.columns as usize)) {
+            *row = numbers.iter().fold(*row, |largest, number| largest.max(number.abs()));
+        }
+    }
+    let least = LEAST * median(&rows);
+    if least <= 0.0 {
+        return None;
+    }
+    let factor =
+        |(channel, row): (&f32, &f32)| (channel.max(LEAST * typical) / row.max(least)).sqrt();
+    Some(channels.iter().zip(&rows).map(factor).collect())
+}
+
+fn median(numbers: &[f32]) -> f32 {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_by(f32::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
+}
+
+/// Knuth's linear congruential generator (MMIX): the same tokens each time.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 >> 33
+    }
+}

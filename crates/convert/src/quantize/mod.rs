@@ -1,0 +1,244 @@
+//! Turns an ONNX graph of f32 into one that multiplies integers of eight bits, whose results do not
+//! depend on what else is in a batch.
+//!
+//! `wire` and `model` read the file, `plan` decides what is replaced, `calibrate` looks for channels
+//! that stand out, `weights` quantises matrices, and `rewrite` writes the operators.
+
+mod calibrate;
+mod model;
+mod plan;
+mod rewrite;
+mod weights;
+mod wire;
+
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use embedkit_types::LoadOptions;
+use tempfile::NamedTempFile;
+
+use crate::Error;
+use crate::model::{MESSAGE_LIMIT, new_file};
+use calibrate::Feed;
+use model::Model;
+use plan::Plan;
+use rewrite::{NotNumbers, Pieces, Rewriter};
+
+/// The oldest version of ONNX's operators that has what the new graph needs.
+const OLDEST_OPSET: u64 = 11;
+/// Operators of graphs that are quantised already.
+const INTEGER_OPERATORS: [&str; 6] = [
+    "DynamicQuantizeLinear",
+    "DynamicQuantizeMatMul",
+    "MatMulInteger",
+    "MatMulIntegerToFloat",
+    "QLinearMatMul",
+    "MatMulNBits",
+];
+
+/// How to quantise a graph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuantizeOptions {
+    /// Whether embedding tables become integers, too, with a scale for each row: the file of a small
+    /// model shrinks to a quarter, not to two thirds.
+    pub tables: bool,
+    /// The ONNX Runtime library that calibration runs the graph with; `None` looks for one as
+    /// models do.
+    pub onnxruntime: Option<PathBuf>,
+    /// The cache folder in which a library may have been installed; `None` is the default one.
+    pub cache_dir: Option<PathBuf>,
+}
+
+impl Default for QuantizeOptions {
+    fn default() -> Self {
+        Self { tables: true, onnxruntime: None, cache_dir: None }
+    }
+}
+
+/// What [`quantize`] wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QuantizeReport {
+    /// Products with a constant matrix that are now of integers.
+    pub products: usize,
+    /// Those that stayed f32: few columns, other types, or a form of `Gemm` that is not replaced.
+    pub left: usize,
+    /// Embedding tables that are now of integers.
+    pub tables: usize,
+    /// Activations whose outlying channels were divided before they are quantised.
+    pub smoothed: usize,
+    /// Why channels were not looked at, for graphs that take something else than tokens. Their
+    /// results may be less precise.
+    pub not_calibrated: Option<String>,
+    /// Bytes read.
+    pub bytes_before: u64,
+    /// Bytes written.
+    pub bytes: u64,
+}
+
+/// Writes the ONNX file `input` to `output` with its products of activations and constant matrices
+/// (`MatMul`, `Gemm`) in integers of eight bits.
+///
+/// Weights have a scale for each output channel. Activations are quantised while the graph runs, by
+/// a scale for each row, that is, for each token: unlike with `DynamicQuantizeLinear`, whose scale
+/// is that of the whole batch, a text's result is the same to the bit alone and in any batch. All
+/// operators are ONNX's own. Attention, normalisation and activation functions stay f32.
+///
+/// For graphs that take token ids, the original is run on a few random tokens to find outlying
+/// channels, which needs an ONNX Runtime; see [`QuantizeReport::not_calibrated`] for others. The
+/// same input and runtime give the same file.
+///
+/// `output` is written under a temporary name in its folder and then renamed.
+///
+/// # Errors
+/// The file is taken as untrusted: [`Error::Onnx`] where it cannot be read as ONNX,
+/// [`Error::NotQuantizable`] where there is nothing to do or an operator of integers stands in it
+/// already, [`Error::TooLarge`] beyond 2 GiB, [`Error::Calibration`] where it does not run, and
+/// errors of reading and writing.
+pub fn quantize(
+    input: &Path,
+    output: &Path,
+    options: &QuantizeOptions,
+) -> Result<QuantizeReport, Error> {
+    let bytes = read(input)?;
+    check_output(input, output)?;
+    let onnx = |reason| Error::Onnx { path: input.to_owned(), reason };
+    let refuse = |reason| Error::NotQuantizable { path: input.to_owned(), reason };
+    let model = Model::read(&bytes).map_err(onnx)?;
+    check(&model).map_err(refuse)?;
+    let plan = Plan::of(&model.graph, options.tables).map_err(onnx)?;
+    if plan.products.is_empty() {
+        return Err(refuse("no activation is multiplied by a constant f32 matrix".to_owned()));
+    }
+    let mut factors = vec![None; plan.activations.len()];
+    let mut not_calibrated = None;
+    match Feed::of(&model.graph) {
+        Ok(feed) => calibrate(&model, &plan, &feed, &mut factors, input, options)?,
+        Err(reason) => not_calibrated = Some(reason),
+    }
+    let pieces = Rewriter::new(&model).replace(&plan, &factors).map_err(|NotNumbers(tensor)| {
+        onnx(format!("tensor {tensor} is not of finite numbers, as many as its shape says"))
+    })?;
+    let written = write(&pieces, output)?;
+    Ok(QuantizeReport {
+        products: plan.products.len(),
+        left: plan.left,
+        tables: plan.tables.len(),
+        smoothed: factors.iter().flatten().count(),
+        not_calibrated,
+        bytes_before: bytes.len() as u64,
+        bytes: written,
+    })
+}
+
+/// Whether the graph is one that can be rewritten; the reason where it is not.
+fn check(model: &Model<'_>) -> Result<(), String> {
+    if model.opset < OLDEST_OPSET {
+        let found = model.opset;
+        return Err(format!("its operators are of version {found}, not {OLDEST_OPSET} or later"));
+    }
+    if let Some(node) =
+        model.graph.nodes.iter().find(|node| INTEGER_OPERATORS.contains(&node.operator))
+    {
+        return Err(format!("it is quantised already, with {}", node.operator));
+    }
+    match model.graph.tensors.iter().find(|(_, tensor)| tensor.is_external()) {
+        Some((name, _)) => Err(format!("tensor {name} is in another file")),
+        None => Ok(()),
+    }
+}
+
+/// Runs the original and fills in the factors of activations with outlying channels.
+fn calibrate(
+    model: &Model<'_>,
+    plan: &Plan<'_>,
+    feed: &Feed<'_>,
+    factors: &mut [Option<Vec<f32>>],
+    input: &Path,
+    options: &QuantizeOptions,
+) -> Result<(), Error> {
+    let measured = calibrate::measured(plan);
+    if measured.is_empty() {
+        return Ok(());
+    }
+    let failed = |source| Error::Calibration { path: input.to_owned(), source: Box::new(source) };
+    let (probe, ranges) = Rewriter::new(model).with_ranges(&measured);
+    let width = measured.iter().map(|activation| activation.width as usize).sum();
+    let file = NamedTempFile::new()
+        .and_then(|mut file| write_to(&probe, &mut file).map(|()| file))
+        .map_err(|source| Error::Write { path: std::env::temp_dir(), source })?;
+    let load = LoadOptions {
+        onnxruntime: options.onnxruntime.clone(),
+        cache_dir: options.cache_dir.clone(),
+        ..LoadOptions::default()
+    };
+    let channels = feed.run(file.path(), &ranges, width, &load).map_err(failed)?;
+    let mut rest = channels.as_slice();
+    for (activation, factors) in plan.activations.iter().zip(factors) {
+        if !measured.iter().any(|measured| measured.name == activation.name) {
+            continue;
+        }
+        let Some(channels) = rest.split_off(..activation.width as usize) else { break };
+        if let Some(found) = channels.iter().find(|channel| !channel.is_finite()) {
+            return Err(Error::NotQuantizable {
+                path: input.to_owned(),
+                reason: format!("{} becomes {found} for random tokens", activation.name),
+            });
+        }
+        *factors = calibrate::factors(&model.graph, plan, activation, channels);
+    }
+    Ok(())
+}
+
+/// The whole file, which is at most what a protobuf message may be.
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    let failed = |source| Error::Read { path: path.to_owned(), source };
+    let file = File::open(path).map_err(failed)?;
+    let found = file.metadata().map_err(failed)?.len();
+    let too_large = |found| Error::TooLarge {
+        path: path.to_owned(),
+        what: "graph",
+        found,
+        limit: MESSAGE_LIMIT,
+    };
+    if MESSAGE_LIMIT < found {
+        return Err(too_large(found));
+    }
+    let mut bytes = Vec::with_capacity(found as usize);
+    file.take(MESSAGE_LIMIT + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if MESSAGE_LIMIT < bytes.len() as u64 {
+        return Err(too_large(bytes.len() as u64));
+    }
+    Ok(bytes)
+}
+
+fn check_output(input: &Path, output: &Path) -> Result<(), Error> {
+    let refuse = |reason| Error::Output { path: output.to_owned(), reason };
+    if output.file_name().is_none() {
+        return Err(refuse("it does not name a file"));
+    }
+    if output.is_dir() {
+        return Err(refuse("it is a folder"));
+    }
+    match (input.canonicalize(), output.canonicalize()) {
+        (Ok(a), Ok(b)) if a == b => Err(refuse("it is the input")),
+        _ => Ok(()),
+    }
+}
+
+fn write(pieces: &Pieces<'_>, output: &Path) -> Result<u64, Error> {
+    let failed = |source| Error::Write { path: output.to_owned(), source };
+    let mut file = new_file(output, ".quantizing-").map_err(failed)?;
+    write_to(pieces, &mut file).map_err(failed)?;
+    file.persist(output).map_err(|error| failed(error.error))?;
+    Ok(pieces.iter().map(|piece| piece.len() as u64).sum())
+}
+
+fn write_to(pieces: &Pieces<'_>, file: &mut NamedTempFile) -> io::Result<()> {
+    let mut file = BufWriter::with_capacity(1 << 20, file);
+    for piece in pieces {
+        file.write_all(piece)?;
+    }
+    file.flush()
+}

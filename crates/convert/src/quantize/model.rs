@@ -1,0 +1,352 @@
+//! An ONNX file taken apart as far as quantising it needs: nodes, tensors, and who uses what.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::wire::{Field, Malformed, Value, fields};
+use crate::graph::FLOAT;
+
+/// Field of `ModelProto` that holds the graph.
+pub(super) const MODEL_GRAPH: u64 = 7;
+/// Fields of `GraphProto`.
+pub(super) const GRAPH_NODE: u64 = 1;
+pub(super) const GRAPH_INITIALIZER: u64 = 5;
+pub(super) const GRAPH_INPUT: u64 = 11;
+pub(super) const GRAPH_OUTPUT: u64 = 12;
+/// Subgraphs within subgraphs that are followed.
+const DEPTH: usize = 16;
+
+/// A whole file.
+pub(super) struct Model<'a> {
+    /// All fields, the graph among them.
+    pub(super) fields: Vec<Field<'a>>,
+    /// Version of ONNX's own operators.
+    pub(super) opset: u64,
+    pub(super) graph: Graph<'a>,
+}
+
+/// The graph.
+#[derive(Default)]
+pub(super) struct Graph<'a> {
+    /// All fields, in order.
+    pub(super) fields: Vec<Field<'a>>,
+    pub(super) nodes: Vec<Node<'a>>,
+    /// Tensors of the file by name, without those that a caller may replace.
+    pub(super) tensors: BTreeMap<&'a str, Tensor<'a>>,
+    /// The name of each tensor field, in order.
+    pub(super) tensor_names: Vec<&'a str>,
+    pub(super) inputs: Vec<Port<'a>>,
+    pub(super) outputs: Vec<&'a str>,
+    /// Which node gives a value.
+    pub(super) producers: BTreeMap<&'a str, usize>,
+    /// Which nodes take a value, those with a subgraph that takes it included.
+    pub(super) consumers: BTreeMap<&'a str, Vec<usize>>,
+    /// Every name in use.
+    pub(super) names: BTreeSet<&'a str>,
+}
+
+/// An operator and its values.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Node<'a> {
+    pub(super) operator: &'a str,
+    pub(super) domain: &'a str,
+    pub(super) inputs: Vec<&'a str>,
+    pub(super) outputs: Vec<&'a str>,
+    attributes: Vec<&'a [u8]>,
+}
+
+/// A tensor that stands in the file.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tensor<'a> {
+    pub(super) dims: Vec<u64>,
+    element: u64,
+    raw: Option<&'a [u8]>,
+    floats: Vec<&'a [u8]>,
+    external: bool,
+}
+
+/// An input of the graph.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Port<'a> {
+    pub(super) name: &'a str,
+    /// ONNX's number for its type.
+    pub(super) element: u64,
+    /// Number of its dimensions, where the file says so.
+    pub(super) rank: Option<usize>,
+}
+
+impl<'a> Model<'a> {
+    /// Reads a file.
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let model_fields = fields(bytes)?;
+        let mut graph = None;
+        let mut opset = None;
+        for field in &model_fields {
+            match field.number {
+                MODEL_GRAPH if graph.is_some() => return Err("it has two graphs".to_owned()),
+                MODEL_GRAPH => graph = Some(Graph::read(field.bytes()?)?),
+                8 => {
+                    let (mut domain, mut version) = ("", 0);
+                    for field in fields(field.bytes()?)? {
+                        match (field.number, field.value) {
+                            (1, _) => domain = field.text()?,
+                            (2, Value::Number(number)) => version = number,
+                            _ => {}
+                        }
+                    }
+                    if own(domain) {
+                        opset = Some(version);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(Self {
+            fields: model_fields,
+            opset: opset.ok_or("it names no version of the operators")?,
+            graph: graph.ok_or("it has no graph")?,
+        })
+    }
+}
+
+/// Whether a domain is that of ONNX itself.
+fn own(domain: &str) -> bool {
+    matches!(domain, "" | "ai.onnx")
+}
+
+impl<'a> Graph<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let mut graph = Self { fields: fields(bytes)?, ..Self::default() };
+        for field in graph.fields.clone() {
+            match field.number {
+                GRAPH_NODE => graph.add(Node::read(field.bytes()?)?)?,
+                GRAPH_INITIALIZER => {
+                    let (name, tensor) = Tensor::read(field.bytes()?)?;
+                    graph.names.insert(name);
+                    graph.tensor_names.push(name);
+                    graph.tensors.insert(name, tensor);
+                }
+                GRAPH_INPUT => graph.inputs.push(Port::read(field.bytes()?)?),
+                GRAPH_OUTPUT => graph.outputs.push(Port::read(field.bytes()?)?.name),
+                _ => {}
+            }
+        }
+        for port in &graph.inputs {
+            // Listed as an input, too: whoever runs the graph may give another.
+            graph.tensors.remove(port.name);
+            graph.names.insert(port.name);
+        }
+        graph.names.extend(&graph.outputs);
+        Ok(graph)
+    }
+
+    fn add(&mut self, node: Node<'a>) -> Result<(), Malformed> {
+        let at = self.nodes.len();
+        let mut taken: BTreeSet<&str> = node.inputs.iter().copied().collect();
+        for attribute in &node.attributes {
+            taken_inside(attribute, &mut taken, 0)?;
+        }
+        for name in taken {
+            self.consumers.entry(name).or_default().push(at);
+            self.names.insert(name);
+        }
+        for name in &node.outputs {
+            self.producers.insert(name, at);
+            self.names.insert(name);
+        }
+        self.nodes.push(node);
+        Ok(())
+    }
+
+    /// The node that gives `value`, if it is one of ONNX's own operators.
+    pub(super) fn producer(&self, value: &str) -> Option<&Node<'a>> {
+        self.producers.get(value).map(|&at| &self.nodes[at])
+    }
+
+    /// The nodes that take `value`.
+    pub(super) fn takers(&self, value: &str) -> &[usize] {
+        self.consumers.get(value).map_or(&[], Vec::as_slice)
+    }
+
+    /// A constant of one element.
+    pub(super) fn scalar(&self, value: &str) -> Option<f32> {
+        let one = |tensor: &Tensor<'_>| match tensor.floats()?.as_slice() {
+            [number] => Some(*number),
+            _ => None,
+        };
+        if let Some(tensor) = self.tensors.get(value) {
+            return if tensor.elements() == Some(1) { one(tensor) } else { None };
+        }
+        let node = self.producer(value).filter(|node| node.is("Constant"))?;
+        let body = node.attribute("value").ok()??;
+        let tensor = body.iter().find(|field| field.number == 5)?.bytes().ok()?;
+        one(&Tensor::read(tensor).ok()?.1)
+    }
+}
+
+/// Collects what subgraphs in an attribute take; names that they define themselves do no harm.
+fn taken_inside<'a>(
+    attribute: &'a [u8],
+    taken: &mut BTreeSet<&'a str>,
+    depth: usize,
+) -> Result<(), Malformed> {
+    if depth > DEPTH {
+        return Err("its subgraphs are nested too deeply".to_owned());
+    }
+    for field in fields(attribute)?.iter().filter(|field| matches!(field.number, 6 | 11)) {
+        for field in fields(field.bytes()?)? {
+            match field.number {
+                GRAPH_NODE => {
+                    let node = Node::read(field.bytes()?)?;
+                    taken.extend(node.inputs);
+                    for attribute in node.attributes {
+                        taken_inside(attribute, taken, depth + 1)?;
+                    }
+                }
+                GRAPH_OUTPUT => {
+                    taken.insert(Port::read(field.bytes()?)?.name);
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+impl<'a> Node<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let mut node = Self::default();
+        for field in fields(bytes)? {
+            match field.number {
+                1 => node.inputs.push(field.text()?),
+                2 => node.outputs.push(field.text()?),
+                4 => node.operator = field.text()?,
+                5 => node.attributes.push(field.bytes()?),
+                7 => node.domain = field.text()?,
+                _ => {}
+            }
+        }
+        Ok(node)
+    }
+
+    /// Whether it is this operator of ONNX itself.
+    pub(super) fn is(&self, operator: &str) -> bool {
+        own(self.domain) && self.operator == operator
+    }
+
+    /// The fields of an attribute.
+    fn attribute(&self, name: &str) -> Result<Option<Vec<Field<'a>>>, Malformed> {
+        for attribute in &self.attributes {
+            let body = fields(attribute)?;
+            let named = body.iter().any(|field| field.number == 1 && field.text() == Ok(name));
+            if named {
+                return Ok(Some(body));
+            }
+        }
+        Ok(None)
+    }
+
+    /// An integer attribute, or what it is when absent.
+    pub(super) fn int(&self, name: &str, default: u64) -> Result<u64, Malformed> {
+        let body = self.attribute(name)?.unwrap_or_default();
+        let int = body.iter().find(|field| field.number == 3);
+        Ok(match int.map(|field| field.value) {
+            Some(Value::Number(number)) => number,
+            _ => default,
+        })
+    }
+
+    /// A float attribute, or what it is when absent.
+    pub(super) fn float(&self, name: &str, default: f32) -> Result<f32, Malformed> {
+        let body = self.attribute(name)?.unwrap_or_default();
+        let float = body.iter().find(|field| field.number == 2);
+        Ok(match float.map(|field| field.value) {
+            Some(Value::Fixed(bytes)) => bytes.try_into().map_or(default, f32::from_le_bytes),
+            _ => default,
+        })
+    }
+}
+
+impl<'a> Tensor<'a> {
+    fn read(bytes: &'a [u8]) -> Result<(&'a str, Self), Malformed> {
+        let (mut name, mut tensor) = ("", Self::default());
+        for field in fields(bytes)? {
+            match (field.number, field.value) {
+                (1, _) => field.numbers(&mut tensor.dims)?,
+                (2, Value::Number(number)) => tensor.element = number,
+                (4, Value::Bytes(bytes) | Value::Fixed(bytes)) => tensor.floats.push(bytes),
+                (8, _) => name = field.text()?,
+                (9, _) => tensor.raw = Some(field.bytes()?),
+                (13, _) | (14, Value::Number(1)) => tensor.external = true,
+                _ => {}
+            }
+        }
+        Ok((name, tensor))
+    }
+
+    /// Whether its numbers are in another file.
+    pub(super) fn is_external(&self) -> bool {
+        self.external
+    }
+
+    pub(super) fn is_float(&self) -> bool {
+        self.element == FLOAT.cast_unsigned()
+    }
+
+    /// The number of its elements, where the file holds as many bytes.
+    fn elements(&self) -> Option<usize> {
+        let elements = self.dims.iter().try_fold(1u64, |product, &dim| product.checked_mul(dim))?;
+        usize::try_from(elements).ok()
+    }
+
+    /// Its numbers in row-major order; `None` where it is not of type f32, or not as long as its
+    /// shape says.
+    pub(super) fn floats(&self) -> Option<Vec<f32>> {
+        if !self.is_float() || self.external {
+            return None;
+        }
+        let pieces = self.raw.map_or_else(|| self.floats.clone(), |raw| vec![raw]);
+        let bytes: usize = pieces.iter().map(|piece| piece.len()).sum();
+        if bytes.checked_div(4) != self.elements() || !bytes.is_multiple_of(4) {
+            return None;
+        }
+        let mut numbers = Vec::with_capacity(bytes / 4);
+        for piece in pieces {
+            let (words, rest) = piece.as_chunks::<4>();
+            if !rest.is_empty() {
+                return None;
+            }
+            numbers.extend(words.iter().map(|&word| f32::from_le_bytes(word)));
+        }
+        Some(numbers)
+    }
+}
+
+impl<'a> Port<'a> {
+    /// Reads a `ValueInfoProto`: 1 is its name; within its type 1 is a tensor, with the element
+    /// type as 1 and the shape as 2, whose dimensions are 1.
+    fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let mut port = Self::default();
+        for field in fields(bytes)? {
+            match field.number {
+                1 => port.name = field.text()?,
+                2 => {
+                    for kind in fields(field.bytes()?)?.iter().filter(|field| field.number == 1) {
+                        for field in fields(kind.bytes()?)? {
+                            match (field.number, field.value) {
+                                (1, Value::Number(element)) => port.element = element,
+                                (2, Value::Bytes(shape)) => {
+                                    let dims = fields(shape)?;
+                                    port.rank =
+                                        Some(dims.iter().filter(|dim| dim.number == 1).count());
+                                }
+                                _ => {}
+                            }
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(port)
+    }
+}

@@ -1,0 +1,136 @@
+//! A matrix of f32 as integers of eight bits with a scale for each column.
+
+/// The largest sum of two neighbouring weights of one sign, `(k, k + 1)` with k even, in a column.
+///
+/// Processors with AVX2 or AVX-512 but without VNNI multiply activations of 0..=255 by weights and
+/// add two such products in 16 bits, with saturation: 255 x 128 fits, 255 x 129 does not. Within
+/// this bound their sums are exact, as those of all others are.
+const PAIR: f32 = 128.0;
+/// Weights are symmetric: -128 is not used.
+const LARGEST: f32 = 127.0;
+
+/// A quantised matrix.
+#[derive(Debug, PartialEq)]
+pub(super) struct Quantized {
+    /// Row-major, of the shape of the matrix.
+    pub(super) values: Vec<i8>,
+    /// What a column's integers are multiplied by.
+    pub(super) scales: Vec<f32>,
+}
+
+/// Quantises a row-major matrix of `columns` columns; `None` where a number is not finite.
+///
+/// The scale of a column maps its largest magnitude to 127, or is coarser where two neighbours
+/// would add up to more than [`PAIR`].
+pub(super) fn quantize(matrix: &[f32], columns: usize) -> Option<Quantized> {
+    if !matrix.iter().all(|number| number.is_finite()) {
+        return None;
+    }
+    let mut largest = vec![0f32; columns];
+    let mut sum = vec![0f32; columns];
+    for pair in matrix.chunks(2 * columns) {
+        let (first, second) = pair.split_at(columns.min(pair.len()));
+        for (column, &a) in first.iter().enumerate() {
+            let b = second.get(column).copied().unwrap_or(0.0);
+            largest[column] = largest[column].max(a.abs()).max(b.abs());
+            sum[column] = sum[column].max(a.max(0.0) + b.max(0.0)).max(-(a.min(0.0) + b.min(0.0)));
+        }
+    }
+    let scales: Vec<f32> = largest
+        .iter()
+        .zip(&sum)
+        // Rounding adds at most a half to each of two neighbours.
+        .map(|(&largest, &sum)| (largest / LARGEST).max(sum / (PAIR - 1.0)))
+        .map(|scale| if scale < f32::MIN_POSITIVE { 1.0 } else { scale })
+        .collect();
+    if !scales.iter().all(|scale| scale.is_finite()) {
+        return None;
+    }
+    let values = matrix
+        .chunks(columns)
+        .flat_map(|row| row.iter().zip(&scales))
+        .map(|(number, scale)| (number / scale).round_ties_even().clamp(-LARGEST, LARGEST) as i8)
+        .collect();
+    Some(Quantized { values, scales })
+}
+
+/// Quantises the rows of a table one by one, `width` numbers each; `None` where a number is not
+/// finite.
+pub(super) fn quantize_rows(table: &[f32], width: usize) -> Option<Quantized> {
+    let mut values = Vec::with_capacity(table.len());
+    let mut scales = Vec::with_capacity(table.len() / width.max(1));
+    for row in table.chunks(width) {
+        if !row.iter().all(|number| number.is_finite()) {
+            return None;
+        }
+        let largest = row.iter().fold(0f32, |largest, number| largest.max(number.abs()));
+        let scale = largest / LARGEST;
+        let scale = if scale < f32::MIN_POSITIVE { 1.0 } else { scale };
+        values.extend(row.iter().map(|number| (number / scale).round_ties_even() as i8));
+        scales.push(scale);
+    }
+    Some(Quantized { values, scales })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers of a bell-like shape.
+    fn noise(count: usize) -> Vec<f32> {
+        let mut state = 7u64;
+        let mut uniform = || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
+        };
+        (0..count).map(|_| (0..4).map(|_| uniform()).sum()).collect()
+    }
+
+    #[test]
+    fn a_column_comes_back_within_half_a_step() {
+        let matrix = noise(33 * 8);
+        let quantized = quantize(&matrix, 8).unwrap();
+        for (i, (&integer, number)) in quantized.values.iter().zip(&matrix).enumerate() {
+            let scale = quantized.scales[i % 8];
+            assert!((f32::from(integer) * scale - number).abs() <= 0.5001 * scale, "{i}");
+        }
+    }
+
+    #[test]
+    fn neighbours_never_overflow_sixteen_bits() {
+        let mut matrix = noise(64 * 8);
+        matrix[0] = 3.0;
+        matrix[8] = 3.0; // below it: the same column, the next row
+        matrix[16 + 1] = -3.0;
+        matrix[24 + 1] = -2.9;
+        let quantized = quantize(&matrix, 8).unwrap();
+        assert_eq!((quantized.values[0], quantized.values[8]), (64, 64));
+        for pair in quantized.values.chunks(16) {
+            let (first, second) = pair.split_at(8);
+            for (&a, &b) in first.iter().zip(second) {
+                let (a, b) = (i32::from(a), i32::from(b));
+                assert!(255 * (a.max(0) + b.max(0)) <= i32::from(i16::MAX));
+                assert!(255 * (a.min(0) + b.min(0)) >= i32::from(i16::MIN));
+            }
+        }
+    }
+
+    #[test]
+    fn zeros_stay_and_infinities_are_refused() {
+        let zeros = quantize(&[0.0; 6], 2).unwrap();
+        assert_eq!(zeros, Quantized { values: vec![0; 6], scales: vec![1.0; 2] });
+        assert_eq!(quantize(&[1.0, f32::NAN], 2), None);
+        assert_eq!(quantize(&[1.0, f32::INFINITY], 2), None);
+        assert_eq!(quantize(&[f32::MAX, f32::MAX], 1), None, "their sum is not finite");
+        assert_eq!(quantize_rows(&[f32::NAN], 1), None);
+    }
+
+    #[test]
+    fn rows_have_scales_of_their_own() {
+        let table = quantize_rows(&[1.0, -0.5, 254.0, 2.0], 2).unwrap();
+        assert_eq!(table.values, [127, -64, 127, 1]);
+        assert_eq!(table.scales, [1.0 / 127.0, 2.0]);
+    }
+}

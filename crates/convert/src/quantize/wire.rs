@@ -1,0 +1,136 @@
+//! Reads protobuf's wire format: fields as slices of the file, each length checked.
+//!
+//! Fields that are not understood keep their bytes, so that a rewritten model loses nothing.
+
+/// What is wrong with a message, in words.
+pub(super) type Malformed = String;
+
+/// A field of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Field<'a> {
+    pub(super) number: u64,
+    pub(super) value: Value<'a>,
+    /// The field as it stands in the file, its key included.
+    pub(super) raw: &'a [u8],
+}
+
+/// The content of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Value<'a> {
+    Number(u64),
+    /// Four or eight bytes.
+    Fixed(&'a [u8]),
+    /// A string, a message, or numbers packed together.
+    Bytes(&'a [u8]),
+}
+
+impl<'a> Field<'a> {
+    /// The content of a string, bytes or message field.
+    pub(super) fn bytes(&self) -> Result<&'a [u8], Malformed> {
+        match self.value {
+            Value::Bytes(bytes) => Ok(bytes),
+            _ => Err(format!("field {} is not a message or string", self.number)),
+        }
+    }
+
+    /// The content of a string field.
+    pub(super) fn text(&self) -> Result<&'a str, Malformed> {
+        std::str::from_utf8(self.bytes()?)
+            .map_err(|_| format!("field {} is not UTF-8", self.number))
+    }
+
+    /// The numbers of a repeated integer field, packed or not.
+    pub(super) fn numbers(&self, into: &mut Vec<u64>) -> Result<(), Malformed> {
+        match self.value {
+            Value::Number(number) => into.push(number),
+            Value::Bytes(mut bytes) => {
+                while !bytes.is_empty() {
+                    into.push(varint(&mut bytes)?);
+                }
+            }
+            Value::Fixed(_) => return Err(format!("field {} is not an integer", self.number)),
+        }
+        Ok(())
+    }
+}
+
+/// The fields of a message, in order.
+pub(super) fn fields(message: &[u8]) -> Result<Vec<Field<'_>>, Malformed> {
+    let mut rest = message;
+    let mut fields = Vec::new();
+    while !rest.is_empty() {
+        let start = rest;
+        let key = varint(&mut rest)?;
+        let value = match key & 7 {
+            0 => Value::Number(varint(&mut rest)?),
+            1 => Value::Fixed(take(&mut rest, 8)?),
+            2 => {
+                let length = varint(&mut rest)?;
+                Value::Bytes(take(&mut rest, length)?)
+            }
+            5 => Value::Fixed(take(&mut rest, 4)?),
+            other => return Err(format!("wire type {other} at a field")),
+        };
+        let raw = &start[..start.len() - rest.len()];
+        fields.push(Field { number: key >> 3, value, raw });
+    }
+    Ok(fields)
+}
+
+fn take<'a>(bytes: &mut &'a [u8], length: u64) -> Result<&'a [u8], Malformed> {
+    usize::try_from(length)
+        .ok()
+        .and_then(|length| bytes.split_off(..length))
+        .ok_or_else(|| format!("a field of {length} bytes where {} are left", bytes.len()))
+}
+
+fn varint(bytes: &mut &[u8]) -> Result<u64, Malformed> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let byte = *bytes.split_off_first().ok_or("it ends within a number")?;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Ok(value);
+        }
+    }
+    Err("a number of more than ten bytes".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protobuf::Message;
+
+    #[test]
+    fn reads_what_is_written() {
+        let message = Message::new().int(1, 300).bytes(2, "name").float(3, 1.5).int(4, -1);
+        let fields = fields(&message.0).unwrap();
+        assert_eq!(fields[0].value, Value::Number(300));
+        assert_eq!(fields[1].text().unwrap(), "name");
+        assert_eq!(fields[2].value, Value::Fixed(&1.5f32.to_le_bytes()));
+        assert_eq!(fields[3].value, Value::Number(u64::MAX));
+        let together: Vec<u8> = fields.iter().flat_map(|field| field.raw).copied().collect();
+        assert_eq!(together, message.0);
+    }
+
+    #[test]
+    fn packed_numbers_are_those_one_by_one() {
+        let mut numbers = Vec::new();
+        for field in fields(&Message::new().int(1, 5).bytes(1, [6, 0xac, 2]).0).unwrap() {
+            field.numbers(&mut numbers).unwrap();
+        }
+        assert_eq!(numbers, [5, 6, 300]);
+    }
+
+    #[test]
+    fn every_cut_is_an_error_or_a_shorter_message() {
+        let whole = Message::new().bytes(2, "a long enough name").float(3, 1.0).int(9, 1 << 40).0;
+        let count = fields(&whole).unwrap().len();
+        for end in 0..whole.len() {
+            assert!(fields(&whole[..end]).map_or(0, |fields| fields.len()) < count);
+        }
+        assert!(fields(&[0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]).is_err());
+        assert!(fields(&[0xff; 11]).is_err());
+        assert!(fields(&[0x0b]).is_err(), "groups are not read");
+    }
+}

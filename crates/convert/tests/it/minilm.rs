@@ -1,0 +1,63 @@
+//! The real all-MiniLM-L6-v2 in both forms.
+
+use std::path::Path;
+
+use embedkit_convert::{QuantizeOptions, quantize};
+use embedkit_core::registry;
+use embedkit_testkit::{asset, cosine, runtime_library, stored};
+use embedkit_text_dense::TextEmbedding;
+use embedkit_types::{BatchOptions, LoadOptions, ModelFiles, ModelSpec, Role};
+
+fn open(dir: &Path, library: &Path, tokens: usize) -> TextEmbedding {
+    let spec = registry::find_task("sentence-transformers/all-MiniLM-L6-v2", "text-dense").unwrap();
+    let spec = ModelSpec { file: "model.onnx".into(), ..spec.clone() };
+    let mut batch = BatchOptions::default();
+    batch.tokens = tokens.try_into().unwrap();
+    let load =
+        LoadOptions { onnxruntime: Some(library.to_owned()), batch, ..LoadOptions::default() };
+    TextEmbedding::from_files(&spec, &ModelFiles::in_dir(dir, &spec), &load).unwrap()
+}
+
+fn embed(model: &TextEmbedding, texts: &[String]) -> Vec<Vec<f32>> {
+    model.embed(texts).collect::<Result<_, _>>().unwrap()
+}
+
+/// Close to f32, and the same to the bit whatever the batch.
+#[test]
+fn minilm_keeps_its_vectors() {
+    let (Some(library), Some(dir)) = (runtime_library(), asset("minilm")) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(&dir).unwrap().map(Result::unwrap) {
+        if file.path().extension().is_some_and(|extension| extension == "json") {
+            std::fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+        }
+    }
+    let integer = folder.path().join("model.onnx");
+    let options =
+        QuantizeOptions { onnxruntime: Some(library.clone()), ..QuantizeOptions::default() };
+    let report = quantize(&dir.join("model.onnx"), &integer, &options).unwrap();
+    println!("{report:?}");
+    assert_eq!((report.products, report.left, report.tables), (36, 0, 1));
+    assert_eq!(report.not_calibrated, None);
+    assert!(12 <= report.smoothed, "inputs of all attention and feed-forward layers");
+    assert!(report.bytes * 3 < report.bytes_before);
+
+    let texts = stored("minilm").texts;
+    let expected = embed(&open(&dir, &library, 4096), &texts);
+    let model = open(folder.path(), &library, 256);
+    let found = embed(&model, &texts);
+    let close: Vec<f64> =
+        expected.iter().zip(&found).map(|(expected, found)| cosine(expected, found)).collect();
+    let mean = close.iter().sum::<f64>() / close.len() as f64;
+    let least = close.iter().copied().fold(1.0, f64::min);
+    println!("cosine to f32: mean {mean:.6}, least {least:.6}");
+    // Paragraphs do better than these texts, many of which are empty or symbols only.
+    assert!(0.998 <= mean && 0.99 <= least, "mean {mean}, least {least}");
+
+    let together = embed(&open(folder.path(), &library, 4096), &texts);
+    for (i, (found, together)) in found.iter().zip(&together).enumerate() {
+        assert_eq!(found, together, "text {i} in a batch of another size");
+        let alone = model.embed_batch(Role::Raw, &[&texts[i]]).unwrap();
+        assert_eq!(&alone[0], found, "text {i} alone");
+    }
+}

@@ -1,0 +1,179 @@
+//! Each row of a batch is what it is alone, to the bit, and close to what f32 gives.
+
+use std::path::{Path, PathBuf};
+
+use embedkit_convert::{QuantizeOptions, QuantizeReport, quantize};
+use embedkit_core::onnx::{Input, Session, Values};
+use embedkit_core::pipeline::Workload;
+use embedkit_testkit::{cosine, runtime_library};
+use embedkit_types::{LoadOptions, Output};
+
+use super::draft::{Draft, noise};
+
+const WIDTH: usize = 48;
+const ROWS: usize = 9;
+
+/// A graph in both forms.
+struct Pair {
+    _folder: tempfile::TempDir,
+    plain: PathBuf,
+    integer: PathBuf,
+    report: QuantizeReport,
+}
+
+impl Pair {
+    fn of(draft: Draft, value: &str, width: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (plain, integer) = (folder.path().join("a.onnx"), folder.path().join("b.onnx"));
+        draft.write(value, width, &plain);
+        let report = quantize(&plain, &integer, &QuantizeOptions::default()).unwrap();
+        assert!(report.not_calibrated.as_ref().is_some_and(|reason| reason.contains("`x`")));
+        Self { _folder: folder, plain, integer, report }
+    }
+
+    /// Rows of different magnitudes, one of zeros, through both forms.
+    fn check(&self, library: &Path, least: f64) {
+        let mut rows = noise(100, ROWS * WIDTH);
+        for (row, magnitude) in rows.chunks_mut(WIDTH).zip([1.0, 0.0, 1e-3, 30.0, 1.0, 5.0]) {
+            row.iter_mut().for_each(|number| *number *= magnitude);
+        }
+        let expected = run(library, &self.plain, &rows);
+        let found = run(library, &self.integer, &rows);
+        let width = found.len() / ROWS;
+        assert_eq!(expected.len(), found.len());
+        for (row, (expected, found)) in expected.chunks(width).zip(found.chunks(width)).enumerate()
+        {
+            let close = cosine(expected, found);
+            assert!(least <= close, "row {row}: {close}");
+            let size = |row: &[f32]| row.iter().map(|x| x * x).sum::<f32>().sqrt();
+            assert!((size(expected) - size(found)).abs() <= 0.02 * size(expected), "row {row}");
+            let alone = run(library, &self.integer, &rows[row * WIDTH..][..WIDTH]);
+            assert_eq!(alone, found, "row {row} alone");
+        }
+    }
+}
+
+fn run(library: &Path, graph: &Path, rows: &[f32]) -> Vec<f32> {
+    let load = LoadOptions { onnxruntime: Some(library.to_owned()), ..LoadOptions::default() };
+    let session = Session::open(graph, &load).unwrap();
+    assert!(!session.depends_on_batch().unwrap());
+    let output = session.output(&Output::Index(0)).unwrap();
+    let shape = [rows.len() / WIDTH, WIDTH];
+    let input = Input { name: "x", shape: &shape, values: Values::F32(rows) };
+    session.run(Workload::Single, &[input], output, |view| view.values.to_vec()).unwrap()
+}
+
+#[test]
+fn products_with_and_without_bias() {
+    let Some(library) = runtime_library() else { return };
+    let mut draft = Draft::new(WIDTH);
+    let first = draft.product("x", 48, 64);
+    let bias = draft.weight(&[64]);
+    let first = draft.node("Add", &[&bias, &first]);
+    let second = draft.product(&first, 64, 33);
+    let pair = Pair::of(draft, &second, 33);
+    assert_eq!((pair.report.products, pair.report.left), (2, 0));
+    pair.check(&library, 0.9995);
+}
+
+/// What follows the product is an addition that is not a bias: the runtime must not take it for one.
+#[test]
+fn a_residual_is_added_after_the_scales() {
+    let Some(library) = runtime_library() else { return };
+    let mut draft = Draft::new(WIDTH);
+    let product = draft.product("x", 48, 48);
+    let sum = draft.node("Add", &[&product, "x"]);
+    let pair = Pair::of(draft, &sum, 48);
+    pair.check(&library, 0.9995);
+}
+
+/// The product is an output of the graph, too, and has two additions after it.
+#[test]
+fn a_product_may_be_needed_as_it_is() {
+    let Some(library) = runtime_library() else { return };
+    let mut draft = Draft::new(WIDTH);
+    let product = draft.product("x", 48, 48);
+    let (a, b) = (draft.weight(&[48]), draft.weight(&[48]));
+    let (a, b) = (draft.node("Add", &[&product, &a]), draft.node("Add", &[&product, &b]));
+    let both = draft.node("Mul", &[&a, &b]);
+    let all = draft.node("Add", &[&both, &product]);
+    let pair = Pair::of(draft, &all, 48);
+    pair.check(&library, 0.999);
+}
+
+#[test]
+fn gemm_in_both_orders() {
+    let Some(library) = runtime_library() else { return };
+    let mut draft = Draft::new(WIDTH);
+    let (matrix, bias) = (draft.weight(&[40, 48]), draft.weight(&[40]));
+    let first = draft.gemm(&["x", &matrix, &bias], true);
+    let matrix = draft.weight(&[40, 20]);
+    let second = draft.gemm(&[&first, &matrix], false);
+    let pair = Pair::of(draft, &second, 20);
+    assert_eq!(pair.report.products, 2);
+    pair.check(&library, 0.9995);
+}
+
+/// Halves of a GELU in the order of older and newer exports, and its own operator's cousin.
+#[test]
+fn activations_that_are_never_far_below_zero() {
+    let Some(library) = runtime_library() else { return };
+    for half_first in [false, true] {
+        let mut draft = Draft::new(WIDTH);
+        let root = draft.graph.float(std::f32::consts::SQRT_2);
+        let (one, half) = (draft.graph.float(1.0), draft.graph.float(0.5));
+        let x = draft.product("x", 48, 64);
+        let argument = draft.node("Div", &[&x, &root]);
+        let erf = draft.node("Erf", &[&argument]);
+        let sum = draft.node("Add", &[&erf, &one]);
+        let gelu = if half_first {
+            let x = draft.node("Mul", &[&x, &half]);
+            draft.node("Mul", &[&x, &sum])
+        } else {
+            let product = draft.node("Mul", &[&x, &sum]);
+            draft.node("Mul", &[&product, &half])
+        };
+        let product = draft.product(&gelu, 64, 32);
+        let pair = Pair::of(draft, &product, 32);
+        let zeros = std::fs::read(&pair.integer).unwrap();
+        let name = b"int8.zero_16";
+        assert!(zeros.windows(name.len()).any(|window| window == name), "it was recognised");
+        pair.check(&library, 0.999);
+    }
+    let mut draft = Draft::new(WIDTH);
+    let x = draft.product("x", 48, 64);
+    let relu = draft.node("Relu", &[&x]);
+    let product = draft.product(&relu, 64, 32);
+    let pair = Pair::of(draft, &product, 32);
+    pair.check(&library, 0.999);
+}
+
+/// Activations of 255 against the largest weights that are allowed: processors that add pairs of
+/// products in 16 bits have to give what the arithmetic says.
+#[test]
+fn the_largest_products_are_exact() {
+    let Some(library) = runtime_library() else { return };
+    let mut draft = Draft::new(WIDTH);
+    let ones = draft.graph.floats("ones", &[48, 16], &[1.0; 48 * 16]);
+    let relu = draft.node("Relu", &["x"]);
+    let product = draft.node("MatMul", &[&relu, &ones]);
+    let pair = Pair::of(draft, &product, 16);
+    let rows = [vec![255.0; WIDTH], vec![3.0; WIDTH]].concat();
+    let found = run(&library, &pair.integer, &rows);
+    // A weight of 1 is 64 steps of 2/127, rounded up from 63.5.
+    let expected = |x: f32| 48.0 * x * 64.0 * 2.0 / 127.0;
+    for (found, x) in found.chunks(16).zip([255.0, 3.0]) {
+        for number in found {
+            assert!((number / expected(x) - 1.0).abs() < 1e-6, "{number} for {x}");
+        }
+    }
+}
+
+#[test]
+fn small_outputs_stay_as_they_are() {
+    let mut draft = Draft::new(WIDTH);
+    let hidden = draft.product("x", 48, 32);
+    let scores = draft.product(&hidden, 32, 3);
+    let pair = Pair::of(draft, &scores, 3);
+    assert_eq!((pair.report.products, pair.report.left), (1, 1));
+}
