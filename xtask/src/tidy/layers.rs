@@ -19,7 +19,7 @@ pub(super) const LAYERS: &[Layer] = &[
     layer("embedkit-types", &[]),
     layer("embedkit-core", &["embedkit-types"]),
     layer("embedkit-hub", &["embedkit-types"]),
-    layer("embedkit-convert", &[]),
+    layer("embedkit-convert", &["embedkit-core", "embedkit-types"]), // core for quantising only
     layer("embedkit-text-dense", &["embedkit-core", "embedkit-types"]),
     layer("embedkit-sparse", &["embedkit-core", "embedkit-types"]),
     layer("embedkit-image", &["embedkit-core", "embedkit-types"]),
