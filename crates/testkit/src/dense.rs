@@ -1,15 +1,14 @@
 //! Cases of dense text embedding: a tiny model each, and what FastEmbed 0.9.1 gives for it.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use embedkit_types::{ModelFiles, ModelSpec, Role};
 use serde::Deserialize;
 
-use crate::text;
+use crate::{
+    folder::{case_names, parsed, read},
+    text,
+};
 
 /// One tiny model with its golden values.
 #[derive(Debug, Clone)]
@@ -178,15 +177,7 @@ impl Case {
 #[must_use]
 pub fn dense_cases() -> Vec<Case> {
     let root = crate::data_dir().join("dense");
-    let entries =
-        fs::read_dir(&root).unwrap_or_else(|e| panic!("cannot list {}: {e}", root.display()));
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.unwrap_or_else(|e| panic!("cannot list {}: {e}", root.display())))
-        .filter(|entry| entry.path().is_dir())
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    names.iter().map(|name| dense_case(name)).collect()
+    case_names(&root).iter().map(|name| dense_case(name)).collect()
 }
 
 /// One case by name.
@@ -198,17 +189,11 @@ pub fn dense_case(name: &str) -> Case {
     let dir = crate::data_dir().join("dense").join(name);
     let spec = dir.join("spec.toml");
     let spec = toml::from_str(&read(&spec)).unwrap_or_else(|e| panic!("{}: {e}", spec.display()));
-    let golden = dir.join("golden.json");
-    let golden: Golden = serde_json::from_str(&read(&golden))
-        .unwrap_or_else(|e| panic!("{}: {e}", golden.display()));
+    let golden: Golden = parsed(&dir.join("golden.json"));
     let repaired_to_error = golden.repaired.as_ref().is_some_and(|r| r.to == Repair::Error);
     assert!(
         golden.error.is_some() || golden.embed.is_some() || repaired_to_error,
         "case {name} has neither values nor an error"
     );
     Case { name: name.to_owned(), dir, spec, golden }
-}
-
-fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()))
 }

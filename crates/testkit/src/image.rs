@@ -1,14 +1,14 @@
 //! Cases of image embedding: tiny models of every kind, pictures, and values of a real model.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
 use embedkit_types::{ModelFiles, ModelSpec};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 
-use crate::dense::{Failure, Stage};
+use crate::{
+    dense::{Failure, Stage},
+    folder::{case_names, parsed, read},
+};
 
 /// One tiny image model with its golden values.
 #[derive(Debug, Clone)]
@@ -91,14 +91,7 @@ impl ImageCase {
 #[must_use]
 pub fn image_cases() -> Vec<ImageCase> {
     let root = root();
-    let entries = fs::read_dir(&root).unwrap_or_else(|e| panic!("{}: {e}", root.display()));
-    let entries = entries.map(|entry| entry.unwrap_or_else(|e| panic!("{}: {e}", root.display())));
-    let mut names: Vec<String> = entries
-        .filter(|entry| entry.path().join("spec.toml").is_file())
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    names.iter().map(|name| image_case(name)).collect()
+    case_names(&root).iter().map(|name| image_case(name)).collect()
 }
 
 /// One tiny image model by name.
@@ -171,12 +164,4 @@ pub fn stored_images() -> StoredImages {
 
 fn root() -> PathBuf {
     crate::data_dir().join("image")
-}
-
-fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()))
-}
-
-fn parsed<T: DeserializeOwned>(path: &Path) -> T {
-    serde_json::from_str(&read(path)).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }

@@ -1,14 +1,15 @@
 //! Cases of late interaction: tiny models with their vectors, and clusters of vectors.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use embedkit_types::{ModelFiles, ModelSpec};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 
-use crate::{Failure, Repair, Repaired, text};
+use crate::{
+    Failure, Repair, Repaired,
+    folder::{case_names, parsed, read},
+    text,
+};
 
 /// The vectors of one text; none at all for a text on which the original fails for want of tokens.
 type Matrix = Option<Vec<Vec<f32>>>;
@@ -92,14 +93,7 @@ impl LateCase {
 #[must_use]
 pub fn late_cases() -> Vec<LateCase> {
     let root = root();
-    let entries = fs::read_dir(&root).unwrap_or_else(|e| panic!("{}: {e}", root.display()));
-    let entries = entries.map(|entry| entry.unwrap_or_else(|e| panic!("{}: {e}", root.display())));
-    let mut names: Vec<String> = entries
-        .filter(|entry| entry.path().is_dir())
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    names.iter().map(|name| late_case(name)).collect()
+    case_names(&root).iter().map(|name| late_case(name)).collect()
 }
 
 /// One tiny late-interaction model by name.
@@ -175,12 +169,4 @@ pub fn pooling_cases() -> Vec<PoolingCase> {
 
 fn root() -> PathBuf {
     crate::data_dir().join("late")
-}
-
-fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()))
-}
-
-fn parsed<T: DeserializeOwned>(path: &Path) -> T {
-    serde_json::from_str(&read(path)).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }

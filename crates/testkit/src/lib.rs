@@ -29,6 +29,7 @@
 
 mod compare;
 mod dense;
+mod folder;
 mod image;
 mod late;
 mod machine;

@@ -8,7 +8,11 @@ use std::{
 use embedkit_types::{ModelFiles, ModelSpec};
 use serde::Deserialize;
 
-use crate::{Failure, text};
+use crate::{
+    Failure,
+    folder::{case_names, parsed, read},
+    text,
+};
 
 /// One tiny model with its golden values.
 #[derive(Debug, Clone)]
@@ -105,14 +109,7 @@ pub fn multimodal_image(name: &str) -> PathBuf {
 #[must_use]
 pub fn multimodal_cases() -> Vec<MultimodalCase> {
     let root = root();
-    let entries = fs::read_dir(&root).unwrap_or_else(|e| panic!("{}: {e}", root.display()));
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.unwrap_or_else(|e| panic!("{}: {e}", root.display())))
-        .filter(|entry| entry.path().join("spec.toml").is_file())
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    names.iter().map(|name| multimodal_case(name)).collect()
+    case_names(&root).iter().map(|name| multimodal_case(name)).collect()
 }
 
 /// One tiny multimodal model by name.
@@ -124,8 +121,7 @@ pub fn multimodal_case(name: &str) -> MultimodalCase {
     let dir = root().join(name);
     let spec: ModelSpec =
         toml::from_str(&read(&dir.join("spec.toml"))).unwrap_or_else(|e| panic!("{name}: {e}"));
-    let golden: MultimodalGolden = serde_json::from_str(&read(&dir.join("golden.json")))
-        .unwrap_or_else(|e| panic!("{name}: {e}"));
+    let golden: MultimodalGolden = parsed(&dir.join("golden.json"));
     let width = spec.task.dim().unwrap_or_else(|| panic!("{name}: no width"));
     let rows = golden.embed_text.rows.iter().chain(&golden.embed_image.rows);
     let sizes: Vec<usize> = rows.map(|rows| rows * width).collect();
@@ -147,8 +143,4 @@ fn values(path: &Path) -> Vec<f32> {
     let (values, rest) = bytes.as_chunks::<4>();
     assert!(rest.is_empty(), "{} ends within a number", path.display());
     values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
-}
-
-fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()))
 }

@@ -1,14 +1,15 @@
 //! Cases of reranking: a tiny cross-encoder each, and what FastEmbed 0.9.1 gives for it.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use embedkit_types::{ModelFiles, ModelSpec};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 
-use crate::{Failure, text};
+use crate::{
+    Failure,
+    folder::{case_names, parsed, read},
+    text,
+};
 
 /// One tiny cross-encoder with its golden values.
 #[derive(Debug, Clone)]
@@ -110,14 +111,7 @@ impl RerankGolden {
 #[must_use]
 pub fn rerank_cases() -> Vec<RerankCase> {
     let root = root();
-    let entries = fs::read_dir(&root).unwrap_or_else(|e| panic!("{}: {e}", root.display()));
-    let entries = entries.map(|entry| entry.unwrap_or_else(|e| panic!("{}: {e}", root.display())));
-    let mut names: Vec<String> = entries
-        .filter(|entry| entry.path().is_dir())
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    names.iter().map(|name| rerank_case(name)).collect()
+    case_names(&root).iter().map(|name| rerank_case(name)).collect()
 }
 
 /// One tiny cross-encoder by name.
@@ -144,12 +138,4 @@ pub fn rerank_stored(name: &str) -> RerankGolden {
 
 fn root() -> PathBuf {
     crate::data_dir().join("rerank")
-}
-
-fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()))
-}
-
-fn parsed<T: DeserializeOwned>(path: &Path) -> T {
-    serde_json::from_str(&read(path)).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }

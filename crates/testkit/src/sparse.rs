@@ -1,18 +1,14 @@
 //! Cases of sparse text embedding: BM25's, and tiny models of the other kinds.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use embedkit_types::{ModelFiles, ModelSpec};
-use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeOwned, Error},
-};
+use serde::{Deserialize, Deserializer, de::Error};
 
-use crate::text;
+use crate::{
+    folder::{case_names, parsed, read},
+    text,
+};
 
 /// A text, the parameters of BM25, and what FastEmbed 0.9.1 gives.
 #[derive(Debug, Clone, Deserialize)]
@@ -154,14 +150,7 @@ impl SparseCase {
 #[must_use]
 pub fn sparse_cases() -> Vec<SparseCase> {
     let root = root();
-    let entries = fs::read_dir(&root).unwrap_or_else(|e| panic!("{}: {e}", root.display()));
-    let entries = entries.map(|entry| entry.unwrap_or_else(|e| panic!("{}: {e}", root.display())));
-    let mut names: Vec<String> = entries
-        .filter(|entry| entry.path().is_dir())
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    names.iter().map(|name| sparse_case(name)).collect()
+    case_names(&root).iter().map(|name| sparse_case(name)).collect()
 }
 
 /// One tiny sparse model by name.
@@ -196,12 +185,4 @@ pub fn sparse_stored(name: &str) -> SparseGolden {
 
 fn root() -> PathBuf {
     crate::data_dir().join("sparse")
-}
-
-fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()))
-}
-
-fn parsed<T: DeserializeOwned>(path: &Path) -> T {
-    serde_json::from_str(&read(path)).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
