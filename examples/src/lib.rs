@@ -1,6 +1,15 @@
 //! The examples of the guide and of the README, compiled and, where they need no download, run.
 //!
 //! The programs are in `src/bin`: `cargo run -p embedkit-examples --bin search -- "a question" FILE`.
+//! They name one crate:
+//!
+//! ```
+//! use embedkit::{Task, registry};
+//!
+//! let spec = registry::find_task(embedkit::DEFAULT_MODEL, "text-dense")?;
+//! assert!(matches!(spec.task, Task::TextDense(_)));
+//! # Ok::<(), embedkit::registry::LookupError>(())
+//! ```
 
 macro_rules! pages {
     ($($name:ident: $file:literal,)*) => {

@@ -32,6 +32,7 @@ pub(super) const LAYERS: &[Layer] = &[
         &[
             "embedkit-core",
             "embedkit-hub",
+            "embedkit-image",
             "embedkit-late-interaction",
             "embedkit-postprocess",
             "embedkit-rerank",
@@ -113,6 +114,7 @@ pub(super) const LIGHT_USES: &[LightUse] = &[
     light("embedkit-late-interaction", "text", &[HTTP, IMAGE]),
     light("embedkit-late-interaction", "multimodal", &[HTTP]),
     light("embedkit-postprocess", "", &[RUNTIME, TOKENIZER, HTTP, IMAGE]),
+    light("embedkit", "image-preprocess", &[RUNTIME, TOKENIZER, HTTP]),
     light("embedkit", "bm25,postprocess", &[RUNTIME, TOKENIZER, HTTP, IMAGE]),
     light("embedkit", "text-dense,sparse,late-interaction,rerank,load-dynamic", &[HTTP, IMAGE]),
 ];
@@ -240,7 +242,7 @@ fn check_description(package: &Package, found: &mut Vec<String>) {
     if name == "embedkit-core" && package.features.get("default").is_none_or(|on| !on.is_empty()) {
         found.push(format!("{name}: `default` is not the empty list"));
     }
-    let inside = ["xtask", TESTKIT].contains(&name.as_str());
+    let inside = ["xtask", "embedkit-examples", TESTKIT].contains(&name.as_str());
     if inside == published {
         let which = if inside { "may be published" } else { "is marked as never published" };
         found.push(format!("{name}: {which}"));
