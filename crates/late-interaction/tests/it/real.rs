@@ -18,8 +18,7 @@ fn minilm(
     for name in ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"] {
         std::fs::copy(source.join(name), dir.path().join(name)).unwrap();
     }
-    let options =
-        ConvertOptions { head: Head::Hidden, token_types: false, ..ConvertOptions::default() };
+    let options = ConvertOptions { head: Head::Hidden, token_types: false };
     convert(&source, &dir.path().join("model.onnx"), &options).unwrap();
     let mut spec = registry::find_task("colbert-ir/colbertv2.0", "late-text").unwrap().clone();
     if let Task::LateText(task) = &mut spec.task {
