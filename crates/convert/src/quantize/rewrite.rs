@@ -20,7 +20,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::model::{GRAPH_INITIALIZER, GRAPH_NODE, Graph, MODEL_GRAPH, Model};
+use super::model::{
+    GRAPH_INITIALIZER, GRAPH_NODE, GRAPH_OUTPUT, Graph, MODEL_GRAPH, Model, Tensor,
+};
 use super::plan::{Activation, Plan, Product, Range};
 use super::weights::{Quantized, quantize, quantize_rows};
 use crate::graph::{Attribute, FLOAT, tensor};
@@ -90,7 +92,7 @@ impl<'m, 'a> Rewriter<'m, 'a> {
         // Tensors that nobody takes any more.
         let graph = &self.model.graph;
         let mut unused = BTreeSet::new();
-        for (name, _) in &graph.tensors {
+        for name in graph.tensors.keys() {
             let replaced = |taker: &usize| {
                 let bias = plan.products.get(taker).and_then(|product| product.bias);
                 plan.products.get(taker).is_some_and(|product| product.matrix == *name)
@@ -225,7 +227,7 @@ impl<'m, 'a> Rewriter<'m, 'a> {
     }
 
     fn add_bias(&mut self, product: &str, bias: &str, output: &str) -> Result<(), NotNumbers> {
-        let numbers = self.model.graph.tensors.get(bias).and_then(|tensor| tensor.floats());
+        let numbers = self.model.graph.tensors.get(bias).and_then(Tensor::floats);
         let mut numbers = numbers.ok_or_else(|| NotNumbers(bias.to_owned()))?;
         numbers.iter_mut().for_each(|number| *number = -*number);
         let name = format!("{}{bias}.negated", self.prefix);
@@ -327,7 +329,7 @@ impl<'m, 'a> Rewriter<'m, 'a> {
         }
         graph.extend(self.tensors.into_iter().map(|tensor| Cow::Owned(tensor.0)));
         if let Some(output) = output {
-            let output = Message::new().bytes(super::model::GRAPH_OUTPUT, output);
+            let output = Message::new().bytes(GRAPH_OUTPUT, output);
             graph.push(Cow::Owned(output.0));
         }
         let length = graph.iter().map(|piece| piece.len() as u64).sum();
