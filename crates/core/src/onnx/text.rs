@@ -149,7 +149,8 @@ impl TextGraph {
     /// Runs one batch and finishes its rows, in order. `extra` are the family's own inputs.
     ///
     /// # Errors
-    /// Those of the run, and an output whose first axis is not the batch.
+    /// Those of the run, an output whose first axis is not the batch, and [`Error::MissingInput`] for
+    /// a token that is not to be attended to where the graph takes no mask.
     pub fn run<T>(
         &self,
         workload: Workload,
@@ -158,6 +159,11 @@ impl TextGraph {
         mut finish: impl FnMut(Row<'_>) -> T,
     ) -> Result<Vec<T>, Error> {
         let bound = *self.bound()?;
+        if !bound.mask && rows.iter().any(|row| !row.attention.is_empty()) {
+            // It would attend to tokens that it must not attend to.
+            let declared: Vec<_> = self.session.inputs()?.collect();
+            return Err(self.missing_input(ATTENTION_MASK, &declared));
+        }
         let length = rows.iter().map(|row| self.padded(row)).max().unwrap_or(0);
         let packed = Packed::new(rows, length, self.options.padding);
         let shape = [rows.len(), length];
@@ -255,6 +261,14 @@ impl TextGraph {
             types: declared.contains(&TOKEN_TYPE_IDS),
         };
         Ok(self.bound.get_or_init(|| bound))
+    }
+
+    fn missing_input(&self, expected: &str, declared: &[&str]) -> Error {
+        Error::MissingInput {
+            path: self.session.path().to_owned(),
+            expected: expected.to_owned(),
+            found: declared.iter().map(ToString::to_string).collect(),
+        }
     }
 
     fn shape_error(&self, found: &[usize], expected: &str) -> Error {

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use embedkit_core::registry;
 use embedkit_late_interaction::{Error, LateInteractionTextEmbedding};
-use embedkit_testkit::{assert_close, late_case, load_options, runtime_library};
+use embedkit_testkit::{assert_close, dense_case, late_case, load_options, runtime_library};
 use embedkit_types::{
     BatchOptions, Embed, LateText, LoadOptions, ModelSpec, MultiVector, MultiVectorModel,
     PromptUse, Prompts, Role, Task,
@@ -170,6 +170,23 @@ fn what_does_not_fit_is_refused_with_names() {
         let error = model.embed_batch(role, &["hello"]).unwrap_err().to_string();
         assert!(error.contains("expected is [texts, tokens, width]"), "{error}");
     }
+}
+
+#[test]
+fn a_graph_without_mask_embeds_documents_and_refuses_what_it_would_attend_to() {
+    let Some(library) = runtime_library() else { return };
+    let dense = dense_case("no-mask-input");
+    let mut spec = late_case("colbert").spec;
+    spec.file = dense.spec.file.clone();
+    let files = dense.files();
+    let options = LoadOptions { onnxruntime: Some(library), ..load_options() };
+    let model = LateInteractionTextEmbedding::from_files(&spec, &files, &options).unwrap();
+    assert_eq!(model.embed_batch(Role::Document, &["hello world"]).unwrap()[0].len(), 5);
+    let error = model.embed_batch(Role::Query, &["hello world"]).unwrap_err().to_string();
+    assert!(error.contains("has no input `attention_mask`"), "{error}");
+    // A long query has no padding.
+    let long = "a ".repeat(31);
+    assert_eq!(model.embed_batch(Role::Query, &[&long]).unwrap()[0].len(), 32);
 }
 
 #[test]
