@@ -22,7 +22,7 @@ Examples:
   embedkit runtime install                        get the ONNX Runtime library, once
   embedkit embed \"a text\" \"another\"               one JSON line for each text
   embedkit search \"a question\" --input texts.txt  the lines that answer it best
-  embedkit embed --model Qdrant/bm25 \"a text\"      weighted words, without any download
+  embedkit embed --model Qdrant/bm25 \"a text\"     weighted words, without any download
   embedkit models list                            which models there are
 
 Results go to standard output, everything else to standard error. The status is 0 for success, 1 \
@@ -135,7 +135,7 @@ Examples:
   embedkit search \"how do plants eat?\" --input texts.txt
   embedkit search \"fruit\" \"an apple\" \"a car\" \"a pear\" --top-k 2
   embedkit search \"fruit\" --input texts.jsonl --input-format jsonl | jq -r .text
-  embedkit search \"rusty boats\" --model Qdrant/bm25 --input texts.txt
+  embedkit search \"rust on boats\" --model Qdrant/bm25 --input texts.txt
   embedkit search \"who wrote it?\" --input texts.txt --rerank Xenova/ms-marco-MiniLM-L-6-v2
 
 A table on a terminal; elsewhere one line {\"rank\":1,\"index\":…,\"score\":…,\"text\":…} for each hit, \
@@ -167,8 +167,8 @@ pub(crate) struct SearchArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelArgs {
-    /// A model of `embedkit models list`, in any case; rerank needs one, the others take
-    /// BAAI/bge-small-en-v1.5 without
+    /// A model of `embedkit models list`, in any case [default: BAAI/bge-small-en-v1.5; rerank has
+    /// none]
     #[arg(long, value_name = "ID")]
     pub(crate) model: Option<String>,
     /// Take the model's files from this folder; nothing is fetched
@@ -190,12 +190,16 @@ pub(crate) struct ModelArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Input and output")]
 pub(crate) struct InputArgs {
-    /// Read the inputs from a file, `-` for standard input
+    /// Read the inputs from a file, `-` for standard input; or take the images of a folder
     #[arg(long, value_name = "FILE")]
     pub(crate) input: Option<PathBuf>,
-    /// A text a line, or an object with "text" a line [default: by the file's name, else lines]
+    /// A text a line, or an object with "text" or "image" a line [default: by the file's name, else
+    /// lines]
     #[arg(long, value_name = "FORMAT", value_enum)]
     pub(crate) input_format: Option<InputFormat>,
+    /// The inputs are paths of images, or folders of images
+    #[arg(long)]
+    pub(crate) image: bool,
     /// An input that cannot be used: stop there, or write {"index":…,"error":"…"} and go on
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = OnError::Fail)]
     pub(crate) on_error: OnError,

@@ -1,15 +1,18 @@
 //! An opened model, whatever its family: the one place that knows which family does what.
 
-use std::{iter, sync::Arc};
+use std::{iter, path::PathBuf, sync::Arc};
 
-use anyhow::{Context as _, Error, Result};
-use embedkit::{Embedded, LateInteractionTextEmbedding, Role, SparseTextEmbedding, TextEmbedding};
+use anyhow::{Context as _, Error, Result, bail};
+use embedkit::{
+    Embedded, ImageEmbedding, ImageOptions, LateInteractionMultimodalEmbedding,
+    LateInteractionTextEmbedding, Role, SparseTextEmbedding, TextEmbedding,
+};
 use embedkit_types::{ModelSpec, Task};
 
 use crate::{
     input::Kind,
     model::Selected,
-    report::{Report, usage},
+    report::{Report, causes, failure},
     stream::Items,
     value::{Shape, Value},
 };
@@ -43,6 +46,8 @@ pub(crate) enum Encoder {
     Dense(TextEmbedding),
     Sparse(SparseTextEmbedding),
     LateText(LateInteractionTextEmbedding),
+    LateMultimodal(LateInteractionMultimodalEmbedding),
+    Image(ImageEmbedding),
 }
 
 impl Encoder {
@@ -55,10 +60,9 @@ impl Encoder {
             Task::TextDense(_) => Self::Dense(selected.load(spec, &(), report)?),
             Task::Sparse(_) => Self::Sparse(selected.load(spec, &selected.sparse, report)?),
             Task::LateText(_) => Self::LateText(selected.load(spec, &(), report)?),
-            other => {
-                let what = format!("{} is a model of task {}", spec.id, other.name());
-                return Err(usage(format!("{what}, which is not supported yet")).into());
-            }
+            Task::LateMultimodal(_) => Self::LateMultimodal(selected.load(spec, &(), report)?),
+            Task::Image(_) => Self::Image(selected.load(spec, &ImageOptions::default(), report)?),
+            other => bail!("{} is a model of task {}", spec.id, other.name()),
         })
     }
 
@@ -66,7 +70,8 @@ impl Encoder {
     pub(crate) fn embed(&self, role: Role, items: Items) -> Results<'static> {
         match items.kind() {
             Kind::Text => self.embed_texts(role, items.texts()),
-            Kind::Image | Kind::Pair => Box::new(iter::empty()),
+            Kind::Image => self.embed_images(items.images()),
+            Kind::Pair => Box::new(iter::empty()),
         }
     }
 
@@ -90,6 +95,22 @@ impl Encoder {
             Self::Dense(model) => results(model.embed_detailed(role, texts), Value::Vector),
             Self::Sparse(model) => results(model.embed_detailed(role, texts), Value::Weights),
             Self::LateText(model) => results(model.embed_detailed(role, texts), Value::Vectors),
+            Self::LateMultimodal(model) => {
+                results(model.embed_text_detailed(texts), Value::Vectors)
+            }
+            // No input of this kind gets here: see `kinds`.
+            Self::Image(_) => Box::new(iter::empty()),
+        }
+    }
+
+    fn embed_images(&self, images: impl Iterator<Item = PathBuf> + 'static) -> Results<'static> {
+        match self {
+            Self::LateMultimodal(model) => {
+                results(model.embed_image_detailed(images), Value::Vectors)
+            }
+            Self::Image(model) => results(model.embed_detailed(images), Value::Vector),
+            // The same.
+            Self::Dense(_) | Self::Sparse(_) | Self::LateText(_) => Box::new(iter::empty()),
         }
     }
 
@@ -102,14 +123,17 @@ impl Encoder {
             Self::Dense(model) => model.device()?,
             Self::Sparse(model) => model.device()?,
             Self::LateText(model) => model.device()?,
+            Self::LateMultimodal(model) => model.device()?,
+            Self::Image(model) => model.device()?,
         })
     }
 
     /// The width of each of many vectors.
     pub(crate) fn width_of_many(&self) -> Option<usize> {
         match self {
-            Self::Dense(_) | Self::Sparse(_) => None,
+            Self::Dense(_) | Self::Sparse(_) | Self::Image(_) => None,
             Self::LateText(model) => Some(model.embedding_size()),
+            Self::LateMultimodal(model) => Some(model.embedding_size()),
         }
     }
 }
@@ -124,8 +148,28 @@ where
     embedkit::Error: From<E>,
 {
     Box::new(stream.map(move |result| {
-        let done = result.map_err(|error| Error::new(embedkit::Error::from(error)))?;
+        let done = result.map_err(|error| without_position(error.into()))?;
         let Embedded { value: inner, tokens, truncated } = done;
         Ok(Embedded { value: value(inner), tokens, truncated })
     }))
+}
+
+/// An error without the position among the images of one stretch: the caller knows which input it is.
+fn without_position(error: embedkit::Error) -> Error {
+    use embedkit::{image::Error as Image, late_interaction::Error as Late};
+    match error {
+        embedkit::Error::LateInteraction(Late::Image { source, .. }) => {
+            Error::new(embedkit::Error::from(*source))
+        }
+        embedkit::Error::Image(Image::Image { path: Some(path), source, .. }) => {
+            let hint = source.hint();
+            let why = causes(&Error::new(source));
+            let complaint = failure(format!("{}: {why}", path.display()));
+            Error::new(match hint {
+                Some(hint) => complaint.hint(hint),
+                None => complaint,
+            })
+        }
+        error => Error::new(error),
+    }
 }

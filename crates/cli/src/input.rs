@@ -1,5 +1,6 @@
 //! Reading the inputs: arguments, a file or standard input; an input a line or a JSON object a line.
 
+mod folder;
 mod json;
 
 use std::{
@@ -94,6 +95,8 @@ impl Item {
 pub(crate) enum Source {
     Arguments(Vec<String>),
     File(PathBuf, InputFormat),
+    /// The images in it.
+    Folder(PathBuf),
     Stdin(InputFormat),
 }
 
@@ -116,6 +119,7 @@ impl Source {
             (true, None) if stdin_is_terminal => Err(usage("there is nothing to read")
                 .hint("give texts as arguments, a file with --input FILE, or pipe them in")
                 .into()),
+            (true, Some(path)) if path.is_dir() => Ok(Self::Folder(path.to_owned())),
             (true, Some(path)) if path != Path::new("-") => {
                 let implied = || {
                     let jsonl = path.extension().is_some_and(|extension| {
@@ -138,10 +142,29 @@ impl Source {
     /// Begins to read.
     ///
     /// # Errors
-    /// The file cannot be opened.
+    /// A file or folder cannot be opened; usage errors for images that nobody wants.
     pub(crate) fn open(self, wanted: Wanted) -> Result<Inputs> {
         Ok(match self {
-            Self::Arguments(texts) => Inputs::Arguments(texts.into_iter(), wanted.plain),
+            Self::Arguments(arguments) if wanted.plain == Kind::Image => {
+                let mut paths = Vec::with_capacity(arguments.len());
+                for path in arguments.into_iter().map(PathBuf::from) {
+                    if path.is_dir() {
+                        paths.append(&mut folder::images(&path)?);
+                    } else {
+                        paths.push(path);
+                    }
+                }
+                Inputs::images(paths)
+            }
+            Self::Arguments(texts) => {
+                let texts = texts.into_iter().map(|text| Item::Text(text.into()));
+                Inputs::Known(texts.collect::<Vec<_>>().into_iter())
+            }
+            Self::Folder(path) if !wanted.images => {
+                let what = format!("{} is a folder", path.display());
+                return Err(usage(format!("{what}, and the model takes no images")).into());
+            }
+            Self::Folder(path) => Inputs::images(folder::images(&path)?),
             Self::File(path, format) => {
                 let place = path.display().to_string();
                 let file = File::open(&path).with_context(|| format!("cannot read {place}"))?;
@@ -167,15 +190,20 @@ pub(crate) struct Input {
 
 /// The inputs in their order; an error is one of reading, after which there is nothing more.
 pub(crate) enum Inputs {
-    Arguments(std::vec::IntoIter<String>, Kind),
+    Known(std::vec::IntoIter<Item>),
     Lines(Lines),
 }
 
 impl Inputs {
+    fn images(paths: Vec<PathBuf>) -> Self {
+        let items: Vec<_> = paths.into_iter().map(|path| Item::Image(path.into())).collect();
+        Self::Known(items.into_iter())
+    }
+
     /// The extent of [`Input::position`], where it is known.
     pub(crate) fn bytes(&self) -> Option<u64> {
         match self {
-            Self::Arguments(..) => None,
+            Self::Known(_) => None,
             Self::Lines(lines) => lines.bytes,
         }
     }
@@ -186,9 +214,9 @@ impl Iterator for Inputs {
 
     fn next(&mut self) -> Option<Self::Item> {
         match self {
-            Self::Arguments(texts, kind) => texts
-                .next()
-                .map(|text| Ok(Input { item: Ok(Item::plain(&text, *kind)), position: 0 })),
+            Self::Known(items) => {
+                items.next().map(|item| Ok(Input { item: Ok(item), position: 0 }))
+            }
             Self::Lines(lines) => lines.next(),
         }
     }
@@ -382,6 +410,7 @@ mod tests {
         let args = |input: Option<&str>, input_format| InputArgs {
             input: input.map(PathBuf::from),
             input_format,
+            image: false,
             on_error: OnError::Fail,
         };
         let text = || vec!["a".to_owned()];

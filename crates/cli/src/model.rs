@@ -93,11 +93,19 @@ impl Selected {
         Ok(selected)
     }
 
-    /// What the model can be given.
-    pub(crate) fn wanted(&self) -> Wanted {
+    /// What the model can be given; `image` says that inputs are images where it takes texts, too.
+    ///
+    /// # Errors
+    /// A usage error for images that the model does not take.
+    pub(crate) fn wanted(&self, image: bool) -> Result<Wanted> {
         let [texts, images] = [Kind::Text, Kind::Image].map(|kind| self.place(kind).is_some());
-        let plain = if texts { Kind::Text } else { Kind::Image };
-        Wanted { texts, images, query: QueryKey::Ignored, plain }
+        if image && !images {
+            return Err(usage(format!("--image is given, and {} takes no images", self.id()))
+                .hint("the models that do: embedkit models list --task image")
+                .into());
+        }
+        let plain = if texts && !image { Kind::Text } else { Kind::Image };
+        Ok(Wanted { texts, images, query: QueryKey::Ignored, plain })
     }
 
     /// What it gives for each input.
@@ -217,7 +225,8 @@ impl<'a> Encoders<'a> {
             report,
             open: selected.specs.iter().map(|_| OnceCell::new()).collect(),
         };
-        let only = || (selected.specs.len() == 1).then(|| selected.wanted().plain);
+        let only =
+            || (selected.specs.len() == 1).then(|| encoder::kinds(&selected.specs[0].task)[0]);
         if let Some(kind) = kind.or_else(only) {
             encoders.get(kind)?;
         }

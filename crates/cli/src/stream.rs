@@ -3,6 +3,7 @@
 
 use std::{
     collections::VecDeque,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -286,6 +287,14 @@ impl Items {
         self.filter_map(|item| match item {
             Item::Text(text) => Some(text),
             Item::Image(_) | Item::Pair(..) => None,
+        })
+    }
+
+    /// The paths, where all are images.
+    pub(crate) fn images(self) -> impl Iterator<Item = PathBuf> {
+        self.filter_map(|item| match item {
+            Item::Image(path) => Some(path.to_path_buf()),
+            Item::Text(_) | Item::Pair(..) => None,
         })
     }
 

@@ -31,6 +31,10 @@ pub enum Error {
     #[cfg(feature = "late-interaction")]
     #[error(transparent)]
     LateInteraction(#[from] embedkit_late_interaction::Error),
+    /// An image model.
+    #[cfg(feature = "image")]
+    #[error(transparent)]
+    Image(#[from] embedkit_image::Error),
     /// A cross-encoder.
     #[cfg(feature = "rerank")]
     #[error(transparent)]
@@ -56,6 +60,8 @@ impl Error {
             Self::Sparse(error) => error.hint(),
             #[cfg(feature = "late-interaction")]
             Self::LateInteraction(error) => error.hint(),
+            #[cfg(feature = "image")]
+            Self::Image(error) => error.hint(),
             #[cfg(feature = "rerank")]
             Self::Rerank(error) => error.hint(),
             #[cfg(feature = "postprocess")]

@@ -25,6 +25,8 @@
 //! | `text-dense` | `TextEmbedding`: text to one vector |
 //! | `sparse` | `SparseTextEmbedding`: text to weighted terms; its kinds alone are `bm25`, `splade`, `bm42`, `minicoil` |
 //! | `late-interaction` | `LateInteractionTextEmbedding`: text to a vector for each token; MaxSim and token pooling |
+//! | `multimodal` | `LateInteractionMultimodalEmbedding`: text or page image to many vectors |
+//! | `image` | `ImageEmbedding`: image to one vector; `image-preprocess` is the way to the tensor alone |
 //! | `rerank` | `TextCrossEncoder`: query and document to a score |
 //! | `postprocess` | `postprocess::Muvera`: many vectors to one |
 //! | `hub` | the trait `Load`: models by id |
@@ -59,6 +61,12 @@ pub use embedkit_core::registry;
 pub use embedkit_core::runtime;
 #[cfg(feature = "hub")]
 pub use embedkit_hub as hub;
+#[cfg(feature = "image-preprocess")]
+pub use embedkit_image::{self as image, ImageInput};
+#[cfg(feature = "image")]
+pub use embedkit_image::{ImageEmbedding, ImageOptions};
+#[cfg(feature = "multimodal")]
+pub use embedkit_late_interaction::LateInteractionMultimodalEmbedding;
 #[cfg(feature = "late-interaction")]
 pub use embedkit_late_interaction::{
     self as late_interaction, LateInteractionTextEmbedding, MaxSim, max_sim, pool_tokens,

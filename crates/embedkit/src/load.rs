@@ -95,6 +95,11 @@ macro_rules! load {
 
 load!("text-dense", embedkit_text_dense::TextEmbedding, "text-dense");
 load!("late-interaction", embedkit_late_interaction::LateInteractionTextEmbedding, "late-text");
+load!(
+    "multimodal",
+    embedkit_late_interaction::LateInteractionMultimodalEmbedding,
+    "late-multimodal"
+);
 load!("rerank", embedkit_rerank::TextCrossEncoder, "rerank");
 
 #[cfg(feature = "sparse-kind")]
@@ -116,5 +121,21 @@ impl Load for embedkit_sparse::SparseTextEmbedding {
             Some(files) => Self::from_files_with(spec, files, options, own)?,
             None => Self::without_files(spec, options, own)?,
         })
+    }
+}
+
+#[cfg(feature = "image")]
+impl Load for embedkit_image::ImageEmbedding {
+    const TASK: &'static str = "image";
+    type Options = embedkit_image::ImageOptions;
+
+    fn open(
+        spec: &ModelSpec,
+        files: Option<&ModelFiles>,
+        options: &LoadOptions,
+        own: &Self::Options,
+    ) -> Result<Self, Error> {
+        let missing = || Error::NeedsFiles { id: spec.id.to_string() };
+        Ok(Self::from_files_with(spec, files.ok_or_else(missing)?, options, own)?)
     }
 }

@@ -29,10 +29,11 @@ pub(crate) fn run(mut args: EmbedArgs, run: &RunArgs, report: &Report) -> Result
     selected.options.dimensions = args.dimensions;
     let shape = Postprocess::check(&args, selected.id(), selected.shape())?;
     output::check(format, shape, on_error)?;
+    let wanted = selected.wanted(args.input.image)?;
     let source = Source::choose(take(&mut args.inputs), &args.input, io::stdin().is_terminal())?;
     selected.warn_of_idle_options(args.role, report);
 
-    let inputs = Checked::begin(source.open(selected.wanted())?, on_error)?;
+    let inputs = Checked::begin(source.open(wanted)?, on_error)?;
     let target = Target::open(args.output.output.as_deref(), args.input.input.as_deref())?;
     let Some(inputs) = inputs else {
         return target.empty();

@@ -25,15 +25,14 @@ pub(crate) fn run(args: RerankArgs, run: &RunArgs, report: &Report) -> Result<()
     if args.top_k.is_some() && args.query.is_none() {
         return Err(usage("--top-k ranks the inputs for one query, and there is no --query").into());
     }
+    let query = if args.query.is_some() { QueryKey::Refused } else { QueryKey::Needed };
+    let wanted = Wanted { query, ..selected.wanted(args.input.image)? };
     let source = Source::choose(args.inputs, &args.input, io::stdin().is_terminal())?;
     if args.query.is_none() && !source.is_jsonl() {
         return Err(usage("there is no query")
             .hint(r#"give one with --query, or one a text: {"query":…,"text":…} a line of jsonl"#)
             .into());
     }
-    let query = if args.query.is_some() { QueryKey::Refused } else { QueryKey::Needed };
-    let wanted = Wanted { texts: true, images: false, query, plain: Kind::Text };
-
     let inputs = Checked::begin(source.open(wanted)?, on_error)?;
     let target = Target::open(args.output.output.as_deref(), args.input.input.as_deref())?;
     let Some(inputs) = inputs else {

@@ -31,13 +31,18 @@ pub(crate) fn run(args: SearchArgs, run: &RunArgs, report: &Report) -> Result<()
         return Err(usage("search writes a table or jsonl").hint("leave --format out").into());
     }
     let selected = Selected::new(&args.model, run)?;
-    let wanted = selected.wanted();
+    let wanted = selected.wanted(args.input.image)?;
     if !wanted.texts {
         let what = format!("{} embeds images only, and the query is a text", selected.id());
         return Err(usage(what).hint("choose a model with an encoder of texts").into());
     }
     let reranker =
         args.rerank.as_deref().map(|id| Selected::reranker_by_id(id, run)).transpose()?;
+    if reranker.is_some() && wanted.plain == Kind::Image {
+        return Err(usage("only texts can be reranked, and the inputs are images")
+            .hint("leave --rerank out")
+            .into());
+    }
     let source = Source::choose(args.inputs, &args.input, io::stdin().is_terminal())?;
     selected.warn_of_idle_options(RoleArg::Query, report);
 

@@ -21,7 +21,7 @@ fn texts_and_a_file_together_make_no_sense() {
 #[test]
 fn what_the_command_line_does_not_know_is_refused() {
     for args in [
-        &["embed", "a", "--image"][..],
+        &["embed", "a", "--images"][..],
         &["embed", "a", "--format", "csv"],
         &["embed", "a", "--device", "gpu"],
         &["embed", "a", "--threads", "0"],

@@ -34,7 +34,7 @@ impl Tiny {
             normalize_queries = false
         "#;
         let (guard, spec) = file("spec.toml", text);
-        Some(Self { dir: dense_case("mean").dir, _spec: guard, spec, library: library.into() })
+        Some(Self { dir: dense_case("mean").dir, _spec: guard, spec, library })
     }
 
     fn run<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Program {

@@ -6,6 +6,7 @@
 mod convert;
 mod embed;
 mod failures;
+mod images;
 mod late;
 mod models;
 mod program;

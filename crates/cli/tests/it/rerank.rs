@@ -15,7 +15,7 @@ struct Tiny {
 
 impl Tiny {
     fn new() -> Option<Self> {
-        Some(Self { case: rerank_case("one-label"), library: runtime_library()?.into() })
+        Some(Self { case: rerank_case("one-label"), library: runtime_library()? })
     }
 
     fn run<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Program {
