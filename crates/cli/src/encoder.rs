@@ -60,7 +60,9 @@ impl Encoder {
             Task::TextDense(_) => Self::Dense(selected.load(spec, &(), report)?),
             Task::Sparse(_) => Self::Sparse(selected.load(spec, &selected.sparse, report)?),
             Task::LateText(_) => Self::LateText(selected.load(spec, &(), report)?),
-            Task::LateMultimodal(_) => Self::LateMultimodal(selected.load(spec, &(), report)?),
+            Task::LateMultimodal(_) => {
+                Self::LateMultimodal(selected.load(spec, &ImageOptions::default(), report)?)
+            }
             Task::Image(_) => Self::Image(selected.load(spec, &ImageOptions::default(), report)?),
             other => bail!("{} is a model of task {}", spec.id, other.name()),
         })

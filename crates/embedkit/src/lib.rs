@@ -61,10 +61,10 @@ pub use embedkit_core::registry;
 pub use embedkit_core::runtime;
 #[cfg(feature = "hub")]
 pub use embedkit_hub as hub;
-#[cfg(feature = "image-preprocess")]
-pub use embedkit_image::{self as image, ImageInput};
 #[cfg(feature = "image")]
-pub use embedkit_image::{ImageEmbedding, ImageOptions};
+pub use embedkit_image::ImageEmbedding;
+#[cfg(feature = "image-preprocess")]
+pub use embedkit_image::{self as image, ImageInput, ImageOptions};
 #[cfg(feature = "multimodal")]
 pub use embedkit_late_interaction::LateInteractionMultimodalEmbedding;
 #[cfg(feature = "late-interaction")]

@@ -72,35 +72,60 @@ pub trait Load: Sized {
     }
 }
 
-/// A family whose models need files and have no options of their own.
+/// A kind of model that needs files: its feature, type, task, options, and what opens it.
 macro_rules! load {
-    ($feature:literal, $model:ty, $task:literal) => {
+    ($feature:literal, $model:ty, $task:literal, $own:ty, $open:expr) => {
         #[cfg(feature = $feature)]
         impl Load for $model {
             const TASK: &'static str = $task;
-            type Options = ();
+            type Options = $own;
 
             fn open(
                 spec: &ModelSpec,
                 files: Option<&ModelFiles>,
                 options: &LoadOptions,
-                (): &(),
+                own: &Self::Options,
             ) -> Result<Self, Error> {
+                let open: fn(&ModelSpec, &ModelFiles, &LoadOptions, &$own) -> Result<Self, _> =
+                    $open;
                 let missing = || Error::NeedsFiles { id: spec.id.to_string() };
-                Ok(Self::from_files(spec, files.ok_or_else(missing)?, options)?)
+                Ok(open(spec, files.ok_or_else(missing)?, options, own)?)
             }
         }
     };
 }
 
-load!("text-dense", embedkit_text_dense::TextEmbedding, "text-dense");
-load!("late-interaction", embedkit_late_interaction::LateInteractionTextEmbedding, "late-text");
+load!(
+    "text-dense",
+    embedkit_text_dense::TextEmbedding,
+    "text-dense",
+    (),
+    |spec, files, options, ()| { Self::from_files(spec, files, options) }
+);
+load!(
+    "late-interaction",
+    embedkit_late_interaction::LateInteractionTextEmbedding,
+    "late-text",
+    (),
+    |spec, files, options, ()| { Self::from_files(spec, files, options) }
+);
 load!(
     "multimodal",
     embedkit_late_interaction::LateInteractionMultimodalEmbedding,
-    "late-multimodal"
+    "late-multimodal",
+    embedkit_image::ImageOptions,
+    Self::from_files_with
 );
-load!("rerank", embedkit_rerank::TextCrossEncoder, "rerank");
+load!(
+    "image",
+    embedkit_image::ImageEmbedding,
+    "image",
+    embedkit_image::ImageOptions,
+    Self::from_files_with
+);
+load!("rerank", embedkit_rerank::TextCrossEncoder, "rerank", (), |spec, files, options, ()| {
+    Self::from_files(spec, files, options)
+});
 
 #[cfg(feature = "sparse-kind")]
 impl Load for embedkit_sparse::SparseTextEmbedding {
@@ -121,21 +146,5 @@ impl Load for embedkit_sparse::SparseTextEmbedding {
             Some(files) => Self::from_files_with(spec, files, options, own)?,
             None => Self::without_files(spec, options, own)?,
         })
-    }
-}
-
-#[cfg(feature = "image")]
-impl Load for embedkit_image::ImageEmbedding {
-    const TASK: &'static str = "image";
-    type Options = embedkit_image::ImageOptions;
-
-    fn open(
-        spec: &ModelSpec,
-        files: Option<&ModelFiles>,
-        options: &LoadOptions,
-        own: &Self::Options,
-    ) -> Result<Self, Error> {
-        let missing = || Error::NeedsFiles { id: spec.id.to_string() };
-        Ok(Self::from_files_with(spec, files.ok_or_else(missing)?, options, own)?)
     }
 }

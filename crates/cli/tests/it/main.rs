@@ -10,6 +10,7 @@ mod images;
 mod late;
 mod models;
 mod program;
+mod quantize;
 mod rerank;
 mod runtime;
 mod search;
