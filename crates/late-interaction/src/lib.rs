@@ -24,7 +24,7 @@
 //! A model gives such vectors:
 //!
 #![cfg_attr(feature = "text", doc = "```no_run")]
-#![cfg_attr(not(feature = "text"), doc = "```ignore")]
+#![cfg_attr(not(feature = "text"), doc = "```text")]
 //! use embedkit_core::registry;
 //! use embedkit_late_interaction::{LateInteractionTextEmbedding, MaxSim};
 //! use embedkit_types::{LoadOptions, ModelFiles};
