@@ -143,7 +143,7 @@ pub fn noise(width: u32, height: u32, seed: u64) -> Vec<u8> {
         state =
             state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let byte = (state >> 56) as u8;
-        let is_hard = place / row % 3 == 0;
+        let is_hard = (place / row).is_multiple_of(3);
         if !is_hard {
             byte
         } else if byte < 128 {

@@ -1,6 +1,7 @@
 //! Images to tensors.
 
 mod files;
+mod fuzzed;
 mod hostile;
 mod reference;
 mod resizes;

@@ -4,8 +4,9 @@
 use std::ops::Range;
 
 use fast_image_resize::{
-    FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer,
-    images::{Image, ImageRef},
+    FilterType, ResizeAlg, ResizeOptions, Resizer,
+    images::{TypedImage, TypedImageRef},
+    pixels::U8x3,
 };
 
 use super::{Filter, Pixels, Target};
@@ -94,12 +95,13 @@ fn one_pass(
         columns.end - columns.start,
         rows.end - rows.start,
     );
+    // Typed, since the other way brings the code for all types of pixels into this crate.
     let from =
-        ImageRef::new(side(source.width), side(source.height), source.bytes, PixelType::U8x3)
+        TypedImageRef::<U8x3>::from_buffer(side(source.width), side(source.height), source.bytes)
             .expect("as many bytes as the size says");
-    let mut to = Image::new(side(width), side(height), PixelType::U8x3);
-    Resizer::new()
-        .resize(&from, &mut to, &options)
-        .expect("both images have the same kind of pixels, and the window lies in the first");
-    to.into_vec()
+    let mut resized = vec![0; 3 * width * height];
+    let mut to = TypedImage::<U8x3>::from_buffer(side(width), side(height), &mut resized)
+        .expect("as many bytes as the size says");
+    Resizer::new().resize_typed(&from, &mut to, &options).expect("the window lies in the image");
+    resized
 }

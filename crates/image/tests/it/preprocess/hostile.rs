@@ -6,7 +6,9 @@ use embedkit_image::{
     DecodeLimits, DecodeOptions, ImageInput, PreprocessError, PreprocessOptions, Preprocessor,
     RgbImage, decode,
 };
-use embedkit_testkit::file_cases;
+use embedkit_testkit::{file_cases, tensor_cases};
+
+use super::fuzzed;
 
 fn try_decode(bytes: &[u8]) -> Result<RgbImage, PreprocessError> {
     decode(&ImageInput::Bytes(bytes.to_vec()), &DecodeOptions::default())
@@ -34,7 +36,7 @@ fn truncated_files_end_in_errors() {
     }
 }
 
-/// Bytes that are wrong give pixels, or an error, and never a panic.
+/// Bytes that are wrong give a tensor, or an error, and never a panic.
 #[test]
 fn damaged_files_do_no_harm() {
     let mut state = 1u64;
@@ -42,8 +44,6 @@ fn damaged_files_do_no_harm() {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         (state >> 33) as usize
     };
-    let limits = DecodeLimits { max_pixels: 1 << 20, max_memory: 1 << 25 };
-    let options = DecodeOptions { limits, ..DecodeOptions::default() };
     for case in file_cases() {
         let bytes = fs::read(&case.path).unwrap();
         for _ in 0..20 {
@@ -52,8 +52,17 @@ fn damaged_files_do_no_harm() {
                 let at = random() % bytes.len();
                 bytes[at] = random() as u8;
             }
-            // Whether it is an error depends on the byte.
-            let _ = decode(&ImageInput::Bytes(bytes), &options);
+            fuzzed::image(&bytes);
+        }
+    }
+    let mut configs: Vec<String> = tensor_cases().into_iter().map(|case| case.config).collect();
+    configs.dedup();
+    for config in configs {
+        for _ in 0..20 {
+            let mut config = config.clone().into_bytes();
+            let at = random() % config.len();
+            config[at] = b"0123456789.-\"{}[],:ntf"[random() % 22];
+            fuzzed::preprocessor_config(&config);
         }
     }
 }

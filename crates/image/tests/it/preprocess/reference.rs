@@ -73,7 +73,7 @@ fn weight(filter: Filter, x: f64) -> f64 {
         Filter::Hamming => sinc(far) * (f64::from(0.54f32) + f64::from(0.46f32) * (far * PI).cos()),
         Filter::Bicubic if far < 1.0 => (1.5 * far - 2.5) * far * far + 1.0,
         Filter::Bicubic if far < 2.0 => (((far - 5.0) * far + 8.0) * far - 4.0) * -0.5,
-        Filter::Lanczos if -3.0 <= x && x < 3.0 => sinc(x) * sinc(x / 3.0),
+        Filter::Lanczos if (-3.0..3.0).contains(&x) => sinc(x) * sinc(x / 3.0),
         Filter::Bicubic | Filter::Lanczos => 0.0,
     }
 }
