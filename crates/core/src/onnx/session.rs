@@ -190,6 +190,15 @@ impl Session {
         Ok(self.facts()?.inputs.iter().map(|port| port.name.as_str()))
     }
 
+    /// The shape of an input, by position: each dimension where the graph fixes it. Empty where the
+    /// graph declares none.
+    ///
+    /// # Errors
+    /// Those of loading, where the session is lazy.
+    pub fn input_shape(&self, index: usize) -> Result<&[Option<usize>], Error> {
+        Ok(self.facts()?.inputs.get(index).map_or(&[], |port| &port.shape))
+    }
+
     /// Whether the graph quantises activations by the range of the whole batch, which makes a row's
     /// result depend on its neighbours.
     ///

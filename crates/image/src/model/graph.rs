@@ -174,7 +174,8 @@ impl ImageGraph {
         // On the CPU one image at a time in each lane is fastest, and its tensor needs no copy.
         let on_cpu = session.device()? == "cpu";
         let depends = session.depends_on_batch()? && !self.allow_batch_dependence;
-        let alone = depends || !self.same_size || on_cpu && !self.rows_given;
+        let exported_for_one = session.input_shape(0)?.first() == Some(&Some(1));
+        let alone = depends || exported_for_one || !self.same_size || on_cpu && !self.rows_given;
         let bound = Bound {
             input,
             output: session.output(&self.task.output)?,

@@ -63,7 +63,7 @@ fn lazy_models_fail_or_embed_like_eager_ones() {
 fn batches_do_not_change_vectors() {
     let Some(options) = options() else { return };
     let count = |n| NonZeroUsize::new(n).unwrap();
-    let case_names = ["clip", "nomic-quantized", "any-size", "half"];
+    let case_names = ["clip", "nomic-quantized", "any-size", "fixed-batch", "half"];
     for (rows, window) in [(1, 1), (2, 3), (5, 64), (64, 64)] {
         let batch =
             BatchOptions { rows: count(rows), window: count(window), ..BatchOptions::default() };
