@@ -6,3 +6,4 @@ mod damage;
 mod draft;
 mod minilm;
 mod rows;
+mod tokens;
