@@ -42,6 +42,13 @@ pub enum ResizeQuality {
     #[default]
     Exact,
     /// By `fast_image_resize`, with weights of 16 bits and the passes in Pillow's order.
+    ///
+    /// On noise with hard edges, of 3000 random sizes: bilinear, bicubic and Lanczos are at most 2
+    /// levels away and differ in 0.8 % of the values, Hamming 1 level in 0.2 %. The box filter differs
+    /// in 0.4 %, and there by up to 128, as a pixel on the border of two boxes falls into the other.
+    /// Photographs differ in 0.1 to 1 %. Nearest has no weights, and is the same.
+    ///
+    /// With AVX2 the exact path is as fast or faster, so that this one is for other processors.
     Fast,
 }
 
