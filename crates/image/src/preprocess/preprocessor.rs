@@ -1,6 +1,6 @@
 //! Images to tensors as a configuration says.
 
-use std::path::Path;
+use std::{num::NonZeroUsize, path::Path};
 
 use super::{
     PreprocessError, ResizeQuality, RgbImage, Tiles,
@@ -33,11 +33,14 @@ pub struct PreprocessOptions {
     /// The most pixels of one image's tensor, and of each image on the way there, not counting what
     /// is cropped away. By default 2^26, of which a tensor has 805 MB.
     pub max_pixels: u64,
+    /// Threads for one image, which share the rows of a large one. By default 1: of several images
+    /// each is better off on a thread of its own.
+    pub threads: NonZeroUsize,
 }
 
 impl Default for PreprocessOptions {
     fn default() -> Self {
-        Self { quality: ResizeQuality::Exact, max_pixels: 1 << 26 }
+        Self { quality: ResizeQuality::Exact, max_pixels: 1 << 26, threads: NonZeroUsize::MIN }
     }
 }
 
@@ -182,6 +185,7 @@ impl Preprocessor {
             // Without a resize the size is the image's own, and no filter is used.
             filter: self.plan.resize.map_or(super::Filter::Nearest, |(_, filter)| filter),
             quality: self.options.quality,
+            threads: self.options.threads,
         };
         let across = columns.at..columns.at + target.columns.len();
         resize_rows(Source::of(image), &target, &mut |y, row| {

@@ -13,7 +13,7 @@ mod nearest;
 mod passes;
 mod weights;
 
-use std::ops::Range;
+use std::{num::NonZeroUsize, ops::Range};
 
 use self::weights::Weights;
 use super::{PreprocessError, RgbImage};
@@ -115,12 +115,14 @@ pub(super) struct Target {
     pub(super) rows: Range<usize>,
     pub(super) filter: Filter,
     pub(super) quality: ResizeQuality,
+    /// What the exact horizontal pass may use.
+    pub(super) threads: NonZeroUsize,
 }
 
 impl Target {
     pub(super) fn whole(width: u32, height: u32, filter: Filter, quality: ResizeQuality) -> Self {
         let (columns, rows) = (0..width as usize, 0..height as usize);
-        Self { width, height, columns, rows, filter, quality }
+        Self { width, height, columns, rows, filter, quality, threads: NonZeroUsize::MIN }
     }
 }
 
@@ -185,7 +187,7 @@ fn convolve(image: Pixels<'_>, target: &Target, each: &mut dyn FnMut(usize, &[u8
             let whole = 3 * image.width;
             let rows = &image.bytes[whole * needed.start..whole * needed.end];
             let mut out = vec![0; row_bytes * needed.len()];
-            passes::horizontal(rows, whole, weights, &mut out);
+            passes::horizontal(rows, whole, weights, &mut out, target.threads);
             narrow = out;
             (&narrow[..], row_bytes, 0)
         }

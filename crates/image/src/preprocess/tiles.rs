@@ -72,7 +72,7 @@ pub(super) fn cut(
             tables.write(part, tile.row(y % side, 0..side));
         }
     }
-    let target = Target::whole(tiling.side, tiling.side, filter, options.quality);
+    let target = whole(tiling.side, tiling.side, filter, options);
     let whole = tiles.last_mut().expect("at least one");
     resize_rows(source, &target, &mut |y, row| tables.write(row, whole.row(y, 0..side)))?;
     Ok(Tiles { rows, cols, side, values })
@@ -88,5 +88,12 @@ fn resized(
         return Ok(image.clone());
     }
     options.check("an image for tiles", width.into(), height.into())?;
-    super::resize(image, width, height, filter, options.quality)
+    let target = whole(width, height, filter, options);
+    let mut pixels = Vec::with_capacity(3 * width as usize * height as usize);
+    resize_rows(Source::of(image), &target, &mut |_, row| pixels.extend_from_slice(row))?;
+    RgbImage::new(width, height, pixels)
+}
+
+fn whole(width: u32, height: u32, filter: Filter, options: PreprocessOptions) -> Target {
+    Target { threads: options.threads, ..Target::whole(width, height, filter, options.quality) }
 }

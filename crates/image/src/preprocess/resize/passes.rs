@@ -2,12 +2,37 @@
 //!
 //! Sums are taken modulo 2^32, in which order does not matter; the true sums lie within.
 
+use std::{num::NonZeroUsize, thread};
+
 use super::weights::{PRECISION, Weights};
 
 const HALF: i32 = 1 << (PRECISION - 1);
 
 /// Resizes rows of `stride` bytes to rows of `weights.len()` pixels, one after another in `out`.
-pub(super) fn horizontal(rows: &[u8], stride: usize, weights: &Weights, out: &mut [u8]) {
+pub(super) fn horizontal(
+    rows: &[u8],
+    stride: usize,
+    weights: &Weights,
+    out: &mut [u8],
+    threads: NonZeroUsize,
+) {
+    /// Bytes that are worth a thread.
+    const WORTH: usize = 1 << 20;
+    let threads = threads.get().min(rows.len() / WORTH).max(1);
+    if threads == 1 {
+        return horizontal_alone(rows, stride, weights, out);
+    }
+    // Four rows are done at a time.
+    let share = (rows.len() / stride).div_ceil(threads).next_multiple_of(4);
+    let shares = rows.chunks(share * stride).zip(out.chunks_mut(share * 3 * weights.len()));
+    thread::scope(|scope| {
+        for (rows, out) in shares {
+            scope.spawn(|| horizontal_alone(rows, stride, weights, out));
+        }
+    });
+}
+
+fn horizontal_alone(rows: &[u8], stride: usize, weights: &Weights, out: &mut [u8]) {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") {
         #[expect(unsafe_code, reason = "the processor has what the function was compiled for")]
@@ -99,7 +124,7 @@ mod tests {
             for filter in [Filter::Box, Filter::Hamming, Filter::Bicubic, Filter::Lanczos] {
                 let weights = Weights::new(filter, from, to, 0..to);
                 let mut outs = [vec![0; 3 * to * rows], vec![0; 3 * to * rows]];
-                horizontal(&bytes, 3 * from, &weights, &mut outs[0]);
+                horizontal_alone(&bytes, 3 * from, &weights, &mut outs[0]);
                 horizontal_portable(&bytes, 3 * from, &weights, &mut outs[1]);
                 assert_eq!(outs[0], outs[1], "{filter:?} {from} to {to}");
             }
@@ -108,6 +133,21 @@ mod tests {
             vertical(&bytes, 3 * from, weights.of(0).1, &mut outs[0]);
             vertical_portable(&bytes, 3 * from, weights.of(0).1, &mut outs[1]);
             assert_eq!(outs[0], outs[1], "{rows} rows");
+        }
+    }
+
+    #[test]
+    fn threads_share_rows_without_a_gap() {
+        let (from, to, rows) = (1001, 13, 1103);
+        let bytes: Vec<u8> = (0..3 * from * rows).map(|i| (i * i * 31 % 257) as u8).collect();
+        let weights = Weights::new(Filter::Bilinear, from, to, 0..to);
+        let mut alone = vec![0; 3 * to * rows];
+        horizontal_alone(&bytes, 3 * from, &weights, &mut alone);
+        for threads in [2, 3] {
+            let mut shared = vec![0; 3 * to * rows];
+            let threads = NonZeroUsize::new(threads).expect("more than none");
+            horizontal(&bytes, 3 * from, &weights, &mut shared, threads);
+            assert_eq!(shared, alone);
         }
     }
 }
