@@ -25,4 +25,5 @@ pages! {
     late_interaction: "docs/guide/late-interaction.md",
     muvera: "docs/guide/muvera.md",
     reranking: "docs/guide/reranking.md",
+    images: "docs/guide/images.md",
 }
