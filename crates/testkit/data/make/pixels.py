@@ -104,9 +104,11 @@ def bmp(width, height, bits, data, compression=0, palette=b"", masks=b""):
     return struct.pack("<2sIHHI", b"BM", start + len(data), 0, 0, start) + info + masks + palette + data
 
 
-def tiff(tags, data, order="<"):
-    """A TIFF of one strip; `tags` maps numbers to a type (3 or 4) and its values."""
-    tags = {**tags, 273: (4, [8]), 279: (4, [len(data)])}
+def tiff(tags, data, order="<", strips=1):
+    """A TIFF of equal strips; `tags` maps numbers to a type (3 or 4) and its values."""
+    length = len(data) // strips
+    starts = [8 + strip * length for strip in range(strips)]
+    tags = {**tags, 273: (4, starts), 279: (4, [length] * strips)}
     at = 8 + len(data) + 2 + 12 * len(tags) + 4
     entries, rest = b"", b""
     for tag, (kind, values) in sorted(tags.items()):
@@ -228,6 +230,9 @@ def made_files():
     }.items():
         yield f"{name}.jpg", saved(smooth, "JPEG", quality=85, **options)
     yield "gray.jpg", saved(smooth.convert("L"), "JPEG", quality=85)
+
+    planes = random(3, height, width)
+    yield "rgb_planes.tiff", tiff(tags([8] * 3, 2, t284=short(2)), planes.tobytes(), strips=3)
 
 
 def files():

@@ -32,7 +32,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage, 
     options.limits.check_pixels(width, height)?;
     let kind = decoder.colortype().map_err(|error| failure(&error))?;
     let samples = u64::from(kind.num_samples()) * u64::from(kind.bit_depth()).div_ceil(8);
-    let needed = (samples + 3) * u64::from(width) * u64::from(height);
+    let needed = (2 * samples + 3) * u64::from(width) * u64::from(height);
     options.limits.check_memory(needed.saturating_add(2 * bytes.len() as u64))?;
     let left = usize::try_from(options.limits.max_memory).unwrap_or(usize::MAX);
     let mut limits = Limits::default();
@@ -43,7 +43,12 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage, 
     let mut result = DecodingResult::U8(Vec::new());
     let layout = decoder.read_image_to_buffer(&mut result).map_err(|error| failure(&error))?;
     if layout.planes > 1 {
-        return Err(unsupported("channels in planes"));
+        result = match result {
+            DecodingResult::U8(planes) if planes.len() == layout.complete_len => {
+                DecodingResult::U8(interleaved(&planes, layout.planes))
+            }
+            _ => return Err(unsupported("channels in planes of more than 8 bits")),
+        };
     }
     let has_palette = photometric == Some(PALETTE);
     // The decoder turns these into their opposite, and Pillow does not.
@@ -143,6 +148,12 @@ fn with_alpha(mut samples: Vec<u8>, is_premultiplied: bool, options: &DecodeOpti
         }
     }
     colour::rgb_alpha(&samples, options, |v| v)
+}
+
+/// The first sample of every plane, then the second, and so on.
+fn interleaved(samples: &[u8], planes: usize) -> Vec<u8> {
+    let length = samples.len() / planes;
+    (0..length).flat_map(|at| (0..planes).map(move |plane| samples[plane * length + at])).collect()
 }
 
 /// One byte for each sample of `bits`, of which rows of `width` begin at whole bytes.
