@@ -255,6 +255,17 @@ impl<'a> Node<'a> {
         })
     }
 
+    /// Whether it exchanges the two dimensions of a matrix.
+    pub(super) fn transposes_matrix(&self) -> Result<bool, Malformed> {
+        let mut order = Vec::new();
+        for field in self.attribute("perm")?.unwrap_or_default() {
+            if field.number == 8 {
+                field.numbers(&mut order)?;
+            }
+        }
+        Ok(self.is("Transpose") && matches!(order.as_slice(), [] | [1, 0]))
+    }
+
     /// A float attribute, or what it is when absent.
     pub(super) fn float(&self, name: &str, default: f32) -> Result<f32, Malformed> {
         let body = self.attribute(name)?.unwrap_or_default();

@@ -23,6 +23,8 @@ pub(super) struct Plan<'a> {
     pub(super) biases: BTreeMap<usize, (&'a str, &'a str)>,
     /// Nodes that look rows up in a table, by the table.
     pub(super) tables: BTreeMap<usize, &'a str>,
+    /// Transpositions of matrices that are no longer needed.
+    pub(super) dropped: BTreeSet<usize>,
     /// Products with a constant matrix that stay as they are.
     pub(super) left: usize,
 }
@@ -106,6 +108,16 @@ impl<'a> Plan<'a> {
             plan.activations[product.activation].products.push(at);
             plan.products.insert(at, product);
         }
+        for product in plan.products.keys() {
+            let matrix = graph.nodes[*product].inputs[1];
+            let Some(&transpose) = graph.producers.get(matrix) else { continue };
+            let takers = graph.takers(matrix);
+            if takers.iter().all(|taker| plan.products.contains_key(taker))
+                && !graph.outputs.contains(&matrix)
+            {
+                plan.dropped.insert(transpose);
+            }
+        }
         if tables {
             plan.tables = graph
                 .nodes
@@ -120,15 +132,23 @@ impl<'a> Plan<'a> {
 
 /// The product that a node is, where it can be one of integers.
 fn product<'a>(graph: &Graph<'a>, node: &Node<'a>) -> Result<Option<Product<'a>>, Malformed> {
-    let (&[activation, matrix, ..], [_]) = (node.inputs.as_slice(), node.outputs.as_slice()) else {
+    let (&[activation, mut matrix, ..], [_]) = (node.inputs.as_slice(), node.outputs.as_slice())
+    else {
         return Ok(None);
     };
+    // A matrix that is needed in both orders is transposed in the graph.
+    let mut transposed = false;
+    if let (Some(transpose), true) = (graph.producer(matrix), node.is("MatMul"))
+        && transpose.transposes_matrix()?
+        && let &[input] = transpose.inputs.as_slice()
+    {
+        (matrix, transposed) = (input, true);
+    }
     let Some(tensor) = graph.tensors.get(matrix) else { return Ok(None) };
     let &[first, second] = tensor.dims.as_slice() else { return Ok(None) };
     if !tensor.is_float() || graph.tensors.contains_key(activation) {
         return Ok(None);
     }
-    let mut transposed = false;
     let mut bias = None;
     if node.is("Gemm") {
         let plain = node.float("alpha", 1.0)? == 1.0

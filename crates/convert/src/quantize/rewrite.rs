@@ -85,7 +85,7 @@ impl<'m, 'a> Rewriter<'m, 'a> {
                 self.add_bias(product, bias, output)?;
             } else if let Some(&table) = plan.tables.get(&at) {
                 self.look_up(at, table)?;
-            } else {
+            } else if !plan.dropped.contains(&at) {
                 self.nodes.push(Cow::Borrowed(raw));
             }
         }
@@ -94,6 +94,9 @@ impl<'m, 'a> Rewriter<'m, 'a> {
         let mut unused = BTreeSet::new();
         for name in graph.tensors.keys() {
             let replaced = |taker: &usize| {
+                if plan.dropped.contains(taker) {
+                    return true;
+                }
                 let bias = plan.products.get(taker).and_then(|product| product.bias);
                 plan.products.get(taker).is_some_and(|product| product.matrix == *name)
                     || bias == Some(name)
