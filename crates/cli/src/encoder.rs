@@ -166,7 +166,7 @@ fn without_position(error: embedkit::Error) -> Error {
         embedkit::Error::Image(Image::Image { path: Some(path), source, .. }) => {
             let hint = source.hint();
             let why = causes(&Error::new(source));
-            let complaint = failure(format!("{}: {why}", path.display()));
+            let complaint = failure(format!("{} {why}", path.display()));
             Error::new(match hint {
                 Some(hint) => complaint.hint(hint),
                 None => complaint,
