@@ -100,6 +100,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     println!("\n{}", timings.table());
     println!("\nThe same with the command line program:\n\n{}", model.search_line(&passages_file));
+    println!("\nBy words, without any model or runtime:\n\n{}", model.words_line(&passages_file));
     Ok(())
 }
 
@@ -136,6 +137,15 @@ impl Model {
             repo::short(passages),
             repo::short(&self.dir),
             repo::short(&self.runtime)
+        )
+    }
+
+    /// The same with BM25.
+    fn words_line(&self, passages: &Path) -> String {
+        format!(
+            "{} search 'music for dancing' --input {} --model Qdrant/bm25",
+            repo::short(&self.embedkit),
+            repo::short(passages)
         )
     }
 }
