@@ -21,8 +21,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! With the feature `quantize`, [`quantize()`] turns such a graph, or one from elsewhere, into one that
-//! multiplies integers of eight bits and gives each text the same vector alone and in any batch.
+//! With the feature `quantize`, the function `quantize` turns such a graph, or one from elsewhere,
+//! into one that multiplies integers of eight bits and gives each text the same vector alone and in
+//! any batch.
 //!
 //! What fails, fails before anything is written or leaves what stood at the output path as it was.
 //!
