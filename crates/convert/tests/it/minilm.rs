@@ -23,7 +23,7 @@ fn embed(model: &TextEmbedding, texts: &[String]) -> Vec<Vec<f32>> {
 
 /// Close to f32, and the same to the bit whatever the batch.
 #[test]
-fn minilm_keeps_its_vectors() {
+fn real_minilm_keeps_its_vectors() {
     let (Some(library), Some(dir)) = (runtime_library(), asset("minilm")) else { return };
     let folder = tempfile::tempdir().unwrap();
     for file in std::fs::read_dir(&dir).unwrap().map(Result::unwrap) {
