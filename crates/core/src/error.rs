@@ -150,6 +150,26 @@ pub enum Error {
         /// The shape that the description asks for, in words.
         expected: String,
     },
+    /// More dimensions were asked for than the model has.
+    #[error("{id} has vectors of width {width}, so {wanted} dimensions cannot be kept")]
+    Dimensions {
+        /// The model.
+        id: String,
+        /// The number asked for.
+        wanted: usize,
+        /// The width of its vectors.
+        width: usize,
+    },
+    /// The width of the vectors is not what it was, or not what the graph declares.
+    #[error("{id} gave a vector of width {found}, expected are vectors of width {expected}")]
+    WidthChanged {
+        /// The model.
+        id: String,
+        /// The width so far, or that which the graph declares.
+        expected: usize,
+        /// The width now.
+        found: usize,
+    },
     /// A graph failed while it ran.
     #[error("ONNX Runtime failed to run {path}: {reason}", path = path.display())]
     Run {
@@ -190,6 +210,10 @@ impl Error {
             }
             Self::InputShape { .. } => Some(
                 "the graph was exported for inputs of one size, and the files beside it say another"
+                    .to_owned(),
+            ),
+            Self::WidthChanged { .. } => Some(
+                "the width depends on the input: pool the graph's output, or bring images to one size"
                     .to_owned(),
             ),
             Self::Panicked { .. } => {

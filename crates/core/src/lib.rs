@@ -31,6 +31,8 @@ pub mod tokenizer;
 
 mod error;
 mod norm;
+mod width;
 
 pub use error::{Error, read_bounded};
 pub use norm::l2_normalize;
+pub use width::Width;

@@ -4,12 +4,9 @@ mod error;
 mod graph;
 mod step;
 
-use std::{
-    num::NonZeroUsize,
-    sync::{Arc, OnceLock},
-};
+use std::sync::Arc;
 
-use embedkit_core::{l2_normalize, onnx::narrow, pipeline::Stream, registry};
+use embedkit_core::{Width, pipeline::Stream, registry};
 use embedkit_types::{Embed, Embedded, LoadOptions, ModelFiles, ModelSpec, Role, Task};
 
 pub use self::error::Error;
@@ -28,14 +25,10 @@ pub struct ImageEmbedding {
 
 #[derive(Debug)]
 struct Model {
-    id: String,
     graph: ImageGraph,
     preprocessor: Preprocessor,
     decode: DecodeOptions,
-    registered_dim: usize,
-    dimensions: Option<NonZeroUsize>,
-    /// Width of the graph's vectors, once the first has been seen.
-    width: OnceLock<usize>,
+    width: Width,
 }
 
 impl ImageEmbedding {
@@ -82,12 +75,9 @@ impl ImageEmbedding {
         let same_size = preprocessor.output_size().is_some();
         let model = Model {
             graph: ImageGraph::open(task, files, options, same_size)?,
-            id,
             preprocessor,
             decode: image.decode,
-            registered_dim: task.dim,
-            dimensions: options.dimensions,
-            width: OnceLock::new(),
+            width: Width::new(id, task.dim, options.dimensions),
         };
         Ok(Self { model: Arc::new(model) })
     }
@@ -138,8 +128,7 @@ impl ImageEmbedding {
     /// session.
     #[must_use]
     pub fn embedding_size(&self) -> usize {
-        let width = || self.model.width.get().copied().unwrap_or(self.model.registered_dim);
-        self.model.dimensions.map_or_else(width, usize::from)
+        self.model.width.of_results()
     }
 
     /// Where the model runs, such as `cpu` or `cuda:0`.
@@ -159,36 +148,5 @@ impl Embed for ImageEmbedding {
     /// The role makes no difference.
     fn embed_batch(&self, _: Role, images: &[&ImageInput]) -> Result<Vec<Vec<f32>>, Error> {
         self.embed(images.iter().map(|&image| image.clone())).collect()
-    }
-}
-
-impl Model {
-    /// Checks a vector's width against the one known so far and keeps the dimensions that were asked
-    /// for.
-    fn cut(&self, vector: Vec<f32>) -> Result<Vec<f32>, Error> {
-        let found = vector.len();
-        let expected = *self.width.get_or_init(|| {
-            if found != self.registered_dim {
-                tracing::warn!(
-                    model = %self.id, found, registered = self.registered_dim,
-                    "the graph's width is not the registered one; the graph decides"
-                );
-            }
-            found
-        });
-        if found != expected {
-            return Err(Error::WidthChanged { id: self.id.clone(), expected, found });
-        }
-        match self.dimensions.map(usize::from) {
-            Some(wanted) if wanted > found => {
-                Err(Error::Dimensions { id: self.id.clone(), wanted, width: found })
-            }
-            Some(wanted) if wanted < found => {
-                let mut kept: Vec<_> = vector[..wanted].iter().copied().map(f64::from).collect();
-                l2_normalize(&mut kept);
-                Ok(narrow(&kept, false))
-            }
-            _ => Ok(vector),
-        }
     }
 }

@@ -25,26 +25,6 @@ pub enum Error {
         /// The token looked for.
         token: String,
     },
-    /// More dimensions were asked for than the model has.
-    #[error("{id} has vectors of width {width}, so {wanted} dimensions cannot be kept")]
-    Dimensions {
-        /// The model.
-        id: String,
-        /// The number asked for.
-        wanted: usize,
-        /// The width of its vectors.
-        width: usize,
-    },
-    /// The width of the vectors is not what it was, or not what the graph declares.
-    #[error("{id} gave vectors of width {found}, expected are vectors of width {expected}")]
-    WidthChanged {
-        /// The model.
-        id: String,
-        /// The width so far, or that which the graph declares.
-        expected: usize,
-        /// The width now.
-        found: usize,
-    },
     /// A task was asked for, but no model of this family has tasks.
     #[error("{id} has no task {task:?}; it has none at all")]
     UnknownTask {

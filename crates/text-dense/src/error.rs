@@ -23,26 +23,6 @@ pub enum Error {
         /// The feature that is missing.
         feature: &'static str,
     },
-    /// More dimensions were asked for than the model has.
-    #[error("{id} has vectors of width {width}, so {wanted} dimensions cannot be kept")]
-    Dimensions {
-        /// The model.
-        id: String,
-        /// The number asked for.
-        wanted: usize,
-        /// The width of its vectors.
-        width: usize,
-    },
-    /// The width of the vectors is not what it was, or not what the graph declares.
-    #[error("{id} gave a vector of width {found}, expected are vectors of width {expected}")]
-    WidthChanged {
-        /// The model.
-        id: String,
-        /// The width so far, or that which the graph declares.
-        expected: usize,
-        /// The width now.
-        found: usize,
-    },
     /// A task was asked for that the model does not have.
     #[error("{id} has no task {task:?}; it has {known:?}")]
     UnknownTask {
@@ -70,9 +50,6 @@ impl Error {
             Self::PromptUnknown { .. } => Some(
                 "put the prompt that the model's authors give before the texts yourself".to_owned(),
             ),
-            Self::WidthChanged { .. } => {
-                Some("pool the graph's output: its width depends on the text".to_owned())
-            }
             _ => None,
         }
     }

@@ -1,12 +1,9 @@
 //! [`TextEmbedding`], the model that applications hold.
 
-use std::{
-    num::NonZeroUsize,
-    sync::{Arc, OnceLock},
-};
+use std::sync::Arc;
 
 use embedkit_core::{
-    l2_normalize,
+    Width,
     pipeline::{Grouping, RunResult, Step, Stream, Workload},
     registry,
     tokenizer::{Tokenizer, Tokens},
@@ -31,14 +28,10 @@ pub struct TextEmbedding {
 
 #[derive(Debug)]
 struct Model {
-    id: String,
     backend: Backend,
-    registered_dim: usize,
-    dimensions: Option<NonZeroUsize>,
+    width: Width,
     prompts: Prompts,
     batch: BatchOptions,
-    /// Width of the graph's vectors, once the first has been seen.
-    width: OnceLock<usize>,
 }
 
 #[derive(Debug)]
@@ -74,17 +67,14 @@ impl TextEmbedding {
         }
         let model = Model {
             backend: Backend::open(spec, task, files, options)?,
-            id,
-            registered_dim: task.dim,
-            dimensions: options.dimensions,
+            width: Width::new(id, task.dim, options.dimensions),
             prompts,
             batch: options.batch,
-            width: OnceLock::new(),
         };
         if !options.lazy
             && let Some(width) = model.backend.width()?
         {
-            model.check_width(width)?;
+            model.width.check(width)?;
         }
         Ok(Self { model: Arc::new(model) })
     }
@@ -161,8 +151,7 @@ impl TextEmbedding {
     /// first vector has been seen. Needs no session.
     #[must_use]
     pub fn embedding_size(&self) -> usize {
-        let width = || self.model.width.get().copied().unwrap_or(self.model.registered_dim);
-        self.model.dimensions.map_or_else(width, usize::from)
+        self.model.width.of_results()
     }
 
     /// Where the model runs, such as `cpu` or `cuda:0`.
@@ -247,48 +236,10 @@ impl Step for TextStep {
     fn run(&self, workload: Workload, rows: Vec<Tokens>) -> RunResult<Self> {
         let vectors = self.model.backend.run(workload, self.role, &rows)?;
         let finished = vectors.into_iter().zip(rows).map(|(vector, tokens)| {
-            let value = self.model.cut(vector?)?;
+            let value = self.model.width.cut(vector?)?;
             Ok(Embedded { value, tokens: tokens.ids.len(), truncated: tokens.truncated })
         });
         Ok(finished.collect())
-    }
-}
-
-impl Model {
-    /// Checks a width against the one known so far, the registered one and the dimensions asked for.
-    fn check_width(&self, found: usize) -> Result<(), Error> {
-        let expected = *self.width.get_or_init(|| {
-            if found != self.registered_dim {
-                tracing::warn!(
-                    model = %self.id, found, registered = self.registered_dim,
-                    "the graph's width is not the registered one; the graph decides"
-                );
-            }
-            found
-        });
-        if found != expected {
-            return Err(Error::WidthChanged { id: self.id.clone(), expected, found });
-        }
-        match self.dimensions.map(usize::from) {
-            Some(wanted) if wanted > found => {
-                Err(Error::Dimensions { id: self.id.clone(), wanted, width: found })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Keeps the dimensions that were asked for.
-    fn cut(&self, vector: Vec<f32>) -> Result<Vec<f32>, Error> {
-        self.check_width(vector.len())?;
-        let wanted = self.dimensions.map(usize::from);
-        let Some(wanted) = wanted.filter(|&wanted| wanted != vector.len()) else {
-            return Ok(vector);
-        };
-        let mut kept: Vec<f64> = vector[..wanted].iter().copied().map(f64::from).collect();
-        l2_normalize(&mut kept);
-        #[expect(clippy::cast_possible_truncation, reason = "f32 is what we return")]
-        let kept = kept.into_iter().map(|x| x as f32).collect();
-        Ok(kept)
     }
 }
 

@@ -42,26 +42,6 @@ pub enum Error {
         /// The task asked for.
         task: String,
     },
-    /// More dimensions were asked for than the model has.
-    #[error("{id} has vectors of width {width}, so {wanted} dimensions cannot be kept")]
-    Dimensions {
-        /// The model.
-        id: String,
-        /// The number asked for.
-        wanted: usize,
-        /// The width of its vectors.
-        width: usize,
-    },
-    /// The width of the vectors is not what it was.
-    #[error("{id} gave a vector of width {found}, expected are vectors of width {expected}")]
-    WidthChanged {
-        /// The model.
-        id: String,
-        /// The width so far.
-        expected: usize,
-        /// The width now.
-        found: usize,
-    },
 }
 
 impl Error {
@@ -89,9 +69,6 @@ impl Error {
                         .to_owned()
                 })
             }),
-            Self::WidthChanged { .. } => {
-                Some("resize images to one size in preprocessor_config.json".to_owned())
-            }
             _ => None,
         }
     }

@@ -45,6 +45,6 @@ impl Step for ImageStep {
 
     fn run(&self, workload: Workload, images: Vec<Pixels>) -> RunResult<Self> {
         let vectors = self.model.graph.run(workload, images)?;
-        Ok(vectors.into_iter().map(|vector| self.model.cut(vector?)).collect())
+        Ok(vectors.into_iter().map(|vector| Ok(self.model.width.cut(vector?)?)).collect())
     }
 }

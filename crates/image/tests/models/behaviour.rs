@@ -9,6 +9,7 @@ use std::{
     rc::Rc,
 };
 
+use embedkit_core::Error as Core;
 use embedkit_image::{
     DecodeLimits, DecodeOptions, Error, ImageEmbedding, ImageInput, ImageOptions, PreprocessError,
     PreprocessOptions, ResizeQuality, RgbImage,
@@ -184,7 +185,7 @@ fn fewer_dimensions_are_of_unit_length() {
     assert_close(&vector, &expected.iter().map(|x| x / norm).collect::<Vec<_>>(), 1e-5);
     let model = open("clip", &with(9)).unwrap();
     let error = model.embed([picture("wide.png")]).next().unwrap().unwrap_err();
-    assert!(matches!(error, Error::Dimensions { wanted: 9, width: 8, .. }), "{error}");
+    assert!(matches!(error, Error::Core(Core::Dimensions { wanted: 9, width: 8, .. })), "{error}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod step;
 use std::sync::Arc;
 
 use embedkit_core::{
+    Width,
     onnx::{Row, TextGraph, TextGraphOptions},
     pipeline::Stream,
     registry,
@@ -22,10 +23,7 @@ use self::{
     processor::Processor,
     step::{ImageStep, PIXEL_VALUES, TextStep},
 };
-use crate::{
-    Error,
-    vectors::{Width, push_unit},
-};
+use crate::{Error, vectors::push_unit};
 
 /// A model that turns a text, or the image of a page, into many vectors. Cheap to clone; every
 /// method takes `&self`, and several threads may embed at once.

@@ -5,6 +5,7 @@ mod tokens;
 use std::sync::Arc;
 
 use embedkit_core::{
+    Width,
     onnx::{Row, TextGraph, TextGraphOptions},
     pipeline::{Grouping, RunResult, Step, Stream, Workload},
     registry,
@@ -16,10 +17,7 @@ use embedkit_types::{
 };
 
 use self::tokens::{Prepared, TokenRules};
-use crate::{
-    Error,
-    vectors::{Width, push_unit},
-};
+use crate::{Error, vectors::push_unit};
 
 /// A model that turns a text into one vector per token. Cheap to clone; every method takes `&self`,
 /// and several threads may embed at once.

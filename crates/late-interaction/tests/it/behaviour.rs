@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use embedkit_core::registry;
+use embedkit_core::{Error as Core, registry};
 use embedkit_late_interaction::{Error, LateInteractionTextEmbedding};
 use embedkit_testkit::{assert_close, dense_case, late_case, load_options, runtime_library};
 use embedkit_types::{
@@ -107,7 +107,10 @@ fn dimensions_keep_the_heads_and_unit_length() {
         }
     }
     let error = open("colbert", |_, options| options.dimensions = Some(count(5))).unwrap();
-    assert!(matches!(error.unwrap_err(), Error::Dimensions { wanted: 5, width: 4, .. }));
+    assert!(matches!(
+        error.unwrap_err(),
+        Error::Core(Core::Dimensions { wanted: 5, width: 4, .. })
+    ));
 }
 
 #[test]

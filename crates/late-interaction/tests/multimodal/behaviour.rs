@@ -5,6 +5,7 @@ use std::{
     thread::available_parallelism,
 };
 
+use embedkit_core::Error as Core;
 use embedkit_image::{
     DecodeLimits, DecodeOptions, ImageInput, ImageOptions, RgbImage, Transparency, decode,
 };
@@ -220,7 +221,7 @@ fn dimensions_are_kept_and_scaled() {
     }
     let options = LoadOptions { dimensions: NonZeroUsize::new(5), ..options().unwrap() };
     let error = LateInteractionMultimodalEmbedding::from_files(&case.spec, &case.files(), &options);
-    assert!(matches!(error, Err(Error::Dimensions { wanted: 5, width: 4, .. })));
+    assert!(matches!(error, Err(Error::Core(Core::Dimensions { wanted: 5, width: 4, .. }))));
 }
 
 #[test]

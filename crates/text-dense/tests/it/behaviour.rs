@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use embedkit_core::Error as Core;
 use embedkit_testkit::{assert_close, dense_case, load_options, runtime_library};
 use embedkit_text_dense::{Error, TextEmbedding};
 use embedkit_types::{BatchOptions, Device, LoadOptions, ModelFiles, PromptUse, Prompts, Role};
@@ -80,7 +81,7 @@ fn more_dimensions_than_the_model_has_are_an_error() {
             Ok(model) => model.embed(["a"]).next().unwrap().unwrap_err(),
             Err(error) => error,
         };
-        assert!(matches!(error, Error::Dimensions { wanted: 4096, .. }), "{error}");
+        assert!(matches!(error, Error::Core(Core::Dimensions { wanted: 4096, .. })), "{error}");
     }
 }
 
