@@ -69,7 +69,9 @@ enum What {
     All,
     /// Text to one vector: throughput against the matrix product, latency
     Dense,
-    /// BM25, SPLADE and BM42
+    /// BM25
+    Bm25,
+    /// SPLADE and BM42
     Sparse,
     /// A vector for each token, as ColBERT has it
     Late,
@@ -93,8 +95,9 @@ enum What {
 
 impl What {
     /// What `all` stands for.
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Dense,
+        Self::Bm25,
         Self::Sparse,
         Self::Late,
         Self::Rerank,
@@ -109,6 +112,7 @@ impl What {
         match self {
             Self::All => "all",
             Self::Dense => "dense",
+            Self::Bm25 => "bm25",
             Self::Sparse => "sparse",
             Self::Late => "late",
             Self::Rerank => "rerank",
@@ -179,6 +183,7 @@ fn measure(
 ) -> Result<()> {
     match what {
         What::Dense => dense::measure(setting, scale, corpus, report),
+        What::Bm25 => sparse::bm25(setting, scale, corpus, report),
         What::Sparse => sparse::measure(setting, scale, corpus, report),
         What::Late => late::measure(setting, scale, corpus, report),
         What::Rerank => rerank::measure(setting, scale, corpus, report),

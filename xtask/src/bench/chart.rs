@@ -16,11 +16,11 @@ pub(super) struct Bar {
     pub(super) ours: bool,
 }
 
-const WIDTH: f64 = 860.0;
+const WIDTH: f64 = 940.0;
 /// Where bars begin, right of the labels.
-const LEFT: f64 = 420.0;
+const LEFT: f64 = 500.0;
 /// Where the longest bar ends, left of its number.
-const RIGHT: f64 = 780.0;
+const RIGHT: f64 = 860.0;
 const ROW: f64 = 24.0;
 const TOP: f64 = 40.0;
 const BAR: f64 = 14.0;
@@ -131,8 +131,8 @@ mod tests {
         let mut bars = [bar("ten", 10.0, Some(10.0))];
         bars[0].range = [10.0, 10.0];
         let svg = ratios("Times", &bars);
-        assert!(svg.contains("<rect x=\"420.0\""), "{svg}");
-        assert!(svg.contains("<line x1=\"780.0\""), "the goal is where the bar ends: {svg}");
+        assert!(svg.contains("<rect x=\"500.0\""), "{svg}");
+        assert!(svg.contains("<line x1=\"860.0\""), "the goal is where the bar ends: {svg}");
         // Nothing to be seen is no reason to fail.
         assert!(amounts("None", "x", &[]).ends_with("</svg>\n"));
         assert!(!ratios("Odd", &[bar("zero", 0.0, None)]).contains("NaN"));

@@ -187,13 +187,13 @@ impl Contestants {
 
     /// Starts ours under a name and opens a model. Also returns the seconds that this took.
     pub(super) fn ours(&self, name: &str, open: Open<'_>) -> Result<(Contestant, f64)> {
-        self.load(Contestant::start(name, &mut Command::new(&self.embedkit))?, open)
+        self.load(Contestant::start(name, &mut command(&self.embedkit, open.threads))?, open)
     }
 
     /// Starts a peer and opens a model. Also returns the seconds that this took.
     pub(super) fn peer(&self, peer: Peer, open: Open<'_>) -> Result<(Contestant, f64)> {
         let program = self.peer_program(peer).map_err(|why| anyhow!("{why}"))?;
-        let mut command = Command::new(program);
+        let mut command = command(program, open.threads);
         match peer {
             Peer::FastEmbed | Peer::SentenceTransformers => {
                 let script =
@@ -221,6 +221,19 @@ impl Contestants {
         let seconds = answer["seconds"].as_f64().context("loading took no time")?;
         Ok((contestant, seconds))
     }
+}
+
+/// A program that may use so many threads. With one it is kept to one core where the system has a
+/// command for it: a library that hands work from thread to thread would use more than one otherwise,
+/// even if only one of them computes.
+fn command(program: &Path, threads: usize) -> Command {
+    let pins = Command::new("taskset").arg("--version").output().is_ok();
+    if threads != 1 || !pins {
+        return Command::new(program);
+    }
+    let mut command = Command::new("taskset");
+    command.args(["-c", "0"]).arg(program);
+    command
 }
 
 /// The folder of a contestant's package.

@@ -108,17 +108,29 @@ fn render(reports: &[&Report]) -> (String, Vec<(String, String)>) {
     (text.trim_end().to_owned() + "\n", charts)
 }
 
-/// The ratios of a report, of which more is better and which have a goal.
+/// The ratios of a report, of which more is better and which have a goal. Where several are called the
+/// same, the titles of their sections tell them apart.
 fn faster_bars(report: &Report) -> Vec<Bar> {
-    let rows = report.goals().filter(|(_, goal)| matches!(goal, Goal::AtLeast(_)));
-    let bar = |(row, goal): (&Row, Goal)| Bar {
-        label: row.what.clone(),
-        value: row.median,
-        range: [row.min, row.max],
-        goal: Some(goal.limit()),
-        ours: true,
+    let mut found: Vec<(&Section, &Row, f64)> = Vec::new();
+    for section in &report.sections {
+        for row in &section.rows {
+            if let Some(Goal::AtLeast(limit)) = row.goal {
+                found.push((section, row, limit));
+            }
+        }
+    }
+    let bar = |&(section, row, limit): &(&Section, &Row, f64)| {
+        let same = found.iter().filter(|(_, other, _)| other.what == row.what).count();
+        let what = if same > 1 { &section.title } else { &row.what };
+        Bar {
+            label: format!("{}: {what}", report.bench),
+            value: row.median,
+            range: [row.min, row.max],
+            goal: Some(limit),
+            ours: true,
+        }
     };
-    rows.map(bar).collect()
+    found.iter().map(bar).collect()
 }
 
 /// The chart of a section: its amounts, of the unit that most of them have.

@@ -1,4 +1,4 @@
-//! `sparse`: BM25, SPLADE and BM42 beside the original.
+//! `bm25` and `sparse`: BM25, and SPLADE and BM42, beside the original.
 
 use std::{
     fs,
@@ -33,17 +33,14 @@ const SPLADE: &str = "splade-tiny";
 /// precision: with longer texts more than the memory of most machines.
 const SPLADE_TOKENS: usize = 64;
 
-/// Measures.
+/// Measures the models with graphs.
 pub(super) fn measure(
     setting: &Setting<'_>,
     scale: &Scale,
     corpus: &Corpus,
     report: &mut Report,
 ) -> Result<()> {
-    report.inputs = json!({
-        "fingerprint": corpus.fingerprint, "bm25": scale.words, "graphs": scale.fewer,
-    });
-    bm25(setting, scale, corpus, report)?;
+    report.inputs = json!({"fingerprint": corpus.fingerprint, "texts": scale.fewer});
     let options = ConvertOptions { head: Head::Attention, ..ConvertOptions::default() };
     let bm42 = models::converted(setting.folder, "bm42", &assets::minilm(), &options)?;
     fs::copy(bm25_folder(setting)?.join("english.txt"), bm42.join("stopwords.txt"))
@@ -72,7 +69,14 @@ pub(super) fn bm25_folder(setting: &Setting<'_>) -> Result<PathBuf> {
     Ok(folder)
 }
 
-fn bm25(setting: &Setting<'_>, scale: &Scale, corpus: &Corpus, report: &mut Report) -> Result<()> {
+/// Measures BM25.
+pub(super) fn bm25(
+    setting: &Setting<'_>,
+    scale: &Scale,
+    corpus: &Corpus,
+    report: &mut Report,
+) -> Result<()> {
+    report.inputs = json!({"fingerprint": corpus.fingerprint, "texts": scale.words});
     let folder = bm25_folder(setting)?;
     let threads = setting.threads;
     let open = |threads| Open { kind: Kind::Bm25, model: &folder, threads, options: &Value::Null };
