@@ -167,7 +167,7 @@ impl SparseTextEmbedding {
             #[cfg(feature = "bm25")]
             Backend::Bm25(bm25, threads) => {
                 let step = Bm25Step { bm25: Arc::clone(bm25), threads: *threads, role };
-                Results::Bm25(Stream::new(step, texts, batch))
+                Results::Bm25(Stream::new(step, texts, Bm25Step::batches(batch)))
             }
             #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
             Backend::Graph(model) => {

@@ -35,6 +35,9 @@ pub trait Step: Send + Sync + 'static {
     /// Inputs that one worker prepares at a time: fewer where one takes long, as an image does.
     const CHUNK: usize = 64;
 
+    /// Windows that are read while one runs: more where a window is done in moments.
+    const AHEAD: usize = 1;
+
     /// Makes one input ready.
     ///
     /// # Errors
@@ -86,8 +89,8 @@ pub struct Stream<S: Step, I> {
     window: usize,
     opened: u64,
     workers: Option<Workers<S>>,
-    current: Option<Window<S>>,
-    next: Option<Window<S>>,
+    /// In order of input; the first is the one whose results come next.
+    windows: VecDeque<Window<S>>,
     ready: VecDeque<Outcome<S>>,
 }
 
@@ -110,8 +113,7 @@ impl<S: Step, I: Iterator<Item = S::Input>> Stream<S, I> {
             options,
             opened: 0,
             workers: None,
-            current: None,
-            next: None,
+            windows: VecDeque::new(),
             ready: VecDeque::new(),
         }
     }
@@ -172,35 +174,34 @@ impl<S: Step, I: Iterator<Item = S::Input>> Stream<S, I> {
             let results = workers::run(&*self.step, Workload::Single, rows);
             window.store(indices.into_iter().zip(results));
         }
-        self.current = Some(window);
+        self.windows.push_back(window);
         Ok(())
     }
 
     /// Works until results are ready; `false` at the end of the input.
     fn advance(&mut self) -> Result<bool, S::Error> {
-        if self.current.is_none() {
-            self.current = self.next.take();
-        }
-        if self.current.is_none() {
+        if self.windows.is_empty() {
             let Some(inputs) = self.read() else { return Ok(false) };
             if self.is_small(inputs.len()) {
                 self.run_here(inputs)?;
             } else {
-                self.current = Some(self.open(inputs)?);
+                let window = self.open(inputs)?;
+                self.windows.push_back(window);
             }
         }
-        while self.current.as_ref().is_some_and(|window| window.missing > 0) {
-            let waiting = self.current.as_ref().is_some_and(|window| window.preparing == 0);
+        while self.windows.front().is_some_and(|window| window.missing > 0) {
+            let waiting = self.windows.back().is_some_and(|window| window.preparing == 0);
             if waiting
-                && self.next.is_none()
+                && self.windows.len() <= S::AHEAD
                 && self.workers.is_some()
                 && let Some(inputs) = self.read()
             {
-                self.next = Some(self.open(inputs)?);
+                let window = self.open(inputs)?;
+                self.windows.push_back(window);
             }
             self.receive()?;
         }
-        if let Some(window) = self.current.take() {
+        if let Some(window) = self.windows.pop_front() {
             self.ready.extend(window.results.into_iter().flatten());
         }
         Ok(true)
@@ -213,8 +214,7 @@ impl<S: Step, I: Iterator<Item = S::Input>> Stream<S, I> {
         let id = match &done {
             Done::Prepared { window, .. } | Done::Run { window, .. } => *window,
         };
-        let windows = self.current.iter_mut().chain(self.next.iter_mut());
-        let Some(window) = windows.into_iter().find(|window| window.id == id) else {
+        let Some(window) = self.windows.iter_mut().find(|window| window.id == id) else {
             return Ok(());
         };
         match done {
@@ -297,8 +297,7 @@ impl<S: Step, I> Stream<S, I> {
     /// loaded.
     fn fail(&mut self, error: S::Error) -> S::Error {
         self.workers = None;
-        self.current = None;
-        self.next = None;
+        self.windows.clear();
         self.window = 0;
         error
     }

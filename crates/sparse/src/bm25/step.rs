@@ -1,9 +1,9 @@
 //! BM25 in the pipeline.
 
-use std::sync::Arc;
+use std::{num::NonZeroUsize, sync::Arc};
 
 use embedkit_core::pipeline::{Grouping, RunResult, Step, Workload};
-use embedkit_types::{Embedded, Role, SparseEmbedding};
+use embedkit_types::{BatchOptions, Embedded, Role, SparseEmbedding};
 
 use super::Bm25;
 use crate::Error;
@@ -16,19 +16,40 @@ pub(crate) struct Bm25Step {
     pub(crate) role: Role,
 }
 
+/// What a text costs beside its bytes, in bytes.
+const SHORT: usize = 64;
+
+impl Bm25Step {
+    /// Batches of 64 KB of text, whose cost hides that of passing them on. Nothing is padded, so the
+    /// limits that suit a graph mean nothing here; the window bounds memory.
+    pub(crate) fn batches(asked: BatchOptions) -> BatchOptions {
+        const BYTES: NonZeroUsize = NonZeroUsize::new(64 << 10).expect("a literal above zero");
+        // A window for each that other models have two of: the sum stays the same.
+        const PARTS: NonZeroUsize = NonZeroUsize::new(2).expect("a literal above zero");
+        let window = NonZeroUsize::new(asked.window.get() / PARTS).unwrap_or(NonZeroUsize::MIN);
+        BatchOptions { rows: NonZeroUsize::MAX, tokens: BYTES, window }
+    }
+}
+
 impl Step for Bm25Step {
     type Input = String;
     type Prepared = String;
     type Output = Embedded<SparseEmbedding>;
     type Error = Error;
 
+    /// There is nothing to prepare, only to pass on.
+    const CHUNK: usize = 1024;
+
+    /// Reading texts and handing out vectors takes a good part of the time that all threads need for a
+    /// window, which is a few milliseconds.
+    const AHEAD: usize = 3;
+
     fn prepare(&self, text: String) -> Result<String, Error> {
         Ok(text)
     }
 
     fn length(&self, text: &String) -> usize {
-        // A batch of 1024 is then 64 KB of text, whose cost hides that of passing it on.
-        text.len() / 64 + 1
+        text.len() + SHORT
     }
 
     fn grouping(&self) -> Result<Grouping, Error> {
