@@ -51,6 +51,9 @@ pub(super) const LAYERS: &[Layer] = &[
 /// The package that others may name as a development dependency only, and without a version.
 const TESTKIT: &str = "embedkit-testkit";
 
+/// Packages of the workspace that are for those who work on it.
+const UNPUBLISHED: [&str; 3] = ["embedkit-examples", TESTKIT, "xtask"];
+
 /// Packages of others that only some of ours may name, because they are heavy, open sockets, or
 /// would leak into public interfaces.
 const RESERVED: &[(&str, &[&str])] = &[
@@ -242,7 +245,7 @@ fn check_description(package: &Package, found: &mut Vec<String>) {
     if name == "embedkit-core" && package.features.get("default").is_none_or(|on| !on.is_empty()) {
         found.push(format!("{name}: `default` is not the empty list"));
     }
-    let inside = ["xtask", "embedkit-examples", TESTKIT].contains(&name.as_str());
+    let inside = UNPUBLISHED.contains(&name.as_str());
     if inside == published {
         let which = if inside { "may be published" } else { "is marked as never published" };
         found.push(format!("{name}: {which}"));
@@ -269,7 +272,7 @@ mod tests {
     use super::*;
 
     fn package(name: &str, dependencies: &serde_json::Value) -> serde_json::Value {
-        let publish = ["xtask", TESTKIT].contains(&name).then(Vec::<String>::new);
+        let publish = UNPUBLISHED.contains(&name).then(Vec::<String>::new);
         json!({
             "name": name, "description": "Something", "license": "Apache-2.0",
             "repository": "https://example.com", "categories": ["science"], "keywords": ["x"],
