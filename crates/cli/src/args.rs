@@ -37,7 +37,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Turn texts into embeddings
+    /// Turn texts or images into embeddings
     Embed(EmbedArgs),
     /// Rank texts by how well they match a query
     Search(SearchArgs),

@@ -3,10 +3,14 @@
 /// Rounds once: to f32, by way of half precision where the graph computes in it, since FastEmbed
 /// returns the graph's own type.
 #[must_use]
-#[expect(clippy::cast_possible_truncation, reason = "the one rounding step")]
 pub fn narrow(values: &[f64], half: bool) -> Vec<f32> {
-    let round = |&x: &f64| if half { half::f16::from_f64(x).to_f32() } else { x as f32 };
-    values.iter().map(round).collect()
+    values.iter().map(|&x| round(x, half)).collect()
+}
+
+/// [`narrow`] for one number.
+#[expect(clippy::cast_possible_truncation, reason = "the one rounding step")]
+pub(super) fn round(x: f64, half: bool) -> f32 {
+    if half { half::f16::from_f64(x).to_f32() } else { x as f32 }
 }
 
 #[cfg(test)]

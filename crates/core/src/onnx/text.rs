@@ -4,7 +4,10 @@ use std::sync::{Arc, OnceLock};
 
 use embedkit_types::{LoadOptions, ModelFiles, Output, Str};
 
-use super::session::{Input, Session, Values, View};
+use super::{
+    narrow,
+    session::{Input, Session, Values, View},
+};
 use crate::{
     error::Error,
     pipeline::{Grouping, Workload},
@@ -66,9 +69,8 @@ impl Row<'_> {
     /// Rounds a number that was computed from the output to the graph's own precision, since
     /// FastEmbed's results have the type of the graph.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "the one rounding step")]
     pub fn round(&self, x: f64) -> f32 {
-        if self.half { half::f16::from_f64(x).to_f32() } else { x as f32 }
+        narrow::round(x, self.half)
     }
 
     /// The error for a shape that the family cannot use; `expected` is in words.

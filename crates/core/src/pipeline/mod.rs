@@ -2,8 +2,8 @@
 //!
 //! A [`Stream`] reads a window of inputs, prepares them (tokenising), sorts them by length into
 //! batches ([`plan`]), runs these on worker threads and yields the results in input order. While one
-//! window runs, the next is read and prepared, so that memory is bounded by two windows however long
-//! the input is. Dropping the stream stops the work after the batches that are running.
+//! window runs, the next is read and prepared, so that memory is bounded by two windows (or
+//! [`Step::AHEAD`] and one) however long the input is. Dropping the stream stops the work after the batches that are running.
 
 mod plan;
 mod workers;

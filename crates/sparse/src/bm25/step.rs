@@ -24,7 +24,7 @@ impl Bm25Step {
     /// limits that suit a graph mean nothing here; the window bounds memory.
     pub(crate) fn batches(asked: BatchOptions) -> BatchOptions {
         const BYTES: NonZeroUsize = NonZeroUsize::new(64 << 10).expect("a literal above zero");
-        // A window for each that other models have two of: the sum stays the same.
+        // Four windows are in memory instead of two, so each is half as large.
         const PARTS: NonZeroUsize = NonZeroUsize::new(2).expect("a literal above zero");
         let window = NonZeroUsize::new(asked.window.get() / PARTS).unwrap_or(NonZeroUsize::MIN);
         BatchOptions { rows: NonZeroUsize::MAX, tokens: BYTES, window }
