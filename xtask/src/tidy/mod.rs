@@ -1,9 +1,11 @@
 //! `cargo xtask tidy`: the rules of the repository that no compiler checks.
 //!
 //! [`layers`] holds who may depend on whom and what light use leaves out; [`sources`] what every
-//! file keeps to. All violations are listed, not the first one only.
+//! file keeps to, [`links`] that pages lead to each other. All violations are listed, not the first one
+//! only.
 
 mod layers;
+mod links;
 mod sources;
 
 use std::{
@@ -35,6 +37,7 @@ pub(crate) fn run() -> Result<()> {
     let home = env::var_os(if cfg!(windows) { "USERPROFILE" } else { "HOME" }).map(PathBuf::from);
     let folders = sources::folders(&root, home.as_deref());
     let mut rust = 0;
+    let mut pages = Vec::new();
     for path in &files {
         let Ok(text) = fs::read_to_string(root.join(path)) else {
             continue; // not text, or removed and not yet committed
@@ -46,7 +49,11 @@ pub(crate) fn run() -> Result<()> {
         if !path.ends_with(".lock") {
             found.extend(sources::machine_paths(path, &text, &folders));
         }
+        if path.ends_with(".md") {
+            pages.push((path.as_str(), text));
+        }
     }
+    found.extend(links::check(&files, &pages));
     if !found.is_empty() {
         for line in &found {
             println!("{line}");
@@ -54,9 +61,11 @@ pub(crate) fn run() -> Result<()> {
         bail!("{} violations of the repository's rules (docs/architecture.md)", found.len());
     }
     println!(
-        "tidy: {} crates, {} promises of light use, {rust} Rust files of {} files: nothing found",
+        "tidy: {} crates, {} promises of light use, {rust} Rust files and {} pages of {} files: nothing \
+         found",
         metadata.packages.len(),
         layers::LIGHT_USES.len(),
+        pages.len(),
         files.len()
     );
     Ok(())
