@@ -1,0 +1,301 @@
+//! The kernels, and which of them the processor has.
+//!
+//! They are one: [`kernel`] writes it down in terms of a few vector operations, which the modules of the
+//! processors define.
+
+use std::sync::OnceLock;
+
+use super::block::Block;
+use super::{COLUMNS, Product, portable};
+
+/// A way to compute a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kernel {
+    /// Vectors as the compiler finds them.
+    Portable,
+    /// x86-64, pairs of products in 16 bits.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// x86-64, pairs of products in 16 bits.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    /// x86-64, four products in one instruction.
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni,
+    /// x86-64, four products in one instruction.
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni,
+    /// `AArch64`, pairs of products in 16 bits.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    /// `AArch64`, four products in one instruction.
+    #[cfg(target_arch = "aarch64")]
+    NeonDot,
+}
+
+impl Kernel {
+    /// All of the architecture, from the slowest to the fastest.
+    pub(super) const ALL: &[Self] = &[
+        Self::Portable,
+        #[cfg(target_arch = "x86_64")]
+        Self::Avx2,
+        #[cfg(target_arch = "x86_64")]
+        Self::Avx512,
+        #[cfg(target_arch = "x86_64")]
+        Self::AvxVnni,
+        #[cfg(target_arch = "x86_64")]
+        Self::Avx512Vnni,
+        #[cfg(target_arch = "aarch64")]
+        Self::Neon,
+        #[cfg(target_arch = "aarch64")]
+        Self::NeonDot,
+    ];
+
+    /// The fastest that the processor has, found once.
+    pub(super) fn fastest() -> Self {
+        static FASTEST: OnceLock<Kernel> = OnceLock::new();
+        *FASTEST.get_or_init(|| {
+            let available = Self::ALL.iter().rev().find(|kernel| kernel.is_available());
+            *available.unwrap_or(&Self::Portable)
+        })
+    }
+
+    /// Whether the processor has its instructions.
+    pub(super) fn is_available(self) -> bool {
+        match self {
+            Self::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => {
+                Self::Avx2.is_available()
+                    && is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+            }
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni => Self::Avx2.is_available() && is_x86_feature_detected!("avxvnni"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni => {
+                Self::Avx512.is_available() && is_x86_feature_detected!("avx512vnni")
+            }
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => std::arch::is_aarch64_feature_detected!("neon"),
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonDot => {
+                Self::Neon.is_available() && std::arch::is_aarch64_feature_detected!("dotprod")
+            }
+        }
+    }
+
+    /// Computes a block of a product. Falls back to the portable kernel where the processor lacks this
+    /// one.
+    pub(super) fn run(self, product: &Product<'_>, out: &mut Block<'_>) {
+        if !self.is_available() {
+            return portable::compute(product, out);
+        }
+        #[expect(unsafe_code, reason = "functions for processors with certain features")]
+        // SAFETY: the processor has the features: asked above.
+        unsafe {
+            match self {
+                Self::Portable => portable::compute(product, out),
+                #[cfg(target_arch = "x86_64")]
+                Self::Avx2 => super::x86::avx2::compute(product, out),
+                #[cfg(target_arch = "x86_64")]
+                Self::Avx512 => super::x86::avx512::compute(product, out),
+                #[cfg(target_arch = "x86_64")]
+                Self::AvxVnni => super::x86::avx_vnni::compute(product, out),
+                #[cfg(target_arch = "x86_64")]
+                Self::Avx512Vnni => super::x86::avx512_vnni::compute(product, out),
+                #[cfg(target_arch = "aarch64")]
+                Self::Neon => super::neon::pairs::compute(product, out),
+                #[cfg(target_arch = "aarch64")]
+                Self::NeonDot => super::neon::dot::compute(product, out),
+            }
+        }
+    }
+}
+
+/// Bytes of activations that are multiplied by one panel after the other: they should stay in the
+/// second cache.
+pub(super) const NEAR: usize = 128 * 1024;
+
+/// What belongs to the columns of a panel, with zeros beyond the matrix.
+pub(super) fn of_panel<T: Copy + Default>(numbers: &[T], panel: usize) -> [T; COLUMNS] {
+    let numbers = &numbers[panel * COLUMNS..];
+    let mut padded = [T::default(); COLUMNS];
+    match numbers.first_chunk() {
+        Some(full) => *full,
+        None => {
+            padded[..numbers.len()].copy_from_slice(numbers);
+            padded
+        }
+    }
+}
+
+/// Defines `compute(&Product, &mut Block)` from these, which have to be in scope:
+///
+/// - `LANES`, floats of a vector; `VECTORS`, of them in a panel; `ROWS`, rows of a full tile.
+/// - `Sums`, `Weights`, `Values`, `Floats`: vectors.
+/// - `zeros() -> Sums`, `weights(&[i8; STEP / VECTORS]) -> Weights`, `repeat([u8; 4]) -> Values`,
+///   `dot(Sums, Values, Weights) -> Sums`.
+/// - `minus(Sums, &[i32; LANES], u8) -> Floats`: less the zero times the columns' sums.
+/// - `load(&[f32; LANES]) -> Floats`, `splat(f32) -> Floats`, `store(Floats, &mut [f32; LANES])`, and
+///   `add`, `mul`, `div`, `min`, `max` of two and `mul_add` of three `Floats`. `min` and `max` may
+///   drop a NaN.
+///
+/// `$one`, `$two` and `$more` are the panels that one row, two rows or more are multiplied by together.
+macro_rules! kernel {
+    ($(#[$feature:meta])* panels: $one:literal, $two:literal, $more:literal) => {
+        /// Computes a block of the result.
+        $(#[$feature])*
+        pub(in crate::onnx::int8) fn compute(product: &Product<'_>, out: &mut Block<'_>) {
+            let all = out.rows();
+            let near = (NEAR / product.k.max(1)).max(ROWS);
+            // Parts of nearly the same number of rows, each of tiles of nearly the same number.
+            let parts = all.len().div_ceil(near);
+            for part in 0..parts {
+                let first = all.start + all.len() * part / parts;
+                let end = all.start + all.len() * (part + 1) / parts;
+                let rows = first..end;
+                match rows.len() / rows.len().div_ceil(ROWS).max(1) {
+                    0 => {}
+                    1 => part_of::<1, 2, $one>(product, rows, out),
+                    2 => part_of::<2, 3, $two>(product, rows, out),
+                    3 => part_of::<3, 4, $more>(product, rows, out),
+                    4 => part_of::<4, 5, $more>(product, rows, out),
+                    5 => part_of::<5, 6, $more>(product, rows, out),
+                    _ => part_of::<6, 6, $more>(product, rows, out),
+                }
+            }
+        }
+
+        /// Computes some rows in tiles of `R` or `S` rows and `P` panels.
+        $(#[$feature])*
+        fn part_of<const R: usize, const S: usize, const P: usize>(
+            product: &Product<'_>,
+            rows: std::ops::Range<usize>,
+            out: &mut Block<'_>,
+        ) {
+            let columns = out.columns();
+            let panels = columns.start / COLUMNS..columns.end.div_ceil(COLUMNS);
+            let mut panel = panels.start;
+            while panel < panels.end {
+                let together = if P <= panels.end - panel { P } else { 1 };
+                let (mut row, mut tiles) = (rows.start, rows.len().div_ceil(ROWS));
+                while row < rows.end {
+                    let larger = (rows.end - row) / tiles != R || R * tiles < rows.end - row;
+                    match (larger, together == 1) {
+                        (false, false) => tile::<R, P>(product, row, panel, out),
+                        (false, true) => tile::<R, 1>(product, row, panel, out),
+                        (true, false) => tile::<S, P>(product, row, panel, out),
+                        (true, true) => tile::<S, 1>(product, row, panel, out),
+                    }
+                    row += if larger { S } else { R };
+                    tiles -= 1;
+                }
+                panel += together;
+            }
+        }
+
+        /// Computes `R` rows of `P` panels.
+        $(#[$feature])*
+        fn tile<const R: usize, const P: usize>(
+            product: &Product<'_>,
+            row: usize,
+            panel: usize,
+            out: &mut Block<'_>,
+        ) {
+            let k = product.k;
+            let (full, steps) = (k / DEPTH, k.div_ceil(DEPTH));
+            let rows: [&[u8]; R] =
+                std::array::from_fn(|r| &product.rows[(row + r) * k..(row + r + 1) * k]);
+            let quads: [&[[u8; DEPTH]]; R] =
+                std::array::from_fn(|r| &rows[r].as_chunks().0[..full]);
+            let panels: [&[[i8; STEP]]; P] = std::array::from_fn(|p| {
+                let panel = &product.weights[(panel + p) * steps * STEP..][..steps * STEP];
+                panel.as_chunks().0
+            });
+            let mut sums = [[[zeros(); VECTORS]; P]; R];
+            for step in 0..full {
+                for p in 0..P {
+                    let (parts, _) = panels[p][step].as_chunks();
+                    for v in 0..VECTORS {
+                        let weights = weights(&parts[v]);
+                        for r in 0..R {
+                            sums[r][p][v] = dot(sums[r][p][v], repeat(quads[r][step]), weights);
+                        }
+                    }
+                }
+            }
+            if full < steps {
+                for r in 0..R {
+                    let mut last = [0; DEPTH];
+                    last[..k - full * DEPTH].copy_from_slice(&rows[r][full * DEPTH..]);
+                    for p in 0..P {
+                        let (parts, _) = panels[p][full].as_chunks();
+                        for v in 0..VECTORS {
+                            let weights = weights(&parts[v]);
+                            sums[r][p][v] = dot(sums[r][p][v], repeat(last), weights);
+                        }
+                    }
+                }
+            }
+            for p in 0..P {
+                finish(product, row, panel + p, &sums.map(|sums| sums[p]), out);
+            }
+        }
+
+        /// Writes the results of a panel.
+        #[inline]
+        $(#[$feature])*
+        fn finish(
+            product: &Product<'_>,
+            row: usize,
+            panel: usize,
+            sums: &[[Sums; VECTORS]],
+            out: &mut Block<'_>,
+        ) {
+            let of_columns = of_panel(product.sums, panel);
+            let scales = of_panel(product.scales, panel);
+            // Adding -0.0 changes no number.
+            let bias = product.bias.map_or([-0.0; COLUMNS], |bias| of_panel(bias, panel));
+            let first = panel * COLUMNS - out.columns().start;
+            for (r, sums) in sums.iter().enumerate() {
+                let row_scale = splat(product.row_scales[row + r]);
+                let mut results = [0.0; COLUMNS];
+                for v in 0..VECTORS {
+                    let sum = minus(sums[v], &of_columns.as_chunks().0[v], product.zero);
+                    let scale = mul(row_scale, load(&scales.as_chunks().0[v]));
+                    let mut result = add(mul(sum, scale), load(&bias.as_chunks().0[v]));
+                    if product.gelu {
+                        result = gelu(result);
+                    }
+                    store(result, &mut results.as_chunks_mut().0[v]);
+                }
+                let out = &mut out.row(row + r)[first..];
+                match out.first_chunk_mut() {
+                    Some(full) => *full = results,
+                    None => out.copy_from_slice(&results[..out.len()]),
+                }
+            }
+        }
+
+        #[inline]
+        $(#[$feature])*
+        fn gelu(x: Floats) -> Floats {
+            let z = max(min(x, splat(END)), splat(-END));
+            let square = mul(z, z);
+            let mut p = splat(P[0]);
+            for &coefficient in &P[1..] {
+                p = mul_add(p, square, splat(coefficient));
+            }
+            let mut q = splat(Q[0]);
+            for &coefficient in &Q[1..] {
+                q = mul_add(q, square, splat(coefficient));
+            }
+            let odd = max(min(div(mul(z, p), q), splat(0.5)), splat(-0.5));
+            mul(x, add(odd, splat(0.5)))
+        }
+    };
+}
+pub(super) use kernel;

@@ -1,0 +1,392 @@
+//! All kernels that the machine has, against the definitions, to the bit.
+
+#![allow(clippy::print_stdout, reason = "says what was tested")]
+
+use super::block::Block;
+use super::kernel::Kernel;
+use super::{COLUMNS, DEPTH, Product, packed_len, quantize_rows};
+
+/// Pseudo-random numbers that are the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u32 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as u32
+    }
+
+    fn below(&mut self, end: u32) -> u32 {
+        self.next() % end
+    }
+
+    /// Within ±1.
+    fn float(&mut self) -> f32 {
+        self.below(1 << 24) as f32 / (1 << 23) as f32 - 1.0
+    }
+}
+
+fn pack(matrix: &[i8], k: usize, n: usize) -> Vec<i8> {
+    let mut packed = vec![0; packed_len(k, n).unwrap()];
+    let steps = k.div_ceil(DEPTH);
+    for row in 0..k {
+        for column in 0..n {
+            let step = column / COLUMNS * steps + row / DEPTH;
+            let at = (step * COLUMNS + column % COLUMNS) * DEPTH + row % DEPTH;
+            packed[at] = matrix[row * n + column];
+        }
+    }
+    packed
+}
+
+/// What a product is made of.
+struct Case {
+    k: usize,
+    n: usize,
+    zero: u8,
+    gelu: bool,
+    rows: Vec<u8>,
+    row_scales: Vec<f32>,
+    matrix: Vec<i8>,
+    packed: Vec<i8>,
+    sums: Vec<i32>,
+    scales: Vec<f32>,
+    bias: Option<Vec<f32>>,
+}
+
+impl Case {
+    /// Weights `w` and activations of any value, within what is exact on all processors.
+    fn random(random: &mut Random, m: usize, k: usize, n: usize) -> Self {
+        let rows = (0..m * k).map(|_| random.below(256) as u8).collect();
+        let mut matrix: Vec<i8> =
+            (0..k * n).map(|_| (random.below(129) as i32 - 64) as i8).collect();
+        if n != 0 && k != 0 {
+            matrix[random.below((k * n) as u32) as usize] = 64;
+        }
+        Self::new(random, (m, k, n), rows, matrix)
+    }
+
+    fn new(
+        random: &mut Random,
+        (m, k, n): (usize, usize, usize),
+        rows: Vec<u8>,
+        matrix: Vec<i8>,
+    ) -> Self {
+        let sums = (0..n).map(|c| (0..k).map(|r| i32::from(matrix[r * n + c])).sum()).collect();
+        Self {
+            k,
+            n,
+            zero: [128, 16, 0][random.below(3) as usize],
+            gelu: random.below(2) == 0,
+            packed: pack(&matrix, k, n),
+            rows,
+            row_scales: (0..m).map(|_| 1e-4 + random.float().abs() * 1e-2).collect(),
+            matrix,
+            sums,
+            scales: (0..n).map(|_| 1e-4 + random.float().abs() * 1e-2).collect(),
+            bias: (random.below(2) == 0).then(|| (0..n).map(|_| random.float()).collect()),
+        }
+    }
+
+    fn product(&self) -> Product<'_> {
+        Product {
+            rows: &self.rows,
+            row_scales: &self.row_scales,
+            zero: self.zero,
+            k: self.k,
+            weights: &self.packed,
+            sums: &self.sums,
+            scales: &self.scales,
+            bias: self.bias.as_deref(),
+            gelu: self.gelu,
+        }
+    }
+
+    fn compute(&self, kernel: Kernel) -> Vec<f32> {
+        let mut out = vec![f32::NAN; self.row_scales.len() * self.n];
+        self.product().compute_with(kernel, &mut Block::new(&mut out, self.n));
+        out
+    }
+
+    /// The definition, one element after the other.
+    fn expected(&self) -> Vec<f32> {
+        let mut out = Vec::new();
+        for (row, row_scale) in self.row_scales.iter().enumerate() {
+            for column in 0..self.n {
+                let of = |i: usize| {
+                    let q = i64::from(self.rows[row * self.k + i]) - i64::from(self.zero);
+                    q * i64::from(self.matrix[i * self.n + column])
+                };
+                let sum = i32::try_from((0..self.k).map(of).sum::<i64>()).unwrap();
+                let mut y = sum as f32 * (row_scale * self.scales[column]);
+                if let Some(bias) = &self.bias {
+                    y += bias[column];
+                }
+                out.push(if self.gelu { gelu(y) } else { y });
+            }
+        }
+        out
+    }
+}
+
+/// The formula of [`super::gelu`], for one number.
+fn gelu(x: f32) -> f32 {
+    use super::gelu::{END, P, Q};
+    let z = x.clamp(-END, END);
+    let value = |polynomial: &[f32]| polynomial.iter().fold(0.0, |y: f32, c| y.mul_add(z * z, *c));
+    x * (((z * value(&P)) / value(&Q)).clamp(-0.5, 0.5) + 0.5)
+}
+
+fn bits(numbers: &[f32]) -> Vec<u32> {
+    numbers.iter().map(|number| number.to_bits()).collect()
+}
+
+/// The kernels of this machine; says which it lacks.
+fn kernels() -> impl Iterator<Item = Kernel> {
+    Kernel::ALL.iter().copied().filter(|kernel| {
+        let available = kernel.is_available();
+        println!(
+            "{}: {kernel:?}",
+            if available { "tested" } else { "skipped, not on this processor" }
+        );
+        available
+    })
+}
+
+#[test]
+fn every_kernel_computes_what_is_defined() {
+    let mut random = Random(1);
+    let mut cases = Vec::new();
+    for m in 1..=13 {
+        for k in [1, 2, 3, 4, 5, 7, 8, 31, 64, 129] {
+            let n = 1 + random.below(40) as usize;
+            cases.push(Case::random(&mut random, m, k, n));
+        }
+    }
+    for n in (1..=16).chain([17, 31, 32, 33, 47, 48, 63, 64, 65, 80, 112, 128, 130]) {
+        let (m, k) = (1 + random.below(8) as usize, 1 + random.below(70) as usize);
+        cases.push(Case::random(&mut random, m, k, n));
+    }
+    // Several parts of rows, for activations that do not fit into the cache together.
+    cases.push(Case::random(&mut random, 29, 20_000, 17));
+    for kernel in kernels() {
+        for case in &cases {
+            let what = (case.row_scales.len(), case.k, case.n, case.zero, case.gelu);
+            assert_eq!(bits(&case.compute(kernel)), bits(&case.expected()), "{kernel:?}, {what:?}");
+        }
+    }
+}
+
+#[test]
+fn extremes_are_exact() {
+    let mut random = Random(2);
+    let (m, k, n) = (7, 4 * 300 + 2, 35);
+    for kernel in kernels() {
+        for activation in [0, 255] {
+            // The largest weights that are allowed next to each other.
+            for pair in
+                [[127, 1], [1, 127], [64, 64], [-127, -1], [-1, -127], [-64, -64], [127, -127]]
+            {
+                let matrix = (0..k * n).map(|i| pair[i / n % 2]).collect();
+                let case = Case::new(&mut random, (m, k, n), vec![activation; m * k], matrix);
+                assert_eq!(
+                    bits(&case.compute(kernel)),
+                    bits(&case.expected()),
+                    "{kernel:?}, {pair:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_row_is_the_same_alone_and_in_any_part() {
+    let mut random = Random(3);
+    let case = Case { gelu: true, ..Case::random(&mut random, 23, 50, 70) };
+    let expected = bits(&case.expected());
+    for kernel in kernels() {
+        for row in 0..23 {
+            let product = Product {
+                rows: &case.rows[row * 50..][..50],
+                row_scales: &case.row_scales[row..=row],
+                ..case.product()
+            };
+            let mut out = vec![f32::NAN; 70];
+            product.compute_with(kernel, &mut Block::new(&mut out, 70));
+            assert_eq!(bits(&out), &expected[row * 70..][..70], "{kernel:?}, row {row}");
+        }
+        for (parts, rows_at_least) in
+            [(1, 1), (2, 1), (3, 8), (2, 100), (5, 100), (9, 100), (99, 1)]
+        {
+            let mut out = vec![f32::NAN; 23 * 70];
+            let blocks = Block::new(&mut out, 70).divide(parts, rows_at_least);
+            assert!((1..=parts).contains(&blocks.len()));
+            std::thread::scope(|scope| {
+                for mut block in blocks {
+                    let product = case.product();
+                    scope.spawn(move || product.compute_with(kernel, &mut block));
+                }
+            });
+            assert_eq!(bits(&out), expected, "{kernel:?}, {parts} parts");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_no_error() {
+    let mut random = Random(4);
+    for kernel in kernels() {
+        for (m, k, n) in [(0, 5, 5), (5, 0, 5), (5, 5, 0), (0, 0, 0)] {
+            let case = Case::random(&mut random, m, k, n);
+            assert_eq!(bits(&case.compute(kernel)), bits(&case.expected()), "{kernel:?}");
+        }
+    }
+}
+
+#[test]
+fn lengths_are_checked() {
+    let case = Case::random(&mut Random(5), 3, 5, 20);
+    let product = case.product();
+    assert!(product.is_consistent());
+    assert!(!Product { k: 4, ..product }.is_consistent());
+    assert!(!Product { weights: &case.packed[1..], ..product }.is_consistent());
+    assert!(!Product { sums: &case.sums[1..], ..product }.is_consistent());
+    assert!(!Product { scales: &case.scales[1..], ..product }.is_consistent());
+    assert!(!Product { bias: Some(&[0.0]), ..product }.is_consistent());
+    assert!(!Product { row_scales: &[1.0], ..product }.is_consistent());
+    assert_eq!(packed_len(usize::MAX, usize::MAX), None);
+}
+
+/// erf, by its power series or its continued fraction.
+fn erf(x: f64) -> f64 {
+    let z = x.abs();
+    let value = if z < 3.0 {
+        let (mut sum, mut term) = (z, z);
+        for i in 1..200 {
+            term *= -z * z / f64::from(i);
+            sum += term / f64::from(2 * i + 1);
+        }
+        sum * std::f64::consts::FRAC_2_SQRT_PI
+    } else {
+        let fraction = (1..200).rev().fold(z, |rest, i| z + f64::from(i) / 2.0 / rest);
+        1.0 - (-z * z).exp() / fraction / std::f64::consts::PI.sqrt()
+    };
+    value.copysign(x)
+}
+
+#[test]
+fn the_gelu_is_near_its_definition() {
+    assert!((erf(0.5) - 0.520_499_877_813_046_5).abs() < 1e-14);
+    assert!((erf(2.5) - 0.999_593_047_982_555).abs() < 1e-14);
+    assert!((erf(-3.5) + 0.999_999_256_901_627_7).abs() < 1e-14);
+    // An identity: one activation and weight of 1, the number as the column's scale.
+    let (mut of_erf, mut of_gelu) = (0f64, 0f64);
+    for i in -80_000..=80_000 {
+        let x = i as f32 / 10_000.0;
+        let exact =
+            f64::from(x) / 2.0 * (1.0 + erf(f64::from(x) * std::f64::consts::FRAC_1_SQRT_2));
+        let error = (f64::from(gelu(x)) - exact).abs();
+        of_gelu = of_gelu.max(error);
+        of_erf = of_erf.max(if x == 0.0 { 0.0 } else { 2.0 * error / f64::from(x.abs()) });
+    }
+    println!("largest error of the GELU {of_gelu:.2e}, of erf {of_erf:.2e}");
+    assert!(of_gelu < 1e-6 && of_erf < 4e-7, "{of_gelu:e}, {of_erf:e}");
+    for x in [6.0, 10.0, 1e10, f32::MAX, f32::INFINITY] {
+        assert_eq!(gelu(x), x);
+        assert!(gelu(-x) == 0.0 || x.is_infinite());
+    }
+    assert_eq!(gelu(0.0), 0.0);
+    assert!(gelu(f32::NAN).is_nan());
+}
+
+#[test]
+fn what_is_not_finite_stays_so() {
+    let x = [1.0, f32::NAN, 2.0, 3.0, -f32::NAN, 1.0, f32::INFINITY, 1.0, 1.0, f32::NEG_INFINITY];
+    for zero in [128, 16, 0] {
+        let (mut q, mut row_scales) = (vec![0; 10], vec![0.0; 5]);
+        quantize_rows(&x, 2, None, zero, &mut q, &mut row_scales);
+        assert!(row_scales[0].is_nan() && row_scales[2].is_nan(), "{zero}: {row_scales:?}");
+        assert!(row_scales[1].is_finite() && row_scales[3].is_infinite(), "{zero}: {row_scales:?}");
+        assert!(row_scales[4].is_infinite() || zero == 0, "{zero}: {row_scales:?}");
+        for kernel in kernels() {
+            for gelu in [false, true] {
+                let case = Case {
+                    rows: q.clone(),
+                    row_scales: row_scales.clone(),
+                    zero,
+                    gelu,
+                    ..Case::new(
+                        &mut Random(6),
+                        (5, 2, 20),
+                        q.clone(),
+                        (0..40).map(|i| i - 20).collect(),
+                    )
+                };
+                let y = case.compute(kernel);
+                assert!(y[..20].iter().chain(&y[40..60]).all(|y| y.is_nan()), "{kernel:?}: {y:?}");
+                assert!(y[20..40].iter().all(|y| y.is_finite()), "{kernel:?}: {y:?}");
+                assert!(gelu || y[60..80].iter().all(|y| !y.is_finite()), "{kernel:?}: {y:?}");
+            }
+        }
+    }
+}
+
+/// The standard operators, one after the other.
+fn quantized(x: &[f32], factors: Option<&[f32]>, zero: u8) -> (Vec<u8>, f32) {
+    let x: Vec<f32> = match factors {
+        Some(factors) => x.iter().zip(factors).map(|(x, factor)| x * factor).collect(),
+        None => x.to_vec(),
+    };
+    let largest = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let least = x.iter().copied().fold(f32::INFINITY, f32::min);
+    let (top, range) = match zero {
+        128 => (127.0, largest.max(-least)),
+        0 => (255.0, largest),
+        _ => {
+            let top = f32::from(255 - zero);
+            (top, largest.max(least * (-top / f32::from(zero))))
+        }
+    };
+    let range = range.max(1e-30);
+    let inverse = top / range;
+    let quantize = |x: &f32| ((x * inverse).round_ties_even() + f32::from(zero)).clamp(0.0, 255.0);
+    (x.iter().map(|x| quantize(x) as u8).collect(), range / top)
+}
+
+#[test]
+fn rows_are_quantised_as_by_the_standard_operators() {
+    let mut random = Random(7);
+    let check = |x: &[f32], k: usize, factors: Option<&[f32]>| {
+        for zero in [128, 16, 0] {
+            let (mut q, mut scales) = (vec![7; x.len()], vec![0.0; x.len() / k]);
+            quantize_rows(x, k, factors, zero, &mut q, &mut scales);
+            for ((x, q), scale) in x.chunks(k).zip(q.chunks(k)).zip(scales) {
+                assert_eq!((q.to_vec(), scale), quantized(x, factors, zero), "{zero}, {x:?}");
+            }
+        }
+    };
+    for k in (1..=70).chain([384, 1000]) {
+        let size = 10f32.powi(random.below(60) as i32 - 30);
+        let x: Vec<f32> = (0..3 * k).map(|_| random.float() * size).collect();
+        let factors: Vec<f32> = (0..k).map(|_| 0.05 + random.float().abs()).collect();
+        check(&x, k, None);
+        check(&x, k, Some(&factors));
+    }
+    // Halves, which go to the even neighbour: 127 and 239 are the largest.
+    let halves: Vec<f32> = (-20..20).map(|i| i as f32 + 0.5).collect();
+    for largest in [127.0, -127.0, 239.0, 255.0] {
+        check(&[&halves[..], &[largest]].concat(), 41, None);
+    }
+    let tiny = f32::from_bits(1);
+    check(
+        &[0.0, -0.0, 0.0, tiny, -tiny, tiny, 1e-30, -1e-30, 1e-31, 1e-38, 2e-38, -3e-38],
+        3,
+        None,
+    );
+    check(
+        &[f32::MAX, -f32::MAX, f32::MAX, 0.0, -f32::MAX, tiny, -1.0, -2.0, -3.0, 5.0, 5.0, 5.0],
+        3,
+        None,
+    );
+    check(&[-1.0, -2.0], 2, Some(&[1e-30, 1e30]));
+}

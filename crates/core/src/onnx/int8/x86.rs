@@ -1,0 +1,224 @@
+//! The kernels for x86-64: vectors of 32 or 64 bytes, with and without VNNI.
+
+use std::arch::x86_64::{
+    __m256, __m256i, __m512, __m512i, _mm256_add_epi32, _mm256_add_ps, _mm256_cvtepi32_ps,
+    _mm256_div_ps, _mm256_dpbusd_avx_epi32, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256,
+    _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps,
+    _mm256_mullo_epi32, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_si256,
+    _mm256_storeu_ps, _mm256_sub_epi32, _mm512_add_epi32, _mm512_add_ps, _mm512_cvtepi32_ps,
+    _mm512_div_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512,
+    _mm512_madd_epi16, _mm512_maddubs_epi16, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps,
+    _mm512_mullo_epi32, _mm512_set1_epi16, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_si512,
+    _mm512_storeu_ps, _mm512_sub_epi32,
+};
+
+use super::block::Block;
+use super::gelu::{END, P, Q};
+use super::kernel::{NEAR, kernel, of_panel};
+use super::{COLUMNS, DEPTH, Product, STEP};
+
+/// Rows of a tile: with two vectors of 32 bytes for each, or four of 64, its sums take 12 of 16
+/// registers, or 24 of 32.
+const ROWS: usize = 6;
+
+/// What all kernels with vectors of one width have in common, under the names that [`kernel`] asks for.
+macro_rules! vectors {
+    (
+        $feature:literal, $lanes:literal, $ints:ty, $floats:ty,
+        $zeros:ident, $load_ints:ident, $repeat:ident, $mul_ints:ident, $sub_ints:ident, $convert:ident,
+        $load:ident, $store:ident, $splat:ident,
+        $add:ident, $mul:ident, $div:ident, $min:ident, $max:ident, $mul_add:ident
+    ) => {
+        use super::*;
+
+        pub(super) const LANES: usize = $lanes;
+        pub(super) const VECTORS: usize = COLUMNS / LANES;
+        pub(super) type Sums = $ints;
+        pub(super) type Floats = $floats;
+
+        #[inline]
+        #[target_feature(enable = $feature)]
+        pub(super) fn zeros() -> Sums {
+            $zeros()
+        }
+
+        #[inline]
+        #[target_feature(enable = $feature)]
+        pub(super) fn weights(bytes: &[i8; STEP / VECTORS]) -> $ints {
+            #[expect(unsafe_code, reason = "loads are from pointers")]
+            // SAFETY: the array has the length of the vector; any alignment will do.
+            unsafe {
+                $load_ints(bytes.as_ptr().cast())
+            }
+        }
+
+        #[inline]
+        #[target_feature(enable = $feature)]
+        pub(super) fn repeat(values: [u8; DEPTH]) -> $ints {
+            $repeat(i32::from_le_bytes(values))
+        }
+
+        #[inline]
+        #[target_feature(enable = $feature)]
+        pub(super) fn minus(sums: Sums, of_columns: &[i32; LANES], zero: u8) -> Floats {
+            #[expect(unsafe_code, reason = "loads are from pointers")]
+            // SAFETY: the array has the length of the vector; any alignment will do.
+            let of_columns = unsafe { $load_ints(of_columns.as_ptr().cast()) };
+            let of_zero = $mul_ints($repeat(i32::from(zero)), of_columns);
+            $convert($sub_ints(sums, of_zero))
+        }
+
+        #[inline]
+        #[target_feature(enable = $feature)]
+        pub(super) fn load(floats: &[f32; LANES]) -> Floats {
+            #[expect(unsafe_code, reason = "loads are from pointers")]
+            // SAFETY: the array has the length of the vector; any alignment will do.
+            unsafe {
+                $load(floats.as_ptr())
+            }
+        }
+
+        #[inline]
+        #[target_feature(enable = $feature)]
+        pub(super) fn store(floats: Floats, out: &mut [f32; LANES]) {
+            #[expect(unsafe_code, reason = "stores are to pointers")]
+            // SAFETY: the array has the length of the vector; any alignment will do.
+            unsafe {
+                $store(out.as_mut_ptr(), floats);
+            }
+        }
+
+        #[inline]
+        #[target_feature(enable = $feature)]
+        pub(super) fn splat(float: f32) -> Floats {
+            $splat(float)
+        }
+
+        vectors!(@pair $feature, add, $add);
+        vectors!(@pair $feature, mul, $mul);
+        vectors!(@pair $feature, div, $div);
+        vectors!(@pair $feature, min, $min);
+        vectors!(@pair $feature, max, $max);
+
+        #[inline]
+        #[target_feature(enable = $feature)]
+        pub(super) fn mul_add(a: Floats, b: Floats, c: Floats) -> Floats {
+            $mul_add(a, b, c)
+        }
+    };
+    (@pair $feature:literal, $name:ident, $instruction:ident) => {
+        #[inline]
+        #[target_feature(enable = $feature)]
+        pub(super) fn $name(a: Floats, b: Floats) -> Floats {
+            $instruction(a, b)
+        }
+    };
+}
+
+mod bytes32 {
+    //! Vectors of 32 bytes.
+    vectors!(
+        "avx2,fma",
+        8,
+        __m256i,
+        __m256,
+        _mm256_setzero_si256,
+        _mm256_loadu_si256,
+        _mm256_set1_epi32,
+        _mm256_mullo_epi32,
+        _mm256_sub_epi32,
+        _mm256_cvtepi32_ps,
+        _mm256_loadu_ps,
+        _mm256_storeu_ps,
+        _mm256_set1_ps,
+        _mm256_add_ps,
+        _mm256_mul_ps,
+        _mm256_div_ps,
+        _mm256_min_ps,
+        _mm256_max_ps,
+        _mm256_fmadd_ps
+    );
+}
+
+mod bytes64 {
+    //! Vectors of 64 bytes.
+    vectors!(
+        "avx2,fma,avx512f",
+        16,
+        __m512i,
+        __m512,
+        _mm512_setzero_si512,
+        _mm512_loadu_si512,
+        _mm512_set1_epi32,
+        _mm512_mullo_epi32,
+        _mm512_sub_epi32,
+        _mm512_cvtepi32_ps,
+        _mm512_loadu_ps,
+        _mm512_storeu_ps,
+        _mm512_set1_ps,
+        _mm512_add_ps,
+        _mm512_mul_ps,
+        _mm512_div_ps,
+        _mm512_min_ps,
+        _mm512_max_ps,
+        _mm512_fmadd_ps
+    );
+}
+
+pub(super) mod avx2 {
+    //! 32 bytes; pairs of products are added in 16 bits.
+    use super::bytes32::*;
+    use super::*;
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn dot(sums: __m256i, values: __m256i, weights: __m256i) -> __m256i {
+        let pairs = _mm256_maddubs_epi16(values, weights);
+        _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+    }
+
+    kernel!(#[target_feature(enable = "avx2,fma")] panels: 4, 2, 1);
+}
+
+pub(super) mod avx_vnni {
+    //! 32 bytes; four products are added in one instruction.
+    use super::bytes32::*;
+    use super::*;
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,avxvnni")]
+    fn dot(sums: __m256i, values: __m256i, weights: __m256i) -> __m256i {
+        _mm256_dpbusd_avx_epi32(sums, values, weights)
+    }
+
+    kernel!(#[target_feature(enable = "avx2,fma,avxvnni")] panels: 4, 2, 1);
+}
+
+pub(super) mod avx512 {
+    //! 64 bytes; pairs of products are added in 16 bits.
+    use super::bytes64::*;
+    use super::*;
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,avx512f,avx512bw")]
+    fn dot(sums: __m512i, values: __m512i, weights: __m512i) -> __m512i {
+        let pairs = _mm512_maddubs_epi16(values, weights);
+        _mm512_add_epi32(sums, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)))
+    }
+
+    kernel!(#[target_feature(enable = "avx2,fma,avx512f,avx512bw")] panels: 4, 4, 4);
+}
+
+pub(super) mod avx512_vnni {
+    //! 64 bytes; four products are added in one instruction.
+    use super::bytes64::*;
+    use super::*;
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vnni")]
+    fn dot(sums: __m512i, values: __m512i, weights: __m512i) -> __m512i {
+        _mm512_dpbusd_epi32(sums, values, weights)
+    }
+
+    kernel!(#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vnni")] panels: 4, 4, 4);
+}
