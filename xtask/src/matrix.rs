@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
 enum Which {
     /// The golden tests on the lowest and newest ONNX Runtime, with several threads and replicas
     Cpu,
-    /// Every feature set of every published crate, built but not linked
+    /// Feature sets of every published crate, built but not linked, and what they must not pull in
     Features,
     /// The golden tests on each GPU, on all of them together, and through TensorRT
     Gpu {

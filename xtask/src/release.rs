@@ -3,7 +3,11 @@
 //! A tool or toolchain that is not installed is a step that is skipped with the reason. Nothing is
 //! published, tagged or changed.
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
@@ -45,20 +49,23 @@ enum Check {
     Packages,
     /// No public item changed against the newest tag without its version (cargo-semver-checks)
     Semver,
-    /// Licences, sources and advisories of the dependencies (cargo-deny)
+    /// Licences and sources of the dependencies (cargo-deny)
     Licences,
+    /// No dependency has a known vulnerability (cargo-deny, and a database that it fetches)
+    Advisories,
     /// The lowest versions that the manifests name are enough (nightly)
     MinimalVersions,
     /// The lowest Rust that the manifests name is enough
     LowestRust,
 }
 
-const ALL: [Check; 7] = [
+const ALL: [Check; 8] = [
     Check::Codegen,
     Check::Contents,
     Check::Packages,
     Check::Semver,
     Check::Licences,
+    Check::Advisories,
     Check::MinimalVersions,
     Check::LowestRust,
 ];
@@ -77,7 +84,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             Check::Contents => steps.run("contents of the packages", || contents(&packages)),
             Check::Packages => steps.run("packages build alone", || build(&packages)),
             Check::Semver => steps.run("public interface", semver),
-            Check::Licences => steps.run("licences and advisories", licences),
+            Check::Licences => steps.run("licences and sources", licences),
+            Check::Advisories => steps.run("advisories", advisories),
             Check::MinimalVersions => steps.run("lowest dependencies", minimal_versions),
             Check::LowestRust => steps.run("lowest Rust", || lowest_rust(&packages)),
         }
@@ -135,13 +143,11 @@ fn build(packages: &[Package]) -> Result<Outcome> {
         arguments.extend(["--package", &package.name]);
     }
     run::status(&mut run::cargo(arguments))?;
-    let metadata = run::output(&mut run::cargo(["metadata", "--no-deps", "--format-version=1"]))?;
-    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
-    let target = metadata["target_directory"].as_str().context("no target directory")?;
+    let folder = target_directory()?.join("package");
     let mut largest = 0;
     for package in packages {
-        let file = format!("{target}/package/{}-{}.crate", package.name, package.version);
-        let size = fs::metadata(&file).with_context(|| file.clone())?.len();
+        let file = folder.join(format!("{}-{}.crate", package.name, package.version));
+        let size = fs::metadata(&file).with_context(|| file.display().to_string())?.len();
         ensure!(size <= LARGEST_PACKAGE, "{} has {size} bytes", package.name);
         largest = size.max(largest);
     }
@@ -150,14 +156,14 @@ fn build(packages: &[Package]) -> Result<Outcome> {
 
 /// Compares public items with those of the newest release.
 fn semver() -> Result<Outcome> {
-    if let Some(reason) = missing("semver-checks") {
-        return Ok(Outcome::Skipped(reason));
-    }
     let tags = ["tag", "--list", "v*", "--sort=-version:refname"];
     let tags = run::output(Command::new("git").args(tags).current_dir(repo::root()))?;
     let Some(tag) = tags.lines().next() else {
         return Ok(Outcome::Skipped("nothing is released yet: there is no tag v*".into()));
     };
+    if let Some(reason) = missing("semver-checks") {
+        return Ok(Outcome::Skipped(reason));
+    }
     run::status(&mut run::cargo(["semver-checks", "--workspace", "--baseline-rev", tag]))?;
     Ok(Outcome::Passed(format!("compared with {tag}")))
 }
@@ -166,22 +172,41 @@ fn licences() -> Result<Outcome> {
     if let Some(reason) = missing("deny") {
         return Ok(Outcome::Skipped(reason));
     }
-    run::status(&mut run::cargo(["deny", "--locked", "check"]))?;
+    run::status(&mut run::cargo(["deny", "--locked", "check", "licenses", "bans", "sources"]))?;
+    Ok(Outcome::Passed(String::new()))
+}
+
+/// Apart from the licences: what is known today says nothing of a change, and whether the database
+/// can be had says nothing of the dependencies.
+fn advisories() -> Result<Outcome> {
+    if let Some(reason) = missing("deny") {
+        return Ok(Outcome::Skipped(reason));
+    }
+    if let Err(error) = run::output(&mut run::cargo(["deny", "fetch", "db"])) {
+        println!("{error:#}");
+        return Ok(Outcome::Skipped("the database of advisories cannot be fetched".into()));
+    }
+    run::status(&mut run::cargo(["deny", "--locked", "check", "advisories"]))?;
     Ok(Outcome::Passed(String::new()))
 }
 
 /// Checks a copy of the workspace whose lock file has the lowest versions of what it names itself.
 fn minimal_versions() -> Result<Outcome> {
-    if let Some(reason) = no_toolchain("nightly") {
-        return Ok(Outcome::Skipped(reason));
-    }
-    let copy = repo::root().join("target").join("minimal-versions");
+    let Some(nightly) = toolchain("nightly") else {
+        return Ok(Outcome::Skipped("the toolchain nightly is not installed".into()));
+    };
+    let copy = target_directory()?.join("minimal-versions");
     let _ = fs::remove_dir_all(&copy);
-    fs::create_dir_all(&copy)?;
+    let checked = check_minimal_versions(&nightly, &copy);
+    fs::remove_dir_all(&copy)?;
+    checked.map(|()| Outcome::Passed("the libraries and programs build, with all features".into()))
+}
+
+fn check_minimal_versions(nightly: &str, copy: &Path) -> Result<()> {
     let files =
         run::output(Command::new("git").args(["ls-files", "-z"]).current_dir(repo::root()))?;
     let needed = |file: &&str| {
-        let kept = ["crates/", "xtask/", "Cargo.toml", "models.toml"];
+        let kept = ["crates/", "examples/", "xtask/", "Cargo.toml", "models.toml"];
         kept.iter().any(|start| file.starts_with(start)) && !file.starts_with("crates/testkit/data")
     };
     for file in files.split('\0').filter(needed) {
@@ -189,31 +214,25 @@ fn minimal_versions() -> Result<Outcome> {
         fs::create_dir_all(to.parent().context("a file without a folder")?)?;
         fs::copy(repo::root().join(file), &to).with_context(|| file.to_owned())?;
     }
-    let nightly = |arguments: &[&str]| {
-        let mut command = Command::new("rustup");
-        command.args(["run", "nightly", "cargo"]).args(arguments).current_dir(&copy);
-        // What runs this program is another cargo, whose settings are not meant for it.
-        command.env_remove("CARGO").env_remove("RUSTC").env_remove("RUSTUP_TOOLCHAIN");
-        command.env("CARGO_TARGET_DIR", copy.join("target"));
-        run::status(&mut command)
+    let cargo = |arguments: &[&str]| {
+        let mut command = other_cargo(nightly);
+        command.args(arguments).arg("--quiet").current_dir(copy);
+        run::status(command.env("CARGO_TARGET_DIR", copy.join("target")))
     };
-    nightly(&["update", "-Z", "direct-minimal-versions", "--quiet"])?;
-    nightly(&["check", "--workspace", "--quiet"])?;
-    fs::remove_dir_all(&copy)?;
-    Ok(Outcome::Passed("the libraries and programs build".into()))
+    cargo(&["update", "-Z", "direct-minimal-versions"])?;
+    cargo(&["check", "--workspace", "--all-features"])
 }
 
 fn lowest_rust(packages: &[Package]) -> Result<Outcome> {
     let rust = packages.first().and_then(|package| package.rust_version.as_deref());
     let rust = rust.context("the manifests name no Rust version")?;
-    if let Some(reason) = no_toolchain(rust) {
-        return Ok(Outcome::Skipped(reason));
-    }
-    let mut command = Command::new("rustup");
-    command.args(["run", rust, "cargo", "check", "--workspace", "--all-targets", "--locked"]);
-    command.env_remove("CARGO").env_remove("RUSTC").env_remove("RUSTUP_TOOLCHAIN");
-    run::status(command.arg("--quiet").current_dir(repo::root()))?;
-    Ok(Outcome::Passed(format!("Rust {rust}")))
+    let Some(toolchain) = toolchain(rust).or_else(|| toolchain(&format!("{rust}.0"))) else {
+        return Ok(Outcome::Skipped(format!("the toolchain {rust} is not installed")));
+    };
+    let mut command = other_cargo(&toolchain);
+    command.args(["check", "--workspace", "--all-targets", "--locked", "--quiet"]);
+    run::status(command.current_dir(repo::root()))?;
+    Ok(Outcome::Passed(format!("Rust {toolchain}")))
 }
 
 /// Why a subcommand of cargo cannot be used.
@@ -222,10 +241,28 @@ fn missing(subcommand: &str) -> Option<String> {
     (!there).then(|| format!("cargo-{subcommand} is not installed"))
 }
 
-/// Why a toolchain cannot be used.
-fn no_toolchain(name: &str) -> Option<String> {
-    let there = run::output(Command::new("rustup").args(["run", name, "rustc", "--version"]));
-    there.is_err().then(|| format!("the toolchain {name} is not installed"))
+/// The name of a toolchain that is installed.
+fn toolchain(name: &str) -> Option<String> {
+    let found = run::output(Command::new("rustup").args(["run", name, "rustc", "--version"]));
+    found.is_ok().then(|| name.to_owned())
+}
+
+/// The cargo of another toolchain than the one that runs this program.
+fn other_cargo(toolchain: &str) -> Command {
+    let mut command = Command::new("rustup");
+    command.args(["run", toolchain, "cargo"]);
+    // Nothing is linked, so nothing has to be there to link with.
+    command.env("ORT_SKIP_DOWNLOAD", "1");
+    // Settings of this cargo are not meant for that one.
+    command.env_remove("CARGO").env_remove("RUSTC").env_remove("RUSTUP_TOOLCHAIN");
+    command
+}
+
+/// Where cargo builds, `target` or what the environment says.
+fn target_directory() -> Result<PathBuf> {
+    let metadata = run::output(&mut run::cargo(["metadata", "--no-deps", "--format-version=1"]))?;
+    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
+    Ok(metadata["target_directory"].as_str().context("no target directory")?.into())
 }
 
 #[cfg(test)]

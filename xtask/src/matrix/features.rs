@@ -1,13 +1,15 @@
-//! `cargo xtask matrix features`: every crate with no features, its default ones, and each alone.
+//! `cargo xtask matrix features`: every crate with no features, its default ones, each alone, those of
+//! the command line program and all, and what must not be pulled in by which.
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 use crate::{
     run,
     steps::{Outcome, Steps},
+    tidy,
 };
 
 #[derive(Deserialize)]
@@ -20,6 +22,14 @@ struct Package {
     name: String,
     publish: Option<Vec<String>>,
     features: BTreeMap<String, Vec<String>>,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    name: String,
+    kind: Option<String>,
+    features: Vec<String>,
 }
 
 /// Checks all sets and ends with a table.
@@ -28,13 +38,21 @@ pub(super) fn run() -> Result<()> {
     let metadata: Metadata =
         serde_json::from_str(&text).context("cargo metadata wrote something unexpected")?;
     let mut steps = Steps::default();
+    for (choice, heavy) in tidy::light_uses() {
+        steps.run(&format!("{choice} stays light"), || {
+            let heavy = heavy?;
+            ensure!(heavy.is_empty(), "pulls in {}", heavy.join(", "));
+            Ok(Outcome::Passed(String::new()))
+        });
+    }
     for package in &metadata.packages {
-        for set in sets(package) {
+        for set in sets(package, &metadata.packages) {
             steps.run(&format!("{} {}", package.name, set.name()), || {
                 // Clippy, since it alone can refuse warnings of ours without building all else anew.
-                let mut arguments = vec!["clippy", "--quiet", "--package", &package.name];
+                let mut arguments = vec!["clippy".into(), "--quiet".into()];
+                arguments.extend(["--package".into(), package.name.clone()]);
                 arguments.extend(set.arguments());
-                arguments.extend(["--", "--deny=warnings"]);
+                arguments.extend(["--".into(), "--deny=warnings".into()]);
                 let mut command = run::cargo(arguments);
                 // Nothing is linked, so nothing has to be there to link with.
                 command.env("ORT_SKIP_DOWNLOAD", "1");
@@ -52,28 +70,41 @@ enum FeatureSet<'a> {
     None,
     Default,
     Only(&'a str),
+    /// What the command line program takes of a package, where that is more than one feature.
+    Program(&'a [String]),
+    All,
 }
 
-impl<'a> FeatureSet<'a> {
+impl FeatureSet<'_> {
     fn name(&self) -> String {
         match self {
             Self::None => "with no features".to_owned(),
             Self::Default => "with default features".to_owned(),
             Self::Only(feature) => format!("with {feature} alone"),
+            Self::Program(_) => format!("with what {PROGRAM} takes"),
+            Self::All => "with all features".to_owned(),
         }
     }
 
-    fn arguments(&self) -> Vec<&'a str> {
+    fn arguments(&self) -> Vec<String> {
+        let without_defaults = |features: String| {
+            vec!["--no-default-features".to_owned(), "--features".to_owned(), features]
+        };
         match self {
-            Self::None => vec!["--no-default-features"],
+            Self::None => vec!["--no-default-features".to_owned()],
             Self::Default => vec![],
-            Self::Only(feature) => vec!["--no-default-features", "--features", feature],
+            Self::Only(feature) => without_defaults((*feature).to_owned()),
+            Self::Program(features) => without_defaults(features.join(",")),
+            Self::All => vec!["--all-features".to_owned()],
         }
     }
 }
 
+/// The package that has all modalities.
+const PROGRAM: &str = "embedkit-cli";
+
 /// The sets of a package that is published; none of one that is not.
-fn sets(package: &Package) -> Vec<FeatureSet<'_>> {
+fn sets<'a>(package: &'a Package, all: &'a [Package]) -> Vec<FeatureSet<'a>> {
     if package.publish.as_ref().is_some_and(Vec::is_empty) {
         return Vec::new();
     }
@@ -81,8 +112,19 @@ fn sets(package: &Package) -> Vec<FeatureSet<'_>> {
     if package.features.get("default").is_some_and(|default| !default.is_empty()) {
         sets.push(FeatureSet::Default);
     }
-    let alone = package.features.keys().filter(|feature| *feature != "default");
-    sets.extend(alone.map(|feature| FeatureSet::Only(feature)));
+    let alone: Vec<_> = package.features.keys().filter(|feature| *feature != "default").collect();
+    sets.extend(alone.iter().map(|feature| FeatureSet::Only(feature)));
+    let program = all.iter().filter(|package| package.name == PROGRAM);
+    let taken = program
+        .flat_map(|program| &program.dependencies)
+        .find(|dependency| dependency.name == package.name && dependency.kind.is_none())
+        .map_or(&[][..], |dependency| &dependency.features);
+    if taken.len() > 1 {
+        sets.push(FeatureSet::Program(taken));
+    }
+    if alone.len() > 1 {
+        sets.push(FeatureSet::All);
+    }
     sets
 }
 
@@ -90,27 +132,42 @@ fn sets(package: &Package) -> Vec<FeatureSet<'_>> {
 mod tests {
     use super::*;
 
+    fn package(name: &str, features: &[(&str, &[&str])]) -> Package {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let features = features.iter().map(|(name, on)| ((*name).to_owned(), owned(on)));
+        Package {
+            name: name.into(),
+            publish: None,
+            features: features.collect(),
+            dependencies: vec![],
+        }
+    }
+
     #[test]
-    fn none_default_and_each_alone() {
-        let features = |default: &[&str]| {
-            let default = default.iter().map(|name| (*name).to_owned()).collect();
-            let mut features = BTreeMap::from([("default".to_owned(), default)]);
-            features.insert("a".to_owned(), vec![]);
-            features.insert("b".to_owned(), vec!["a".to_owned()]);
-            features
-        };
-        let mut package = Package { name: "x".into(), publish: None, features: features(&["a"]) };
-        assert_eq!(
-            sets(&package),
-            [FeatureSet::None, FeatureSet::Default, FeatureSet::Only("a"), FeatureSet::Only("b")]
-        );
-        package.features = features(&[]);
-        assert_eq!(
-            sets(&package),
-            [FeatureSet::None, FeatureSet::Only("a"), FeatureSet::Only("b")]
-        );
-        assert_eq!(FeatureSet::Only("b").arguments(), ["--no-default-features", "--features", "b"]);
-        package.publish = Some(vec![]);
-        assert!(sets(&package).is_empty());
+    fn none_default_each_alone_and_all() {
+        use FeatureSet::{All, Default, None, Only};
+        let mut one = package("x", &[("default", &["a"]), ("a", &[]), ("b", &["a"])]);
+        assert_eq!(sets(&one, &[]), [None, Default, Only("a"), Only("b"), All]);
+        one.features.insert("default".into(), vec![]);
+        assert_eq!(sets(&one, &[]), [None, Only("a"), Only("b"), All]);
+        one.features.remove("b");
+        assert_eq!(sets(&one, &[]), [None, Only("a")]);
+        assert_eq!(Only("b").arguments(), ["--no-default-features", "--features", "b"]);
+        one.publish = Some(vec![]);
+        assert!(sets(&one, &[]).is_empty());
+    }
+
+    #[test]
+    fn what_the_program_takes_together() {
+        let one = package("x", &[("a", &[]), ("b", &[])]);
+        let mut program = package(PROGRAM, &[]);
+        let features = vec!["a".to_owned(), "b".to_owned()];
+        let kind = Some("dev".to_owned());
+        program.dependencies.push(Dependency { name: "x".into(), kind, features });
+        assert_eq!(sets(&one, std::slice::from_ref(&program)).len(), 4);
+        program.dependencies[0].kind = None;
+        let all = [program];
+        let taken = &sets(&one, &all)[3];
+        assert_eq!(taken.arguments(), ["--no-default-features", "--features", "a,b"]);
     }
 }

@@ -32,7 +32,9 @@ pub(crate) fn run() -> Result<()> {
             found.push(format!("{}: does not take the lints of the workspace", package.name));
         }
     }
-    check_light_uses(&mut found)?;
+    for (choice, heavy) in light_uses() {
+        found.extend(heavy?.iter().map(|heavy| format!("{choice}: pulls in {heavy}")));
+    }
     let files = files(&root)?;
     let home = env::var_os(if cfg!(windows) { "USERPROFILE" } else { "HOME" }).map(PathBuf::from);
     let folders = sources::folders(&root, home.as_deref());
@@ -71,18 +73,17 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-fn check_light_uses(found: &mut Vec<String>) -> Result<()> {
-    for light in layers::LIGHT_USES {
+/// The promises of light use by name, and what each choice of features pulls in against its own.
+pub(crate) fn light_uses() -> impl Iterator<Item = (String, Result<Vec<String>>)> {
+    layers::LIGHT_USES.iter().map(|light| {
         let mut arguments =
             vec!["tree", "--prefix=none", "--edges=normal", "--package", light.package];
         arguments.extend(["--no-default-features", "--features", light.features]);
-        let tree = run::output(&mut run::cargo(arguments))?;
-        for heavy in layers::heavy_in_tree(&tree, light.without) {
-            let features = if light.features.is_empty() { "no features" } else { light.features };
-            found.push(format!("{} with {features}: pulls in {heavy}", light.package));
-        }
-    }
-    Ok(())
+        let tree = run::output(&mut run::cargo(arguments));
+        let features = if light.features.is_empty() { "no features" } else { light.features };
+        let heavy = tree.map(|tree| layers::heavy_in_tree(&tree, light.without));
+        (format!("{} with {features}", light.package), heavy)
+    })
 }
 
 /// The files that belong to the repository, relative to its root: those git knows or would take
