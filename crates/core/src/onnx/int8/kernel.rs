@@ -138,7 +138,7 @@ pub(super) fn of_panel<T: Copy + Default>(numbers: &[T], panel: usize) -> [T; CO
 /// - `Sums`, `Weights`, `Values`, `Floats`: vectors.
 /// - `zeros() -> Sums`, `weights(&[i8; STEP / VECTORS]) -> Weights`, `repeat([u8; 4]) -> Values`,
 ///   `dot(Sums, Values, Weights) -> Sums`.
-/// - `minus(Sums, &[i32; LANES], u8) -> Floats`: less the zero times the columns' sums.
+/// - `zero_times(u8, &[i32; LANES]) -> Sums`, `minus(Sums, Sums) -> Floats`.
 /// - `load(&[f32; LANES]) -> Floats`, `splat(f32) -> Floats`, `store(Floats, &mut [f32; LANES])`, and
 ///   `add`, `mul`, `div`, `min`, `max` of two and `mul_add` of three `Floats`. `min` and `max` may
 ///   drop a NaN.
@@ -207,75 +207,99 @@ macro_rules! kernel {
         ) {
             let k = product.k;
             let (full, steps) = (k / DEPTH, k.div_ceil(DEPTH));
-            let rows: [&[u8]; R] =
-                std::array::from_fn(|r| &product.rows[(row + r) * k..(row + r + 1) * k]);
-            let quads: [&[[u8; DEPTH]]; R] =
-                std::array::from_fn(|r| &rows[r].as_chunks().0[..full]);
-            let panels: [&[[i8; STEP]]; P] = std::array::from_fn(|p| {
-                let panel = &product.weights[(panel + p) * steps * STEP..][..steps * STEP];
-                panel.as_chunks().0
-            });
-            let mut sums = [[[zeros(); VECTORS]; P]; R];
-            for step in 0..full {
-                for p in 0..P {
-                    let (parts, _) = panels[p][step].as_chunks();
-                    for v in 0..VECTORS {
-                        let weights = weights(&parts[v]);
-                        for r in 0..R {
-                            sums[r][p][v] = dot(sums[r][p][v], repeat(quads[r][step]), weights);
-                        }
-                    }
-                }
-            }
+            let rows = &product.rows[row * k..(row + R) * k];
+            let panels = &product.weights[panel * steps * STEP..(panel + P) * steps * STEP];
+            let mut sums = sums_of([[[zeros(); VECTORS]; P]; R], rows, k, panels, steps, full);
             if full < steps {
-                for r in 0..R {
-                    let mut last = [0; DEPTH];
-                    last[..k - full * DEPTH].copy_from_slice(&rows[r][full * DEPTH..]);
-                    for p in 0..P {
-                        let (parts, _) = panels[p][full].as_chunks();
-                        for v in 0..VECTORS {
-                            let weights = weights(&parts[v]);
-                            sums[r][p][v] = dot(sums[r][p][v], repeat(last), weights);
-                        }
-                    }
+                let mut last = [[0; DEPTH]; R];
+                for (r, last) in last.iter_mut().enumerate() {
+                    let values = &rows[r * k + full * DEPTH..(r + 1) * k];
+                    last[..values.len()].copy_from_slice(values);
                 }
+                let panels = &panels[full * STEP..];
+                sums = sums_of(sums, last.as_flattened(), DEPTH, panels, steps, 1);
             }
-            for p in 0..P {
-                finish(product, row, panel + p, &sums.map(|sums| sums[p]), out);
+            for (p, panel) in (panel..panel + P).enumerate() {
+                let sums: [[Sums; VECTORS]; R] = std::array::from_fn(|r| sums[r][p]);
+                finish(product, row, panel, sums, out);
             }
         }
 
-        /// Writes the results of a panel.
+        /// Adds the products of `count` steps of `R` rows and `P` panels: rows begin every `k` values, panels
+        /// every `steps`.
         #[inline]
         $(#[$feature])*
-        fn finish(
+        fn sums_of<const R: usize, const P: usize>(
+            mut sums: [[[Sums; VECTORS]; P]; R],
+            rows: &[u8],
+            k: usize,
+            panels: &[i8],
+            steps: usize,
+            count: usize,
+        ) -> [[[Sums; VECTORS]; P]; R] {
+            assert!((R - 1) * k + count * DEPTH <= rows.len());
+            assert!(((P - 1) * steps + count) * STEP <= panels.len());
+            for step in 0..count {
+                #[expect(unsafe_code, reason = "checks in the innermost loop cost a tenth")]
+                // SAFETY: the last step of the last panel ends within `panels`: asserted.
+                let near: [&[[i8; STEP / VECTORS]; VECTORS]; P] = std::array::from_fn(|p| unsafe {
+                    &*panels.as_ptr().add((p * steps + step) * STEP).cast()
+                });
+                for r in 0..R {
+                    #[expect(unsafe_code, reason = "checks in the innermost loop cost a tenth")]
+                    // SAFETY: the last step of the last row ends within `rows`: asserted.
+                    let values = unsafe { *rows.as_ptr().add(r * k + step * DEPTH).cast() };
+                    let values = repeat(values);
+                    for p in 0..P {
+                        for v in 0..VECTORS {
+                            sums[r][p][v] = dot(sums[r][p][v], values, weights(&near[p][v]));
+                        }
+                    }
+                }
+            }
+            sums
+        }
+
+        /// Writes `R` rows of a panel's results.
+        #[inline]
+        $(#[$feature])*
+        fn finish<const R: usize>(
             product: &Product<'_>,
             row: usize,
             panel: usize,
-            sums: &[[Sums; VECTORS]],
+            sums: [[Sums; VECTORS]; R],
             out: &mut Block<'_>,
         ) {
-            let of_columns = of_panel(product.sums, panel);
-            let scales = of_panel(product.scales, panel);
-            // Adding -0.0 changes no number.
-            let bias = product.bias.map_or([-0.0; COLUMNS], |bias| of_panel(bias, panel));
+            let (mut scales, mut biases) = ([splat(0.0); VECTORS], [splat(-0.0); VECTORS]);
+            let mut of_zero = [zeros(); VECTORS];
+            let (of_columns, of_scales) = (of_panel(product.sums, panel), of_panel(product.scales, panel));
+            let of_bias = product.bias.map(|bias| of_panel(bias, panel));
+            for v in 0..VECTORS {
+                of_zero[v] = zero_times(product.zero, &of_columns.as_chunks().0[v]);
+                scales[v] = load(&of_scales.as_chunks().0[v]);
+                if let Some(bias) = &of_bias {
+                    biases[v] = load(&bias.as_chunks().0[v]);
+                }
+            }
             let first = panel * COLUMNS - out.columns().start;
-            for (r, sums) in sums.iter().enumerate() {
+            for r in 0..R {
                 let row_scale = splat(product.row_scales[row + r]);
-                let mut results = [0.0; COLUMNS];
+                let out = &mut out.row(row + r)[first..];
+                let mut partial = [0.0; COLUMNS];
+                let (full, results) = match out.first_chunk_mut() {
+                    Some(full) => (true, full),
+                    None => (false, &mut partial),
+                };
                 for v in 0..VECTORS {
-                    let sum = minus(sums[v], &of_columns.as_chunks().0[v], product.zero);
-                    let scale = mul(row_scale, load(&scales.as_chunks().0[v]));
-                    let mut result = add(mul(sum, scale), load(&bias.as_chunks().0[v]));
+                    let scale = mul(row_scale, scales[v]);
+                    let mut result = add(mul(minus(sums[r][v], of_zero[v]), scale), biases[v]);
                     if product.gelu {
                         result = gelu(result);
                     }
                     store(result, &mut results.as_chunks_mut().0[v]);
                 }
-                let out = &mut out.row(row + r)[first..];
-                match out.first_chunk_mut() {
-                    Some(full) => *full = results,
-                    None => out.copy_from_slice(&results[..out.len()]),
+                if !full {
+                    out.copy_from_slice(&partial[..out.len()]);
                 }
             }
         }

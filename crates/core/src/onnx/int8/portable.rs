@@ -39,9 +39,13 @@ fn dot(mut sums: Sums, values: Values, weights: Weights) -> Sums {
 }
 
 #[inline(always)]
-fn minus(sums: Sums, of_columns: &[i32; LANES], zero: u8) -> Floats {
-    let of_zero = |i: usize| i32::from(zero).wrapping_mul(of_columns[i]);
-    std::array::from_fn(|i| sums[i].wrapping_sub(of_zero(i)) as f32)
+fn zero_times(zero: u8, of_columns: &[i32; LANES]) -> Sums {
+    of_columns.map(|sum| sum.wrapping_mul(i32::from(zero)))
+}
+
+#[inline(always)]
+fn minus(sums: Sums, of_zero: Sums) -> Floats {
+    std::array::from_fn(|i| sums[i].wrapping_sub(of_zero[i]) as f32)
 }
 
 #[inline(always)]

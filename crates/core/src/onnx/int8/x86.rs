@@ -19,7 +19,7 @@ use super::{COLUMNS, DEPTH, Product, STEP};
 
 /// Rows of a tile: with two vectors of 32 bytes for each, or four of 64, its sums take 12 of 16
 /// registers, or 24 of 32.
-const ROWS: usize = 6;
+const ROWS: usize = 5;
 
 /// What all kernels with vectors of one width have in common, under the names that [`kernel`] asks for.
 macro_rules! vectors {
@@ -34,6 +34,7 @@ macro_rules! vectors {
         pub(super) const LANES: usize = $lanes;
         pub(super) const VECTORS: usize = COLUMNS / LANES;
         pub(super) type Sums = $ints;
+        pub(super) type Weights = $ints;
         pub(super) type Floats = $floats;
 
         #[inline]
@@ -60,11 +61,16 @@ macro_rules! vectors {
 
         #[inline]
         #[target_feature(enable = $feature)]
-        pub(super) fn minus(sums: Sums, of_columns: &[i32; LANES], zero: u8) -> Floats {
+        pub(super) fn zero_times(zero: u8, of_columns: &[i32; LANES]) -> Sums {
             #[expect(unsafe_code, reason = "loads are from pointers")]
             // SAFETY: the array has the length of the vector; any alignment will do.
             let of_columns = unsafe { $load_ints(of_columns.as_ptr().cast()) };
-            let of_zero = $mul_ints($repeat(i32::from(zero)), of_columns);
+            $mul_ints($repeat(i32::from(zero)), of_columns)
+        }
+
+        #[inline]
+        #[target_feature(enable = $feature)]
+        pub(super) fn minus(sums: Sums, of_zero: Sums) -> Floats {
             $convert($sub_ints(sums, of_zero))
         }
 
