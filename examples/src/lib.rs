@@ -20,10 +20,13 @@ macro_rules! pages {
 pages! {
     readme: "README.md",
     coming_from_fastembed: "docs/coming-from-fastembed.md",
+    coming_from_others: "docs/coming-from-others.md",
+    in_an_application: "docs/guide/in-an-application.md",
     dense: "docs/guide/dense.md",
     sparse: "docs/guide/sparse.md",
     late_interaction: "docs/guide/late-interaction.md",
     muvera: "docs/guide/muvera.md",
     reranking: "docs/guide/reranking.md",
     images: "docs/guide/images.md",
+    devices: "docs/guide/devices.md",
 }
