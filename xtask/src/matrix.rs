@@ -24,7 +24,7 @@ enum Which {
     Features,
     /// The golden tests on each GPU, on all of them together, and through TensorRT
     Gpu {
-        /// The ONNX Runtime library with CUDA; by default what `embedkit runtime install --gpu` installs
+        /// The ONNX Runtime library with CUDA; by default an installed one, else one that is fetched
         #[arg(long, value_name = "FILE")]
         onnxruntime: Option<PathBuf>,
     },

@@ -14,7 +14,7 @@ use embedkit_types::cache::cache_dir;
 
 use crate::{
     assets::{self, Set},
-    run,
+    repo, run,
     steps::{Outcome, Steps},
     test::runner::{Runner, tests},
 };
@@ -46,6 +46,9 @@ pub(super) fn run(library: Option<&Path>) -> Result<()> {
         steps.run(&format!("{name} ({device})"), || {
             let mut command = runner.golden(&[&format!("embedkit/{feature}")]);
             command.env("EMBEDKIT_TEST_DEVICE", device).env("EMBEDKIT_TEST_TOLERANCE", TOLERANCE);
+            // The original's numbers are those of full single precision, and TensorRT has no option
+            // of its own for it. Devices in the order in which nvidia-smi lists them.
+            command.env("NVIDIA_TF32_OVERRIDE", "0").env("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
             tests(command, &library)
         });
     };
@@ -77,7 +80,19 @@ fn gpus() -> Result<Vec<String>> {
     if gpus.is_empty() {
         bail!("nvidia-smi lists no GPU");
     }
+    let Ok(chosen) = env::var("CUDA_VISIBLE_DEVICES") else { return Ok(gpus) };
+    let gpus = visible(&gpus, &chosen);
+    if gpus.is_empty() {
+        bail!("CUDA_VISIBLE_DEVICES hides all GPUs");
+    }
     Ok(gpus)
+}
+
+/// Those that CUDA shows, which nvidia-smi does not know: numbers, or names of GPUs or parts of them.
+fn visible(gpus: &[String], chosen: &str) -> Vec<String> {
+    let chosen = chosen.split(',').map(str::trim).take_while(|name| !matches!(*name, "" | "-1"));
+    let name = |chosen: &str| chosen.parse::<usize>().ok().and_then(|number| gpus.get(number));
+    chosen.map(|chosen| name(chosen).map_or_else(|| chosen.to_owned(), Clone::clone)).collect()
 }
 
 /// `GPU 0: NVIDIA H100 80GB HBM3 (UUID: …)`, a line each. Parts of a GPU (MIG) have lines of their
@@ -90,24 +105,25 @@ fn names(list: &str) -> Vec<String> {
     list.lines().filter_map(name).collect()
 }
 
-/// The library with CUDA: the one that is named, the installed one, or one that is installed now.
+/// The library with CUDA: the one that is named, an installed one, or one that is fetched now.
 fn find(named: Option<&Path>) -> Result<PathBuf> {
-    let library = match named
-        .map(Path::to_owned)
-        .or_else(|| env::var_os("ORT_DYLIB_PATH").map(Into::into))
-    {
-        Some(library) => library,
-        None => {
-            let cache = cache_dir(|name| env::var_os(name)).context("there is no cache folder")?;
-            match installed(&cache).map(|found| found.library).filter(|found| cuda(found).is_ok()) {
-                Some(library) => library,
-                None => {
-                    let options = InstallOptions { gpu: true, ..InstallOptions::default() };
-                    install(&options, &cache).context("no ONNX Runtime for GPUs")?.library
+    let library =
+        match named.map(Path::to_owned).or_else(|| env::var_os("ORT_DYLIB_PATH").map(Into::into)) {
+            Some(library) => library,
+            None => {
+                // What the user has is taken where it serves, and never replaced.
+                let ours = repo::root().join(".cache").join("gpu");
+                let caches = [cache_dir(|name| env::var_os(name)), Some(ours.clone())];
+                let found = caches.iter().flatten().filter_map(|cache| installed(cache));
+                match found.map(|found| found.library).find(|library| cuda(library).is_ok()) {
+                    Some(library) => library,
+                    None => {
+                        let options = InstallOptions { gpu: true, ..InstallOptions::default() };
+                        install(&options, &ours).context("no ONNX Runtime for GPUs")?.library
+                    }
                 }
             }
-        }
-    };
+        };
     cuda(&library)?;
     Ok(library)
 }
@@ -151,6 +167,16 @@ mod tests {
                     GPU 1: NVIDIA T4 (UUID: GPU-3)\n";
         assert_eq!(names(list), ["NVIDIA H100 80GB HBM3", "NVIDIA T4"]);
         assert!(names("No devices were found\n").is_empty());
+    }
+
+    #[test]
+    fn what_cuda_hides_is_no_device() {
+        let gpus = ["a".to_owned(), "b".to_owned()];
+        assert_eq!(visible(&gpus, "1"), ["b"]);
+        assert_eq!(visible(&gpus, "1,0"), ["b", "a"]);
+        assert_eq!(visible(&gpus, "MIG-2"), ["MIG-2"]);
+        assert_eq!(visible(&gpus, "0,-1,1"), ["a"]);
+        assert!(visible(&gpus, "").is_empty());
     }
 
     #[test]
