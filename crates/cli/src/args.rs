@@ -9,7 +9,7 @@ use embedkit::postprocess::MuveraOptions;
 use embedkit_convert::Head;
 use embedkit_types::{BatchOptions, Device, LoadOptions, PromptUse, Role, Task};
 
-use values::{device, factor, heads, key_value, muvera, some_threads};
+use values::{factor, heads, key_value, muvera, some_threads};
 
 /// Embeddings for retrieval on ONNX Runtime: embed, search and rerank from the shell.
 #[derive(Debug, Parser)]
@@ -234,7 +234,7 @@ pub(crate) struct RunArgs {
     #[arg(long, global = true, value_name = "N", value_parser = some_threads)]
     pub(crate) replicas: Option<NonZeroUsize>,
     /// auto, cpu, cuda[:N[,M…]], tensorrt, coreml, directml, openvino or migraphx
-    #[arg(long, global = true, value_name = "DEVICE", value_parser = device, default_value = "auto")]
+    #[arg(long, global = true, value_name = "DEVICE", default_value = "auto")]
     pub(crate) device: Device,
     /// Where models and the runtime library are kept [default: the user's cache folder]
     #[arg(long, global = true, value_name = "DIR")]

@@ -31,6 +31,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cache;
+mod device;
 mod embed;
 mod files;
 mod multi_vector;
@@ -41,10 +42,11 @@ mod sparse;
 mod spec;
 mod task;
 
+pub use device::{Device, DeviceError};
 pub use embed::{Embed, Embedded, Role};
 pub use files::ModelFiles;
 pub use multi_vector::{MultiVector, MultiVectorError, MultiVectorModel};
-pub use options::{BatchOptions, Device, LoadOptions, PromptUse};
+pub use options::{BatchOptions, LoadOptions, PromptUse};
 #[cfg(feature = "serde")]
 pub use row::{ModelFile, RowError};
 pub use sparse::{SparseEmbedding, SparseError};

@@ -2,6 +2,8 @@
 
 use std::{num::NonZeroUsize, path::PathBuf};
 
+use crate::Device;
+
 /// How a model is opened. Plain fields with [`Default`]; use struct update syntax.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LoadOptions {
@@ -69,31 +71,4 @@ impl Default for BatchOptions {
         }
         const { Self { rows: at_least_one(256), tokens: at_least_one(256), window: at_least_one(2048) } }
     }
-}
-
-/// Where a graph runs.
-///
-/// A device asked for by name is used or loading fails; only [`Device::Auto`] and
-/// [`Device::Prefer`] may fall back, and the loaded model says what was taken.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Device {
-    /// The best accelerator that was compiled in and works, else the CPU.
-    #[default]
-    Auto,
-    /// The CPU.
-    Cpu,
-    /// NVIDIA GPUs by number, one replica or more on each; an empty list means GPU 0.
-    Cuda(Vec<u32>),
-    /// NVIDIA GPU 0 through TensorRT.
-    TensorRt,
-    /// Apple CoreML.
-    CoreMl,
-    /// DirectML on Windows.
-    DirectMl,
-    /// Intel OpenVINO.
-    OpenVino,
-    /// AMD GPUs through MIGraphX.
-    MiGraphX,
-    /// The first of these that works.
-    Prefer(Vec<Device>),
 }

@@ -5,7 +5,6 @@ use std::num::NonZeroUsize;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use embedkit::postprocess::MuveraOptions;
 use embedkit_convert::Head;
-use embedkit_types::Device;
 
 /// The heads of a conversion, by name.
 pub(super) fn heads() -> impl TypedValueParser<Value = Head> {
@@ -63,42 +62,6 @@ pub(super) fn muvera(text: &str) -> Result<MuveraOptions, String> {
     Ok(options)
 }
 
-/// A device by name, CUDA with the numbers of its GPUs.
-pub(super) fn device(text: &str) -> Result<Device, String> {
-    let (name, numbers) = match text.split_once(':') {
-        Some((name, numbers)) => (name, Some(numbers)),
-        None => (text, None),
-    };
-    let device = match name {
-        "cuda" => {
-            let numbers = numbers.map_or(Ok(Vec::new()), |numbers| {
-                numbers.split(',').map(str::parse).collect::<Result<_, _>>()
-            });
-            return numbers
-                .map(Device::Cuda)
-                .map_err(|_| "GPUs are given by number, as in cuda:0 or cuda:0,1".to_owned());
-        }
-        "auto" => Device::Auto,
-        "cpu" => Device::Cpu,
-        "tensorrt" => Device::TensorRt,
-        "coreml" => Device::CoreMl,
-        "directml" => Device::DirectMl,
-        "openvino" => Device::OpenVino,
-        "migraphx" => Device::MiGraphX,
-        _ => {
-            return Err(
-                "expected auto, cpu, cuda[:N[,M…]], tensorrt, coreml, directml, openvino or \
-                        migraphx"
-                    .to_owned(),
-            );
-        }
-    };
-    if numbers.is_some() {
-        return Err(format!("only cuda takes numbers, as in cuda:0; {name} stands alone"));
-    }
-    Ok(device)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,18 +87,6 @@ mod tests {
         assert_eq!(factor("2.5"), Ok(2.5));
         for bad in ["0.9", "0", "-1", "nan", "inf", "two", ""] {
             assert!(factor(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn devices() {
-        assert_eq!(device("auto"), Ok(Device::Auto));
-        assert_eq!(device("cuda"), Ok(Device::Cuda(vec![])));
-        assert_eq!(device("cuda:1"), Ok(Device::Cuda(vec![1])));
-        assert_eq!(device("cuda:0,2"), Ok(Device::Cuda(vec![0, 2])));
-        assert_eq!(device("migraphx"), Ok(Device::MiGraphX));
-        for bad in ["", "gpu", "cuda:", "cuda:x", "cuda:0,", "cuda:-1", "cpu:0", "CPU"] {
-            assert!(device(bad).is_err(), "{bad}");
         }
     }
 }
