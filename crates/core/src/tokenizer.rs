@@ -11,7 +11,7 @@ use std::{
     path::Path,
 };
 
-use embedkit_types::ModelFiles;
+use embedkit_types::{Embedded, ModelFiles};
 use serde_json::{Map, Value};
 use tokenizers::{
     AddedToken, Encoding, ModelWrapper, PaddingDirection, PostProcessor, Tokenizer as Inner,
@@ -42,6 +42,13 @@ pub struct Tokens {
     /// Whether the text was longer than the limit and lost its end (or its start, where the model's
     /// files say so).
     pub truncated: bool,
+}
+
+impl Tokens {
+    /// What became of the text, with what the model saw of it.
+    pub fn embedded<T>(&self, value: T) -> Embedded<T> {
+        Embedded { value, tokens: self.ids.len(), truncated: self.truncated }
+    }
 }
 
 /// On which side of a short row padding goes.

@@ -225,10 +225,7 @@ impl Step for PairStep {
     fn run(&self, workload: Workload, rows: Vec<Tokens>) -> RunResult<Self> {
         let finish = |row: Row<'_>| score(&row, self.model.column);
         let scores = self.model.graph.run(workload, &rows, &[], finish)?;
-        let finished = scores.into_iter().zip(rows).map(|(score, tokens)| {
-            Ok(Embedded { value: score?, tokens: tokens.ids.len(), truncated: tokens.truncated })
-        });
-        Ok(finished.collect())
+        Ok(scores.into_iter().zip(rows).map(|(score, row)| Ok(row.embedded(score?))).collect())
     }
 }
 

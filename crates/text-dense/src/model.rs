@@ -9,8 +9,8 @@ use embedkit_core::{
     tokenizer::{Tokenizer, Tokens},
 };
 use embedkit_types::{
-    BatchOptions, Embed, Embedded, Encoder, LoadOptions, ModelFiles, ModelSpec, PromptUse, Prompts,
-    Role, Task, TextDense,
+    BatchOptions, Embed, Embedded, Encoder, LoadOptions, ModelFiles, ModelSpec, Prompts, Role,
+    Task, TextDense,
 };
 
 use crate::Error;
@@ -58,13 +58,9 @@ impl TextEmbedding {
         let Task::TextDense(task) = &spec.task else {
             return Err(Error::WrongTask { id, found: spec.task.name() });
         };
-        let prompts = match options.prompts {
-            PromptUse::None => Prompts::default(),
-            PromptUse::Model => spec.prompts.clone().unwrap_or_default(),
-        };
-        if prompts.unknown {
+        let Some(prompts) = spec.prompts_for(&options.prompts) else {
             return Err(Error::PromptUnknown { id });
-        }
+        };
         let model = Model {
             backend: Backend::open(spec, task, files, options)?,
             width: Width::new(id, task.dim, options.dimensions),
@@ -208,17 +204,8 @@ impl Step for TextStep {
     type Error = Error;
 
     fn prepare(&self, text: String) -> Result<Tokens, Error> {
-        let prompts = &self.model.prompts;
-        let prompt = match self.role {
-            Role::Raw => None,
-            Role::Document => prompts.passage.as_deref(),
-            Role::Query => prompts.query.as_deref(),
-        };
-        let tokenizer = self.model.backend.tokenizer();
-        Ok(match prompt {
-            None => tokenizer.encode(&text)?,
-            Some(prompt) => tokenizer.encode(&format!("{prompt}{text}"))?,
-        })
+        let text = self.model.prompts.put_before(self.role, text);
+        Ok(self.model.backend.tokenizer().encode(&text)?)
     }
 
     fn length(&self, tokens: &Tokens) -> usize {
@@ -235,10 +222,10 @@ impl Step for TextStep {
 
     fn run(&self, workload: Workload, rows: Vec<Tokens>) -> RunResult<Self> {
         let vectors = self.model.backend.run(workload, self.role, &rows)?;
-        let finished = vectors.into_iter().zip(rows).map(|(vector, tokens)| {
-            let value = self.model.width.cut(vector?)?;
-            Ok(Embedded { value, tokens: tokens.ids.len(), truncated: tokens.truncated })
-        });
+        let finished = vectors
+            .into_iter()
+            .zip(rows)
+            .map(|(vector, tokens)| Ok(tokens.embedded(self.model.width.cut(vector?)?)));
         Ok(finished.collect())
     }
 }

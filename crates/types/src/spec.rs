@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::{Pooling, Task, TextDense};
+use crate::{Pooling, PromptUse, Role, Task, TextDense};
 
 /// A string that is a constant for built-in models and owned for a user's.
 pub type Str = Cow<'static, str>;
@@ -72,6 +72,16 @@ impl ModelSpec {
     pub fn pinned(&self, path: &str) -> Option<&PinnedFile> {
         self.files.iter().find(|file| file.path == path)
     }
+
+    /// The prompts that `wanted` asks for; `None` where the model needs one whose text is not known.
+    #[must_use]
+    pub fn prompts_for(&self, wanted: &PromptUse) -> Option<Prompts> {
+        let prompts = match wanted {
+            PromptUse::None => Prompts::default(),
+            PromptUse::Model => self.prompts.clone().unwrap_or_default(),
+        };
+        (!prompts.unknown).then_some(prompts)
+    }
 }
 
 /// The one content that a file of a model may have: whatever else comes under its name is refused.
@@ -120,4 +130,20 @@ pub struct Prompts {
     /// error, not silence.
     #[cfg_attr(feature = "serde", serde(default))]
     pub unknown: bool,
+}
+
+impl Prompts {
+    /// The text behind the prompt of its role; raw text has none.
+    #[must_use]
+    pub fn put_before(&self, role: Role, text: String) -> String {
+        let prompt = match role {
+            Role::Raw => None,
+            Role::Document => self.passage.as_deref(),
+            Role::Query => self.query.as_deref(),
+        };
+        match prompt {
+            None => text,
+            Some(prompt) => format!("{prompt}{text}"),
+        }
+    }
 }

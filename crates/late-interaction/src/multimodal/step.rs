@@ -49,7 +49,7 @@ impl Step for TextStep {
         let pixels = Input { name: PIXEL_VALUES, shape: &shape, values: Values::F32(&pixels) };
         let finish = |row: Row<'_>| self.model.vectors(&row);
         let vectors = self.model.texts.run(workload, &rows, &[pixels], finish)?;
-        Ok(vectors.into_iter().zip(rows).map(|(value, tokens)| embedded(value, &tokens)).collect())
+        Ok(vectors.into_iter().zip(rows).map(|(value, row)| Ok(row.embedded(value?))).collect())
     }
 }
 
@@ -127,13 +127,6 @@ impl ImageStep {
         let pixels = Input { name: PIXEL_VALUES, shape: &shape, values: Values::F32(&pixels) };
         let finish = |row: Row<'_>| self.model.image_vectors(&row);
         let vectors = self.model.images.run(workload, &rows, &[pixels], finish)?;
-        Ok(vectors.into_iter().zip(rows).map(|(value, tokens)| embedded(value, &tokens)).collect())
+        Ok(vectors.into_iter().zip(rows).map(|(value, row)| Ok(row.embedded(value?))).collect())
     }
-}
-
-fn embedded(
-    value: Result<MultiVector, Error>,
-    tokens: &Tokens,
-) -> Result<Embedded<MultiVector>, Error> {
-    Ok(Embedded { value: value?, tokens: tokens.ids.len(), truncated: tokens.truncated })
 }

@@ -13,7 +13,7 @@ use embedkit_core::{
 };
 use embedkit_types::{
     BatchOptions, Embed, Embedded, LateText, LoadOptions, ModelFiles, ModelSpec, MultiVector,
-    MultiVectorModel, PromptUse, Prompts, Role, Task,
+    MultiVectorModel, Prompts, Role, Task,
 };
 
 use self::tokens::{Prepared, TokenRules};
@@ -65,13 +65,9 @@ impl LateInteractionTextEmbedding {
         if let Some(task) = options.task.clone() {
             return Err(Error::UnknownTask { id, task });
         }
-        let prompts = match options.prompts {
-            PromptUse::None => Prompts::default(),
-            PromptUse::Model => spec.prompts.clone().unwrap_or_default(),
-        };
-        if prompts.unknown {
+        let Some(prompts) = spec.prompts_for(&options.prompts) else {
             return Err(Error::PromptUnknown { id });
-        }
+        };
         let span = tracing::info_span!("load", path = %files.root.display());
         let rules = span.in_scope(|| TokenRules::load(&id, task, files))?;
         let padding = rules.tokenizer().padding();
@@ -263,16 +259,7 @@ impl Step for TextStep {
     type Error = Error;
 
     fn prepare(&self, text: String) -> Result<Prepared, Error> {
-        let prompts = &self.model.prompts;
-        let prompt = match self.role {
-            Role::Raw => None,
-            Role::Document => prompts.passage.as_deref(),
-            Role::Query => prompts.query.as_deref(),
-        };
-        let text = match prompt {
-            None => text,
-            Some(prompt) => format!("{prompt}{text}"),
-        };
+        let text = self.model.prompts.put_before(self.role, text);
         self.model.rules.prepare(self.role, &text)
     }
 

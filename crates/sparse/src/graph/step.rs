@@ -41,10 +41,6 @@ impl Step for GraphStep {
 
     fn run(&self, workload: Workload, rows: Vec<Tokens>) -> RunResult<Self> {
         let vectors = self.model.run(workload, self.role, &rows)?;
-        let finished = vectors.into_iter().zip(rows).map(|(vector, tokens)| {
-            let (count, truncated) = (tokens.ids.len(), tokens.truncated);
-            Ok(Embedded { value: vector?, tokens: count, truncated })
-        });
-        Ok(finished.collect())
+        Ok(vectors.into_iter().zip(rows).map(|(value, row)| Ok(row.embedded(value?))).collect())
     }
 }
