@@ -242,11 +242,7 @@ impl TextGraph {
         let extra = || self.options.extra_inputs.iter().map(AsRef::as_ref);
         let mut required = std::iter::once(INPUT_IDS).chain(extra());
         if let Some(missing) = required.find(|input| !declared.contains(input)) {
-            return Err(Error::MissingInput {
-                path: self.session.path().to_owned(),
-                expected: missing.to_owned(),
-                found: declared.iter().map(ToString::to_string).collect(),
-            });
+            return Err(self.missing_input(missing, &declared));
         }
         let known: Vec<&str> =
             [INPUT_IDS, ATTENTION_MASK, TOKEN_TYPE_IDS].into_iter().chain(extra()).collect();
