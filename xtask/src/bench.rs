@@ -14,6 +14,7 @@ mod contestants;
 mod corpus;
 mod dense;
 mod image;
+mod int8;
 mod late;
 mod machine;
 mod models;
@@ -83,6 +84,8 @@ enum What {
     Maxsim,
     /// Images: preprocessing, and to one vector
     Image,
+    /// Eight-bit integers beside f32: speed and quality
+    Int8,
     /// From the start of a process to the first vector
     Cold,
     /// Time and peak memory by the number of texts
@@ -95,7 +98,7 @@ enum What {
 
 impl What {
     /// What `all` stands for.
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Dense,
         Self::Bm25,
         Self::Sparse,
@@ -104,6 +107,7 @@ impl What {
         Self::Muvera,
         Self::Maxsim,
         Self::Image,
+        Self::Int8,
         Self::Cold,
         Self::Sizes,
     ];
@@ -119,6 +123,7 @@ impl What {
             Self::Muvera => "muvera",
             Self::Maxsim => "maxsim",
             Self::Image => "image",
+            Self::Int8 => "int8",
             Self::Cold => "cold",
             Self::Sizes => "sizes",
             Self::Variants => "variants",
@@ -189,6 +194,7 @@ fn measure(
         What::Rerank => rerank::measure(setting, scale, corpus, report),
         What::Maxsim => late::max_sim(setting, scale, report),
         What::Image => image::measure(setting, scale, report),
+        What::Int8 => int8::measure(setting, scale, corpus, report),
         What::Muvera => muvera::measure(setting, scale, report),
         What::Cold => cold::measure(setting, scale, corpus, report),
         What::Sizes => sizes::measure(setting, scale, corpus, report),

@@ -23,7 +23,7 @@ use embedkit_types::cache::runtime_library_name;
 use crate::repo;
 
 use table::{Conversion, File, MINILM, MODELS, Model, Origin, RUNTIMES, Runtime};
-pub(crate) use table::{LOWEST, NEWEST, Set};
+pub(crate) use table::{LOWEST, NEWEST, SIMILARITY, Set};
 
 /// What is fetched.
 #[derive(clap::Args)]

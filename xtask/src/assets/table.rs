@@ -36,6 +36,8 @@ pub(crate) enum Set {
     Demo,
     /// What the tests use
     Test,
+    /// What the benchmarks use
+    Bench,
     /// Everything
     All,
 }
@@ -80,12 +82,14 @@ pub(crate) const LOWEST: &str = "1.23.2";
 
 /// The ONNX Runtimes.
 pub(crate) const RUNTIMES: &[Runtime] = &[
-    Runtime { version: NEWEST, sets: &[Set::Demo, Set::Test] },
+    Runtime { version: NEWEST, sets: &[Set::Demo, Set::Test, Set::Bench] },
     Runtime { version: LOWEST, sets: &[Set::Test] },
 ];
 
 /// The name of the model that the demo uses.
 pub(crate) const MINILM: &str = "all-MiniLM-L6-v2";
+/// The name of the texts whose likeness people judged; they are kept beside the models.
+pub(crate) const SIMILARITY: &str = "similarity";
 
 const fn wheel(package: &'static str, version: &'static str, sha256: &'static str) -> Wheel {
     Wheel { package, version, sha256, platform: None }
@@ -120,7 +124,7 @@ pub(crate) const MODELS: &[Model] = &[
     // carry the same bytes.
     Model {
         name: MINILM,
-        sets: &[Set::Demo, Set::Test],
+        sets: &[Set::Demo, Set::Test, Set::Bench],
         needed: true,
         origins: &[
             Origin {
@@ -196,7 +200,7 @@ pub(crate) const MODELS: &[Model] = &[
     // A small model trained as SPLADE is: two layers of width 128 (Apache-2.0).
     Model {
         name: "splade-tiny",
-        sets: &[Set::Test],
+        sets: &[Set::Test, Set::Bench],
         needed: false,
         origins: &[Origin {
             wheel: wheel(
@@ -269,7 +273,7 @@ pub(crate) const MODELS: &[Model] = &[
     // EfficientNet-Lite0, trained on ImageNet (Apache-2.0).
     Model {
         name: "efficientnet-lite0",
-        sets: &[Set::Test],
+        sets: &[Set::Test, Set::Bench],
         needed: false,
         origins: &[Origin {
             wheel: wheel(
@@ -291,7 +295,7 @@ pub(crate) const MODELS: &[Model] = &[
     // says where each comes from.
     Model {
         name: "pictures",
-        sets: &[Set::Test],
+        sets: &[Set::Test, Set::Bench],
         needed: false,
         origins: &[Origin {
             wheel: Wheel {
@@ -332,6 +336,48 @@ pub(crate) const MODELS: &[Model] = &[
                 "camera.png",
                 139_512,
                 "b0793d2adda0fa6ae899c03989482bff9a42d3d5690fc7e3648f2795d730c23a",
+            ),
+        ],
+        from_model: None,
+        convert: None,
+    },
+    // What people say of how alike texts are: news of the Australian Broadcasting Corporation with the
+    // judgements of Lee, Pincombe and Welsh (2005), WordSim-353 and SimLex-999. The package
+    // (LGPL-2.1) carries them for its tests and says nothing of their licences: they are fetched
+    // and never passed on.
+    Model {
+        name: SIMILARITY,
+        sets: &[Set::Bench],
+        needed: false,
+        origins: &[Origin {
+            wheel: Wheel {
+                package: "gensim",
+                version: "4.4.0",
+                sha256: "4b73ff30af6ddd0d2ddf9473b1eb44603cd79ec14c87d93b75291802b991916c",
+                platform: Some("manylinux_2_28_x86_64"),
+            },
+            inside: "gensim/test/test_data/",
+        }],
+        files: &[
+            file(
+                "lee.cor",
+                24_658,
+                "a878f9a58f6743c32985c56c2f2f75988386216b38a4023a01fd3bcf7884d93e",
+            ),
+            file(
+                "similarities0-1.txt",
+                8738,
+                "23762bc6b728897144dda3d324a2c032dc1e059e1009806226d64b6dd123ed79",
+            ),
+            file(
+                "wordsim353.tsv",
+                7186,
+                "f92a022fc2537793a15bc3a8c162ebcd74990e033a228bb6388cb71e4c0b1e1d",
+            ),
+            file(
+                "simlex999.txt",
+                18_126,
+                "d5e0501971478a511430ee880bd0121e94ac701ba86d90544d83e6d2ba3db05d",
             ),
         ],
         from_model: None,

@@ -18,12 +18,12 @@ use super::{
 };
 
 /// The batch sizes that a peer's best one is chosen from, besides its own.
-const BATCHES: [usize; 3] = [1, 8, 32];
+pub(super) const BATCHES: [usize; 3] = [1, 8, 32];
 /// The batch size at which numbers are compared: here the results of all are least affected by
 /// padding, and none needs much memory.
 const COMPARED_BATCH: usize = 8;
 /// How often a batch size is tried.
-const TRIES: usize = 2;
+pub(super) const TRIES: usize = 2;
 
 /// A file of inputs, a line each.
 pub(super) struct Inputs {

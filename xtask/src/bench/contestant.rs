@@ -99,6 +99,13 @@ impl Contestant {
         peak_of(&status)
     }
 
+    /// Seconds that all threads of the process have computed so far, to a hundredth; `None` where the
+    /// system does not tell.
+    pub(super) fn processor_seconds(&self) -> Option<f64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).ok()?;
+        processor_seconds_of(&stat)
+    }
+
     /// Lets [`peak`](Self::peak) start again from what the process has now; false where the system
     /// does not allow it.
     pub(super) fn forget_peak(&self) -> bool {
@@ -126,9 +133,26 @@ fn peak_of(status: &str) -> Option<f64> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok()? * 1024.0)
 }
 
+fn processor_seconds_of(stat: &str) -> Option<f64> {
+    // The second field is the program's name in parentheses, which may hold some itself; of what
+    // follows, numbers 12 and 13 are the times in user mode and in the system.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let (user, system) = (fields.next()?, fields.next()?);
+    // Linux counts a hundred ticks a second on every machine that it runs on.
+    Some((user.parse::<f64>().ok()? + system.parse::<f64>().ok()?) / 100.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn processor_time_is_read_behind_any_name() {
+        let stat = "7 (a) (b c) S 1 7 7 0 -1 4194304 901 0 0 0 250 30 0 0 20 0 3 0 100 0 0";
+        assert_eq!(processor_seconds_of(stat), Some(2.8));
+        assert_eq!(processor_seconds_of("7 (a) S 1 7"), None);
+        assert_eq!(processor_seconds_of(""), None);
+    }
 
     #[test]
     fn the_peak_is_read() {

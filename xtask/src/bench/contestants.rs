@@ -95,6 +95,8 @@ impl Kind {
 pub(super) struct Contestants {
     /// The ONNX Runtime of all of them.
     pub(super) onnxruntime: PathBuf,
+    /// Writes eight-bit models.
+    pub(super) quantize: PathBuf,
     folder: PathBuf,
     embedkit: PathBuf,
     plain: PathBuf,
@@ -131,13 +133,14 @@ pub(super) struct Open<'a> {
 impl Contestants {
     /// Builds ours.
     pub(super) fn ready(folder: &Path) -> Result<Self> {
-        assets::ensure(Set::Demo)?;
+        assets::ensure(Set::Bench)?;
         println!("building the contestants");
         // Its lock file follows the workspace's crates, so it may change.
-        let [embedkit, plain, roofline] =
-            build("embedkit", ["bench-embedkit", "plain", "roofline"], &[])?;
+        let [embedkit, plain, roofline, quantize] =
+            build("embedkit", ["bench-embedkit", "plain", "roofline", "quantize"], &[])?;
         Ok(Self {
             onnxruntime: assets::newest_runtime(),
+            quantize,
             folder: folder.to_owned(),
             embedkit,
             plain,

@@ -187,7 +187,8 @@ pub(super) fn add_latency(name: &str, rounds: &[Queried], report: &mut Report) {
     }
 }
 
-fn percentiles(rounds: &[Queried], share: f64) -> Vec<f64> {
+/// The percentile of each round's calls.
+pub(super) fn percentiles(rounds: &[Queried], share: f64) -> Vec<f64> {
     rounds.iter().map(|round| percentile(&round.seconds, share)).collect()
 }
 

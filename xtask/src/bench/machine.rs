@@ -18,6 +18,19 @@ pub(super) fn cores() -> usize {
 /// How many busy threads of others make a machine a busy one.
 const BUSY: f64 = 0.2;
 
+/// Whether the processor multiplies eight-bit integers and adds four products to each sum in one
+/// instruction, as x86 has it (VNNI, of either width).
+#[cfg(target_arch = "x86_64")]
+pub(super) fn has_vnni() -> bool {
+    is_x86_feature_detected!("avx512vnni") || is_x86_feature_detected!("avxvnni")
+}
+
+/// No other processors have what x86 calls VNNI.
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) fn has_vnni() -> bool {
+    false
+}
+
 /// The machine, for the JSON file. Takes a second, in which nothing of ours runs.
 pub(super) fn describe() -> Value {
     let load = load();

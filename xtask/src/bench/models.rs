@@ -22,17 +22,23 @@ pub(super) fn converted(
     checkpoint: &Path,
     options: &ConvertOptions,
 ) -> Result<PathBuf> {
+    let model = with_tokenizer(folder, name, checkpoint)?;
+    convert(checkpoint, &model.join("model.onnx"), options)
+        .with_context(|| format!("could not convert {}", checkpoint.display()))?;
+    Ok(model)
+}
+
+/// The folder of a model that is made under `folder`, with the tokenizer of another and no graph yet.
+pub(super) fn with_tokenizer(folder: &Path, name: &str, other: &Path) -> Result<PathBuf> {
     let model = folder.join("models").join(name);
     fs::create_dir_all(&model).with_context(|| format!("could not make {}", model.display()))?;
     for file in TOKENIZER {
-        let from = checkpoint.join(file);
+        let from = other.join(file);
         if from.exists() {
             fs::copy(&from, model.join(file))
                 .with_context(|| format!("could not copy {}", from.display()))?;
         }
     }
-    convert(checkpoint, &model.join("model.onnx"), options)
-        .with_context(|| format!("could not convert {}", checkpoint.display()))?;
     Ok(model)
 }
 

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use super::{
     chart::{self, Bar},
     machine,
-    report::{Goal, Report, Results, Row, Section, number},
+    report::{Goal, Report, Results, Row, Section},
 };
 use crate::repo;
 
@@ -114,7 +114,7 @@ fn faster_bars(report: &Report) -> Vec<Bar> {
     let mut found: Vec<(&Section, &Row, f64)> = Vec::new();
     for section in &report.sections {
         for row in &section.rows {
-            if let Some(Goal::AtLeast(limit)) = row.goal {
+            if let Some(Goal::AtLeast(limit)) = row.goal.filter(|_| row.unit == "x") {
                 found.push((section, row, limit));
             }
         }
@@ -135,7 +135,7 @@ fn faster_bars(report: &Report) -> Vec<Bar> {
 
 /// The chart of a section: its amounts, of the unit that most of them have.
 fn amounts(section: &Section) -> Option<String> {
-    let unit = &section.rows.iter().find(|row| row.unit != "x")?.unit;
+    let unit = &section.rows.iter().find(|row| !is_listed(row))?.unit;
     if !section.drawn {
         return None;
     }
@@ -152,17 +152,22 @@ fn amounts(section: &Section) -> Option<String> {
     Some(chart::amounts(&section.title, unit, &bars))
 }
 
-/// The ratios of a report; everything else is drawn.
+/// Whether the table has a row: ratios and plain numbers, which no chart shows.
+fn is_listed(row: &Row) -> bool {
+    row.unit == "x" || row.unit.is_empty()
+}
+
+/// The ratios and plain numbers of a report; everything else is drawn.
 fn table(report: &Report, text: &mut String) {
     let sections = report.sections.iter();
-    let ratios = sections.flat_map(|section| section.rows.iter().map(move |row| (section, row)));
-    let ratios: Vec<_> = ratios.filter(|(_, row)| row.unit == "x").collect();
-    if ratios.is_empty() {
+    let rows = sections.flat_map(|section| section.rows.iter().map(move |row| (section, row)));
+    let listed: Vec<_> = rows.filter(|(_, row)| is_listed(row)).collect();
+    if listed.is_empty() {
         return;
     }
-    text.push_str("| measured on | ratio | median | range | goal |\n|---|---|---|---|---|\n");
+    text.push_str("| measured on | figure | median | range | goal |\n|---|---|---|---|---|\n");
     let mut before = "";
-    for (section, row) in ratios {
+    for (section, row) in listed {
         let title = if section.title == before { "…" } else { section.title.as_str() };
         before = &section.title;
         let goal = row.goal.map_or(String::new(), |goal| goal.said(row.median));
@@ -170,7 +175,7 @@ fn table(report: &Report, text: &mut String) {
             text,
             "| {title} | {} | {} | {} | {goal} |",
             row.what,
-            number(row.median),
+            row.shown(row.median),
             row.spread()
         );
     }
@@ -187,6 +192,7 @@ mod tests {
         report.add("embedkit", "texts/s", vec![20.0, 22.0]);
         report.add("other", "texts/s", vec![10.0, 11.0]);
         report.times_faster("other", &[2.0], &[1.0], Some(Goal::AtLeast(1.5)));
+        report.add_goal("likeness", "", vec![0.999_5], Goal::AtLeast(0.999));
         report.skip("third", "no network");
         report
     }
@@ -199,6 +205,8 @@ mod tests {
         assert_eq!(names, ["goals.svg", "dense-0.svg"]);
         assert!(text.contains("![Speed](charts/dense-0.svg)"), "{text}");
         assert!(text.contains("| Speed | embedkit / other | 2.000 |  | met >= 1.5 |"), "{text}");
+        assert!(text.contains("| … | likeness | 0.99950 |  | met >= 0.999 |"), "{text}");
+        assert!(!charts[0].1.contains("likeness"), "a likeness is no speed");
         assert!(text.contains("- skipped third: no network"), "{text}");
         assert!(!charts[1].1.contains("embedkit / other"), "a ratio is no amount");
     }

@@ -22,6 +22,7 @@ pub(super) enum Goal {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Row {
     pub(super) what: String,
+    /// `x` for a ratio of speeds or times, nothing for a plain number such as a cosine or a count.
     pub(super) unit: String,
     pub(super) median: f64,
     pub(super) min: f64,
@@ -207,7 +208,7 @@ impl Row {
         let line = format!(
             "  {:<62}  {:>9} {:<8}  {:<20}  {goal}",
             self.what,
-            number(self.median),
+            self.shown(self.median),
             self.unit,
             self.spread()
         );
@@ -219,7 +220,17 @@ impl Row {
         if self.rounds.len() < 2 {
             return String::new();
         }
-        format!("{} to {}", number(self.min), number(self.max))
+        format!("{} to {}", self.shown(self.min), self.shown(self.max))
+    }
+
+    /// A value of the row: a plain number in more digits, since what counts may be how far it is
+    /// from one.
+    pub(super) fn shown(&self, value: f64) -> String {
+        match self.unit.is_empty() {
+            true if value.fract() == 0.0 => format!("{value:.0}"),
+            true => format!("{value:.5}"),
+            false => number(value),
+        }
     }
 }
 
@@ -296,6 +307,16 @@ mod tests {
         assert!(lines[1].starts_with("  embedkit / theirs"), "{}", lines[1]);
         assert!(lines[1].ends_with("1.250 x                               MISSED >= 1.3"));
         assert_eq!(report.goals().count(), 1);
+    }
+
+    #[test]
+    fn plain_numbers_tell_how_far_from_one_they_are() {
+        let mut report = Report::new("one", false, 1);
+        report.add_goal("cosine", "", vec![0.999_08], Goal::AtLeast(0.999));
+        report.add_goal("texts", "", vec![3.0], Goal::AtMost(0.0));
+        let lines: Vec<_> = report.sections[0].rows.iter().map(Row::line).collect();
+        assert!(lines[0].contains("  0.99908  ") && lines[0].ends_with("met >= 0.999"));
+        assert!(lines[1].contains("  3  ") && lines[1].ends_with("MISSED <= 0"));
     }
 
     #[test]

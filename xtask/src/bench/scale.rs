@@ -9,6 +9,8 @@ pub(super) struct Scale {
     pub(super) texts: usize,
     /// Texts for models that take longer, or that only the original is compared on.
     pub(super) fewer: usize,
+    /// Texts that vectors are compared on.
+    pub(super) compared: usize,
     /// Texts of equal length.
     pub(super) equal: usize,
     /// Texts at the peers' default batch size, where they are slow, and to compare numbers on.
@@ -33,6 +35,7 @@ impl Scale {
                 rounds: rounds.unwrap_or(2),
                 texts: 200,
                 fewer: 100,
+                compared: 200,
                 equal: 50,
                 few: 64,
                 queries: 40,
@@ -46,6 +49,7 @@ impl Scale {
                 rounds: rounds.unwrap_or(3),
                 texts: corpus::TEXTS / 2,
                 fewer: 500,
+                compared: corpus::TEXTS,
                 equal: 250,
                 few: 256,
                 queries: 200,

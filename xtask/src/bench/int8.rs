@@ -1,0 +1,400 @@
+//! `int8`: what `embedkit quantize` makes of all-MiniLM-L6-v2, beside f32: how much faster it is, how
+//! near its vectors are, whether they depend on what else is in a batch, and how well they agree with
+//! people. The same of ONNX Runtime's own dynamic quantisation, as FastEmbed runs it.
+
+mod correlation;
+mod similarity;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+
+use self::similarity::Similarity;
+use super::{
+    comparison::{BATCHES, Inputs, TRIES, timed},
+    contestant::Contestant,
+    contestants::{Peer, Setting},
+    corpus::{self, Corpus},
+    dense, machine, models,
+    report::{Goal, Report, percentile},
+    rounds::{interleave, rates, zip},
+    scale::Scale,
+    vectors,
+};
+use crate::{
+    assets::{self, NEWEST, Set},
+    python, repo, run,
+};
+
+/// How many times as fast as f32 it has to be on a processor with VNNI.
+const TIMES: f64 = 2.0;
+/// The cosine to f32 that the mean text has to have, and every text.
+const MEAN_COSINE: f64 = 0.999;
+const LEAST_COSINE: f64 = 0.995;
+/// Padded tokens of a batch when ours is tried in larger ones than it takes by itself.
+const LARGE_BATCH: usize = 4096;
+/// Texts of a batch in which FastEmbed's vectors are set beside those of texts alone.
+const THEIR_BATCH: usize = 32;
+/// The package that ONNX Runtime's quantisation needs besides.
+const ONNX: &str = "onnx==1.23.0";
+
+/// A library with a file of the model.
+struct Form {
+    name: &'static str,
+    contestant: Contestant,
+    /// Texts of a batch; ours decides itself.
+    batch: Option<usize>,
+}
+
+/// Measures.
+pub(super) fn measure(
+    setting: &Setting<'_>,
+    scale: &Scale,
+    corpus: &Corpus,
+    report: &mut Report,
+) -> Result<()> {
+    let original = assets::minilm();
+    let int8 = quantized(setting)?;
+    let mut files = vec![("f32", original.clone()), ("embedkit quantize", int8.clone())];
+    let mut all = vec![
+        ours(setting, "embedkit f32", &original, &Value::Null)?,
+        ours(setting, "embedkit int8", &int8, &Value::Null)?,
+    ];
+    match dynamic(setting) {
+        Ok(model) => {
+            all.push(theirs(setting, &model, &corpus.texts[..scale.few])?);
+            files.push(("dynamic", model));
+        }
+        Err(error) => {
+            let reason = format!("{error:#}");
+            report.skip("dynamic int8", reason.lines().next().unwrap_or_default());
+        }
+    }
+    let sizes = files.iter().map(|(name, folder)| {
+        let bytes = fs::metadata(folder.join("model.onnx")).map_or(f64::NAN, |it| it.len() as f64);
+        format!("{name} {:.1} MB", bytes / 1e6)
+    });
+    report.note(format!("files: {}", sizes.collect::<Vec<_>>().join(", ")));
+    report.inputs = json!({
+        "fingerprint": corpus.fingerprint, "texts": scale.texts, "compared": scale.compared,
+        "vnni": machine::has_vnni(),
+    });
+
+    speed(setting, scale, &corpus.texts[..scale.texts], &mut all, report)?;
+    latency(setting, scale, corpus, &mut all, report)?;
+    let large = ours(setting, "embedkit int8", &int8, &json!({"batch_tokens": LARGE_BATCH}))?;
+    closeness(setting, &corpus.texts[..scale.compared], &mut all, large, report)?;
+    quality(setting, &mut all, report)
+}
+
+/// Throughput on the mixed corpus, in wall time and in processor time.
+fn speed(
+    setting: &Setting<'_>,
+    scale: &Scale,
+    texts: &[String],
+    all: &mut [Form],
+    report: &mut Report,
+) -> Result<()> {
+    let file = setting.folder.join("mixed.txt");
+    corpus::write(&file, texts)?;
+    // The vectors of each are others, so that each is held to its own of the first run, which does
+    // not count.
+    let inputs = all.iter_mut().map(|form| {
+        let expected = form.contestant.embed(&file, form.batch)?;
+        ensure!(expected.count == texts.len(), "{} gave {} vectors", form.name, expected.count);
+        Ok(Inputs { file: file.clone(), expected })
+    });
+    let inputs = inputs.collect::<Result<Vec<_>>>()?;
+    let measured = interleave(scale.rounds, all.len(), |turn| {
+        let form = &mut all[turn];
+        let before = form.contestant.processor_seconds();
+        let wall = timed(&mut form.contestant, &inputs[turn], form.batch)?;
+        let after = form.contestant.processor_seconds();
+        Ok((wall, after.zip(before).map(|(after, before)| after - before)))
+    })?;
+    let wall: Vec<Vec<f64>> =
+        measured.iter().map(|rounds| rounds.iter().map(|one| one.0).collect()).collect();
+    // None at all where the system does not tell it of one.
+    let processor: Option<Vec<Vec<f64>>> =
+        measured.iter().map(|rounds| rounds.iter().map(|one| one.1).collect()).collect();
+
+    let goal = machine::has_vnni().then_some(Goal::AtLeast(TIMES));
+    let processor_kind =
+        if goal.is_some() { "with VNNI" } else { "without VNNI, for which there is no goal" };
+    report.section(&format!("{} mixed texts, on a processor {processor_kind}", texts.len()));
+    for (form, wall) in all.iter().zip(&wall) {
+        report.add(form.label(), "texts/s", rates(wall, texts.len() as f64));
+    }
+    for (at, form) in all.iter().enumerate().skip(1) {
+        let what = format!("{} / embedkit f32, wall time", form.label());
+        let ratio = zip(&wall[0], &wall[at], |f32, theirs| f32 / theirs);
+        match goal.filter(|_| form.is_ours()) {
+            Some(goal) => report.add_goal(what, "x", ratio, goal),
+            None => report.add(what, "x", ratio),
+        }
+        if let Some(processor) = &processor {
+            let ratio = zip(&processor[0], &processor[at], |f32, theirs| f32 / theirs);
+            report.add(format!("{} / embedkit f32, processor time", form.label()), "x", ratio);
+        }
+    }
+    if goal.is_none() {
+        report.note(format!(
+            "the goal of {TIMES} times f32 does not apply: it is for processors with VNNI, whose \
+             instructions multiply four times as many eight-bit integers as f32; this one has none"
+        ));
+    }
+    Ok(())
+}
+
+/// One short query a call.
+fn latency(
+    setting: &Setting<'_>,
+    scale: &Scale,
+    corpus: &Corpus,
+    all: &mut [Form],
+    report: &mut Report,
+) -> Result<()> {
+    let queries = setting.folder.join("queries.txt");
+    corpus::write(&queries, corpus::queries(&corpus.texts, scale.queries))?;
+    for form in all.iter_mut() {
+        form.contestant.query(&queries, 1)?;
+    }
+    let calls =
+        interleave(scale.rounds, all.len(), |turn| all[turn].contestant.query(&queries, 1))?;
+    report.section(&format!("one short query a call, {} calls, f32 and int8", scale.queries));
+    for (form, calls) in all.iter().zip(&calls) {
+        dense::add_latency(form.name, calls, report);
+    }
+    let of_f32 = dense::percentiles(&calls[0], 0.5);
+    for (form, calls) in all.iter().zip(&calls).skip(1) {
+        let ratio = zip(&dense::percentiles(calls, 0.5), &of_f32, |theirs, f32| theirs / f32);
+        report.add(format!("time of {} / embedkit f32, p50", form.name), "x", ratio);
+    }
+    Ok(())
+}
+
+/// How near vectors are to those of f32, and whether they are the same alone and in batches.
+fn closeness(
+    setting: &Setting<'_>,
+    texts: &[String],
+    all: &mut [Form],
+    mut large: Form,
+    report: &mut Report,
+) -> Result<()> {
+    let file = setting.folder.join("compared.txt");
+    corpus::write(&file, texts)?;
+    let mut alone = Vec::new();
+    let mut together = Vec::new();
+    for form in all.iter_mut() {
+        together.push(form.vectors(setting, &file, texts.len(), THEIR_BATCH)?);
+        alone.push(form.vectors_alone(setting, texts)?);
+    }
+    let in_large = large.vectors(setting, &file, texts.len(), THEIR_BATCH)?;
+
+    report.side_section(&format!("cosine to f32, {} paragraphs", texts.len()));
+    for (at, form) in all.iter().enumerate().skip(1) {
+        let mut ways = vec![(form.in_batches(), &together[at])];
+        if !form.is_ours() {
+            ways.push((format!("{} at 1", form.name), &alone[at]));
+        }
+        for (name, vectors) in ways {
+            let cosines: Vec<f64> =
+                alone[0].iter().zip(vectors).map(|(f32, it)| cosine(f32, it)).collect();
+            let mean = cosines.iter().sum::<f64>() / cosines.len() as f64;
+            let least = percentile(&cosines, 0.0);
+            for (what, value, limit) in
+                [("mean", mean, MEAN_COSINE), ("least", least, LEAST_COSINE)]
+            {
+                let what = format!("{name}, {what}");
+                if form.is_ours() {
+                    report.add_goal(what, "", vec![value], Goal::AtLeast(limit));
+                } else {
+                    report.add(what, "", vec![value]);
+                }
+            }
+        }
+    }
+
+    report.side_section(&format!(
+        "of {} paragraphs, those whose vectors alone and in a batch differ in any bit",
+        texts.len()
+    ));
+    for (at, form) in all.iter().enumerate() {
+        let differ = vec![differing(&alone[at], &together[at])];
+        if form.name == large.name {
+            report.add_goal(form.in_batches(), "", differ, Goal::AtMost(0.0));
+            let name = format!("{}, batches of {LARGE_BATCH} tokens", form.name);
+            let differ = vec![differing(&alone[at], &in_large)];
+            report.add_goal(name, "", differ, Goal::AtMost(0.0));
+        } else {
+            report.add(form.in_batches(), "", differ);
+        }
+    }
+    Ok(())
+}
+
+/// How well cosines agree with what people say.
+fn quality(setting: &Setting<'_>, all: &mut [Form], report: &mut Report) -> Result<()> {
+    let folder = assets::model_dir(assets::SIMILARITY);
+    if let Some((_, reason)) =
+        assets::missing(Set::Bench).into_iter().find(|(name, _)| name.ends_with(assets::SIMILARITY))
+    {
+        report.skip("correlation with people's judgements", &reason);
+        return Ok(());
+    }
+    for set in similarity::read(&folder)? {
+        let Similarity { title, texts, pairs, judged } = set;
+        let file = setting.folder.join("judged.txt");
+        corpus::write(&file, &texts)?;
+        report.side_section(&format!("agreement with people's judgements, {title}"));
+        for form in all.iter_mut() {
+            let batch = form.batch.unwrap_or(1);
+            let vectors = form.vectors(setting, &file, texts.len(), batch)?;
+            let cosines: Vec<f64> =
+                pairs.iter().map(|&[a, b]| cosine(&vectors[a], &vectors[b])).collect();
+            for (what, of) in [
+                ("rank correlation", correlation::spearman as fn(&[f64], &[f64]) -> Option<f64>),
+                ("correlation", correlation::pearson),
+            ] {
+                let value = of(&cosines, &judged)
+                    .with_context(|| format!("{} has no {what} with people", form.name))?;
+                report.add(format!("{}, {what}", form.label()), "", vec![value]);
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Form {
+    fn is_ours(&self) -> bool {
+        self.batch.is_none()
+    }
+
+    /// Name and batch size.
+    fn label(&self) -> String {
+        match self.batch {
+            None => self.name.to_owned(),
+            Some(batch) => format!("{} at {batch}", self.name),
+        }
+    }
+
+    /// Name and batch size where vectors in batches are compared.
+    fn in_batches(&self) -> String {
+        match self.batch {
+            None => self.name.to_owned(),
+            Some(_) => format!("{} at {THEIR_BATCH}", self.name),
+        }
+    }
+
+    /// The vectors of a file of texts; ours takes batches of its own.
+    fn vectors(
+        &mut self,
+        setting: &Setting<'_>,
+        file: &Path,
+        texts: usize,
+        batch: usize,
+    ) -> Result<Vec<Vec<f32>>> {
+        let numbers = vectors::of(&mut self.contestant, file, batch, setting.folder)?;
+        let width = numbers.len() / texts.max(1);
+        if width == 0 || numbers.len() != width * texts {
+            bail!("{} gave {} numbers for {texts} texts", self.name, numbers.len());
+        }
+        Ok(numbers.chunks_exact(width).map(<[f32]>::to_vec).collect())
+    }
+
+    /// The vectors of texts in a call each.
+    fn vectors_alone(&mut self, setting: &Setting<'_>, texts: &[String]) -> Result<Vec<Vec<f32>>> {
+        let file = setting.folder.join("one.txt");
+        let mut found = Vec::new();
+        for text in texts {
+            corpus::write(&file, [text])?;
+            found.append(&mut self.vectors(setting, &file, 1, 1)?);
+        }
+        Ok(found)
+    }
+}
+
+/// Ours, with a file of the model.
+fn ours(setting: &Setting<'_>, name: &'static str, model: &Path, options: &Value) -> Result<Form> {
+    let open = dense::open(model, setting.threads, options);
+    Ok(Form { name, contestant: setting.contestants.ours(name, open)?.0, batch: None })
+}
+
+/// FastEmbed with a dynamically quantised file, at the batch size at which it is fastest.
+fn theirs(setting: &Setting<'_>, model: &Path, few: &[String]) -> Result<Form> {
+    let open = dense::open(model, setting.threads, &Value::Null);
+    let mut contestant = setting.contestants.peer(Peer::FastEmbed, open)?.0;
+    let file = setting.folder.join("few.txt");
+    corpus::write(&file, few)?;
+    let mut best = (f64::INFINITY, BATCHES[0]);
+    for batch in BATCHES.into_iter().cycle().take(BATCHES.len() * TRIES) {
+        let seconds = contestant.embed(&file, Some(batch))?.seconds;
+        if seconds < best.0 {
+            best = (seconds, batch);
+        }
+    }
+    Ok(Form { name: "FastEmbed 0.9.1, dynamic int8", contestant, batch: Some(best.1) })
+}
+
+/// The model as `embedkit quantize` writes it, made anew by the library as it is now.
+fn quantized(setting: &Setting<'_>) -> Result<PathBuf> {
+    let model = models::with_tokenizer(setting.folder, "int8", &assets::minilm())?;
+    let mut command = Command::new(&setting.contestants.quantize);
+    command.arg(assets::minilm().join("model.onnx")).arg(model.join("model.onnx"));
+    run::status(command.arg(&setting.contestants.onnxruntime))?;
+    Ok(model)
+}
+
+/// The model as ONNX Runtime's own dynamic quantisation writes it, with a scale for each column of
+/// the weights, where Python can have it and FastEmbed to run it.
+fn dynamic(setting: &Setting<'_>) -> Result<PathBuf> {
+    if let Some(reason) = setting.contestants.skipped(Peer::FastEmbed) {
+        bail!("{}: {reason}", Peer::FastEmbed.name());
+    }
+    let packages = [&format!("onnxruntime=={NEWEST}"), ONNX];
+    let python = python::environment(&setting.folder.join("onnxruntime"), &packages)?;
+    let model = models::with_tokenizer(setting.folder, "dynamic", &assets::minilm())?;
+    let script = repo::root().join("bench").join("onnxruntime").join("quantize.py");
+    let mut command = Command::new(python);
+    command.arg(script).arg(assets::minilm().join("model.onnx")).arg(model.join("model.onnx"));
+    run::status(&mut command)?;
+    Ok(model)
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| -> f64 {
+        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+    };
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+/// How many vectors are not the same to the bit.
+fn differing(a: &[Vec<f32>], b: &[Vec<f32>]) -> f64 {
+    let bits = |vector: &[f32]| vector.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    a.iter().zip(b).filter(|(a, b)| bits(a) != bits(b)).count() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cosines_are_of_directions() {
+        assert_eq!(cosine(&[3.0, 4.0], &[6.0, 8.0]), 1.0);
+        assert_eq!(cosine(&[1.0, 0.0], &[0.0, 2.0]), 0.0);
+        assert!(cosine(&[0.0, 0.0], &[1.0, 2.0]).is_nan());
+    }
+
+    #[test]
+    fn the_same_means_every_bit() {
+        let a = [vec![1.0, f32::NAN], vec![0.0, 1.0], vec![1.0, 2.0]];
+        let b = [vec![1.0, f32::NAN], vec![-0.0, 1.0], vec![1.0, 2.000_000_2]];
+        assert_eq!(differing(&a, &a), 0.0);
+        assert_eq!(differing(&a, &b), 2.0);
+    }
+}
