@@ -115,9 +115,9 @@ impl Kernel {
     }
 }
 
-/// Bytes of activations that are multiplied by one panel after the other: they should stay in the
-/// second cache.
-pub(super) const NEAR: usize = 128 * 1024;
+/// Bytes of activations that are multiplied by one panel after the other: they, and the lines of the
+/// result that are written meanwhile, should stay near.
+pub(super) const NEAR: usize = 32 * 1024;
 
 /// What belongs to the columns of a panel, with zeros beyond the matrix.
 pub(super) fn of_panel<T: Copy + Default>(numbers: &[T], panel: usize) -> [T; COLUMNS] {
@@ -134,18 +134,26 @@ pub(super) fn of_panel<T: Copy + Default>(numbers: &[T], panel: usize) -> [T; CO
 
 /// Defines `compute(&Product, &mut Block)` from these, which have to be in scope:
 ///
-/// - `LANES`, floats of a vector; `VECTORS`, of them in a panel; `ROWS`, rows of a full tile.
-/// - `Sums`, `Weights`, `Values`, `Floats`: vectors.
-/// - `zeros() -> Sums`, `weights(&[i8; STEP / VECTORS]) -> Weights`, `repeat([u8; 4]) -> Values`,
+/// - `LANES`, the floats of a vector, and `VECTORS`, those of a panel.
+/// - Sums of four activations times as many weights, for `LANES` columns: `zeros() -> Sums`,
+///   `repeat([u8; 4]) -> Values`, `weights(&[i8; 4 * LANES]) -> Weights`,
 ///   `dot(Sums, Values, Weights) -> Sums`.
-/// - `zero_times(u8, &[i32; LANES]) -> Sums`, `minus(Sums, Sums) -> Floats`.
+/// - What is subtracted at the end: `zero_times(u8, &[i32; LANES]) -> Ints`, and
+///   `minus(Sums, Ints) -> Floats`.
 /// - `load(&[f32; LANES]) -> Floats`, `splat(f32) -> Floats`, `store(Floats, &mut [f32; LANES])`, and
 ///   `add`, `mul`, `div`, `min`, `max` of two and `mul_add` of three `Floats`. `min` and `max` may
 ///   drop a NaN.
 ///
-/// `$one`, `$two` and `$more` are the panels that one row, two rows or more are multiplied by together.
+/// A tile has `$rows` rows or fewer, up to 6, and `$one`, `$two` or `$more` panels if it has one row, two
+/// or more: enough sums for the instructions in flight, and few enough for the registers.
+///
+/// Functions with features are not inlined into closures that code without them calls: hence loops over
+/// indices.
 macro_rules! kernel {
-    ($(#[$feature:meta])* panels: $one:literal, $two:literal, $more:literal) => {
+    ($(#[$feature:meta])* rows: $rows:literal, panels: $one:literal, $two:literal, $more:literal) => {
+        /// Rows of a full tile.
+        const ROWS: usize = $rows;
+
         /// Computes a block of the result.
         $(#[$feature])*
         pub(in crate::onnx::int8) fn compute(product: &Product<'_>, out: &mut Block<'_>) {
@@ -271,7 +279,7 @@ macro_rules! kernel {
             out: &mut Block<'_>,
         ) {
             let (mut scales, mut biases) = ([splat(0.0); VECTORS], [splat(-0.0); VECTORS]);
-            let mut of_zero = [zeros(); VECTORS];
+            let mut of_zero = [zero_times(0, &[0; LANES]); VECTORS];
             let (of_columns, of_scales) = (of_panel(product.sums, panel), of_panel(product.scales, panel));
             let of_bias = product.bias.map(|bias| of_panel(bias, panel));
             for v in 0..VECTORS {

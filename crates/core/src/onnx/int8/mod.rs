@@ -20,10 +20,10 @@
 //!
 //! # Sixteen bits
 //!
-//! Without VNNI, x86-64 adds two neighbouring products in 16 bits with saturation, and AArch64 without
-//! dot products wraps there for two products with -128. Sums are exact on all processors if weights
-//! are within ±127 and no two neighbouring ones of a sign, `(4 i, 4 i + 1)` or `(4 i + 2, 4 i + 3)`,
-//! add up to more than 128. Other weights give other numbers there and nothing worse.
+//! Without VNNI, x86-64 adds two neighbouring products in 16 bits with saturation. Sums are exact there
+//! as elsewhere if weights are within ±127 and no two neighbouring ones of a sign, `(4 i, 4 i + 1)` or
+//! `(4 i + 2, 4 i + 3)`, add up to more than 128. Other weights give other numbers there and nothing
+//! worse.
 
 mod block;
 mod gelu;

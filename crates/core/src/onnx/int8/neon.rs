@@ -1,1 +1,177 @@
+//! The kernels for `AArch64`, with and without dot products.
+//!
+//! Activations become signed: `sum (q - zero) w = sum (q - 128) w - (zero - 128) sum w`. Both are exact
+//! for all weights.
 
+use std::arch::aarch64::{
+    float32x4_t, int8x16_t, int32x4_t, int32x4x2_t, vaddq_f32, vcvtq_f32_s32, vdivq_f32,
+    vdupq_n_f32, vdupq_n_s32, vdupq_n_u32, vfmaq_f32, vget_low_s8, vld1q_f32, vld1q_s8, vld1q_s32,
+    vmaxq_f32, vminq_f32, vmull_high_s8, vmull_s8, vmulq_f32, vmulq_n_s32, vpadalq_s16, vpaddq_s32,
+    vreinterpretq_s8_u32, vst1q_f32, vsubq_s32,
+};
+
+use super::block::Block;
+use super::gelu::{END, P, Q};
+use super::kernel::{NEAR, kernel, of_panel};
+use super::{COLUMNS, DEPTH, Product, STEP};
+
+const LANES: usize = 4;
+const VECTORS: usize = COLUMNS / LANES;
+
+type Floats = float32x4_t;
+
+pub(super) mod pairs {
+    //! Each product in 16 bits, added in pairs to sums of 32.
+    use super::*;
+
+    /// Sums of two pairs of products for each of four columns.
+    type Sums = int32x4x2_t;
+
+    #[inline]
+    #[target_feature(enable = "neon")]
+    fn zeros() -> Sums {
+        int32x4x2_t(vdupq_n_s32(0), vdupq_n_s32(0))
+    }
+
+    #[inline]
+    #[target_feature(enable = "neon")]
+    fn dot(sums: Sums, values: int8x16_t, weights: int8x16_t) -> Sums {
+        int32x4x2_t(
+            vpadalq_s16(sums.0, vmull_s8(vget_low_s8(values), vget_low_s8(weights))),
+            vpadalq_s16(sums.1, vmull_high_s8(values, weights)),
+        )
+    }
+
+    #[inline]
+    #[target_feature(enable = "neon")]
+    fn minus(sums: Sums, of_zero: int32x4_t) -> Floats {
+        vcvtq_f32_s32(vsubq_s32(vpaddq_s32(sums.0, sums.1), of_zero))
+    }
+
+    kernel!(#[target_feature(enable = "neon")] rows: 2, panels: 2, 1, 1);
+}
+
+pub(super) mod dot {
+    //! Four products are added in one instruction.
+    use super::*;
+
+    type Sums = int32x4_t;
+
+    #[inline]
+    #[target_feature(enable = "neon")]
+    fn zeros() -> Sums {
+        vdupq_n_s32(0)
+    }
+
+    #[inline]
+    #[target_feature(enable = "neon,dotprod")]
+    fn dot(mut sums: Sums, values: int8x16_t, weights: int8x16_t) -> Sums {
+        #[expect(unsafe_code, reason = "the standard library has no stable function for it")]
+        // SAFETY: the instruction is one of the feature, and changes nothing but `sums`.
+        unsafe {
+            std::arch::asm!(
+                "sdot {0:v}.4s, {1:v}.16b, {2:v}.16b",
+                inout(vreg) sums,
+                in(vreg) values,
+                in(vreg) weights,
+                options(pure, nomem, nostack, preserves_flags)
+            );
+        }
+        sums
+    }
+
+    #[inline]
+    #[target_feature(enable = "neon")]
+    fn minus(sums: Sums, of_zero: int32x4_t) -> Floats {
+        vcvtq_f32_s32(vsubq_s32(sums, of_zero))
+    }
+
+    kernel!(#[target_feature(enable = "neon,dotprod")] rows: 6, panels: 4, 2, 1);
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn weights(bytes: &[i8; 16]) -> int8x16_t {
+    #[expect(unsafe_code, reason = "loads are from pointers")]
+    // SAFETY: the array has the length of the vector.
+    unsafe {
+        vld1q_s8(bytes.as_ptr())
+    }
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn repeat(values: [u8; DEPTH]) -> int8x16_t {
+    vreinterpretq_s8_u32(vdupq_n_u32(u32::from_le_bytes(values) ^ 0x8080_8080))
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn zero_times(zero: u8, of_columns: &[i32; LANES]) -> int32x4_t {
+    #[expect(unsafe_code, reason = "loads are from pointers")]
+    // SAFETY: the array has the length of the vector.
+    let of_columns = unsafe { vld1q_s32(of_columns.as_ptr()) };
+    vmulq_n_s32(of_columns, i32::from(zero) - 128)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn load(floats: &[f32; LANES]) -> Floats {
+    #[expect(unsafe_code, reason = "loads are from pointers")]
+    // SAFETY: the array has the length of the vector.
+    unsafe {
+        vld1q_f32(floats.as_ptr())
+    }
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn store(floats: Floats, out: &mut [f32; LANES]) {
+    #[expect(unsafe_code, reason = "stores are to pointers")]
+    // SAFETY: the array has the length of the vector.
+    unsafe {
+        vst1q_f32(out.as_mut_ptr(), floats);
+    }
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn splat(float: f32) -> Floats {
+    vdupq_n_f32(float)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn add(a: Floats, b: Floats) -> Floats {
+    vaddq_f32(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn mul(a: Floats, b: Floats) -> Floats {
+    vmulq_f32(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn div(a: Floats, b: Floats) -> Floats {
+    vdivq_f32(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn min(a: Floats, b: Floats) -> Floats {
+    vminq_f32(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn max(a: Floats, b: Floats) -> Floats {
+    vmaxq_f32(a, b)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn mul_add(a: Floats, b: Floats, c: Floats) -> Floats {
+    vfmaq_f32(c, a, b)
+}

@@ -7,7 +7,6 @@ use super::{COLUMNS, DEPTH, Product, STEP};
 
 const LANES: usize = 16;
 const VECTORS: usize = COLUMNS / LANES;
-const ROWS: usize = 2;
 
 type Sums = [i32; LANES];
 type Weights = [i8; STEP];
@@ -93,4 +92,4 @@ fn mul_add(a: Floats, b: Floats, c: Floats) -> Floats {
     std::array::from_fn(|i| a[i].mul_add(b[i], c[i]))
 }
 
-kernel!(panels: 1, 1, 1);
+kernel!(rows: 2, panels: 1, 1, 1);

@@ -1,5 +1,6 @@
 //! Activations as eight-bit integers with a scale for each row.
 
+#[cfg(target_arch = "x86_64")]
 use super::kernel::Kernel;
 
 /// Keeps rows of zeros from a division by zero, and the quotient finite.

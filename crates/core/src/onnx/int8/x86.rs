@@ -17,10 +17,6 @@ use super::gelu::{END, P, Q};
 use super::kernel::{NEAR, kernel, of_panel};
 use super::{COLUMNS, DEPTH, Product, STEP};
 
-/// Rows of a tile: with two vectors of 32 bytes for each, or four of 64, its sums take 12 of 16
-/// registers, or 24 of 32.
-const ROWS: usize = 5;
-
 /// What all kernels with vectors of one width have in common, under the names that [`kernel`] asks for.
 macro_rules! vectors {
     (
@@ -34,7 +30,6 @@ macro_rules! vectors {
         pub(super) const LANES: usize = $lanes;
         pub(super) const VECTORS: usize = COLUMNS / LANES;
         pub(super) type Sums = $ints;
-        pub(super) type Weights = $ints;
         pub(super) type Floats = $floats;
 
         #[inline]
@@ -183,7 +178,7 @@ pub(super) mod avx2 {
         _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
     }
 
-    kernel!(#[target_feature(enable = "avx2,fma")] panels: 4, 2, 1);
+    kernel!(#[target_feature(enable = "avx2,fma")] rows: 5, panels: 4, 2, 1);
 }
 
 pub(super) mod avx_vnni {
@@ -197,7 +192,7 @@ pub(super) mod avx_vnni {
         _mm256_dpbusd_avx_epi32(sums, values, weights)
     }
 
-    kernel!(#[target_feature(enable = "avx2,fma,avxvnni")] panels: 4, 2, 1);
+    kernel!(#[target_feature(enable = "avx2,fma,avxvnni")] rows: 6, panels: 4, 2, 1);
 }
 
 pub(super) mod avx512 {
@@ -212,7 +207,7 @@ pub(super) mod avx512 {
         _mm512_add_epi32(sums, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)))
     }
 
-    kernel!(#[target_feature(enable = "avx2,fma,avx512f,avx512bw")] panels: 4, 4, 4);
+    kernel!(#[target_feature(enable = "avx2,fma,avx512f,avx512bw")] rows: 6, panels: 4, 4, 4);
 }
 
 pub(super) mod avx512_vnni {
@@ -226,5 +221,5 @@ pub(super) mod avx512_vnni {
         _mm512_dpbusd_epi32(sums, values, weights)
     }
 
-    kernel!(#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vnni")] panels: 4, 4, 4);
+    kernel!(#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vnni")] rows: 6, panels: 4, 4, 4);
 }
