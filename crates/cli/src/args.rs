@@ -39,7 +39,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Turn texts or images into embeddings
     Embed(EmbedArgs),
-    /// Rank texts by how well they match a query
+    /// Rank texts or images by how well they match a query
     Search(SearchArgs),
     /// Score texts for a query with a reranker
     Rerank(RerankArgs),
@@ -65,13 +65,14 @@ Examples:
   embedkit embed --model sentence-transformers/all-MiniLM-L6-v2 --model-dir ./minilm \"offline\"
   embedkit embed --model Qdrant/bm25 --option language=german --input texts.txt
   embedkit embed --model colbert-ir/colbertv2.0 --postprocess muvera:k_sim=4 --input texts.txt
+  embedkit embed --model Qdrant/clip-ViT-B-32-vision pictures/
 
 A line of output is {\"index\":0,\"embedding\":[…]}, for sparse models \
 {\"index\":0,\"indices\":[…],\"values\":[…]}, for models of many vectors \
 {\"index\":0,\"embedding\":[[…],…]}, in the order of the inputs; \"truncated\":true is added where the \
 end of a text did not fit into the model. A text that begins with a dash comes after `--`.")]
 pub(crate) struct EmbedArgs {
-    /// Texts to embed; else --input, else standard input
+    /// Texts to embed, or paths of images; else --input, else standard input
     #[arg(value_name = "INPUT")]
     pub(crate) inputs: Vec<String>,
     /// What the texts are for: FastEmbed's `embed`, `passage_embed` or `query_embed`
@@ -136,6 +137,7 @@ Examples:
   embedkit search \"fruit\" \"an apple\" \"a car\" \"a pear\" --top-k 2
   embedkit search \"fruit\" --input texts.jsonl --input-format jsonl | jq -r .text
   embedkit search \"rust on boats\" --model Qdrant/bm25 --input texts.txt
+  embedkit search \"a red car\" --model jinaai/jina-clip-v1 --image pictures/
   embedkit search \"who wrote it?\" --input texts.txt --rerank Xenova/ms-marco-MiniLM-L-6-v2
 
 A table on a terminal; elsewhere one line {\"rank\":1,\"index\":…,\"score\":…,\"text\":…} for each hit, \
@@ -146,7 +148,7 @@ pub(crate) struct SearchArgs {
     /// What to look for
     #[arg(value_name = "QUERY")]
     pub(crate) query: String,
-    /// Texts to look in; else --input, else standard input
+    /// Texts to look in, or paths of images; else --input, else standard input
     #[arg(value_name = "INPUT")]
     pub(crate) inputs: Vec<String>,
     /// How many texts to show
@@ -221,16 +223,16 @@ pub(crate) struct OutputArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Running")]
 pub(crate) struct RunArgs {
-    /// Most inputs of a batch
+    /// Most inputs of a batch [default: 256]
     #[arg(long, global = true, value_name = "N")]
     pub(crate) batch_size: Option<NonZeroUsize>,
-    /// Most tokens of a batch, padding included
+    /// Most tokens of a batch, padding included; a GPU wants thousands [default: 256]
     #[arg(long, global = true, value_name = "N")]
     pub(crate) batch_tokens: Option<NonZeroUsize>,
-    /// Threads of each replica
+    /// Threads of each replica [default: one for many inputs, all cores for one]
     #[arg(long, global = true, value_name = "N", value_parser = some_threads)]
     pub(crate) threads: Option<NonZeroUsize>,
-    /// Copies of the model that run side by side
+    /// Copies of the model that run side by side [default: one for each core or GPU]
     #[arg(long, global = true, value_name = "N", value_parser = some_threads)]
     pub(crate) replicas: Option<NonZeroUsize>,
     /// auto, cpu, cuda[:N[,M…]], tensorrt, coreml, directml, openvino or migraphx
@@ -371,7 +373,8 @@ queries with the same file.
 
 Examples:
   embedkit quantize model.onnx int8/model.onnx
-  cp *.json int8 && embedkit embed --model-dir int8 \"a text\"")]
+  cp tokenizer.json tokenizer_config.json int8
+  embedkit embed --model sentence-transformers/all-MiniLM-L6-v2 --model-dir int8 \"a text\"")]
 pub(crate) struct QuantizeArgs {
     /// A graph with f32 weights
     #[arg(value_name = "IN")]
