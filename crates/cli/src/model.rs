@@ -177,9 +177,12 @@ impl Selected {
             report.warn(&format!("{}: {notice}", spec.id));
         }
         let files = match &self.dir {
-            Some(dir) => Some(hub::local(dir, spec)?),
+            Some(dir) => Some(hub::local(dir, spec).map_err(|error| files_error(spec, error))?),
             None if !M::needs_files(spec) => None,
-            None => Some(open_hub(&self.options, report)?.files(spec)?),
+            None => {
+                let hub = open_hub(&self.options, report)?;
+                Some(hub.files(spec).map_err(|error| files_error(spec, error))?)
+            }
         };
         M::open(spec, files.as_ref(), &self.options, own).map_err(|error| match error {
             // What can only be found out together with other options, or the model's files.
@@ -338,6 +341,22 @@ fn set_task(
     }
     options.task = Some(value.to_owned());
     Ok(())
+}
+
+/// Why a model's files cannot be had, with what only the command line knows to advise.
+fn files_error(spec: &ModelSpec, error: hub::Error) -> Error {
+    let hint = match &error {
+        hub::Error::Missing { .. } => {
+            "a folder has the names of the model's repository; --model or --model-spec says which \
+             model it is"
+        }
+        // `models pull` knows the built-in ones only.
+        hub::Error::Offline { .. } if registry::find(&spec.id).is_err() => {
+            "run it once with network access, or give the files with --model-dir"
+        }
+        _ => return error.into(),
+    };
+    failure(error.to_string()).hint(hint).into()
 }
 
 /// What is wrong with an option of a sparse model, and what would be right.

@@ -105,6 +105,14 @@ fn a_model_that_is_not_here_is_an_error_without_network() {
         "BAAI/bge-small-en-v1.5",
         Some("embedkit models pull BAAI/bge-small-en-v1.5"),
     );
+    // Which does not know a model of one's own.
+    let (_dir, path) = file(
+        "spec.toml",
+        "id = \"a/b\"\nsource = { repo = \"a/b\" }\ntask = \"text-dense\"\ndim = 2\n\
+         pooling = \"mean\"\nnormalize = true\n",
+    );
+    let outcome = Program::new(["embed", "a", "--offline", "--model-spec", arg(&path)]).run();
+    outcome.failure(1, "model a/b is not complete", Some("--model-dir"));
 }
 
 #[test]
@@ -129,7 +137,8 @@ fn files_that_are_missing_are_named() {
             .args(["--model-dir", dir])
             .run()
     };
-    run(arg(dir.path())).failure(1, "model.onnx", None);
+    let hint = Some("the names of the model's repository");
+    run(arg(dir.path())).failure(1, "model.onnx", hint);
     let none = dir.path().join("none");
     run(arg(&none)).failure(1, arg(&none), None);
     let outcome = Program::embed(["--input", arg(&dir.path().join("none.txt"))]).run();
