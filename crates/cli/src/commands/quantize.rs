@@ -1,14 +1,23 @@
 //! `embedkit quantize`: an ONNX graph of f32 becomes one of eight-bit integers.
 
-use anyhow::Result;
+use std::fs;
+
+use anyhow::{Context as _, Result};
 use embedkit_convert::{QuantizeOptions, quantize};
 
 use crate::{
     args::{QuantizeArgs, RunArgs},
-    report::Report,
+    report::{Report, failure},
 };
 
 pub(crate) fn run(args: &QuantizeArgs, run: &RunArgs, report: &Report) -> Result<()> {
+    let graph = &args.input;
+    let cannot = || format!("cannot read {}", graph.display());
+    if fs::metadata(graph).with_context(cannot)?.is_dir() {
+        return Err(failure(format!("{} is a folder", graph.display()))
+            .hint("give the file of a graph, such as model.onnx")
+            .into());
+    }
     let options = QuantizeOptions {
         onnxruntime: run.onnxruntime.clone(),
         cache_dir: run.cache_dir.clone(),

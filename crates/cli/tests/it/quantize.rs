@@ -39,4 +39,8 @@ fn what_is_no_graph_is_an_error() {
     assert!(!integers.exists());
     let outcome = Program::new(["quantize", arg(&graph)]).run();
     assert_eq!(outcome.status, 2);
+
+    let run = |graph: &Path| Program::new(["quantize", arg(graph), arg(&integers)]).run();
+    run(dir.path()).failure(1, "is a folder", Some("model.onnx"));
+    run(&dir.path().join("none.onnx")).failure(1, "none.onnx: ", None);
 }
