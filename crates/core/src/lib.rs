@@ -30,9 +30,13 @@ pub mod runtime;
 pub mod tokenizer;
 
 mod error;
+#[cfg(feature = "mmap")]
+mod mapped;
 mod norm;
 mod width;
 
 pub use error::{Error, read_bounded};
-pub use norm::l2_normalize;
+#[cfg(feature = "mmap")]
+pub use mapped::MappedFile;
+pub use norm::{l2_norm, l2_normalize};
 pub use width::Width;

@@ -42,6 +42,8 @@
 //! Without features neither ONNX Runtime nor a tokenizer comes along. Not here: downloading models by
 //! id (`embedkit`), and one vector in place of many (`embedkit-postprocess`).
 
+#![forbid(unsafe_code)]
+
 mod error;
 mod max_sim;
 #[cfg(feature = "multimodal")]

@@ -26,6 +26,8 @@
 //! Features: `bm25` (neither runtime nor tokenizer), `splade` (both of its kinds), `bm42` and
 //! `minicoil` (on ONNX Runtime). Not here: downloading models by id (`embedkit`), searching.
 
+#![forbid(unsafe_code)]
+
 #[cfg(feature = "bm25")]
 mod bm25;
 mod error;

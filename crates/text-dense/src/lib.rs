@@ -23,6 +23,8 @@
 //! Features: `transformer` (ONNX graphs, the usual kind) and `static` (lookup tables, which need no
 //! runtime). Not here: downloading models by id (`embedkit`), other kinds of vectors (their crates).
 
+#![forbid(unsafe_code)]
+
 mod error;
 #[cfg(all(feature = "static", any(test, fuzzing)))]
 #[doc(hidden)]

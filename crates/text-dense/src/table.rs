@@ -4,15 +4,14 @@
 //! `mapping` `[tokens]` from token id to row and `weights` `[tokens]`. Sum and mean point the same
 //! way, so there is no division; a text without known tokens is the zero vector.
 
-use std::{fs::File, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use embedkit_core::{
-    Error, l2_normalize,
+    Error, MappedFile, l2_normalize,
     tokenizer::{Tokenizer, Tokens},
 };
 use embedkit_types::ModelFiles;
 use half::{bf16, f16};
-use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors};
 
 #[derive(Debug)]
@@ -48,7 +47,7 @@ impl StaticTable {
 #[derive(Debug)]
 pub(crate) struct Table {
     path: Arc<Path>,
-    map: Mmap,
+    map: MappedFile,
     width: usize,
     rows: usize,
     embeddings: Tensor,
@@ -64,17 +63,9 @@ struct Tensor {
 }
 
 impl Table {
-    #[expect(unsafe_code, reason = "a memory map: the rows in use are read, not the whole table")]
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        let read = |source| Error::Read { path: path.to_owned(), source: Arc::new(source) };
         let invalid = |reason: String| Error::InvalidFile { path: path.to_owned(), reason };
-        let file = File::open(path).map_err(read)?;
-        if file.metadata().map_err(read)?.len() == 0 {
-            return Err(invalid("the file is empty".to_owned()));
-        }
-        // SAFETY: the map is only ever read as bytes. Should another process cut the file short,
-        // reading it ends the process with a bus error, as it does for every mapped file.
-        let map = unsafe { Mmap::map(&file) }.map_err(read)?;
+        let map = MappedFile::open(path)?;
         // The crate checks header size, offsets, overlaps and shapes.
         let tensors = SafeTensors::deserialize(&map).map_err(|error| invalid(error.to_string()))?;
         let tensor = |name: &str| {

@@ -1,10 +1,9 @@
 //! One matrix per word, in a NumPy file that is mapped into memory: only the words in use are read.
 
-use std::{fs::File, path::Path, sync::Arc};
+use std::path::Path;
 
-use embedkit_core::Error;
+use embedkit_core::{Error, MappedFile};
 use half::f16;
-use memmap2::Mmap;
 
 /// The longest header that NumPy itself writes for three dimensions is below 128 bytes.
 const MAX_HEADER: usize = 4096;
@@ -12,7 +11,7 @@ const MAX_HEADER: usize = 4096;
 /// Matrices `[words + 1, hidden, numbers per word]`; the first is that of unknown words.
 #[derive(Debug)]
 pub(super) struct Weights {
-    map: Mmap,
+    map: MappedFile,
     start: usize,
     element: Element,
     fortran: bool,
@@ -49,20 +48,9 @@ impl Element {
 }
 
 impl Weights {
-    #[expect(
-        unsafe_code,
-        reason = "a memory map: the matrices in use are read, not the whole file"
-    )]
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
-        let read = |source| Error::Read { path: path.to_owned(), source: Arc::new(source) };
         let invalid = |reason: String| Error::InvalidFile { path: path.to_owned(), reason };
-        let file = File::open(path).map_err(read)?;
-        if file.metadata().map_err(read)?.len() == 0 {
-            return Err(invalid("the file is empty".to_owned()));
-        }
-        // SAFETY: the map is only ever read as bytes. Should another process cut the file short,
-        // reading it ends the process with a bus error, as it does for every mapped file.
-        let map = unsafe { Mmap::map(&file) }.map_err(read)?;
+        let map = MappedFile::open(path)?;
         let Header { start, element, fortran, shape } = Header::parse(&map).map_err(&invalid)?;
         let size = shape.iter().try_fold(element.size(), |size, &dim| size.checked_mul(dim));
         let found = map.len() - start;
