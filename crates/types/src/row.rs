@@ -179,61 +179,14 @@ impl TryFrom<Row> for ModelSpec {
             return Err(RowError::Unexpected { id: checks.id, task: checks.task, field });
         }
 
-        let file = match (row.file, row.source.file) {
+        let file = match (row.file.take(), row.source.file.take()) {
             (Some(file), Some(_)) => {
                 return Err(checks.invalid("file", &file, "given once, here or in `source`"));
             }
             (file, in_source) => file.or(in_source).unwrap_or_else(|| default_file(&task)),
         };
         checks.path("file", &file)?;
-        for path in row.additional_files.iter() {
-            checks.path("additional_files", path)?;
-        }
-        for (n, pinned) in row.files.iter().enumerate() {
-            let PinnedFile { path, size: _, sha256 } = pinned;
-            checks.path("files.path", path)?;
-            let once = row.files[..n].iter().all(|before| before.path != *path);
-            checks.require(once, "files.path", path, "there once")?;
-            checks.sha256("files.sha256", sha256)?;
-        }
-        if let Some(repo) = &row.source.repo {
-            checks.repository("source.repo", repo)?;
-        }
-        if let Some(revision) = &row.source.revision {
-            checks.path("source.revision", revision)?;
-        }
-        if let Some(url) = &row.source.url {
-            let rule = "an https:// address without blanks";
-            let good = url.starts_with("https://") && !url.contains(is_blank_or_control);
-            checks.require(good, "source.url", url, rule)?;
-        }
-        if let Some(size) = row.size_gb {
-            let good = size.is_finite() && size >= 0.0;
-            checks.require(good, "size_gb", &size, "a number of gigabytes")?;
-        }
-        if let Some(tokens) = row.max_tokens {
-            checks.require(tokens > 0, "max_tokens", &tokens, "above 0")?;
-        }
-        if let Some(license) = &row.license {
-            checks.text("license", license)?;
-        }
-        for language in row.languages.iter() {
-            checks.text("languages", language)?;
-        }
-        if let Some(prompts) = &prompts {
-            let contradiction =
-                prompts.unknown && (prompts.query.is_some() || prompts.passage.is_some());
-            let rule = "either `unknown` or texts";
-            checks.require(!contradiction, "prompts", &"both", rule)?;
-        }
-        if let Some(alias_of) = &row.alias_of {
-            checks.path("alias_of", alias_of)?;
-            let other = !alias_of.eq_ignore_ascii_case(&row.id);
-            checks.require(other, "alias_of", alias_of, "another id")?;
-        }
-        if let Some(notice) = &row.notice {
-            checks.text("notice", notice)?;
-        }
+        row.check(prompts.as_ref(), &checks)?;
 
         Ok(Self {
             id: row.id,
@@ -255,6 +208,61 @@ impl TryFrom<Row> for ModelSpec {
             notice: row.notice,
             task,
         })
+    }
+}
+
+impl Row {
+    /// Checks what rows of all tasks have.
+    fn check(&self, prompts: Option<&Prompts>, checks: &Checks) -> Result<(), RowError> {
+        for path in self.additional_files.iter() {
+            checks.path("additional_files", path)?;
+        }
+        for (n, pinned) in self.files.iter().enumerate() {
+            let PinnedFile { path, size: _, sha256 } = pinned;
+            checks.path("files.path", path)?;
+            let once = self.files[..n].iter().all(|before| before.path != *path);
+            checks.require(once, "files.path", path, "there once")?;
+            checks.sha256("files.sha256", sha256)?;
+        }
+        if let Some(repo) = &self.source.repo {
+            checks.repository("source.repo", repo)?;
+        }
+        if let Some(revision) = &self.source.revision {
+            checks.path("source.revision", revision)?;
+        }
+        if let Some(url) = &self.source.url {
+            let rule = "an https:// address without blanks";
+            let good = url.starts_with("https://") && !url.contains(is_blank_or_control);
+            checks.require(good, "source.url", url, rule)?;
+        }
+        if let Some(size) = self.size_gb {
+            let good = size.is_finite() && size >= 0.0;
+            checks.require(good, "size_gb", &size, "a number of gigabytes")?;
+        }
+        if let Some(tokens) = self.max_tokens {
+            checks.require(tokens > 0, "max_tokens", &tokens, "above 0")?;
+        }
+        if let Some(license) = &self.license {
+            checks.text("license", license)?;
+        }
+        for language in self.languages.iter() {
+            checks.text("languages", language)?;
+        }
+        if let Some(prompts) = prompts {
+            let contradiction =
+                prompts.unknown && (prompts.query.is_some() || prompts.passage.is_some());
+            let rule = "either `unknown` or texts";
+            checks.require(!contradiction, "prompts", &"both", rule)?;
+        }
+        if let Some(alias_of) = &self.alias_of {
+            checks.path("alias_of", alias_of)?;
+            let other = !alias_of.eq_ignore_ascii_case(&self.id);
+            checks.require(other, "alias_of", alias_of, "another id")?;
+        }
+        if let Some(notice) = &self.notice {
+            checks.text("notice", notice)?;
+        }
+        Ok(())
     }
 }
 
