@@ -206,7 +206,8 @@ fn check_minimal_versions(nightly: &str, copy: &Path) -> Result<()> {
     let files =
         run::output(Command::new("git").args(["ls-files", "-z"]).current_dir(repo::root()))?;
     let needed = |file: &&str| {
-        let kept = ["crates/", "examples/", "xtask/", "Cargo.toml", "models.toml"];
+        let kept =
+            ["crates/", "docs/", "examples/", "xtask/", "Cargo.toml", "README.md", "models.toml"];
         kept.iter().any(|start| file.starts_with(start)) && !file.starts_with("crates/testkit/data")
     };
     for file in files.split('\0').filter(needed) {

@@ -1,18 +1,25 @@
 //! `cargo xtask matrix models`: every registered model, as a user runs it, against its published
 //! values.
 //!
-//! FastEmbed's authors published the first numbers of what most models give for a text; they are in
-//! `xtask/matrix/canonical.jsonl`. A model without any has to give vectors of the registered width
-//! and norm, and the same ones twice. Models whose files cannot be had are skipped. Two models with
-//! eight-bit weights have a wider tolerance: what was published depends on the rest of its batch.
+//! FastEmbed's authors published the first numbers of what most models give for a text or a picture;
+//! they are in `xtask/matrix/canonical.jsonl`. A model without any has to give vectors of the
+//! registered width and norm, and the same ones twice. Models whose files cannot be had are skipped.
+//! Two models with eight-bit weights have a wider tolerance: what was published depends on the rest of
+//! its batch.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    cell::LazyCell,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use embedkit_hub::Hub;
+use embedkit_hub::{Error, Hub};
 use embedkit_types::{ModelSpec, Task, cache::cache_dir};
 use serde::Deserialize;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     assets::{self, Set},
@@ -27,6 +34,12 @@ const TEXTS: [&str; 2] = ["hello world", "Paris is the capital of France."];
 /// A query for rerankers among them.
 const QUERY: &str = "what is the capital of France?";
 
+/// The picture of FastEmbed's own tests, which the published values of image models are of.
+const PICTURE: &str = "image.jpeg";
+const PICTURE_URL: &str = "https://raw.githubusercontent.com/qdrant/fastembed/\
+    c48247f/tests/misc/image.jpeg";
+const PICTURE_SHA256: &str = "dea9e7ef97386345f7cff32f9055da4982da5471c48d575146c796ab4563b04e";
+
 /// What a model is known to give: the beginnings of vectors and rows, or everything of the rest.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,6 +53,9 @@ struct Canonical {
     #[serde(default)]
     query: Option<String>,
     inputs: Vec<String>,
+    /// Whether the inputs are names of pictures.
+    #[serde(default)]
+    image: bool,
     /// The first components of the first vectors.
     #[serde(default)]
     vectors: Vec<Vec<f64>>,
@@ -71,26 +87,34 @@ pub(super) fn run(largest: f32, part: Option<&str>) -> Result<()> {
         part.is_none_or(|part| spec.id.to_lowercase().contains(&part.to_lowercase()))
     };
     let mut steps = Steps::default();
-    let mut reachable = None;
+    let mut unreachable = None;
+    let picture = LazyCell::new(picture);
     let (mut published, mut plain) = (0, 0);
     for spec in specs.iter().filter(chosen) {
         let name = format!("{} ({})", spec.id, spec.task.name());
-        if let Some(reason) = out_of_reach(spec, &hub, largest, &mut reachable) {
+        if let Some(reason) = out_of_reach(spec, &hub, largest, &mut unreachable) {
             steps.note(&name, Outcome::Skipped(reason));
             continue;
         }
         let known: Vec<_> = canonical.iter().filter(|known| known.describes(spec)).collect();
         steps.run(&name, || {
+            let with_picture = known.iter().any(|known| known.image);
+            let (folder, missing) = match with_picture.then(|| picture.as_deref()) {
+                Some(Err(error)) => (Path::new(""), Some(format!("{error:#}"))),
+                Some(Ok(folder)) => (folder, None),
+                None => (Path::new(""), None),
+            };
+            let known: Vec<_> =
+                known.iter().filter(|known| !known.image || missing.is_none()).collect();
             if known.is_empty() {
                 plain += 1;
                 program.check_plainly(spec)?;
-                return Ok(Outcome::Passed(
-                    "no published value: width, norm, the same twice".into(),
-                ));
+                let why = missing.unwrap_or_else(|| "no published value".into());
+                return Ok(Outcome::Passed(format!("{why}: width, norm, the same twice")));
             }
             published += 1;
             for known in &known {
-                program.compare(spec, known)?;
+                program.compare(spec, known, folder)?;
             }
             Ok(Outcome::Passed(format!("{} published values", known.len())))
         });
@@ -99,12 +123,13 @@ pub(super) fn run(largest: f32, part: Option<&str>) -> Result<()> {
     steps.finish()
 }
 
-/// Why the files of a model cannot be had. A hub that does not answer is asked once.
+/// Why the files of a model cannot be had. A hub that cannot be reached is asked once; one that can
+/// decides for each model. What is wrong with the model's row is for its step to find.
 fn out_of_reach(
     spec: &ModelSpec,
     hub: &Hub,
     largest: f32,
-    reachable: &mut Option<Result<(), String>>,
+    unreachable: &mut Option<String>,
 ) -> Option<String> {
     if is_local(spec) || hub.cached(spec).is_some() {
         return None;
@@ -112,9 +137,42 @@ fn out_of_reach(
     if let Some(size) = spec.size_gb.filter(|size| *size > largest) {
         return Some(format!("{size} GB is more than --largest {largest}"));
     }
-    let ask = || hub.look_up(spec).map(drop).map_err(|error| format!("{error:#}"));
-    let error = reachable.get_or_insert_with(ask).as_ref().err()?;
-    Some(format!("its files cannot be had: {error}"))
+    if unreachable.is_some() {
+        return unreachable.clone();
+    }
+    let error = hub.look_up(spec).err()?;
+    let network = matches!(
+        error,
+        Error::Transport { .. } | Error::Tls { .. } | Error::Timeout { .. } | Error::Offline { .. }
+    );
+    let refused =
+        matches!(error, Error::Denied { .. } | Error::RateLimited { .. } | Error::Status { .. });
+    let what = if network { "the hub cannot be reached" } else { "its files cannot be had" };
+    let reason = format!("{what}: {:#}", anyhow::Error::from(error));
+    if network {
+        *unreachable = Some(reason.clone());
+    }
+    (network || refused).then_some(reason)
+}
+
+/// The folder of the published picture, which is fetched where it is missing: it is not ours to pass
+/// on.
+fn picture() -> Result<PathBuf> {
+    let folder = repo::root().join(".cache").join("matrix");
+    let path = folder.join(PICTURE);
+    if !path.is_file() {
+        fs::create_dir_all(&folder)?;
+        let part = folder.join(format!("{PICTURE}.part"));
+        let mut curl = Command::new("curl");
+        curl.args(["--fail", "--silent", "--show-error", "--location", "--max-time", "60"]);
+        run::output(curl.arg("--output").arg(&part).arg(PICTURE_URL))
+            .context("the picture of its published value cannot be had")?;
+        fs::rename(&part, &path)?;
+    }
+    let found: String =
+        Sha256::digest(fs::read(&path)?).iter().map(|byte| format!("{byte:02x}")).collect();
+    ensure!(found == PICTURE_SHA256, "{} has the sha256 {found}", path.display());
+    Ok(folder)
 }
 
 fn canonical() -> Result<Vec<Canonical>> {
@@ -167,7 +225,8 @@ impl Program {
             .collect()
     }
 
-    fn compare(&self, spec: &ModelSpec, known: &Canonical) -> Result<()> {
+    /// Compares with known values; pictures lie in `folder`.
+    fn compare(&self, spec: &ModelSpec, known: &Canonical, folder: &Path) -> Result<()> {
         let command = if known.query.is_some() { "rerank" } else { "embed" };
         let answers = self.answers(spec, command, |run| {
             let flags =
@@ -177,7 +236,13 @@ impl Program {
                     run.args([flag, value]);
                 }
             }
-            run.arg("--").args(&known.inputs);
+            if known.image {
+                run.arg("--image")
+                    .arg("--")
+                    .args(known.inputs.iter().map(|name| folder.join(name)));
+            } else {
+                run.arg("--").args(&known.inputs);
+            }
         })?;
         ensure!(answers.len() == known.inputs.len(), "{} answers", answers.len());
         known.check(&answers)
@@ -316,6 +381,7 @@ mod tests {
             assert!(something.iter().any(|&count| count > 0), "{model}: nothing is known");
             assert_eq!(known.indices.len(), known.values.len(), "{model}");
             assert!(known.vectors.len() <= known.inputs.len(), "{model}");
+            assert!(!known.image || known.inputs == [PICTURE], "{model}");
         }
     }
 
