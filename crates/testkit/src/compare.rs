@@ -1,5 +1,7 @@
 //! Comparisons of vectors.
 
+use std::panic::Location;
+
 use crate::machine::allowed;
 
 /// The largest difference of two components, infinite where the lengths differ or a value is not a
@@ -48,6 +50,28 @@ pub fn assert_rows_close(actual: &[Vec<f32>], expected: &[Option<Vec<f32>>], tol
         })
         .collect();
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+/// Pairs of what came and what is expected, in order. A plain `zip` would pass over what is missing.
+///
+/// # Panics
+/// At the end of the one that ends first.
+#[track_caller]
+pub fn zip_equal<A, B>(
+    actual: impl IntoIterator<Item = A>,
+    expected: impl IntoIterator<Item = B>,
+) -> impl Iterator<Item = (A, B)> {
+    let (mut actual, mut expected) = (actual.into_iter(), expected.into_iter());
+    let (caller, mut count) = (Location::caller(), 0);
+    std::iter::from_fn(move || match (actual.next(), expected.next()) {
+        (Some(actual), Some(expected)) => {
+            count += 1;
+            Some((actual, expected))
+        }
+        (None, None) => None,
+        (Some(_), None) => panic!("{caller}: more than the {count} expected"),
+        (None, Some(_)) => panic!("{caller}: {count} came, more are expected"),
+    })
 }
 
 fn complaint(actual: &[f32], expected: &[f32], tolerance: f32) -> Option<String> {
@@ -129,6 +153,19 @@ mod tests {
     fn a_row_that_differs_is_named() {
         let expected = [Some(vec![1.0]), None, Some(vec![4.0])];
         assert_rows_close(&[vec![1.0], vec![9.0], vec![3.0]], &expected, 0.1);
+    }
+
+    #[test]
+    #[should_panic(expected = "1 came, more are expected")]
+    fn what_is_missing_fails() {
+        assert_eq!(zip_equal([1, 2], [3, 4]).last(), Some((2, 4)));
+        zip_equal([1], [3, 4]).for_each(drop);
+    }
+
+    #[test]
+    #[should_panic(expected = "more than the 1 expected")]
+    fn what_is_too_much_fails() {
+        zip_equal([1, 2], [3]).for_each(drop);
     }
 
     #[test]

@@ -1,32 +1,22 @@
 //! Cases of dense text embedding: a tiny model each, and what FastEmbed 0.9.1 gives for it.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::Path};
 
-use embedkit_types::{ModelFiles, ModelSpec, Role};
+use embedkit_types::{ModelSpec, Role};
 use serde::Deserialize;
 
 use crate::{
-    folder::{case_names, parsed, read},
+    case::{Case, Golden, case, cases},
     text,
 };
 
 /// One tiny model with its golden values.
-#[derive(Debug, Clone)]
-pub struct Case {
-    /// The name of its folder.
-    pub name: String,
-    /// The folder with model and tokenizer files.
-    pub dir: PathBuf,
-    /// The model's description, from `spec.toml`.
-    pub spec: ModelSpec,
-    /// What the original gives, from `golden.json`.
-    pub golden: Golden,
-}
+pub type DenseCase = Case<DenseGolden>;
 
 /// What FastEmbed gives for a case.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Golden {
+pub struct DenseGolden {
     /// The name of the model in FastEmbed whose code ran, or a custom model's.
     pub model: String,
     /// The inputs.
@@ -101,7 +91,7 @@ pub struct Repaired {
 pub enum Repair {
     /// An error where the original gives values without a meaning.
     Error,
-    /// The vectors in [`Golden::embed`] where the original fails on valid input.
+    /// The vectors in [`DenseGolden::embed`] where the original fails on valid input.
     Embed,
 }
 
@@ -115,13 +105,7 @@ pub enum Expected {
     Error(Stage),
 }
 
-impl Case {
-    /// Model file and folder.
-    #[must_use]
-    pub fn files(&self) -> ModelFiles {
-        ModelFiles::in_dir(&self.dir, &self.spec)
-    }
-
+impl DenseCase {
     /// What a correct implementation gives for the case's texts in a role.
     ///
     /// Vectors never depend on the texts beside them: where the original's do, the values are those
@@ -170,14 +154,27 @@ impl Case {
     }
 }
 
+impl Golden for DenseGolden {
+    const FOLDER: &str = "dense";
+
+    fn complete(self, dir: &Path, _: &ModelSpec) -> Self {
+        let repaired_to_error = self.repaired.as_ref().is_some_and(|r| r.to == Repair::Error);
+        assert!(
+            self.error.is_some() || self.embed.is_some() || repaired_to_error,
+            "{} has neither values nor an error",
+            dir.display()
+        );
+        self
+    }
+}
+
 /// All cases of dense text embedding, ordered by name.
 ///
 /// # Panics
 /// Where a file of a case is missing or says something that it cannot mean.
 #[must_use]
-pub fn dense_cases() -> Vec<Case> {
-    let root = crate::data_dir().join("dense");
-    case_names(&root).iter().map(|name| dense_case(name)).collect()
+pub fn dense_cases() -> Vec<DenseCase> {
+    cases()
 }
 
 /// One case by name.
@@ -185,15 +182,6 @@ pub fn dense_cases() -> Vec<Case> {
 /// # Panics
 /// As [`dense_cases`], and where there is no case of this name.
 #[must_use]
-pub fn dense_case(name: &str) -> Case {
-    let dir = crate::data_dir().join("dense").join(name);
-    let spec = dir.join("spec.toml");
-    let spec = toml::from_str(&read(&spec)).unwrap_or_else(|e| panic!("{}: {e}", spec.display()));
-    let golden: Golden = parsed(&dir.join("golden.json"));
-    let repaired_to_error = golden.repaired.as_ref().is_some_and(|r| r.to == Repair::Error);
-    assert!(
-        golden.error.is_some() || golden.embed.is_some() || repaired_to_error,
-        "case {name} has neither values nor an error"
-    );
-    Case { name: name.to_owned(), dir, spec, golden }
+pub fn dense_case(name: &str) -> DenseCase {
+    case(name)
 }

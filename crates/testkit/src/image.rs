@@ -1,27 +1,18 @@
 //! Cases of image embedding: tiny models of every kind, pictures, and values of a real model.
 
-use std::{fs, path::PathBuf};
+use std::path::{Path, PathBuf};
 
-use embedkit_types::{ModelFiles, ModelSpec};
+use embedkit_types::ModelSpec;
 use serde::Deserialize;
 
 use crate::{
+    case::{Case, Golden, case, cases},
     dense::{Failure, Stage},
-    folder::{case_names, parsed, read},
+    files::{parsed, vectors},
 };
 
 /// One tiny image model with its golden values.
-#[derive(Debug, Clone)]
-pub struct ImageCase {
-    /// The name of its folder.
-    pub name: String,
-    /// The folder with the graph and `preprocessor_config.json`.
-    pub dir: PathBuf,
-    /// The model's description, from `spec.toml`.
-    pub spec: ModelSpec,
-    /// What the original gives, from `golden.json`.
-    pub golden: ImageGolden,
-}
+pub type ImageCase = Case<ImageGolden>;
 
 /// What FastEmbed gives for an image case, each picture alone.
 #[derive(Debug, Clone, Deserialize)]
@@ -52,12 +43,6 @@ pub struct ImageGolden {
 }
 
 impl ImageCase {
-    /// Model file and folder.
-    #[must_use]
-    pub fn files(&self) -> ModelFiles {
-        ModelFiles::in_dir(&self.dir, &self.spec)
-    }
-
     /// The paths of its pictures.
     #[must_use]
     pub fn pictures(&self) -> Vec<PathBuf> {
@@ -84,14 +69,27 @@ impl ImageCase {
     }
 }
 
+impl Golden for ImageGolden {
+    const FOLDER: &str = "image";
+
+    fn complete(self, dir: &Path, _: &ModelSpec) -> Self {
+        let (vectors, pictures) = (self.embed.len(), self.pictures.len());
+        assert!(
+            vectors == if self.error.is_some() { 0 } else { pictures },
+            "{}: {vectors} vectors for {pictures} pictures",
+            dir.display()
+        );
+        self
+    }
+}
+
 /// All tiny image models, ordered by name.
 ///
 /// # Panics
 /// Where a file of a case is missing or damaged.
 #[must_use]
 pub fn image_cases() -> Vec<ImageCase> {
-    let root = root();
-    case_names(&root).iter().map(|name| image_case(name)).collect()
+    cases()
 }
 
 /// One tiny image model by name.
@@ -100,17 +98,7 @@ pub fn image_cases() -> Vec<ImageCase> {
 /// As [`image_cases`], and where there is none of this name.
 #[must_use]
 pub fn image_case(name: &str) -> ImageCase {
-    let dir = root().join(name);
-    let spec =
-        toml::from_str(&read(&dir.join("spec.toml"))).unwrap_or_else(|e| panic!("{name}: {e}"));
-    let golden: ImageGolden = parsed(&dir.join("golden.json"));
-    let vectors = golden.embed.len();
-    assert!(
-        vectors == if golden.error.is_some() { 0 } else { golden.pictures.len() },
-        "{name}: {vectors} vectors for {} pictures",
-        golden.pictures.len()
-    );
-    ImageCase { name: name.to_owned(), dir, spec, golden }
+    case(name)
 }
 
 /// The path of a tiny picture, such as `wide.png`.
@@ -145,23 +133,10 @@ struct Header {
 #[must_use]
 pub fn stored_images() -> StoredImages {
     let header: Header = parsed(&root().join("efficientnet.json"));
-    let path = root().join("efficientnet.f32");
-    let bytes = fs::read(&path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()));
-    let (values, rest) = bytes.as_chunks::<4>();
-    assert!(
-        rest.is_empty() && values.len() == header.pictures.len() * header.dim,
-        "efficientnet.f32 has {} bytes for {} pictures",
-        bytes.len(),
-        header.pictures.len()
-    );
-    let values: Vec<f32> = values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-    StoredImages {
-        model: header.model,
-        pictures: header.pictures,
-        vectors: values.chunks_exact(header.dim).map(<[f32]>::to_vec).collect(),
-    }
+    let vectors = vectors(&root().join("efficientnet.f32"), header.pictures.len(), header.dim);
+    StoredImages { model: header.model, pictures: header.pictures, vectors }
 }
 
 fn root() -> PathBuf {
-    crate::data_dir().join("image")
+    crate::data_dir().join(ImageGolden::FOLDER)
 }

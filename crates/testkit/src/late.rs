@@ -1,13 +1,14 @@
 //! Cases of late interaction: tiny models with their vectors, and clusters of vectors.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use embedkit_types::{ModelFiles, ModelSpec};
+use embedkit_types::ModelSpec;
 use serde::Deserialize;
 
 use crate::{
     Failure, Repair, Repaired,
-    folder::{case_names, parsed, read},
+    case::{Case, Golden, case, cases},
+    files::parsed,
     text,
 };
 
@@ -15,17 +16,7 @@ use crate::{
 type Matrix = Option<Vec<Vec<f32>>>;
 
 /// One tiny late-interaction model with its golden values.
-#[derive(Debug, Clone)]
-pub struct LateCase {
-    /// The name of its folder.
-    pub name: String,
-    /// The folder with model and tokenizer files.
-    pub dir: PathBuf,
-    /// The model's description, from `spec.toml`.
-    pub spec: ModelSpec,
-    /// What the original gives, from `golden.json`.
-    pub golden: LateGolden,
-}
+pub type LateCase = Case<LateGolden>;
 
 /// What FastEmbed gives for a case, each text alone.
 #[derive(Debug, Clone, Deserialize)]
@@ -63,26 +54,37 @@ pub struct LateCounts {
     pub query_extended: Vec<usize>,
 }
 
-impl LateCase {
-    /// Model file and folder.
-    #[must_use]
-    pub fn files(&self) -> ModelFiles {
-        ModelFiles::in_dir(&self.dir, &self.spec)
-    }
-
+impl LateGolden {
     /// Whether a correct implementation fails, while opening or while embedding.
     #[must_use]
     pub fn fails(&self) -> bool {
-        match &self.golden.repaired {
+        match &self.repaired {
             Some(repaired) => repaired.to == Repair::Error,
-            None => self.golden.error.is_some(),
+            None => self.error.is_some(),
         }
     }
 
-    /// How far from the stored values a component may be, as for [`Case`](crate::Case).
+    /// How far from the stored values a component may be, as for [`DenseCase`](crate::DenseCase).
     #[must_use]
     pub fn tolerance(&self) -> f32 {
-        if self.golden.dtype.as_deref() == Some("float16") { 4e-3 } else { 1e-4 }
+        if self.dtype.as_deref() == Some("float16") { 4e-3 } else { 1e-4 }
+    }
+}
+
+impl Golden for LateGolden {
+    const FOLDER: &str = "late";
+
+    fn complete(self, dir: &Path, _: &ModelSpec) -> Self {
+        let texts = self.texts.len();
+        assert!(
+            self.fails()
+                || self.embed.len() == texts
+                    && self.query_embed.len() == texts
+                    && self.token_counts.is_some(),
+            "{}: values for {texts} texts",
+            dir.display()
+        );
+        self
     }
 }
 
@@ -92,8 +94,7 @@ impl LateCase {
 /// Where a file of a case is missing or damaged.
 #[must_use]
 pub fn late_cases() -> Vec<LateCase> {
-    let root = root();
-    case_names(&root).iter().map(|name| late_case(name)).collect()
+    cases()
 }
 
 /// One tiny late-interaction model by name.
@@ -102,21 +103,7 @@ pub fn late_cases() -> Vec<LateCase> {
 /// As [`late_cases`], and where there is none of this name.
 #[must_use]
 pub fn late_case(name: &str) -> LateCase {
-    let dir = root().join(name);
-    let spec =
-        toml::from_str(&read(&dir.join("spec.toml"))).unwrap_or_else(|e| panic!("{name}: {e}"));
-    let golden: LateGolden = parsed(&dir.join("golden.json"));
-    let texts = golden.texts.len();
-    let case = LateCase { name: name.to_owned(), dir, spec, golden };
-    let golden = &case.golden;
-    assert!(
-        case.fails()
-            || golden.embed.len() == texts
-                && golden.query_embed.len() == texts
-                && golden.token_counts.is_some(),
-        "{name}: values for {texts} texts"
-    );
-    case
+    case(name)
 }
 
 /// Golden values of a real model: all-MiniLM-L6-v2 without token types, as ColBERT.
@@ -168,5 +155,5 @@ pub fn pooling_cases() -> Vec<PoolingCase> {
 }
 
 fn root() -> PathBuf {
-    crate::data_dir().join("late")
+    crate::data_dir().join(LateGolden::FOLDER)
 }

@@ -2,13 +2,14 @@
 //!
 //! - [`dense_cases`]: one folder per case with a graph or table of a few kilobytes, its tokenizer
 //!   files, its [`ModelSpec`](embedkit_types::ModelSpec) and what FastEmbed gives for it, vectors or
-//!   an error. [`Case::expected`] says what a correct implementation returns.
+//!   an error. [`DenseCase::expected`] says what a correct implementation returns.
 //! - [`stored`]: texts and vectors of real models, whose files [`asset`] looks for.
 //! - [`bm25_cases`], [`sparse_cases`]: the same for sparse vectors; [`rerank_cases`] for scores.
 //! - [`image_cases`], [`picture`], [`stored_images`]: the same for images.
 //! - [`late_cases`]: the same for vectors of tokens; [`pooling_cases`] for pooled ones.
 //! - [`multimodal_cases`]: the same for models of text and page images.
-//! - [`assert_close`], [`assert_rows_close`]: comparisons that say where and how far apart.
+//! - [`assert_close`], [`assert_rows_close`]: comparisons that say where and how far apart;
+//!   [`zip_equal`] for streams.
 //! - [`runtime_library`], [`asset`]: what a test needs from outside, or one line why it is skipped.
 //! - [`load_options`]: where tests run graphs, which `cargo xtask matrix` varies.
 //!
@@ -27,9 +28,10 @@
 
 #![forbid(unsafe_code)]
 
+mod case;
 mod compare;
 mod dense;
-mod folder;
+mod files;
 mod image;
 mod late;
 mod machine;
@@ -41,9 +43,10 @@ mod sparse;
 mod stored;
 mod text;
 
-pub use compare::{assert_close, assert_rows_close, cosine, max_abs_diff};
+pub use case::Case;
+pub use compare::{assert_close, assert_rows_close, cosine, max_abs_diff, zip_equal};
 pub use dense::{
-    Case, Expected, Failure, Golden, Repair, Repaired, Stage, dense_case, dense_cases,
+    DenseCase, DenseGolden, Expected, Failure, Repair, Repaired, Stage, dense_case, dense_cases,
 };
 pub use image::{
     ImageCase, ImageGolden, StoredImages, image_case, image_cases, picture, stored_images,

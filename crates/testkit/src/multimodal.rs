@@ -1,35 +1,19 @@
 //! Cases of multimodal late interaction: tiny models like ColPali and ColModernVBERT.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use embedkit_types::{ModelFiles, ModelSpec};
+use embedkit_types::ModelSpec;
 use serde::Deserialize;
 
 use crate::{
     Failure,
-    folder::{case_names, parsed, read},
+    case::{Case, Golden, case, cases},
+    files::numbers,
     text,
 };
 
 /// One tiny model with its golden values.
-#[derive(Debug, Clone)]
-pub struct MultimodalCase {
-    /// The name of its folder.
-    pub name: String,
-    /// The folder with model, tokenizer and configuration files.
-    pub dir: PathBuf,
-    /// The model's description, from `spec.toml`.
-    pub spec: ModelSpec,
-    /// What the original gives, from `golden.json`.
-    pub golden: MultimodalGolden,
-    /// For each text alone its vectors, one after the other; empty where the original fails.
-    pub text_values: Vec<Vec<f32>>,
-    /// For each image alone its vectors, one after the other; empty where the original fails.
-    pub image_values: Vec<Vec<f32>>,
-}
+pub type MultimodalCase = Case<MultimodalGolden>;
 
 /// What FastEmbed 0.9.1 gives for a case.
 #[derive(Debug, Clone, Deserialize)]
@@ -60,6 +44,12 @@ pub struct MultimodalGolden {
     pub embed_image: MultimodalResults,
     /// Element type of the original's vectors, as NumPy names it; the values here are f32.
     pub dtype: Option<String>,
+    /// For each text alone its vectors, one after the other; empty where the original fails.
+    #[serde(skip)]
+    pub text_values: Vec<Vec<f32>>,
+    /// For each image alone its vectors, one after the other; empty where the original fails.
+    #[serde(skip)]
+    pub image_values: Vec<Vec<f32>>,
 }
 
 /// What came of several inputs, each alone.
@@ -83,12 +73,6 @@ pub struct MultimodalResults {
 }
 
 impl MultimodalCase {
-    /// Model file and folder.
-    #[must_use]
-    pub fn files(&self) -> ModelFiles {
-        ModelFiles::in_dir(&self.dir, &self.spec)
-    }
-
     /// The files of the case's images.
     #[must_use]
     pub fn images(&self) -> Vec<PathBuf> {
@@ -96,10 +80,30 @@ impl MultimodalCase {
     }
 }
 
+impl Golden for MultimodalGolden {
+    const FOLDER: &str = "multimodal";
+
+    /// The vectors are in `golden.f32`, those of texts first.
+    fn complete(mut self, dir: &Path, spec: &ModelSpec) -> Self {
+        let name = dir.display();
+        let width = spec.task.dim().unwrap_or_else(|| panic!("{name}: no width"));
+        let rows = self.embed_text.rows.iter().chain(&self.embed_image.rows);
+        let sizes: Vec<usize> = rows.map(|rows| rows * width).collect();
+        let values = if sizes.is_empty() { Vec::new() } else { numbers(&dir.join("golden.f32")) };
+        assert_eq!(values.len(), sizes.iter().sum::<usize>(), "{name}: numbers in golden.f32");
+        let mut rest = values.as_slice();
+        let mut each =
+            sizes.iter().map(|&size| rest.split_off(..size).unwrap_or_default().to_vec());
+        self.text_values = each.by_ref().take(self.embed_text.rows.len()).collect();
+        self.image_values = each.collect();
+        self
+    }
+}
+
 /// The file of an image of these cases, such as `37x23.png`.
 #[must_use]
 pub fn multimodal_image(name: &str) -> PathBuf {
-    root().join("images").join(name)
+    crate::data_dir().join(MultimodalGolden::FOLDER).join("images").join(name)
 }
 
 /// All tiny multimodal models, ordered by name.
@@ -108,8 +112,7 @@ pub fn multimodal_image(name: &str) -> PathBuf {
 /// Where a file of a case is missing or damaged.
 #[must_use]
 pub fn multimodal_cases() -> Vec<MultimodalCase> {
-    let root = root();
-    case_names(&root).iter().map(|name| multimodal_case(name)).collect()
+    cases()
 }
 
 /// One tiny multimodal model by name.
@@ -118,29 +121,5 @@ pub fn multimodal_cases() -> Vec<MultimodalCase> {
 /// As [`multimodal_cases`], and where there is none of this name.
 #[must_use]
 pub fn multimodal_case(name: &str) -> MultimodalCase {
-    let dir = root().join(name);
-    let spec: ModelSpec =
-        toml::from_str(&read(&dir.join("spec.toml"))).unwrap_or_else(|e| panic!("{name}: {e}"));
-    let golden: MultimodalGolden = parsed(&dir.join("golden.json"));
-    let width = spec.task.dim().unwrap_or_else(|| panic!("{name}: no width"));
-    let rows = golden.embed_text.rows.iter().chain(&golden.embed_image.rows);
-    let sizes: Vec<usize> = rows.map(|rows| rows * width).collect();
-    let values = if sizes.is_empty() { Vec::new() } else { values(&dir.join("golden.f32")) };
-    assert_eq!(values.len(), sizes.iter().sum::<usize>(), "{name}: numbers in golden.f32");
-    let mut rest = values.as_slice();
-    let mut each = sizes.iter().map(|&size| rest.split_off(..size).unwrap_or_default().to_vec());
-    let text_values = each.by_ref().take(golden.embed_text.rows.len()).collect();
-    let image_values = each.collect();
-    MultimodalCase { name: name.to_owned(), dir, spec, golden, text_values, image_values }
-}
-
-fn root() -> PathBuf {
-    crate::data_dir().join("multimodal")
-}
-
-fn values(path: &Path) -> Vec<f32> {
-    let bytes = fs::read(path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()));
-    let (values, rest) = bytes.as_chunks::<4>();
-    assert!(rest.is_empty(), "{} ends within a number", path.display());
-    values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    case(name)
 }

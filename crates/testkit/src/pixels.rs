@@ -1,12 +1,10 @@
 //! Golden tensors, resizes and decoded files of image preprocessing.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
+
+use crate::files::parsed;
 
 /// An image under a configuration, and what FastEmbed 0.9.1 with Pillow 12 makes of it.
 #[derive(Debug, Clone)]
@@ -78,8 +76,8 @@ pub struct FileCase {
 /// If the files are missing or are not what the script writes.
 #[must_use]
 pub fn tensor_cases() -> Vec<TensorCase> {
-    let configs: BTreeMap<String, serde_json::Value> = read("configs.json");
-    let tensors: BTreeMap<String, TensorGolden> = read("tensors.json");
+    let configs: BTreeMap<String, serde_json::Value> = parsed(&folder().join("configs.json"));
+    let tensors: BTreeMap<String, TensorGolden> = parsed(&folder().join("tensors.json"));
     let case = |(name, golden): (String, TensorGolden)| {
         let (config, image) = name.split_once('/').expect("configuration and image");
         TensorCase {
@@ -109,7 +107,7 @@ pub fn resize_cases() -> Vec<ResizeCase> {
         let filter = words[2].parse().expect("a filter's number");
         ResizeCase { from: size(words[0]), to: size(words[1]), filter, sha256 }
     };
-    read::<BTreeMap<_, _>>("resizes.json").into_iter().map(case).collect()
+    parsed::<BTreeMap<_, _>>(&folder().join("resizes.json")).into_iter().map(case).collect()
 }
 
 /// All files.
@@ -132,7 +130,7 @@ pub fn file_cases() -> Vec<FileCase> {
         let decoded = Some(decoded(&name)).filter(|path| path.is_file());
         FileCase { path, size, sha256, decoded, name }
     };
-    read::<BTreeMap<_, _>>("files.json").into_iter().map(case).collect()
+    parsed::<BTreeMap<_, _>>(&folder().join("files.json")).into_iter().map(case).collect()
 }
 
 /// The pixels that the resizes start from: random bytes, in every third row all 0 or 255.
@@ -161,10 +159,4 @@ fn folder() -> PathBuf {
 
 fn decoded(image: &str) -> PathBuf {
     folder().join("decoded").join(format!("{image}.rgb.png"))
-}
-
-fn read<T: DeserializeOwned>(name: &str) -> T {
-    let path: &Path = &folder().join(name);
-    let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }

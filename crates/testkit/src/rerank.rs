@@ -1,28 +1,19 @@
 //! Cases of reranking: a tiny cross-encoder each, and what FastEmbed 0.9.1 gives for it.
 
-use std::path::PathBuf;
+use std::{fmt::Display, path::Path};
 
-use embedkit_types::{ModelFiles, ModelSpec};
+use embedkit_types::ModelSpec;
 use serde::Deserialize;
 
 use crate::{
     Failure,
-    folder::{case_names, parsed, read},
+    case::{Case, Golden, case, cases},
+    files::parsed,
     text,
 };
 
 /// One tiny cross-encoder with its golden values.
-#[derive(Debug, Clone)]
-pub struct RerankCase {
-    /// The name of its folder.
-    pub name: String,
-    /// The folder with model and tokenizer files.
-    pub dir: PathBuf,
-    /// The model's description, from `spec.toml`.
-    pub spec: ModelSpec,
-    /// What the original gives, from `golden.json`.
-    pub golden: RerankGolden,
-}
+pub type RerankCase = Case<RerankGolden>;
 
 /// What FastEmbed gives for a case, each pair alone. Lists that are not said to be of something else
 /// are of [all pairs](Self::all_pairs).
@@ -68,14 +59,6 @@ pub struct RerankGolden {
     pub token_counts: Vec<usize>,
 }
 
-impl RerankCase {
-    /// Model file and folder.
-    #[must_use]
-    pub fn files(&self) -> ModelFiles {
-        ModelFiles::in_dir(&self.dir, &self.spec)
-    }
-}
-
 impl RerankGolden {
     /// The query with each document, then the further pairs.
     #[must_use]
@@ -91,7 +74,7 @@ impl RerankGolden {
         self.rerank.iter().chain(&self.rerank_pairs).copied().collect()
     }
 
-    fn checked(self, name: &str) -> Self {
+    fn checked(self, name: impl Display) -> Self {
         let pairs = self.documents.len() + self.pair_queries.len();
         let whole = self.pair_queries.len() == self.pair_documents.len()
             && (self.error.is_some()
@@ -104,14 +87,21 @@ impl RerankGolden {
     }
 }
 
+impl Golden for RerankGolden {
+    const FOLDER: &str = "rerank";
+
+    fn complete(self, dir: &Path, _: &ModelSpec) -> Self {
+        self.checked(dir.display())
+    }
+}
+
 /// All tiny cross-encoders, ordered by name.
 ///
 /// # Panics
 /// Where a file of a case is missing or damaged.
 #[must_use]
 pub fn rerank_cases() -> Vec<RerankCase> {
-    let root = root();
-    case_names(&root).iter().map(|name| rerank_case(name)).collect()
+    cases()
 }
 
 /// One tiny cross-encoder by name.
@@ -120,11 +110,7 @@ pub fn rerank_cases() -> Vec<RerankCase> {
 /// As [`rerank_cases`], and where there is none of this name.
 #[must_use]
 pub fn rerank_case(name: &str) -> RerankCase {
-    let dir = root().join(name);
-    let spec =
-        toml::from_str(&read(&dir.join("spec.toml"))).unwrap_or_else(|e| panic!("{name}: {e}"));
-    let golden = parsed::<RerankGolden>(&dir.join("golden.json")).checked(name);
-    RerankCase { name: name.to_owned(), dir, spec, golden }
+    case(name)
 }
 
 /// The golden values of `minilm-classifier`: all-MiniLM-L6-v2 under a head of made-up weights.
@@ -133,9 +119,6 @@ pub fn rerank_case(name: &str) -> RerankCase {
 /// Where there are none of this name or the file is damaged.
 #[must_use]
 pub fn rerank_stored(name: &str) -> RerankGolden {
-    parsed::<RerankGolden>(&root().join(format!("{name}.json"))).checked(name)
-}
-
-fn root() -> PathBuf {
-    crate::data_dir().join("rerank")
+    let path = crate::data_dir().join(RerankGolden::FOLDER).join(format!("{name}.json"));
+    parsed::<RerankGolden>(&path).checked(name)
 }

@@ -1,12 +1,16 @@
 //! Cases of sparse text embedding: BM25's, and tiny models of the other kinds.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
-use embedkit_types::{ModelFiles, ModelSpec};
+use embedkit_types::ModelSpec;
 use serde::{Deserialize, Deserializer, de::Error};
 
 use crate::{
-    folder::{case_names, parsed, read},
+    case::{Case, Golden, case, cases},
+    files::{parsed, read},
     text,
 };
 
@@ -100,17 +104,7 @@ pub fn bm25_unicode_digests() -> BTreeMap<String, String> {
 }
 
 /// One tiny sparse model with its golden values.
-#[derive(Debug, Clone)]
-pub struct SparseCase {
-    /// The name of its folder.
-    pub name: String,
-    /// The folder with model and tokenizer files.
-    pub dir: PathBuf,
-    /// The model's description, from `spec.toml`.
-    pub spec: ModelSpec,
-    /// What the original gives, from `golden.json`.
-    pub golden: SparseGolden,
-}
+pub type SparseCase = Case<SparseGolden>;
 
 /// What FastEmbed gives for a sparse case, each text alone.
 #[derive(Debug, Clone, Deserialize)]
@@ -135,11 +129,19 @@ pub struct SparseGolden {
     pub query_embed: Vec<Vec<(u32, f64)>>,
 }
 
-impl SparseCase {
-    /// Model file and folder.
-    #[must_use]
-    pub fn files(&self) -> ModelFiles {
-        ModelFiles::in_dir(&self.dir, &self.spec)
+impl Golden for SparseGolden {
+    const FOLDER: &str = "sparse";
+
+    fn complete(self, dir: &Path, _: &ModelSpec) -> Self {
+        let texts = self.texts.len();
+        assert!(
+            self.embed.len() == texts
+                && self.query_embed.len() == texts
+                && self.token_counts.len() == texts,
+            "{}: values for {texts} texts",
+            dir.display()
+        );
+        self
     }
 }
 
@@ -149,8 +151,7 @@ impl SparseCase {
 /// Where a file of a case is missing or damaged.
 #[must_use]
 pub fn sparse_cases() -> Vec<SparseCase> {
-    let root = root();
-    case_names(&root).iter().map(|name| sparse_case(name)).collect()
+    cases()
 }
 
 /// One tiny sparse model by name.
@@ -159,18 +160,7 @@ pub fn sparse_cases() -> Vec<SparseCase> {
 /// As [`sparse_cases`], and where there is none of this name.
 #[must_use]
 pub fn sparse_case(name: &str) -> SparseCase {
-    let dir = root().join(name);
-    let spec =
-        toml::from_str(&read(&dir.join("spec.toml"))).unwrap_or_else(|e| panic!("{name}: {e}"));
-    let golden: SparseGolden = parsed(&dir.join("golden.json"));
-    let texts = golden.texts.len();
-    assert!(
-        golden.embed.len() == texts
-            && golden.query_embed.len() == texts
-            && golden.token_counts.len() == texts,
-        "{name}: values for {texts} texts"
-    );
-    SparseCase { name: name.to_owned(), dir, spec, golden }
+    case(name)
 }
 
 /// The golden values of a real model: `bm42-minilm`, all-MiniLM-L6-v2 with its last layer's attention
@@ -184,5 +174,5 @@ pub fn sparse_stored(name: &str) -> SparseGolden {
 }
 
 fn root() -> PathBuf {
-    crate::data_dir().join("sparse")
+    crate::data_dir().join(SparseGolden::FOLDER)
 }

@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use embedkit_testkit::{Case, Expected, Repair, dense_cases};
+use embedkit_testkit::{DenseCase, Expected, Repair, dense_cases};
 use embedkit_types::{Encoder, Role, Task, TextDense};
 
 const ROLES: [Role; 3] = [Role::Raw, Role::Document, Role::Query];
 
-fn facts(case: &Case) -> &TextDense {
+fn facts(case: &DenseCase) -> &TextDense {
     let Task::TextDense(facts) = &case.spec.task else { panic!("{} is not dense", case.name) };
     facts
 }

@@ -8,7 +8,7 @@ use std::{
 use embedkit::{MultiVector, max_sim};
 use embedkit_testkit::{
     ImageCase, MultimodalCase, assert_close, cosine, dense_case, image_case, multimodal_case,
-    picture, runtime_library,
+    picture, runtime_library, zip_equal,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -236,7 +236,7 @@ fn pages_have_many_vectors() {
         let images = case.images();
         let records = program.args(["--image"]).args(&images).run().silent_success().records();
         assert_eq!(records.len(), images.len());
-        for (record, expected) in records.iter().zip(&case.image_values) {
+        for (record, expected) in records.iter().zip(&case.golden.image_values) {
             assert_close(vectors(record).values(), expected, 1e-4);
         }
         let lines: String = case
@@ -247,7 +247,8 @@ fn pages_have_many_vectors() {
             .collect();
         let (program, _) = pages(name, "embed").unwrap();
         let outcome = program.args(["--input-format", "jsonl"]).stdin(lines).run();
-        for (record, expected) in outcome.silent_success().records().iter().zip(&case.text_values) {
+        let records = outcome.silent_success().records();
+        for (record, expected) in zip_equal(&records, &case.golden.text_values) {
             assert_close(vectors(record).values(), expected, 1e-4);
         }
     }
@@ -262,8 +263,9 @@ fn a_question_finds_pages() {
     let width = case.spec.task.dim().unwrap();
     let of = |values: &Vec<f32>| MultiVector::new(values.clone(), width).unwrap();
     let query = case.golden.texts.iter().position(|text| text == "hello world").unwrap();
-    let query = of(&case.text_values[query]);
+    let query = of(&case.golden.text_values[query]);
     let mut expected: Vec<_> = case
+        .golden
         .image_values
         .iter()
         .map(|values| max_sim(&query, &of(values)).unwrap())

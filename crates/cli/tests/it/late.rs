@@ -6,7 +6,7 @@ use embedkit::{
     MultiVector, max_sim, pool_tokens,
     postprocess::{Muvera, MuveraOptions},
 };
-use embedkit_testkit::{assert_close, dense_case, runtime_library};
+use embedkit_testkit::{assert_close, dense_case, runtime_library, zip_equal};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -61,7 +61,7 @@ fn vectors(record: &Value) -> MultiVector {
 #[test]
 fn every_token_has_a_vector() {
     let Some(tiny) = Tiny::new() else { return };
-    for (index, (record, text)) in tiny.embed(&[]).iter().zip(TEXTS).enumerate() {
+    for (index, (record, text)) in zip_equal(&tiny.embed(&[]), TEXTS).enumerate() {
         let keys: Vec<_> = record.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(keys, ["embedding", "index"]);
         assert_eq!(record["index"], index);
@@ -85,7 +85,7 @@ fn muvera_makes_one_vector_by_role() {
     for role in ["raw", "document", "query"] {
         let whole = tiny.embed(&["--as", role]);
         let encoded = tiny.embed(&[&step[..], &["--as", role]].concat());
-        for (whole, encoded) in whole.iter().zip(&encoded) {
+        for (whole, encoded) in zip_equal(&whole, &encoded) {
             let expected = match role {
                 "query" => muvera.process_query(&vectors(whole)),
                 _ => muvera.process_document(&vectors(whole)),
@@ -105,7 +105,7 @@ fn pooled_tokens_are_fewer() {
     let Some(tiny) = Tiny::new() else { return };
     let whole = tiny.embed(&[]);
     let pooled = tiny.embed(&["--pool-tokens", "2"]);
-    for (whole, pooled) in whole.iter().zip(&pooled) {
+    for (whole, pooled) in zip_equal(&whole, &pooled) {
         let whole = vectors(whole);
         let pooled = vectors(pooled);
         assert!(pooled.len() < whole.len());

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, fs, path::PathBuf};
 
-use embedkit_testkit::{RerankCase, rerank_case, runtime_library};
+use embedkit_testkit::{RerankCase, rerank_case, runtime_library, zip_equal};
 use serde_json::{Value, json};
 
 use crate::program::{Program, arg, file, fill_cache, read_npy};
@@ -120,8 +120,8 @@ fn sigmoid_scores_and_arrays() {
     };
     let raw: Vec<_> = run(&[]).records().iter().map(score).collect();
     let sigmoid = |x: &f32| 1.0 / (1.0 + (-f64::from(*x)).exp());
-    for (record, raw) in run(&["--sigmoid"]).records().iter().zip(&raw) {
-        assert!((f64::from(score(record)) - sigmoid(raw)).abs() < 1e-6, "{record}, {raw}");
+    for (record, raw) in zip_equal(run(&["--sigmoid"]).records(), &raw) {
+        assert!((f64::from(score(&record)) - sigmoid(raw)).abs() < 1e-6, "{record}, {raw}");
     }
     let ((rows, columns), values) = read_npy(&run(&["--format", "npy"]).stdout);
     assert_eq!((rows, columns), (raw.len(), 1));

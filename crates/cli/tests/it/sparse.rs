@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs};
 
-use embedkit_testkit::{SparseCase, bm25_cases, runtime_library, sparse_case};
+use embedkit_testkit::{SparseCase, bm25_cases, runtime_library, sparse_case, zip_equal};
 use serde_json::Value;
 
 use crate::program::{Program, arg, file};
@@ -44,8 +44,8 @@ fn bm25_needs_nothing_on_the_machine() {
     let input = ["--input-format", "jsonl"];
     let documents = bm25(input).stdin(&content).run().silent_success();
     let queries = bm25(input).args(["--as", "query"]).stdin(&content).run().silent_success();
-    assert_eq!(documents.records().len(), cases.len());
-    for ((case, document), query) in cases.iter().zip(documents.records()).zip(queries.records()) {
+    let records = zip_equal(documents.records(), queries.records());
+    for (case, (document, query)) in zip_equal(&cases, records) {
         let golden = case.doc.indices.iter().zip(&case.doc.values);
         let expected: BTreeMap<_, _> =
             golden.map(|(&index, &value)| (u64::from(index), value as f32)).collect();

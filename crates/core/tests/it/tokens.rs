@@ -2,7 +2,7 @@
 
 use embedkit_core::tokenizer::{Side, Tokenizer};
 use embedkit_testkit::dense_cases;
-use embedkit_types::{Encoder, ModelFiles, Task};
+use embedkit_types::{Encoder, Task};
 
 #[test]
 fn ids_and_masks_equal_the_original() {
@@ -66,13 +66,7 @@ fn a_cut_text_is_reported_whatever_the_special_tokens_and_the_side() {
 #[test]
 fn damaged_tokenizers_never_panic() {
     let case = embedkit_testkit::dense_case("mean");
-    let dir = tempfile::tempdir().unwrap();
-    for name in
-        ["tokenizer.json", "tokenizer_config.json", "config.json", "special_tokens_map.json"]
-    {
-        std::fs::copy(case.dir.join(name), dir.path().join(name)).unwrap();
-    }
-    let files = ModelFiles::in_dir(dir.path(), &case.spec);
+    let (dir, files) = case.copy();
     Tokenizer::load(&files).unwrap();
     let mut state = 42u64;
     let mut random = move |below: usize| {

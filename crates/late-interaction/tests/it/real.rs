@@ -4,7 +4,7 @@ use embedkit_convert::{ConvertOptions, Head, convert};
 use embedkit_core::registry;
 use embedkit_late_interaction::{LateInteractionTextEmbedding, MaxSim};
 use embedkit_postprocess::{Muvera, MuveraOptions};
-use embedkit_testkit::{asset, load_options, runtime_library, stored, stored_late};
+use embedkit_testkit::{asset, load_options, runtime_library, stored, stored_late, zip_equal};
 use embedkit_types::{LateText, LoadOptions, ModelFiles, MultiVector, Role, Task};
 
 use crate::golden::assert_equal;
@@ -51,8 +51,8 @@ fn a_real_model_equals_the_original() {
         assert_eq!(vectors.width(), 384);
     }
     let scores = MaxSim::new(&documents).unwrap().score_batch(&queries).unwrap();
-    for (scores, expected) in scores.iter().zip(&golden.scores) {
-        for (score, expected) in scores.iter().zip(expected) {
+    for (scores, expected) in zip_equal(&scores, &golden.scores) {
+        for (score, expected) in zip_equal(scores, expected) {
             assert!((score - expected).abs() < 1e-3 * expected.abs(), "{score} {expected}");
         }
     }

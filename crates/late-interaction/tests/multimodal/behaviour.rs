@@ -10,7 +10,7 @@ use embedkit_image::{
     DecodeLimits, DecodeOptions, ImageInput, ImageOptions, RgbImage, Transparency, decode,
 };
 use embedkit_late_interaction::{Error, LateInteractionMultimodalEmbedding};
-use embedkit_testkit::{assert_close, max_abs_diff, multimodal_case, multimodal_image};
+use embedkit_testkit::{assert_close, max_abs_diff, multimodal_case, multimodal_image, zip_equal};
 use embedkit_types::{
     BatchOptions, Embed, LateMultimodalKind, LoadOptions, ModelSpec, MultiVectorModel, Role, Task,
 };
@@ -139,8 +139,8 @@ fn paths_bytes_and_pixels_are_the_same_image() {
     let pixels = decode(&path.clone().into(), &DecodeOptions::default()).unwrap();
     let bytes = fs::read(&path).unwrap();
     let images: [ImageInput; 3] = [path.into(), bytes.into(), pixels.into()];
-    for vectors in model.embed_image(images) {
-        assert_close(vectors.unwrap().values(), &case.image_values[0], 1e-4);
+    for (vectors, ()) in zip_equal(model.embed_image(images), [(); 3]) {
+        assert_close(vectors.unwrap().values(), &case.golden.image_values[0], 1e-4);
     }
 }
 
@@ -215,7 +215,7 @@ fn dimensions_are_kept_and_scaled() {
     };
     assert_eq!(model.embedding_size(), 2);
     let vectors = model.embed_text_batch(&[&case.golden.texts[1]]).unwrap().remove(0);
-    for (cut, whole) in vectors.rows().zip(case.text_values[1].chunks(4)) {
+    for (cut, whole) in zip_equal(vectors.rows(), case.golden.text_values[1].chunks(4)) {
         let norm = whole[0].hypot(whole[1]);
         assert_close(cut, &[whole[0] / norm, whole[1] / norm], 1e-3);
     }
@@ -324,13 +324,8 @@ fn damaged_configurations_are_named() {
         ("config.json", r#"{"vision_config": {"image_size": 100000}}"#, "from 1 to 4096"),
         ("preprocessor_config.json", r#"{"image_processor_type": "CLIPImageProcessor"}"#, "tiles"),
     ] {
-        let folder = tempfile::tempdir().unwrap();
-        for entry in fs::read_dir(&case.dir).unwrap() {
-            let path = entry.unwrap().path();
-            fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
-        }
-        fs::write(folder.path().join(name), content).unwrap();
-        let files = embedkit_types::ModelFiles::in_dir(folder.path(), &case.spec);
+        let (_dir, files) = case.copy();
+        fs::write(files.path(name), content).unwrap();
         let opened = LateInteractionMultimodalEmbedding::from_files(&case.spec, &files, &options);
         let text = chain(&opened.unwrap_err());
         assert!(text.contains(expected), "{text}");

@@ -30,8 +30,9 @@ fn check_values(
     }
 }
 
-/// Whether every result is an error.
+/// Checks that there are results, and that every one is an error.
 fn check_errors(case: &MultimodalCase, what: &str, results: &Results) {
+    assert!(!results.is_empty(), "{} {what}", case.name);
     for result in results {
         let error = result.as_ref().expect_err(&case.name);
         println!("{} {what}: {error}", case.name);
@@ -45,7 +46,7 @@ fn check_texts(case: &MultimodalCase, model: &LateInteractionMultimodalEmbedding
         return check_errors(case, "text", &results);
     }
     let counts = &golden.token_counts_with_extension;
-    let expected = golden.embed_text.rows.iter().zip(&case.text_values).zip(counts);
+    let expected = golden.embed_text.rows.iter().zip(&case.golden.text_values).zip(counts);
     // The original's ColPali keeps vectors of padding, which come last, and has two tokens at least.
     let expected: Vec<_> = expected
         .map(|((&rows, values), &tokens)| (rows.min(tokens.max(2)), values.as_slice()))
@@ -71,7 +72,7 @@ fn check_images(case: &MultimodalCase, model: &LateInteractionMultimodalEmbeddin
         (Some(_), None) => check_errors(case, "image", &results),
         (None, Some(_)) if repaired_to_error => check_errors(case, "image", &results),
         (None, _) => {
-            let expected = golden.rows.iter().zip(&case.image_values);
+            let expected = golden.rows.iter().zip(&case.golden.image_values);
             let expected: Vec<_> = expected.map(|(&rows, v)| (rows, v.as_slice())).collect();
             check_values(case, "image", &results, &expected);
         }

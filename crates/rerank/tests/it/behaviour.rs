@@ -3,7 +3,7 @@
 use std::{cell::Cell, num::NonZeroUsize};
 
 use embedkit_rerank::{Error, TextCrossEncoder};
-use embedkit_testkit::{assert_close, rerank_case};
+use embedkit_testkit::{assert_close, rerank_case, zip_equal};
 use embedkit_types::{BatchOptions, LoadOptions, ModelFiles, Task, TextDense};
 
 use crate::{open, options};
@@ -163,7 +163,7 @@ fn many_threads_share_one_model() {
             scope.spawn(|| {
                 for _ in 0..10 {
                     let scores = model.rerank(&golden.query, &golden.documents);
-                    for (score, expected) in scores.zip(&golden.rerank) {
+                    for (score, expected) in zip_equal(scores, &golden.rerank) {
                         assert_close(&[score.unwrap()], &[expected.unwrap()], 1e-4);
                     }
                 }

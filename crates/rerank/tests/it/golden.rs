@@ -3,7 +3,7 @@
 use std::{collections::HashMap, num::NonZeroUsize};
 
 use embedkit_core::tokenizer::PairTokenizer;
-use embedkit_testkit::{RerankCase, Stage, assert_close, rerank_cases};
+use embedkit_testkit::{RerankCase, Stage, assert_close, rerank_cases, zip_equal};
 use embedkit_types::{BatchOptions, LoadOptions, Output, Rerank, Task};
 
 use crate::{open, options};
@@ -121,7 +121,7 @@ fn the_column_and_the_output_are_those_of_the_description() {
         case.spec.task = Task::Rerank(Rerank { output: Output::Name("logits".into()), column });
         let model = open(&case, &options).unwrap();
         let scores = model.rerank_pairs(case.golden.all_pairs());
-        for (index, (score, columns)) in scores.zip(&columns).enumerate() {
+        for (index, (score, columns)) in zip_equal(scores, &columns).enumerate() {
             assert_score(&case, index, score.unwrap(), Some(columns[column]));
         }
     }

@@ -1,15 +1,12 @@
 //! Every kind with a graph on tiny models: the original's values, alone and in company.
 
-use std::{
-    num::NonZeroUsize,
-    path::{Path, PathBuf},
-};
+use std::{num::NonZeroUsize, path::PathBuf};
 
 use embedkit_sparse::{Error, SparseOptions, SparseTextEmbedding};
-use embedkit_testkit::{SparseCase, load_options, runtime_library, sparse_case, sparse_cases};
-use embedkit_types::{
-    BatchOptions, LoadOptions, ModelFiles, Role, Sparse, SparseEmbedding, SparseKind, Task,
+use embedkit_testkit::{
+    SparseCase, load_options, runtime_library, sparse_case, sparse_cases, zip_equal,
 };
+use embedkit_types::{BatchOptions, LoadOptions, Role, Sparse, SparseEmbedding, SparseKind, Task};
 
 /// Options for tests, with the library found.
 pub(crate) fn load(library: PathBuf) -> LoadOptions {
@@ -122,7 +119,7 @@ fn weights_have_the_precision_of_the_graph() {
     let Some(library) = runtime_library() else { return };
     let case = sparse_case("splade-half");
     let model = open(&case, &load(library)).unwrap();
-    for vector in model.embed(&case.golden.texts) {
+    for (vector, _) in zip_equal(model.embed(&case.golden.texts), &case.golden.texts) {
         // A half has 13 bits less than a single behind the point.
         let rounded = |x: &f32| x.to_bits().trailing_zeros() >= 13;
         let vector = vector.unwrap();
@@ -144,7 +141,7 @@ fn results_do_not_depend_on_batches() {
             let load = LoadOptions { batch, replicas: Some(count(replicas)), ..plain.clone() };
             let vectors: Vec<_> =
                 open(&case, &load).unwrap().embed(texts).map(Result::unwrap).collect();
-            for (vector, expected) in vectors.iter().zip(&case.golden.embed) {
+            for (vector, expected) in zip_equal(&vectors, &case.golden.embed) {
                 assert_equal(&case.name, vector, expected);
             }
         }
@@ -157,39 +154,19 @@ fn look_ups_need_no_graph() {
         if !matches!(kind(&case).name(), "if-splade" | "bm42") {
             continue;
         }
-        let dir = copy(&case);
-        std::fs::write(dir.path().join("model.onnx"), b"no graph").unwrap();
-        let files = ModelFiles::in_dir(dir.path(), &case.spec);
+        let (_dir, files) = case.copy();
+        std::fs::write(&files.model, b"no graph").unwrap();
         let lazy = LoadOptions { lazy: true, ..plain.clone() };
         let model =
             SparseTextEmbedding::from_files_with(&case.spec, &files, &lazy, &options(&case))
                 .unwrap();
         let texts = &case.golden.texts;
-        for (vector, expected) in model.query_embed(texts).zip(&case.golden.query_embed) {
+        for (vector, expected) in zip_equal(model.query_embed(texts), &case.golden.query_embed) {
             assert_equal(&case.name, &vector.unwrap(), expected);
         }
         assert!(matches!(model.embed(["a"]).next().unwrap(), Err(Error::Core(_))));
         SparseTextEmbedding::from_files(&case.spec, &files, &plain).unwrap_err();
     }
-}
-
-/// A copy of a case's files that a test may damage.
-fn copy(case: &SparseCase) -> tempfile::TempDir {
-    fn copy_dir(from: &Path, to: &Path) {
-        std::fs::create_dir_all(to).unwrap();
-        for entry in std::fs::read_dir(from).unwrap() {
-            let entry = entry.unwrap();
-            let target = to.join(entry.file_name());
-            if entry.path().is_dir() {
-                copy_dir(&entry.path(), &target);
-            } else {
-                std::fs::copy(entry.path(), target).unwrap();
-            }
-        }
-    }
-    let dir = tempfile::tempdir().unwrap();
-    copy_dir(&case.dir, dir.path());
-    dir
 }
 
 #[test]
@@ -206,8 +183,7 @@ fn files_that_a_kind_needs_are_asked_for() {
         if !compiled(&case) {
             continue;
         }
-        let dir = copy(&case);
-        let files = ModelFiles::in_dir(dir.path(), &case.spec);
+        let (dir, files) = case.copy();
         for damage in [Some(damaged), None] {
             match damage {
                 Some(damaged) => std::fs::write(dir.path().join(file), damaged).unwrap(),

@@ -1,13 +1,9 @@
 //! What the original does not have, or does wrong: options, errors, streaming, concurrency.
 
-use std::{
-    cell::Cell,
-    num::NonZeroUsize,
-    path::{Path, PathBuf},
-};
+use std::{cell::Cell, num::NonZeroUsize, path::PathBuf};
 
 use embedkit_core::Error as Core;
-use embedkit_testkit::{assert_close, dense_case, load_options, runtime_library};
+use embedkit_testkit::{assert_close, dense_case, load_options, runtime_library, zip_equal};
 use embedkit_text_dense::{Error, TextEmbedding};
 use embedkit_types::{BatchOptions, Device, LoadOptions, ModelFiles, PromptUse, Prompts, Role};
 
@@ -28,28 +24,6 @@ fn refused(name: &str, change: impl FnOnce(&mut LoadOptions)) -> Option<Error> {
     let mut options = LoadOptions { onnxruntime: Some(runtime_library()?), ..load_options() };
     change(&mut options);
     Some(TextEmbedding::from_files(&case.spec, &case.files(), &options).unwrap_err())
-}
-
-/// A copy of a case's files that a test may damage.
-fn copy(name: &str) -> (tempfile::TempDir, ModelFiles, embedkit_types::ModelSpec) {
-    let case = dense_case(name);
-    let dir = tempfile::tempdir().unwrap();
-    copy_dir(&case.dir, dir.path());
-    let files = ModelFiles::in_dir(dir.path(), &case.spec);
-    (dir, files, case.spec)
-}
-
-fn copy_dir(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy_dir(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 #[test]
@@ -134,7 +108,7 @@ fn many_threads_share_one_model() {
         for _ in 0..8 {
             scope.spawn(|| {
                 for _ in 0..20 {
-                    for (vector, alone) in model.embed(texts).zip(&alone) {
+                    for (vector, alone) in zip_equal(model.embed(texts), &alone) {
                         assert_close(&vector.unwrap(), alone, 1e-5);
                     }
                 }
@@ -240,10 +214,11 @@ fn damaged_files_are_errors_that_name_them() {
         }),
     ];
     for (file, damage) in damages {
-        let (_dir, files, spec) = copy("mean");
-        assert!(open(&files, &spec).is_ok());
+        let case = dense_case("mean");
+        let (_dir, files) = case.copy();
+        assert!(open(&files, &case.spec).is_ok());
         damage(&files);
-        let error = open(&files, &spec).unwrap_err();
+        let error = open(&files, &case.spec).unwrap_err();
         assert!(error.to_string().contains(file), "{error}");
         assert!(!error.to_string().contains('\n'), "{error}");
     }
@@ -253,14 +228,12 @@ fn damaged_files_are_errors_that_name_them() {
 fn an_error_concerns_its_text_and_the_stream_goes_on() {
     // A vocabulary without an unknown token: a text it cannot spell fails, its neighbours do not.
     let case = dense_case("static-mapping");
-    let dir = tempfile::tempdir().unwrap();
-    copy_dir(&case.dir, dir.path());
-    let path = dir.path().join("tokenizer.json");
+    let (_dir, files) = case.copy();
+    let path = files.path("tokenizer.json");
     let mut json: serde_json::Value =
         serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     json["model"]["unk_token"] = "not in the vocabulary".into();
     std::fs::write(&path, json.to_string()).unwrap();
-    let files = ModelFiles::in_dir(dir.path(), &case.spec);
     let model = TextEmbedding::from_files(&case.spec, &files, &load_options()).unwrap();
     let mut texts = vec!["the"; 40];
     texts[17] = "☃";

@@ -1,12 +1,12 @@
 //! Every kind of dense model on tiny graphs: the original's values, alone and in company.
 
 use embedkit_testkit::{
-    Case, Expected, Stage, assert_close, dense_cases, load_options, runtime_library,
+    DenseCase, Expected, Stage, assert_close, dense_cases, load_options, runtime_library, zip_equal,
 };
 use embedkit_text_dense::TextEmbedding;
 use embedkit_types::{Encoder, LoadOptions, Role, Task};
 
-fn encoder(case: &Case) -> Encoder {
+fn encoder(case: &DenseCase) -> Encoder {
     match &case.spec.task {
         Task::TextDense(task) => task.encoder,
         other => panic!("{}: a model for {}", case.name, other.name()),
@@ -14,7 +14,7 @@ fn encoder(case: &Case) -> Encoder {
 }
 
 /// Cases that can run here: static models need no runtime.
-fn runnable() -> Vec<(Case, LoadOptions)> {
+fn runnable() -> Vec<(DenseCase, LoadOptions)> {
     let library = runtime_library();
     dense_cases()
         .into_iter()
@@ -23,7 +23,7 @@ fn runnable() -> Vec<(Case, LoadOptions)> {
         .collect()
 }
 
-fn check(case: &Case, model: &TextEmbedding, role: Role) {
+fn check(case: &DenseCase, model: &TextEmbedding, role: Role) {
     println!("{} {role:?}", case.name);
     let texts = &case.golden.texts;
     let expected = match case.expected(role) {
@@ -78,7 +78,7 @@ fn tasks_by_name_equal_the_original() {
             let name = task.tasks.as_ref().map(|tasks| tasks.names[id].to_string());
             let options = LoadOptions { task: name, ..options.clone() };
             let model = TextEmbedding::from_files(&case.spec, &case.files(), &options).unwrap();
-            for (actual, expected) in model.embed(&case.golden.texts).zip(expected) {
+            for (actual, expected) in zip_equal(model.embed(&case.golden.texts), expected) {
                 assert_close(&actual.unwrap(), expected, case.tolerance());
             }
         }
@@ -97,12 +97,12 @@ fn lazy_models_fail_or_embed_like_eager_ones() {
     }
 }
 
-fn check_lazy(case: &Case, model: &TextEmbedding) {
+fn check_lazy(case: &DenseCase, model: &TextEmbedding) {
     let results: Vec<_> = model.embed(&case.golden.texts).collect();
     match case.expected(Role::Raw) {
         Expected::Error(_) => assert!(results.iter().any(Result::is_err), "{}", case.name),
         Expected::Vectors(expected) => {
-            for (result, expected) in results.into_iter().zip(expected) {
+            for (result, expected) in zip_equal(results, expected) {
                 let Some(expected) = expected else { continue };
                 assert_close(&result.unwrap(), &expected, case.tolerance());
             }

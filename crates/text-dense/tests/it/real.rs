@@ -1,7 +1,9 @@
 //! Real models against stored values of the original.
 
 use embedkit_core::registry;
-use embedkit_testkit::{assert_close, asset, cosine, load_options, runtime_library, stored};
+use embedkit_testkit::{
+    assert_close, asset, cosine, load_options, runtime_library, stored, zip_equal,
+};
 use embedkit_text_dense::TextEmbedding;
 use embedkit_types::{Embedded, ModelFiles, ModelSpec, Role, Task};
 
@@ -52,7 +54,7 @@ fn minilm_equals_the_original_on_varied_texts() {
 fn int8_minilm_equals_the_original() {
     let Some(model) = minilm("minilm-int8") else { return };
     let golden = stored("minilm-int8");
-    for (embedded, expected) in detailed(&model, &golden.texts).iter().zip(&golden.vectors) {
+    for (embedded, expected) in zip_equal(&detailed(&model, &golden.texts), &golden.vectors) {
         // Integer weights, float arithmetic: kernels differ a little between CPUs.
         assert_close(&embedded.value, expected, 1e-3);
         assert!(cosine(&embedded.value, expected) > 0.9999);
@@ -70,7 +72,7 @@ fn static_model_equals_the_original() {
     let model = TextEmbedding::from_files(&spec, &files, &load_options()).unwrap();
     let golden = stored("static-tokenlearn");
     let embedded = detailed(&model, &golden.texts);
-    for (index, (embedded, expected)) in embedded.iter().zip(&golden.vectors).enumerate() {
+    for (index, (embedded, expected)) in zip_equal(&embedded, &golden.vectors).enumerate() {
         assert_close(&embedded.value, expected, 1e-5);
         assert_eq!(embedded.tokens, golden.token_counts[index]);
     }
