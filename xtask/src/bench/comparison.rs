@@ -3,17 +3,18 @@
 //! A peer is measured at the batch size that it has by itself and at the best of others; the best is
 //! what it is compared by everywhere else. Nothing is timed before its numbers are found to be ours.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::{
     contestant::{Contestant, Embedded},
-    contestants::{Open, Peer, Setting},
+    contestants::{Kind, Open, Peer, Setting},
     corpus,
     report::{Goal, Report, percentile},
     rounds::{interleave, rates, zip},
+    scale::Scale,
     vectors,
 };
 
@@ -92,7 +93,25 @@ pub(super) struct Comparison<'a> {
     pub(super) goal_best: Option<f64>,
 }
 
-impl Comparison<'_> {
+impl<'a> Comparison<'a> {
+    /// A comparison of a kind of model, with the goals that most kinds have.
+    pub(super) fn of(
+        setting: &'a Setting<'a>,
+        scale: &Scale,
+        kind: Kind,
+        model: &'a Path,
+        what: &'a str,
+    ) -> Self {
+        Self {
+            setting,
+            open: Open { kind, model, threads: setting.threads, options: &Value::Null },
+            rounds: scale.rounds,
+            what,
+            goal_default: Some(8.0),
+            goal_best: Some(1.3),
+        }
+    }
+
     /// Starts ours and opens the model.
     pub(super) fn ours(&self) -> Result<Contestant> {
         Ok(self.setting.contestants.ours("embedkit", self.open)?.0)

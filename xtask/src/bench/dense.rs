@@ -46,12 +46,9 @@ pub(super) fn comparison<'a>(
     scale: &Scale,
 ) -> Comparison<'a> {
     Comparison {
-        setting,
-        open: open(model, setting.threads, &Value::Null),
-        rounds: scale.rounds,
-        what: "mixed texts",
         goal_default: Some(10.0),
         goal_best: None,
+        ..Comparison::of(setting, scale, Kind::Dense, model, "mixed texts")
     }
 }
 

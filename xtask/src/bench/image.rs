@@ -3,12 +3,12 @@
 use std::fs;
 
 use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     comparison::{Comparison, Inputs},
     contestant::Contestant,
-    contestants::{Kind, Open, Peer, Setting},
+    contestants::{Kind, Peer, Setting},
     corpus,
     report::{Goal, Report},
     rounds::{interleave, rates},
@@ -39,17 +39,8 @@ pub(super) fn measure(setting: &Setting<'_>, scale: &Scale, report: &mut Report)
     let pictures = pictures()?;
     report.inputs = json!({"pictures": pictures.len(), "images": scale.few});
     let comparison = Comparison {
-        setting,
-        open: Open {
-            kind: Kind::Image,
-            model: &model,
-            threads: setting.threads,
-            options: &Value::Null,
-        },
-        rounds: scale.rounds,
-        what: "PNG images",
         goal_default: None,
-        goal_best: Some(1.3),
+        ..Comparison::of(setting, scale, Kind::Image, &model, "PNG images")
     };
     let mut ours = comparison.ours()?;
     let (mut original, _) = setting.contestants.peer(Peer::FastEmbed, comparison.open)?;

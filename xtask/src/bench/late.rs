@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result, bail};
 use embedkit_convert::{ConvertOptions, Head};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     comparison::{Comparison, Inputs, shares},
@@ -40,19 +40,7 @@ pub(super) fn measure(
     // The original has no token types to give, behind the marker that it adds.
     let options = ConvertOptions { head: Head::Hidden, token_types: false };
     let model = models::converted(setting.folder, "late", &assets::minilm(), &options)?;
-    let comparison = Comparison {
-        setting,
-        open: Open {
-            kind: Kind::Late,
-            model: &model,
-            threads: setting.threads,
-            options: &Value::Null,
-        },
-        rounds: scale.rounds,
-        what: "mixed ColBERT texts",
-        goal_default: Some(8.0),
-        goal_best: Some(1.3),
-    };
+    let comparison = Comparison::of(setting, scale, Kind::Late, &model, "mixed ColBERT texts");
     let mut ours = comparison.ours()?;
     let mixed = Inputs::write(setting, "mixed-fewer", &corpus.texts[..scale.fewer], &mut ours)?;
     let few = Inputs::write(setting, "few", &corpus.texts[..scale.few], &mut ours)?;

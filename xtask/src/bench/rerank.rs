@@ -1,11 +1,11 @@
 //! `rerank`: queries and documents to scores, beside the original.
 
 use anyhow::Result;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     comparison::{Comparison, Inputs},
-    contestants::{Kind, Open, Setting},
+    contestants::{Kind, Setting},
     corpus::{self, Corpus},
     models,
     report::Report,
@@ -23,19 +23,7 @@ pub(super) fn measure(
     report: &mut Report,
 ) -> Result<()> {
     let model = models::reranker(setting.folder)?;
-    let comparison = Comparison {
-        setting,
-        open: Open {
-            kind: Kind::Rerank,
-            model: &model,
-            threads: setting.threads,
-            options: &Value::Null,
-        },
-        rounds: scale.rounds,
-        what: "mixed pairs",
-        goal_default: Some(8.0),
-        goal_best: Some(1.3),
-    };
+    let comparison = Comparison::of(setting, scale, Kind::Rerank, &model, "mixed pairs");
     let mut ours = comparison.ours()?;
     let mixed = Inputs::write(setting, "pairs", pairs(corpus, scale.fewer), &mut ours)?;
     let few = Inputs::write(setting, "few-pairs", pairs(corpus, scale.few), &mut ours)?;

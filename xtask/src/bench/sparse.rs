@@ -134,14 +134,7 @@ fn graph(
     report: &mut Report,
 ) -> Result<()> {
     let what = if kind == Kind::Splade { "mixed SPLADE texts" } else { "mixed BM42 texts" };
-    let comparison = Comparison {
-        setting,
-        open: Open { kind, model, threads: setting.threads, options: &Value::Null },
-        rounds: scale.rounds,
-        what,
-        goal_default: Some(8.0),
-        goal_best: Some(1.3),
-    };
+    let comparison = Comparison::of(setting, scale, kind, model, what);
     let mut ours = comparison.ours()?;
     let mixed = Inputs::write(setting, "mixed-fewer", &corpus.texts[..scale.fewer], &mut ours)?;
     let few = Inputs::write(setting, "few", &corpus.texts[..scale.few], &mut ours)?;
