@@ -1,8 +1,9 @@
 //! `cargo xtask golden`: the original, FastEmbed 0.9.1, run beside us.
 //!
 //! It lives in a virtual environment in `.cache/oracle`, made with pip on the first call. Without
-//! `--live` the golden values of the tiny models are made again, which changes files that are
-//! committed only where the original or the script changed. With `--live` the same texts go through
+//! `--live` the golden values of the tiny dense models are made again, which changes files that are
+//! committed only where the original or the script changed; `crates/testkit/data/README.md` has the
+//! scripts of the other families. With `--live` the same texts go through
 //! the original and through the `embedkit` program, on the real model.
 
 use std::{
@@ -41,7 +42,7 @@ pub(crate) struct Arguments {
     /// Texts to compare on: .json, .jsonl, or a text a line [default: the 200 of the test kit]
     #[arg(long, value_name = "FILE", requires = "live")]
     texts: Option<PathBuf>,
-    /// Only these cases of the tiny models
+    /// Only these cases of the tiny dense models
     #[arg(conflicts_with = "live")]
     cases: Vec<String>,
 }
