@@ -177,7 +177,7 @@ macro_rules! kernel {
             }
         }
 
-        /// Computes some rows in tiles of `R` or `S` rows and `P` panels.
+        /// Computes some rows in tiles of `R` rows, or of `S`, one more, and `P` panels.
         $(#[$feature])*
         fn part_of<const R: usize, const S: usize, const P: usize>(
             product: &Product<'_>,
@@ -186,12 +186,14 @@ macro_rules! kernel {
         ) {
             let columns = out.columns();
             let panels = columns.start / COLUMNS..columns.end.div_ceil(COLUMNS);
+            let tiles = rows.len().div_ceil(ROWS);
+            let larger = rows.len() - R * tiles;
             let mut panel = panels.start;
             while panel < panels.end {
                 let together = if P <= panels.end - panel { P } else { 1 };
-                let (mut row, mut tiles) = (rows.start, rows.len().div_ceil(ROWS));
-                while row < rows.end {
-                    let larger = (rows.end - row) / tiles != R || R * tiles < rows.end - row;
+                let mut row = rows.start;
+                for number in 0..tiles {
+                    let larger = number < larger;
                     match (larger, together == 1) {
                         (false, false) => tile::<R, P>(product, row, panel, out),
                         (false, true) => tile::<R, 1>(product, row, panel, out),
@@ -199,7 +201,6 @@ macro_rules! kernel {
                         (true, true) => tile::<S, 1>(product, row, panel, out),
                     }
                     row += if larger { S } else { R };
-                    tiles -= 1;
                 }
                 panel += together;
             }
@@ -233,34 +234,34 @@ macro_rules! kernel {
             }
         }
 
-        /// Adds the products of `count` steps of `R` rows and `P` panels: rows begin every `k` values, panels
-        /// every `steps`.
+        /// Adds the products of `count` steps of `R` rows and `P` panels: rows begin every `stride` values,
+        /// panels every `steps` steps.
         #[inline]
         $(#[$feature])*
         fn sums_of<const R: usize, const P: usize>(
             mut sums: [[[Sums; VECTORS]; P]; R],
             rows: &[u8],
-            k: usize,
+            stride: usize,
             panels: &[i8],
             steps: usize,
             count: usize,
         ) -> [[[Sums; VECTORS]; P]; R] {
-            assert!((R - 1) * k + count * DEPTH <= rows.len());
+            assert!((R - 1) * stride + count * DEPTH <= rows.len());
             assert!(((P - 1) * steps + count) * STEP <= panels.len());
             for step in 0..count {
                 #[expect(unsafe_code, reason = "checks in the innermost loop cost a tenth")]
                 // SAFETY: the last step of the last panel ends within `panels`: asserted.
-                let near: [&[[i8; STEP / VECTORS]; VECTORS]; P] = std::array::from_fn(|p| unsafe {
+                let weights_here: [&[[i8; STEP / VECTORS]; VECTORS]; P] = std::array::from_fn(|p| unsafe {
                     &*panels.as_ptr().add((p * steps + step) * STEP).cast()
                 });
                 for r in 0..R {
                     #[expect(unsafe_code, reason = "checks in the innermost loop cost a tenth")]
                     // SAFETY: the last step of the last row ends within `rows`: asserted.
-                    let values = unsafe { *rows.as_ptr().add(r * k + step * DEPTH).cast() };
+                    let values = unsafe { *rows.as_ptr().add(r * stride + step * DEPTH).cast() };
                     let values = repeat(values);
                     for p in 0..P {
                         for v in 0..VECTORS {
-                            sums[r][p][v] = dot(sums[r][p][v], values, weights(&near[p][v]));
+                            sums[r][p][v] = dot(sums[r][p][v], values, weights(&weights_here[p][v]));
                         }
                     }
                 }
