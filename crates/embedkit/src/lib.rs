@@ -14,6 +14,10 @@
 //! # Ok::<(), embedkit::Error>(())
 //! ```
 //!
+//! `load_with` takes options of the family as well, `load_spec` a description of your own, and the family's
+//! `from_files` a folder. A model is `Send + Sync` and all of its methods take `&self`. Errors of every family
+//! become an [`Error`], whose [`hint`](Error::hint) says what to do.
+//!
 //! ONNX Runtime is found on this machine (module `runtime`); `embedkit runtime install` gets it.
 //!
 //! # Features

@@ -25,12 +25,12 @@
 //! [`runtime`] installs the ONNX Runtime library; [`pip`] and [`wheel`] fetch and open the Python
 //! packages that it and the project's own tests come from.
 //!
-//! This is the only library of the project that opens a socket. It does not use the `hf-hub` crate: version 0.5 continues a broken transfer without
-//! looking whether the server agreed to, version 1.0 brings an asynchronous runtime and some two
-//! hundred crates, and neither compares size or hash of what came. What is left is the layout of the
-//! cache and three addresses, which are simple. `ureq` is a small, blocking HTTP client with TLS in
-//! Rust; the list of trusted certificates is built in, so that bare containers work, and
-//! `SSL_CERT_FILE` replaces it.
+//! This is the only library of the project that opens a socket. It does not use the `hf-hub` crate:
+//! version 0.5 continues a broken transfer without looking whether the server agreed to, version 1.0
+//! brings an asynchronous runtime and some two hundred crates, and neither compares size or hash of what
+//! came. What is left is the layout of the cache and three addresses, which are simple. `ureq` is a small,
+//! blocking HTTP client with TLS in Rust; the list of trusted certificates is built in, so that bare
+//! containers work, and `SSL_CERT_FILE` replaces it.
 
 #![forbid(unsafe_code)]
 
