@@ -12,6 +12,7 @@ pub const FLOAT: i64 = 1;
 pub(crate) const INT64: i64 = 7;
 const ATTRIBUTE_FLOAT: i64 = 1;
 const ATTRIBUTE_INT: i64 = 2;
+const ATTRIBUTE_TENSOR: i64 = 4;
 const ATTRIBUTE_INTS: i64 = 7;
 
 /// A value in the graph, by its name.
@@ -69,6 +70,8 @@ pub enum Attribute<'a> {
     Float(f32),
     Int(i64),
     Ints(&'a [i64]),
+    /// An encoded tensor.
+    Tensor(&'a [u8]),
 }
 
 impl Graph {
@@ -204,6 +207,7 @@ impl Attribute<'_> {
             Self::Ints(numbers) => attribute
                 .each(*numbers, |attribute, &number| attribute.int(8, number))
                 .int(20, ATTRIBUTE_INTS),
+            Self::Tensor(tensor) => attribute.bytes(5, tensor).int(20, ATTRIBUTE_TENSOR),
         }
     }
 }

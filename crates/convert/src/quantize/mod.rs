@@ -2,9 +2,11 @@
 //! depend on what else is in a batch.
 //!
 //! `wire` and `model` read the file, `plan` decides what is replaced, `calibrate` looks for channels
-//! that stand out, `weights` quantises matrices, and `rewrite` writes the operators.
+//! that stand out, `weights` quantises matrices, and `rewrite` writes calls of the `functions` that
+//! the file brings along.
 
 mod calibrate;
+mod functions;
 mod model;
 mod plan;
 mod rewrite;
@@ -15,6 +17,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
+use embedkit_core::onnx::operators;
 use embedkit_types::LoadOptions;
 use tempfile::NamedTempFile;
 
@@ -139,7 +142,9 @@ fn check(model: &Model<'_>) -> Result<(), String> {
         return Err(format!("its operators are of version {found}, not {OLDEST_OPSET} or later"));
     }
     if let Some(node) =
-        model.graph.nodes.iter().find(|node| INTEGER_OPERATORS.contains(&node.operator))
+        model.graph.nodes.iter().find(|node| {
+            INTEGER_OPERATORS.contains(&node.operator) || node.domain == operators::DOMAIN
+        })
     {
         return Err(format!("it is quantised already, with {}", node.operator));
     }

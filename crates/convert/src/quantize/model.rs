@@ -5,8 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::wire::{Field, Malformed, Value, fields};
 use crate::graph::FLOAT;
 
-/// Field of `ModelProto` that holds the graph.
+/// Fields of `ModelProto`.
+pub(super) const MODEL_IR_VERSION: u64 = 1;
 pub(super) const MODEL_GRAPH: u64 = 7;
+pub(super) const MODEL_OPSET: u64 = 8;
+pub(super) const MODEL_FUNCTION: u64 = 25;
 /// Fields of `GraphProto`.
 pub(super) const GRAPH_NODE: u64 = 1;
 pub(super) const GRAPH_INITIALIZER: u64 = 5;
@@ -84,7 +87,7 @@ impl<'a> Model<'a> {
             match field.number {
                 MODEL_GRAPH if graph.is_some() => return Err("it has two graphs".to_owned()),
                 MODEL_GRAPH => graph = Some(Graph::read(field.bytes()?)?),
-                8 => {
+                MODEL_OPSET => {
                     let (mut domain, mut version) = ("", 0);
                     for field in fields(field.bytes()?)? {
                         match (field.number, field.value) {
@@ -264,6 +267,17 @@ impl<'a> Node<'a> {
             }
         }
         Ok(self.is("Transpose") && matches!(order.as_slice(), [] | [1, 0]))
+    }
+
+    /// Whether a `Gelu` is the exact one, by the error function.
+    pub(super) fn is_exact(&self) -> bool {
+        match self.attribute("approximate") {
+            Ok(Some(body)) => {
+                body.iter().any(|field| field.number == 4 && field.text() == Ok("none"))
+            }
+            Ok(None) => true,
+            Err(_) => false,
+        }
     }
 
     /// A float attribute, or what it is when absent.

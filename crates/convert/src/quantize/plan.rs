@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use embedkit_core::onnx::operators::Rows;
+
 use super::model::{Graph, Node};
 use super::wire::Malformed;
 
@@ -19,11 +21,9 @@ pub(super) struct Plan<'a> {
     pub(super) activations: Vec<Activation<'a>>,
     /// By the node that is replaced.
     pub(super) products: BTreeMap<usize, Product<'a>>,
-    /// Additions of a product's constant bias: the node, and the bias.
-    pub(super) biases: BTreeMap<usize, (&'a str, &'a str)>,
     /// Nodes that look rows up in a table, by the table.
     pub(super) tables: BTreeMap<usize, &'a str>,
-    /// Transpositions of matrices that are no longer needed.
+    /// Nodes that are no longer needed: transpositions of matrices, and what products take in.
     pub(super) dropped: BTreeSet<usize>,
     /// Products with a constant matrix that stay as they are.
     pub(super) left: usize,
@@ -37,6 +37,18 @@ pub(super) struct Activation<'a> {
     pub(super) range: Range,
     /// The nodes that multiply it, in order.
     pub(super) products: Vec<usize>,
+}
+
+impl Activation<'_> {
+    /// How its rows are quantised.
+    pub(super) fn rows(&self, smoothed: bool) -> Rows {
+        match self.range {
+            Range::Symmetric if smoothed => Rows::Smoothed,
+            Range::Symmetric => Rows::Plain,
+            Range::Gelu => Rows::Gelu,
+            Range::Relu => Rows::Relu,
+        }
+    }
 }
 
 /// What is known of an activation's values.
@@ -59,10 +71,12 @@ pub(super) struct Product<'a> {
     pub(super) transposed: bool,
     pub(super) rows: u64,
     pub(super) columns: u64,
-    /// What `Gemm` adds.
+    /// The constant vector that is added to it.
     pub(super) bias: Option<&'a str>,
-    /// Whether something else than a constant bias is added to it right away.
-    pub(super) added_to: bool,
+    /// Whether a GELU follows.
+    pub(super) gelu: bool,
+    /// The value after the product, its bias and its GELU.
+    pub(super) output: &'a str,
 }
 
 impl<'a> Plan<'a> {
@@ -70,7 +84,7 @@ impl<'a> Plan<'a> {
     pub(super) fn of(graph: &Graph<'a>, tables: bool) -> Result<Self, Malformed> {
         let mut plan = Self::default();
         let mut positions = BTreeMap::new();
-        let mut shared = BTreeSet::new();
+        let mut gelus = Gelu::all(graph);
         for (at, node) in graph.nodes.iter().enumerate() {
             if !node.is("MatMul") && !node.is("Gemm") {
                 continue;
@@ -90,21 +104,7 @@ impl<'a> Plan<'a> {
             if plan.activations[product.activation].width != product.rows {
                 return Err(format!("{name} is multiplied by matrices of different heights"));
             }
-            let sums: Vec<usize> = graph
-                .takers(node.outputs[0])
-                .iter()
-                .copied()
-                .filter(|&taker| graph.nodes[taker].is("Add"))
-                .collect();
-            if let &[add] = sums.as_slice()
-                && let Some(bias) = constant_bias(graph, &graph.nodes[add], node, &product)
-                && graph.takers(node.outputs[0]).len() == 1
-                && shared.insert(add)
-            {
-                plan.biases.insert(add, (node.outputs[0], bias));
-            } else {
-                product.added_to = !sums.is_empty();
-            }
+            plan.take_in(graph, &mut gelus, &mut product);
             plan.activations[product.activation].products.push(at);
             plan.products.insert(at, product);
         }
@@ -127,6 +127,28 @@ impl<'a> Plan<'a> {
                 .collect();
         }
         Ok(plan)
+    }
+
+    /// Makes the bias and the GELU after a product part of it, where nothing else needs the values
+    /// between.
+    fn take_in(
+        &mut self,
+        graph: &Graph<'a>,
+        gelus: &mut BTreeMap<&'a str, Gelu<'a>>,
+        product: &mut Product<'a>,
+    ) {
+        if let (&[add], None) = (graph.takers(product.output), product.bias)
+            && !graph.outputs.contains(&product.output)
+            && let Some(bias) = constant_bias(graph, &graph.nodes[add], product)
+            && let &[sum] = graph.nodes[add].outputs.as_slice()
+        {
+            (product.bias, product.output) = (Some(bias), sum);
+            self.dropped.insert(add);
+        }
+        if let Some(gelu) = gelus.remove(product.output) {
+            (product.gelu, product.output) = (true, gelu.value);
+            self.dropped.extend(gelu.nodes);
+        }
     }
 }
 
@@ -168,22 +190,16 @@ fn product<'a>(graph: &Graph<'a>, node: &Node<'a>) -> Result<Option<Product<'a>>
     if columns < COLUMNS || rows == 0 || ROWS < rows {
         return Ok(None);
     }
-    let added_to = false;
-    Ok(Some(Product { activation: 0, matrix, transposed, rows, columns, bias, added_to }))
+    let (activation, gelu, output) = (0, false, node.outputs[0]);
+    Ok(Some(Product { activation, matrix, transposed, rows, columns, bias, gelu, output }))
 }
 
-/// The vector that `add` adds to the product of `node`, if it is a constant.
-fn constant_bias<'a>(
-    graph: &Graph<'a>,
-    add: &Node<'a>,
-    node: &Node<'a>,
-    product: &Product<'a>,
-) -> Option<&'a str> {
-    let &[a, b] = add.inputs.as_slice() else { return None };
-    let bias = if a == node.outputs[0] { b } else { a };
+/// The vector that `add` adds to a product, if it is a constant.
+fn constant_bias<'a>(graph: &Graph<'a>, add: &Node<'a>, product: &Product<'a>) -> Option<&'a str> {
+    let (&[a, b], true) = (add.inputs.as_slice(), add.is("Add")) else { return None };
+    let bias = if a == product.output { b } else { a };
     let tensor = graph.tensors.get(bias)?;
-    (tensor.is_float() && tensor.dims == [product.columns] && product.bias.is_none())
-        .then_some(bias)
+    (tensor.is_float() && tensor.dims == [product.columns]).then_some(bias)
 }
 
 /// The table that a node looks rows up in, where nothing else needs it.
@@ -201,30 +217,72 @@ fn range(graph: &Graph<'_>, value: &str) -> Range {
     let Some(node) = graph.producer(value) else { return Range::Symmetric };
     match (node.domain, node.operator) {
         ("" | "ai.onnx", "Relu") => Range::Relu,
-        ("" | "ai.onnx" | "com.microsoft", "Gelu") | ("com.microsoft", "BiasGelu" | "FastGelu") => {
-            Range::Gelu
-        }
-        _ if is_gelu(graph, value) => Range::Gelu,
+        ("com.microsoft", "BiasGelu" | "FastGelu") => Range::Gelu,
+        ("" | "ai.onnx" | "com.microsoft", "Gelu") => Range::Gelu,
+        _ if Gelu::of(graph, value).is_some() => Range::Gelu,
         _ => Range::Symmetric,
     }
 }
 
-/// Whether a value is `x / 2 (1 + erf(x / sqrt 2))`, in whatever order it is multiplied.
-fn is_gelu(graph: &Graph<'_>, value: &str) -> bool {
-    let (mut factors, mut constant) = (Vec::new(), 1.0);
-    multiply_out(graph, value, &mut factors, &mut constant, 0);
-    let [a, b] = factors.as_slice() else { return false };
-    if (constant - 0.5).abs() > 1e-3 {
-        return false;
+/// `x / 2 (1 + erf(x / sqrt 2))`, as one operator or in whatever order it is multiplied.
+struct Gelu<'a> {
+    argument: &'a str,
+    value: &'a str,
+    nodes: BTreeSet<usize>,
+}
+
+impl<'a> Gelu<'a> {
+    /// Those whose argument and intermediate values nothing else needs, by argument.
+    fn all(graph: &Graph<'a>) -> BTreeMap<&'a str, Self> {
+        let values = graph.nodes.iter().filter_map(|node| node.outputs.first());
+        let gelus = values.filter_map(|value| Self::of(graph, value));
+        gelus.filter(|gelu| gelu.is_alone(graph)).map(|gelu| (gelu.argument, gelu)).collect()
     }
-    [(a, b), (b, a)].into_iter().any(|(x, one_plus_erf)| {
-        let erf = other_operand(graph, one_plus_erf, "Add", 1.0);
-        let argument = erf.and_then(|erf| graph.producer(erf)).filter(|node| node.is("Erf"));
-        let Some(argument) = argument.and_then(|node| node.inputs.first()) else { return false };
-        [("Div", std::f32::consts::SQRT_2), ("Mul", std::f32::consts::FRAC_1_SQRT_2)]
-            .into_iter()
-            .any(|(operator, number)| other_operand(graph, argument, operator, number) == Some(*x))
-    })
+
+    /// The GELU that a value is.
+    fn of(graph: &Graph<'a>, value: &'a str) -> Option<Self> {
+        let mut nodes = BTreeSet::new();
+        if let Some((at, node)) = graph.producers.get(value).map(|&at| (at, &graph.nodes[at]))
+            && node.operator == "Gelu"
+            && matches!(node.domain, "" | "ai.onnx" | "com.microsoft")
+            && let &[argument] = node.inputs.as_slice()
+        {
+            nodes.insert(at);
+            // ONNX's own may be the approximation by a hyperbolic tangent.
+            return node.is_exact().then_some(Self { argument, value, nodes });
+        }
+        let (mut factors, mut constant) = (Vec::new(), 1.0);
+        multiply_out(graph, value, &mut factors, &mut constant, &mut nodes, 0);
+        let &[a, b] = factors.as_slice() else { return None };
+        if (constant - 0.5).abs() > 1e-3 {
+            return None;
+        }
+        let argument = [(a, b), (b, a)].into_iter().find_map(|(x, one_plus_erf)| {
+            let erf = other_operand(graph, one_plus_erf, "Add", 1.0)?;
+            let scaled = *graph.producer(erf).filter(|node| node.is("Erf"))?.inputs.first()?;
+            let found =
+                [("Div", std::f32::consts::SQRT_2), ("Mul", std::f32::consts::FRAC_1_SQRT_2)]
+                    .into_iter()
+                    .any(|(operator, number)| {
+                        other_operand(graph, scaled, operator, number) == Some(x)
+                    });
+            if found {
+                let steps = [one_plus_erf, erf, scaled];
+                nodes.extend(steps.iter().filter_map(|value| graph.producers.get(value)));
+            }
+            found.then_some(x)
+        })?;
+        Some(Self { argument, value, nodes })
+    }
+
+    fn is_alone(&self, graph: &Graph<'_>) -> bool {
+        let own = self.nodes.iter().filter_map(|&at| graph.nodes[at].outputs.first());
+        own.chain([&self.argument]).all(|value| {
+            *value == self.value
+                || graph.takers(value).iter().all(|taker| self.nodes.contains(taker))
+                    && !graph.outputs.contains(value)
+        })
+    }
 }
 
 /// Splits a product into its factors, up to four deep.
@@ -233,6 +291,7 @@ fn multiply_out<'a>(
     value: &'a str,
     factors: &mut Vec<&'a str>,
     constant: &mut f32,
+    nodes: &mut BTreeSet<usize>,
     depth: usize,
 ) {
     if let Some(number) = graph.scalar(value) {
@@ -241,8 +300,9 @@ fn multiply_out<'a>(
     }
     match graph.producer(value) {
         Some(node) if depth < 4 && node.is("Mul") => {
+            nodes.extend(graph.producers.get(value));
             for input in &node.inputs {
-                multiply_out(graph, input, factors, constant, depth + 1);
+                multiply_out(graph, input, factors, constant, nodes, depth + 1);
             }
         }
         _ => factors.push(value),

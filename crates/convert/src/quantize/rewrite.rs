@@ -1,43 +1,27 @@
 //! Writes the integer operators in place of those of f32.
 //!
-//! For an activation with rows x, all in standard operators:
-//!
-//! ```text
-//! m = max |x|                       per row; after a GELU max(max x, -15 min x)
-//! q = round(x * 127 / m) + 128      u8, per row; after a GELU 239 and 16
-//! y = (q - 128) W' * (m / 127 * s)  a sum of integers, then a scale for each row and column
-//! y - (-bias)
-//! ```
-//!
-//! Sums of integers are exact in any order, and everything else works on one row at a time: so a
-//! row's result depends neither on the rest of the batch nor on padding.
-//!
-//! The bias is subtracted negated. ONNX Runtime fuses the product, its scales and an addition that
-//! follows into one operator that adds before it scales where the scales are per row (seen in 1.23
-//! and 1.31). A subtraction it leaves alone. Where something else is added, the scales are applied
-//! one after the other, which is not fused.
+//! A product of f32 becomes calls of [`functions`](super::functions), which the file brings along.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use embedkit_core::onnx::operators;
+
+use super::functions::{self, Function, INT64, UINT8};
 use super::model::{
-    GRAPH_INITIALIZER, GRAPH_NODE, GRAPH_OUTPUT, Graph, MODEL_GRAPH, Model, Tensor,
+    GRAPH_INITIALIZER, GRAPH_NODE, GRAPH_OUTPUT, Graph, MODEL_GRAPH, MODEL_IR_VERSION, MODEL_OPSET,
+    Model, Tensor,
 };
-use super::plan::{Activation, Plan, Product, Range};
+use super::plan::{Activation, Plan, Product};
 use super::weights::{Quantized, quantize, quantize_rows};
+use super::wire::Value;
 use crate::graph::{Attribute, FLOAT, tensor};
 use crate::protobuf::Message;
 
-const UINT8: i64 = 2;
 const INT8: i64 = 3;
-const INT64: i64 = 7;
-/// The version of ONNX from which `ReduceMax` takes its axes as an input.
-const AXES_AS_INPUT: u64 = 18;
-/// The integer that stands for zero after a GELU: a sixteenth of the range is left for what is
-/// below, which is -0.17 at most.
-const GELU_ZERO: u8 = 16;
-/// Keeps rows of zeros from a division by zero, and the quotient finite.
-const SMALLEST: f32 = 1e-30;
+const INT32: i64 = 6;
+/// The version of the file format from which files may bring functions along.
+const FUNCTIONS: u64 = 8;
 
 /// Pieces of a file, in order.
 pub(super) type Pieces<'a> = Vec<Cow<'a, [u8]>>;
@@ -48,6 +32,7 @@ pub(super) struct Rewriter<'m, 'a> {
     /// Encoded node fields of the graph.
     nodes: Pieces<'a>,
     tensors: Vec<Message>,
+    functions: BTreeSet<Function>,
     made: BTreeSet<String>,
     prefix: String,
 }
@@ -62,7 +47,8 @@ impl<'m, 'a> Rewriter<'m, 'a> {
         while model.graph.names.iter().any(|name| name.starts_with(&prefix)) {
             prefix.insert(0, '_');
         }
-        Self { model, nodes: Vec::new(), tensors: Vec::new(), made: BTreeSet::new(), prefix }
+        let (nodes, tensors) = (Vec::new(), Vec::new());
+        Self { model, nodes, tensors, functions: BTreeSet::new(), made: BTreeSet::new(), prefix }
     }
 
     /// The graph with everything of `plan` replaced. `factors` has for some activations what their
@@ -79,10 +65,7 @@ impl<'m, 'a> Rewriter<'m, 'a> {
                 if activation.products.first() == Some(&at) {
                     self.quantize_activation(activation, factors);
                 }
-                self.multiply(at, product, activation, factors)?;
-            } else if let Some(&(product, bias)) = plan.biases.get(&at) {
-                let output = self.model.graph.nodes[at].outputs[0];
-                self.add_bias(product, bias, output)?;
+                self.multiply(product, activation, factors)?;
             } else if let Some(&table) = plan.tables.get(&at) {
                 self.look_up(at, table)?;
             } else if !plan.dropped.contains(&at) {
@@ -100,7 +83,6 @@ impl<'m, 'a> Rewriter<'m, 'a> {
                 let bias = plan.products.get(taker).and_then(|product| product.bias);
                 plan.products.get(taker).is_some_and(|product| product.matrix == *name)
                     || bias == Some(name)
-                    || plan.biases.get(taker).is_some_and(|(_, bias)| bias == name)
                     || plan.tables.contains_key(taker)
             };
             let takers = graph.takers(name);
@@ -123,7 +105,14 @@ impl<'m, 'a> Rewriter<'m, 'a> {
             let (rows, magnitudes, range) = (name("rows"), name("magnitudes"), name("range"));
             self.node("Reshape", &[activation.name, &shape], &[], &rows);
             self.node("Abs", &[&rows], &[], &magnitudes);
-            self.reduce("ReduceMax", &magnitudes, 0, 0, &range);
+            let (operator, keep) = ("ReduceMax", ("keepdims", Attribute::Int(0)));
+            if functions::AXES_AS_INPUT <= self.model.opset {
+                let axes = self.ints("axis_0", &[0]);
+                self.node(operator, &[&magnitudes, &axes], &[keep], &range);
+            } else {
+                let axes = ("axes", Attribute::Ints(&[0]));
+                self.node(operator, &[&magnitudes], &[axes, keep], &range);
+            }
             ranges.push(range);
         }
         let output = format!("{}ranges", self.prefix);
@@ -141,75 +130,57 @@ impl<'m, 'a> Rewriter<'m, 'a> {
     }
 
     fn quantize_activation(&mut self, activation: &Activation<'a>, factors: Option<&[f32]>) {
-        let base = format!("{}{}", self.prefix, activation.name);
-        let name = |step: &str| format!("{base}.{step}");
-        let mut input = activation.name.to_owned();
+        let (quantized, scale) = self.quantized(activation);
+        let mut inputs = vec![activation.name.to_owned()];
         if let Some(factors) = factors {
             let inverse: Vec<f32> = factors.iter().map(|factor| 1.0 / factor).collect();
-            let inverse = self.floats(&name("smoothing"), &[activation.width], &inverse);
-            self.node("Mul", &[&input, &inverse], &[], &name("smooth"));
-            input = name("smooth");
+            let name = format!("{}{}.smoothing", self.prefix, activation.name);
+            inputs.push(self.floats(&name, &[activation.width], &inverse));
         }
-        let zero = zero(activation.range);
-        let floor = self.float(SMALLEST);
-        let top = match activation.range {
-            Range::Symmetric => 127.0,
-            Range::Gelu | Range::Relu => f32::from(u8::MAX - zero),
-        };
-        if activation.range == Range::Symmetric {
-            self.node("Abs", &[&input], &[], &name("magnitude"));
-            self.reduce("ReduceMax", &name("magnitude"), -1, 1, &name("largest"));
-        } else {
-            self.reduce("ReduceMax", &input, -1, 1, &name("largest"));
-        }
-        if activation.range == Range::Gelu {
-            let below = self.float(-top / f32::from(zero));
-            self.reduce("ReduceMin", &input, -1, 1, &name("least"));
-            self.node("Mul", &[&name("least"), &below], &[], &name("below"));
-            self.node("Max", &[&name("largest"), &name("below"), &floor], &[], &name("range"));
-        } else {
-            self.node("Max", &[&name("largest"), &floor], &[], &name("range"));
-        }
-        let top = self.float(top);
-        self.node("Div", &[&top, &name("range")], &[], &name("inverse"));
-        self.node("Mul", &[&input, &name("inverse")], &[], &name("scaled"));
-        let (one, zero) = (self.float(1.0), self.zero_point(zero));
-        self.node("QuantizeLinear", &[&name("scaled"), &one, &zero], &[], &name("quantized"));
-        self.node("Div", &[&name("range"), &top], &[], &name("scale"));
+        let function = Function::Quantize(activation.rows(factors.is_some()));
+        self.call(function, &inputs, &[&quantized, &scale]);
+    }
+
+    /// The names of an activation's integers and of the scales of its rows.
+    fn quantized(&self, activation: &Activation<'_>) -> (String, String) {
+        let name = |what| format!("{}{}.{what}", self.prefix, activation.name);
+        (name("quantized"), name("scale"))
     }
 
     fn multiply(
         &mut self,
-        at: usize,
         product: &Product<'a>,
         activation: &Activation<'a>,
         factors: Option<&[f32]>,
     ) -> Result<(), NotNumbers> {
         let weights = self.matrix(product, factors)?;
-        let of_input = |step: &str| format!("{}{}.{step}", self.prefix, activation.name);
-        let (quantized, row_scale) = (of_input("quantized"), of_input("scale"));
-        let output = self.model.graph.nodes[at].outputs[0];
-        let base = format!("{}{output}", self.prefix);
-        let name = |step: &str| format!("{base}.{step}");
-        let shape = [product.rows, product.columns];
-        let bytes: &[u8] = &weights.values.iter().map(|&x| x.cast_unsigned()).collect::<Vec<_>>();
-        let matrix = self.constant(&name("weight"), INT8, &shape, bytes);
-        let scales = self.floats(&name("weight_scale"), &shape[1..], &weights.scales);
-        let zero = self.zero_point(zero(activation.range));
-        self.node("MatMulInteger", &[&quantized, &matrix, &zero], &[], &name("sum"));
-        self.node("Cast", &[&name("sum")], &[("to", Attribute::Int(FLOAT))], &name("float"));
-        let scaled = if product.bias.is_some() { name("product") } else { output.to_owned() };
-        if product.added_to {
-            self.node("Mul", &[&name("float"), &row_scale], &[], &name("by_row"));
-            self.node("Mul", &[&name("by_row"), &scales], &[], &scaled);
-        } else {
-            self.node("Mul", &[&row_scale, &scales], &[], &name("both_scales"));
-            self.node("Mul", &[&name("float"), &name("both_scales")], &[], &scaled);
-        }
-        match product.bias {
-            Some(bias) => self.add_bias(&scaled, bias, output),
-            None => Ok(()),
-        }
+        let (rows, columns) = (product.rows as usize, product.columns as usize);
+        let packed = operators::pack(&weights.values, rows, columns);
+        let sums: Vec<u8> = packed.sums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
+        let bytes: Vec<u8> = packed.weights.iter().map(|&x| x.cast_unsigned()).collect();
+        let bias = match product.bias {
+            Some(bias) => self.numbers(bias)?,
+            None => vec![0.0; columns],
+        };
+        let name = |what: &str| format!("{}{}.{what}", self.prefix, product.output);
+        let (weight, sum, scale, shift) =
+            (name("weights"), name("sums"), name("scales"), name("bias"));
+        let (quantized, row_scale) = self.quantized(activation);
+        let columns = [product.columns];
+        let zero = activation.rows(factors.is_some()).zero();
+        let size = [product.rows.cast_signed(), product.columns.cast_signed()];
+        let inputs = [
+            quantized,
+            row_scale,
+            self.constant(&format!("{}zero_{zero}", self.prefix), UINT8, &[], &[zero]),
+            self.constant(&weight, INT8, &packed.shape.map(|dim| dim as u64), &bytes),
+            self.constant(&sum, INT32, &columns, &sums),
+            self.floats(&scale, &columns, &weights.scales),
+            self.floats(&shift, &columns, &bias),
+            self.ints(&format!("size_{}_{}", size[0], size[1]), &size),
+        ];
+        self.call(Function::Multiply { gelu: product.gelu }, &inputs, &[product.output]);
+        Ok(())
     }
 
     /// The integers of a product's matrix, its rows multiplied by what its input is divided by.
@@ -229,14 +200,9 @@ impl<'m, 'a> Rewriter<'m, 'a> {
         quantize(&matrix, columns).ok_or_else(unusable)
     }
 
-    fn add_bias(&mut self, product: &str, bias: &str, output: &str) -> Result<(), NotNumbers> {
-        let numbers = self.model.graph.tensors.get(bias).and_then(Tensor::floats);
-        let mut numbers = numbers.ok_or_else(|| NotNumbers(bias.to_owned()))?;
-        numbers.iter_mut().for_each(|number| *number = -*number);
-        let name = format!("{}{bias}.negated", self.prefix);
-        let negated = self.floats(&name, &[numbers.len() as u64], &numbers);
-        self.node("Sub", &[product, &negated], &[], output);
-        Ok(())
+    fn numbers(&self, tensor: &str) -> Result<Vec<f32>, NotNumbers> {
+        let numbers = self.model.graph.tensors.get(tensor).and_then(Tensor::floats);
+        numbers.ok_or_else(|| NotNumbers(tensor.to_owned()))
     }
 
     /// Rows of a table of integers, times the scale of each.
@@ -260,16 +226,6 @@ impl<'m, 'a> Rewriter<'m, 'a> {
         Ok(())
     }
 
-    fn reduce(&mut self, operator: &str, input: &str, axis: i64, keep: i64, output: &str) {
-        let keep = ("keepdims", Attribute::Int(keep));
-        if AXES_AS_INPUT <= self.model.opset {
-            let axes = self.ints(&format!("axis_{axis}"), &[axis]);
-            self.node(operator, &[input, &axes], &[keep], output);
-        } else {
-            self.node(operator, &[input], &[("axes", Attribute::Ints(&[axis])), keep], output);
-        }
-    }
-
     fn node(
         &mut self,
         operator: &str,
@@ -277,21 +233,19 @@ impl<'m, 'a> Rewriter<'m, 'a> {
         attributes: &[(&str, Attribute<'_>)],
         output: &str,
     ) {
-        let node = Message::new()
-            .each(inputs, |node, input| node.bytes(1, input))
-            .bytes(2, output)
-            .bytes(3, output)
-            .bytes(4, operator)
-            .each(attributes, |node, (name, attribute)| node.bytes(5, attribute.encode(name)));
+        let node = functions::node(operator, inputs, output, attributes);
         self.nodes.push(Cow::Owned(Message::new().bytes(GRAPH_NODE, node).0));
     }
 
-    fn float(&mut self, number: f32) -> String {
-        self.constant(&format!("{}{number:e}", self.prefix), FLOAT, &[], &number.to_le_bytes())
-    }
-
-    fn zero_point(&mut self, zero: u8) -> String {
-        self.constant(&format!("{}zero_{zero}", self.prefix), UINT8, &[], &[zero])
+    fn call(&mut self, function: Function, inputs: &[String], outputs: &[&str]) {
+        self.functions.insert(function);
+        let node = Message::new()
+            .each(inputs, |node, input| node.bytes(1, input))
+            .each(outputs, |node, output| node.bytes(2, output))
+            .bytes(3, outputs[0])
+            .bytes(4, function.name())
+            .bytes(7, operators::DOMAIN);
+        self.nodes.push(Cow::Owned(Message::new().bytes(GRAPH_NODE, node).0));
     }
 
     fn ints(&mut self, name: &str, numbers: &[i64]) -> String {
@@ -338,23 +292,25 @@ impl<'m, 'a> Rewriter<'m, 'a> {
         let length = graph.iter().map(|piece| piece.len() as u64).sum();
         let mut pieces = Vec::with_capacity(graph.len() + self.model.fields.len());
         for field in &self.model.fields {
-            if field.number == MODEL_GRAPH {
-                pieces.push(Cow::Owned(Message::new().announce(MODEL_GRAPH, length).0));
-                pieces.append(&mut graph);
-            } else {
-                pieces.push(kept(field.raw));
+            match (field.number, field.value) {
+                (MODEL_GRAPH, _) => {
+                    pieces.push(Cow::Owned(Message::new().announce(MODEL_GRAPH, length).0));
+                    pieces.append(&mut graph);
+                }
+                (MODEL_IR_VERSION, Value::Number(version)) if !self.functions.is_empty() => {
+                    let version = version.max(FUNCTIONS).cast_signed();
+                    pieces.push(Cow::Owned(Message::new().int(MODEL_IR_VERSION, version).0));
+                }
+                _ => pieces.push(kept(field.raw)),
             }
         }
+        if !self.functions.is_empty() {
+            let import = functions::opset_import(operators::DOMAIN, operators::VERSION);
+            pieces.push(Cow::Owned(Message::new().bytes(MODEL_OPSET, import).0));
+        }
+        let functions = self.functions.iter().map(|function| function.encode(self.model.opset));
+        pieces.extend(functions.map(|function| Cow::Owned(function.0)));
         pieces
-    }
-}
-
-/// The integer that stands for zero.
-fn zero(range: Range) -> u8 {
-    match range {
-        Range::Symmetric => 128,
-        Range::Gelu => GELU_ZERO,
-        Range::Relu => 0,
     }
 }
 

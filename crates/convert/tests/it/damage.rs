@@ -61,7 +61,7 @@ fn a_quantised_graph_is_not_quantised_again() {
     let report = quantize(&folder.path().join("in.onnx"), &once, &options).unwrap();
     assert_eq!(report.bytes, std::fs::metadata(&once).unwrap().len());
     let error = quantize(&once, &twice, &options).unwrap_err();
-    assert!(error.to_string().contains("quantised already, with MatMulInteger"), "{error}");
+    assert!(error.to_string().contains("quantised already, with QuantizeRows"), "{error}");
     let error = quantize(&once, &once, &options).unwrap_err();
     assert!(error.to_string().contains("it is the input"), "{error}");
 }

@@ -30,18 +30,29 @@ pub(crate) fn depends_on_batch(path: &Path) -> Result<bool, Error> {
     // SAFETY: the map is read once, now, by code that tolerates any content; a file that another
     // process cuts short meanwhile is as fatal for the runtime, which maps it too.
     let map = unsafe { memmap2::Mmap::map(&file) }.map_err(read)?;
-    Ok(fields(&map).any(|(field, graph)| field == 7 && uses_dynamic_quantizer(graph, 0)))
+    // `ModelProto`: the graph is field 7, functions are field 25.
+    Ok(fields(&map).any(|(field, body)| match field {
+        7 => uses_dynamic_quantizer(body, GRAPH_NODE, 0),
+        25 => uses_dynamic_quantizer(body, FUNCTION_NODE, 0),
+        _ => false,
+    }))
 }
 
-/// `GraphProto`: nodes are field 1. `NodeProto`: the operator is field 4, attributes are field 5,
-/// and an attribute's subgraph is field 6.
-fn uses_dynamic_quantizer(graph: &[u8], depth: usize) -> bool {
+/// Field of a `GraphProto` that holds a node.
+const GRAPH_NODE: u64 = 1;
+/// Field of a `FunctionProto` that holds a node.
+const FUNCTION_NODE: u64 = 7;
+
+/// `NodeProto`: the operator is field 4, attributes are field 5, and an attribute's subgraph is
+/// field 6.
+fn uses_dynamic_quantizer(body: &[u8], nodes: u64, depth: usize) -> bool {
     depth < 8
-        && fields(graph).filter(|(field, _)| *field == 1).any(|(_, node)| {
+        && fields(body).filter(|(field, _)| *field == nodes).any(|(_, node)| {
             fields(node).any(|(field, bytes)| match field {
                 4 => DYNAMIC_QUANTIZERS.contains(&bytes),
-                5 => fields(bytes)
-                    .any(|(field, body)| field == 6 && uses_dynamic_quantizer(body, depth + 1)),
+                5 => fields(bytes).any(|(field, body)| {
+                    field == 6 && uses_dynamic_quantizer(body, GRAPH_NODE, depth + 1)
+                }),
                 _ => false,
             })
         })
@@ -88,8 +99,15 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn field(number: u8, body: &[u8]) -> Vec<u8> {
-        let mut bytes = vec![number << 3 | 2, u8::try_from(body.len()).unwrap()];
+    fn field(number: u64, body: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![];
+        for mut number in [number << 3 | 2, body.len() as u64] {
+            while number > 0x7f {
+                bytes.push(number as u8 | 0x80);
+                number >>= 7;
+            }
+            bytes.push(number as u8);
+        }
         bytes.extend_from_slice(body);
         bytes
     }
@@ -101,13 +119,15 @@ mod tests {
     }
 
     #[test]
-    fn finds_the_operator_in_the_graph_and_in_subgraphs() {
+    fn finds_the_operator_in_the_graph_in_subgraphs_and_in_functions() {
         let node = field(1, &field(4, b"DynamicQuantizeLinear"));
         let model = field(7, &node);
         assert!(depends_on_batch(file(&model).path()).unwrap());
         let attribute = field(5, &field(6, &node));
         let nested = field(7, &field(1, &attribute));
         assert!(depends_on_batch(file(&nested).path()).unwrap());
+        let function = field(25, &field(7, &field(4, b"DynamicQuantizeLinear")));
+        assert!(depends_on_batch(file(&function).path()).unwrap());
         let plain = field(7, &field(1, &field(4, b"MatMul")));
         assert!(!depends_on_batch(file(&plain).path()).unwrap());
     }

@@ -2,7 +2,9 @@
 
 mod device;
 mod graph;
+mod int8;
 mod narrow;
+pub mod operators;
 mod placement;
 #[cfg(feature = "tokenizer")]
 mod pool;

@@ -33,7 +33,7 @@ use ort::{
 
 use super::{
     device::{self, Place},
-    graph,
+    graph, operators,
     placement::Placement,
 };
 use crate::{error::Error, pipeline::Workload, runtime};
@@ -484,6 +484,7 @@ fn build(
             // Threads that spin while they wait take the core from whoever else wants it. Where one
             // batch has all cores to itself, waking them for each operator would cost more.
             .with_intra_op_spinning(spinning)?
+            .with_operators(operators::domain(threads)?)?
             // What goes wrong comes back as an error; its own log on stderr would only repeat it.
             .with_log_level(LogLevel::Fatal)?
             .with_no_environment_execution_providers()?
