@@ -1,6 +1,7 @@
 //! Each row of a batch is what it is alone, to the bit, and close to what f32 gives.
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -106,8 +107,14 @@ fn run_elsewhere(
 }
 
 fn run(library: &Path, graph: &Path, rows: &[f32]) -> Vec<f32> {
+    run_in(library, graph, rows, None)
+}
+
+/// In so many threads.
+fn run_in(library: &Path, graph: &Path, rows: &[f32], threads: Option<NonZeroUsize>) -> Vec<f32> {
     environment(library);
-    let load = LoadOptions { onnxruntime: Some(library.to_owned()), ..LoadOptions::default() };
+    let onnxruntime = Some(library.to_owned());
+    let load = LoadOptions { onnxruntime, threads, ..LoadOptions::default() };
     let session = Session::open(graph, &load).unwrap();
     assert!(!session.depends_on_batch().unwrap());
     let output = session.output(&Output::Index(0)).unwrap();
@@ -220,6 +227,23 @@ fn the_largest_products_are_exact() {
             assert!((number / expected(x) - 1.0).abs() < 1e-6, "{number} for {x}");
         }
     }
+}
+
+/// Many rows are divided among threads by rows, few by columns.
+#[test]
+fn threads_share_large_products() {
+    let Some(library) = runtime_library() else { return };
+    let mut draft = Draft::new(WIDTH);
+    let hidden = draft.product("x", 48, 1000);
+    let value = draft.product(&hidden, 1000, 1000);
+    let pair = Pair::of(draft, &value, 1000);
+    for count in [9, 250] {
+        let rows = noise(3, count * WIDTH);
+        let [alone, shared] = [1, 3]
+            .map(|threads| run_in(&library, &pair.integer, &rows, NonZeroUsize::new(threads)));
+        assert_eq!(alone, shared, "{count} rows");
+    }
+    pair.check(&library, 0.9995);
 }
 
 #[test]
