@@ -17,7 +17,7 @@ use std::{
     ptr::NonNull,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::available_parallelism,
 };
@@ -83,6 +83,8 @@ pub struct Session {
     /// Held while a graph is loaded, so that it is loaded once.
     single: Mutex<Option<Arc<Lanes>>>,
     stream: OnceLock<Arc<Lanes>>,
+    /// Lone batches that run or wait.
+    singles: AtomicUsize,
 }
 
 /// What the first loading of the graph has shown.
@@ -101,11 +103,22 @@ struct Facts {
 struct Lanes {
     graphs: Vec<ort::session::Session>,
     count: usize,
-    free: Mutex<Vec<usize>>,
+    turns: Mutex<Turns>,
     freed: Condvar,
     used: AtomicBool,
     /// Without a log, which the graphs themselves may keep.
     run_options: RunOptions,
+}
+
+/// Who runs next: whoever came first, lest one waits while others pass.
+#[derive(Default)]
+struct Turns {
+    /// The graphs of lanes that nobody has.
+    free: Vec<usize>,
+    /// How many have come.
+    came: u64,
+    /// How many of them have got a lane.
+    went: u64,
 }
 
 /// An input or output as the graph declares it.
@@ -153,6 +166,7 @@ impl Session {
             facts: OnceLock::new(),
             single: Mutex::new(None),
             stream: OnceLock::new(),
+            singles: AtomicUsize::new(0),
         };
         if !options.lazy {
             session.facts()?;
@@ -259,8 +273,9 @@ impl Session {
         let mut lanes = self.lanes_of(workload)?;
         let facts = self.facts()?;
         self.check_shapes(facts, inputs)?;
-        if workload == Workload::Single && facts.dual && lanes.free().is_empty() {
-            // Somebody else has all cores: then a core for each is better than a queue.
+        let single = (workload == Workload::Single).then(|| Single::count(&self.singles));
+        if single.as_ref().is_some_and(|single| !single.alone) && facts.dual {
+            // Others want all cores, too: then a core for each is better than a queue.
             lanes = self.lanes_of(Workload::Stream)?;
         }
         let lane = lanes.lane();
@@ -430,7 +445,10 @@ impl Lanes {
         run_options.set_log_level(LogLevel::Fatal).map_err(refused)?;
         Ok(Self {
             run_options,
-            free: Mutex::new((0..count).map(|lane| lane % graphs.len()).collect()),
+            turns: Mutex::new(Turns {
+                free: (0..count).map(|lane| lane % graphs.len()).collect(),
+                ..Turns::default()
+            }),
             freed: Condvar::new(),
             used: AtomicBool::new(false),
             graphs,
@@ -440,17 +458,44 @@ impl Lanes {
 
     fn lane(&self) -> Lane<'_> {
         self.used.store(true, Ordering::Relaxed);
-        let mut free = self.free();
+        let mut turns = self.turns();
+        let turn = turns.came;
+        turns.came += 1;
         loop {
-            if let Some(graph) = free.pop() {
+            if turns.went == turn
+                && let Some(graph) = turns.free.pop()
+            {
+                turns.went += 1;
+                if !turns.free.is_empty() {
+                    self.freed.notify_all(); // the next may have been asleep when its lane came free
+                }
                 return Lane { lanes: self, graph };
             }
-            free = self.freed.wait(free).unwrap_or_else(PoisonError::into_inner);
+            turns = self.freed.wait(turns).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    fn free(&self) -> MutexGuard<'_, Vec<usize>> {
-        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    fn turns(&self) -> MutexGuard<'_, Turns> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One of the lone batches that run or wait, as long as it lives.
+struct Single<'a> {
+    singles: &'a AtomicUsize,
+    /// Whether there was no other when it came.
+    alone: bool,
+}
+
+impl<'a> Single<'a> {
+    fn count(singles: &'a AtomicUsize) -> Self {
+        Self { singles, alone: singles.fetch_add(1, Ordering::Relaxed) == 0 }
+    }
+}
+
+impl Drop for Single<'_> {
+    fn drop(&mut self) {
+        self.singles.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -513,8 +558,8 @@ struct Lane<'a> {
 
 impl Drop for Lane<'_> {
     fn drop(&mut self) {
-        self.lanes.free().push(self.graph);
-        self.lanes.freed.notify_one();
+        self.lanes.turns().free.push(self.graph);
+        self.lanes.freed.notify_all(); // whose turn it is, the waiting know
     }
 }
 
