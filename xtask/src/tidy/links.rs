@@ -1,10 +1,12 @@
-//! Links between the pages of the repository: what they lead to exists, and every page of `docs` is
-//! found by one.
+//! The pages of the repository: what their links lead to exists, every page of `docs` is found by one, and
+//! examples in Rust are run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where every page of this folder has to be led to from another page.
 const PAGES: &str = "docs/";
+/// What takes up the examples of pages as tests.
+pub(super) const TESTED: &str = "examples/src/lib.rs";
 
 /// Relative links that lead nowhere, and pages that no link leads to. `files` are all files of the
 /// repository, relative to its root and with `/`; `pages` those in Markdown, with their text.
@@ -43,6 +45,17 @@ pub(super) fn check(files: &[String], pages: &[(&str, String)]) -> Vec<String> {
     let lost = lost.filter(|page| page.starts_with(PAGES) && !reached.contains(*page));
     found.extend(lost.map(|page| format!("{page}: no other page links to it")));
     found
+}
+
+/// Pages with examples in Rust that are not among the tests; `tested` is the file that names those that
+/// are.
+pub(super) fn untested(pages: &[(&str, String)], tested: &str) -> Vec<String> {
+    pages
+        .iter()
+        .filter(|(_, text)| text.lines().any(|line| line.trim_start().starts_with("```rust")))
+        .filter(|(page, _)| !tested.contains(&format!("\"{page}\"")))
+        .map(|(page, _)| format!("{page}: has examples in Rust and is not named in {TESTED}"))
+        .collect()
 }
 
 /// Whether a file lies in a folder.
@@ -177,6 +190,19 @@ mod tests {
     fn code_has_no_links() {
         let page = "```rust\nlet x = v[0](1);\n[a](b)\n```\n`[a](b)` and `c[0](d)`";
         assert_eq!(found(&[("README.md", page)], &[]), [""; 0]);
+    }
+
+    #[test]
+    fn a_page_with_examples_has_to_be_named() {
+        let pages = [
+            ("docs/a.md", "```rust,no_run\nlet x = 1;\n```".to_owned()),
+            ("docs/b.md", "```sh\nrustc\n```".to_owned()),
+        ];
+        assert_eq!(untested(&pages, "a: \"docs/a.md\","), [""; 0]);
+        assert_eq!(
+            untested(&pages, "a: \"docs/aa.md\","),
+            ["docs/a.md: has examples in Rust and is not named in examples/src/lib.rs"]
+        );
     }
 
     #[test]

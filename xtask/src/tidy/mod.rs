@@ -1,8 +1,8 @@
 //! `cargo xtask tidy`: the rules of the repository that no compiler checks.
 //!
 //! [`layers`] holds who may depend on whom and what light use leaves out; [`sources`] what every
-//! file keeps to, [`links`] that pages lead to each other. All violations are listed, not the first one
-//! only.
+//! file keeps to, [`links`] that pages lead to each other and that their examples are run. All
+//! violations are listed, not the first one only.
 
 mod layers;
 mod links;
@@ -56,6 +56,8 @@ pub(crate) fn run() -> Result<()> {
         }
     }
     found.extend(links::check(&files, &pages));
+    let tested = fs::read_to_string(root.join(links::TESTED)).context(links::TESTED)?;
+    found.extend(links::untested(&pages, &tested));
     if !found.is_empty() {
         for line in &found {
             println!("{line}");
