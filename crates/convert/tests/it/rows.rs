@@ -112,15 +112,24 @@ fn run(library: &Path, graph: &Path, rows: &[f32]) -> Vec<f32> {
 
 /// In so many threads.
 fn run_in(library: &Path, graph: &Path, rows: &[f32], threads: Option<NonZeroUsize>) -> Vec<f32> {
+    attempt(library, graph, rows, threads).unwrap()
+}
+
+fn attempt(
+    library: &Path,
+    graph: &Path,
+    rows: &[f32],
+    threads: Option<NonZeroUsize>,
+) -> Result<Vec<f32>, embedkit_core::Error> {
     environment(library);
     let onnxruntime = Some(library.to_owned());
     let load = LoadOptions { onnxruntime, threads, ..LoadOptions::default() };
-    let session = Session::open(graph, &load).unwrap();
-    assert!(!session.depends_on_batch().unwrap());
-    let output = session.output(&Output::Index(0)).unwrap();
+    let session = Session::open(graph, &load)?;
+    assert!(!session.depends_on_batch()?);
+    let output = session.output(&Output::Index(0))?;
     let shape = [rows.len() / WIDTH, WIDTH];
     let input = Input { name: "x", shape: &shape, values: Values::F32(rows) };
-    session.run(Workload::Single, &[input], output, |view| view.values.to_vec()).unwrap()
+    session.run(Workload::Single, &[input], output, |view| view.values.to_vec())
 }
 
 #[test]
@@ -244,6 +253,28 @@ fn threads_share_large_products() {
         assert_eq!(alone, shared, "{count} rows");
     }
     pair.check(&library, 0.9995);
+}
+
+/// Our kernels believe nothing that a file says of a matrix.
+#[test]
+fn sizes_that_contradict_the_weights_are_an_error() {
+    let Some(library) = runtime_library() else { return };
+    let mut draft = Draft::new(WIDTH);
+    let value = draft.product("x", 48, 64);
+    let pair = Pair::of(draft, &value, 64);
+    let whole = fs::read(&pair.integer).unwrap();
+    let size = [48i64, 64].map(i64::to_le_bytes).concat();
+    let at = whole.windows(size.len()).position(|window| window == size).unwrap();
+    let rows = noise(5, 2 * WIDTH);
+    for wrong in
+        [[48, 65], [48, 63], [47, 64], [0, 64], [48, 0], [-48, 64], [48, -64], [i64::MAX; 2]]
+    {
+        let mut bytes = whole.clone();
+        bytes[at..at + size.len()].copy_from_slice(&wrong.map(i64::to_le_bytes).concat());
+        fs::write(&pair.integer, bytes).unwrap();
+        let error = attempt(&library, &pair.integer, &rows, None).unwrap_err();
+        assert!(error.to_string().contains("MultiplyRows: "), "{wrong:?}: {error}");
+    }
 }
 
 #[test]
