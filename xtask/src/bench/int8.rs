@@ -203,14 +203,13 @@ fn closeness(
             ways.push((format!("{} at 1", form.name), &alone[at]));
         }
         for (name, vectors) in ways {
-            let cosines: Vec<f64> =
-                alone[0].iter().zip(vectors).map(|(f32, it)| cosine(f32, it)).collect();
+            let cosines = cosines(&alone[0], vectors);
             let mean = cosines.iter().sum::<f64>() / cosines.len() as f64;
             let least = percentile(&cosines, 0.0);
             for (what, value, limit) in
                 [("mean", mean, MEAN_COSINE), ("least", least, LEAST_COSINE)]
             {
-                let what = format!("{name}, {what}");
+                let what = format!("{name}, {what} cosine to f32");
                 if form.is_ours() {
                     report.add_goal(what, "", vec![value], Goal::AtLeast(limit));
                 } else {
@@ -225,14 +224,19 @@ fn closeness(
         texts.len()
     ));
     for (at, form) in all.iter().enumerate() {
+        let name = form.in_batches();
         let differ = vec![differing(&alone[at], &together[at])];
+        let what = format!("{name}, texts that differ");
         if form.name == large.name {
-            report.add_goal(form.in_batches(), "", differ, Goal::AtMost(0.0));
-            let name = format!("{}, batches of {LARGE_BATCH} tokens", form.name);
+            report.add_goal(what, "", differ, Goal::AtMost(0.0));
             let differ = vec![differing(&alone[at], &in_large)];
-            report.add_goal(name, "", differ, Goal::AtMost(0.0));
+            let what = format!("{name}, texts that differ in batches of {LARGE_BATCH} tokens");
+            report.add_goal(what, "", differ, Goal::AtMost(0.0));
         } else {
-            report.add(form.in_batches(), "", differ);
+            report.add(what, "", differ);
+            let cosines = cosines(&alone[at], &together[at]);
+            let what = format!("{name}, least cosine alone to in a batch");
+            report.add(what, "", vec![percentile(&cosines, 0.0)]);
         }
     }
     Ok(())
@@ -371,6 +375,11 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
         a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
     };
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+/// Vector by vector.
+fn cosines(a: &[Vec<f32>], b: &[Vec<f32>]) -> Vec<f64> {
+    a.iter().zip(b).map(|(a, b)| cosine(a, b)).collect()
 }
 
 /// How many vectors are not the same to the bit.
