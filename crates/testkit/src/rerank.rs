@@ -74,7 +74,7 @@ impl RerankGolden {
         self.rerank.iter().chain(&self.rerank_pairs).copied().collect()
     }
 
-    fn checked(self, name: impl Display) -> Self {
+    fn checked(self, name: &dyn Display) -> Self {
         let pairs = self.documents.len() + self.pair_queries.len();
         let whole = self.pair_queries.len() == self.pair_documents.len()
             && (self.error.is_some()
@@ -91,7 +91,7 @@ impl Golden for RerankGolden {
     const FOLDER: &str = "rerank";
 
     fn complete(self, dir: &Path, _: &ModelSpec) -> Self {
-        self.checked(dir.display())
+        self.checked(&dir.display())
     }
 }
 
@@ -120,5 +120,5 @@ pub fn rerank_case(name: &str) -> RerankCase {
 #[must_use]
 pub fn rerank_stored(name: &str) -> RerankGolden {
     let path = crate::data_dir().join(RerankGolden::FOLDER).join(format!("{name}.json"));
-    parsed::<RerankGolden>(&path).checked(name)
+    parsed::<RerankGolden>(&path).checked(&name)
 }
