@@ -1,10 +1,9 @@
 //! Converted models compute what PyTorch computes from the same checkpoint.
-//!
-//! The tests run the graphs in the ONNX Runtime that `ORT_DYLIB_PATH` names, and are skipped without.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use embedkit_testkit::{max_abs_diff, runtime_library};
 use ort::environment::Environment;
 use ort::session::Session;
 use ort::value::Tensor;
@@ -35,9 +34,7 @@ const CHECKPOINTS: [&str; 13] = [
 
 #[test]
 fn graphs_equal_pytorch() {
-    let Some(environment) = environment() else {
-        return;
-    };
+    let Some(environment) = environment() else { return };
     let out = tempfile::tempdir().unwrap();
     let path = out.path().join("model.onnx");
     for name in CHECKPOINTS {
@@ -53,9 +50,7 @@ fn graphs_equal_pytorch() {
 
 #[test]
 fn external_weights_equal_pytorch() {
-    let Some(environment) = environment() else {
-        return;
-    };
+    let Some(environment) = environment() else { return };
     let out = tempfile::tempdir().unwrap();
     let path = out.path().join("model.onnx");
     let expected = Expected::read("mpnet-mlm");
@@ -132,7 +127,7 @@ impl Expected {
         let (expected_shape, bytes) = &self.0[key];
         assert_eq!(shape, expected_shape, "{name} {key}");
         let expected = bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
-        let worst = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let worst = max_abs_diff(found, &expected.collect::<Vec<_>>());
         assert!(worst < TOLERANCE, "{name} {key}: differs by {worst}");
     }
 }
@@ -149,11 +144,7 @@ fn options_of(key: &str) -> (ConvertOptions, &str) {
 
 /// The runtime, if there is one.
 fn environment() -> Option<Environment> {
-    let Some(library) = std::env::var_os("ORT_DYLIB_PATH") else {
-        println!("skipped: ORT_DYLIB_PATH names no ONNX Runtime library");
-        return None;
-    };
-    Some(ort::init_from(library).unwrap().with_telemetry(false).build().unwrap())
+    Some(ort::init_from(runtime_library()?).unwrap().with_telemetry(false).build().unwrap())
 }
 
 fn run(

@@ -14,7 +14,7 @@ use embedkit_image::{
     DecodeLimits, DecodeOptions, Error, ImageEmbedding, ImageInput, ImageOptions, PreprocessError,
     PreprocessOptions, ResizeQuality, RgbImage,
 };
-use embedkit_testkit::{assert_close, cosine, image_case, picture};
+use embedkit_testkit::{assert_close, cosine, image_case, picture, zip_equal};
 use embedkit_types::{Embed, Image, LoadOptions, ModelFiles, ModelSpec, Output, Role, Task};
 
 use crate::options;
@@ -119,7 +119,7 @@ fn several_threads_share_a_model() {
         for _ in 0..4 {
             scope.spawn(|| {
                 let pictures = image_case("nomic").pictures();
-                for (vector, expected) in model.embed(pictures).zip(golden) {
+                for (vector, expected) in zip_equal(model.embed(pictures), golden) {
                     assert_close(&vector.unwrap(), expected, 1e-5);
                 }
             });
@@ -146,7 +146,7 @@ fn a_custom_model_chooses_output_and_normalisation() {
         facts.normalize = false;
     });
     let model = ImageEmbedding::from_files(&spec, &files, &options).unwrap();
-    for (vector, expected) in model.embed(pictures()).zip(golden) {
+    for (vector, expected) in zip_equal(model.embed(pictures()), golden) {
         let vector = vector.unwrap();
         let norm = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
         assert!((norm - 1.0).abs() > 1e-3, "{norm}");
@@ -167,7 +167,7 @@ fn a_class_token_of_another_width_than_registered_is_the_graphs() {
     let (spec, files) = facts("nomic", |facts| facts.dim = 768);
     let model = ImageEmbedding::from_files(&spec, &files, &options).unwrap();
     let golden = image_case("nomic").golden.embed;
-    for (vector, expected) in model.embed(image_case("nomic").pictures()).zip(&golden) {
+    for (vector, expected) in zip_equal(model.embed(image_case("nomic").pictures()), &golden) {
         assert_close(&vector.unwrap(), expected, 1e-5);
     }
 }

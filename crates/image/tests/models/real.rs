@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use embedkit_image::{ImageEmbedding, ImageOptions, PreprocessOptions, ResizeQuality};
-use embedkit_testkit::{assert_close, asset, cosine, stored_images};
+use embedkit_testkit::{assert_close, asset, cosine, stored_images, zip_equal};
 use embedkit_types::{Image, LoadOptions, ModelFiles, ModelSpec, Task};
 
 use crate::options;
@@ -74,7 +74,7 @@ fn fast_resizing_stays_close() {
     let preprocess =
         PreprocessOptions { quality: ResizeQuality::Fast, ..PreprocessOptions::default() };
     let vectors = real.vectors(&ImageOptions { preprocess, ..ImageOptions::default() });
-    for (vector, expected) in vectors.iter().zip(&stored_images().vectors) {
+    for (vector, expected) in zip_equal(&vectors, &stored_images().vectors) {
         assert!(cosine(vector, expected) > 0.999, "{}", cosine(vector, expected));
     }
 }
@@ -88,7 +88,7 @@ fn classes_of_imagenet_are_right() {
     let model = ImageEmbedding::from_files(&spec, &files, &real.options).unwrap();
     // A tabby cat, an espresso, a missile, a moped twice, a tripod.
     let classes = [282, 967, 657, 665, 665, 872];
-    for (logits, class) in model.embed(real.paths()).zip(classes) {
+    for (logits, class) in zip_equal(model.embed(real.paths()), classes) {
         let logits = logits.unwrap();
         let best = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]));
         assert_eq!(best, Some(class));

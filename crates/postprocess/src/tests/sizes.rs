@@ -38,6 +38,7 @@ fn the_sizes_that_people_use_are_the_originals() {
         let expected: Vec<Vec<u32>> = serde_json::from_value(case["clusters"].clone()).unwrap();
         let ours = clusters(&muvera, vectors);
         assert_eq!(ours, clusters(&single, vectors), "{what}");
+        assert_eq!(ours.len(), expected.len(), "{what}");
         for (mut ours, expected) in ours.into_iter().zip(expected) {
             ours.sort_unstable();
             ours.dedup();
