@@ -22,7 +22,7 @@ use crate::{
     names,
     needed::{missing, needed_files},
     pip::Work,
-    record::{Condition, Record},
+    record::{Condition, Record, RecordedFile},
     staging::{self, Staged},
     transfer::Transfer,
     unpack::{Limits, unpack},
@@ -148,30 +148,8 @@ pub(crate) fn pull(hub: &Hub, spec: &ModelSpec, url: &str) -> Result<Pulled, Err
     }
     // What is recorded is named as the model names it, without the archive's own folder.
     let prefix = top.strip_prefix(&unpacked).ok().and_then(Path::to_str).unwrap_or_default();
-    let files: Vec<_> = files
-        .into_iter()
-        .filter_map(|mut file| {
-            let below = if prefix.is_empty() {
-                Some(file.path.as_str())
-            } else {
-                file.path.strip_prefix(prefix).and_then(|path| path.strip_prefix('/'))
-            };
-            file.path = below?.to_owned();
-            Some(file)
-        })
-        .collect();
-    for file in &files {
-        if let Some(pin) = spec.pinned(&file.path)
-            && (pin.size, pin.sha256.as_ref()) != (file.size, file.sha256.as_str())
-        {
-            return Err(Error::Pin {
-                file: file.path.clone(),
-                pinned: format!("{} bytes, sha256 {}", pin.size, pin.sha256),
-                origin: shown(url),
-                found: format!("{} bytes, sha256 {}", file.size, file.sha256),
-            });
-        }
-    }
+    let files = below(prefix, files);
+    agree_with_pins(spec, &files, url)?;
     let fetched = files.iter().map(|file| FetchedFile {
         path: file.path.clone(),
         size: file.size,
@@ -192,6 +170,35 @@ pub(crate) fn pull(hub: &Hub, spec: &ModelSpec, url: &str) -> Result<Pulled, Err
         missing,
     })?;
     Ok(Pulled { files, commit: record.commit, fetched })
+}
+
+/// The files that lie below a folder of the archive, by their names there.
+fn below(folder: &str, files: Vec<RecordedFile>) -> Vec<RecordedFile> {
+    if folder.is_empty() {
+        return files;
+    }
+    let named = |mut file: RecordedFile| {
+        file.path = file.path.strip_prefix(folder)?.strip_prefix('/')?.to_owned();
+        Some(file)
+    };
+    files.into_iter().filter_map(named).collect()
+}
+
+/// Whether the files are those that the model is pinned to.
+fn agree_with_pins(spec: &ModelSpec, files: &[RecordedFile], url: &str) -> Result<(), Error> {
+    for file in files {
+        if let Some(pin) = spec.pinned(&file.path)
+            && (pin.size, pin.sha256.as_ref()) != (file.size, file.sha256.as_str())
+        {
+            return Err(Error::Pin {
+                file: file.path.clone(),
+                pinned: format!("{} bytes, sha256 {}", pin.size, pin.sha256),
+                origin: shown(url),
+                found: format!("{} bytes, sha256 {}", file.size, file.sha256),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Moves a folder with damaged files out of the way; only the last one is kept.
