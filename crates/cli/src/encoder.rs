@@ -175,3 +175,20 @@ fn without_position(error: embedkit::Error) -> Error {
         error => Error::new(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use embedkit::registry;
+
+    use super::*;
+
+    /// The compiler asks nobody about a new task, since the enum may grow.
+    #[test]
+    fn every_task_of_the_registry_is_known_here() {
+        for spec in registry::models() {
+            assert!(!kinds(&spec.task).is_empty(), "{} of task {}", spec.id, spec.task.name());
+            let vector = matches!(spec.task, Task::TextDense(_) | Task::Image(_));
+            assert_eq!(shape(&spec.task) == Shape::Vector, vector, "{}", spec.id);
+        }
+    }
+}
