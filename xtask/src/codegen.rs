@@ -6,7 +6,11 @@
 mod rust;
 mod tables;
 
-use std::{collections::HashMap, fs, io, path::PathBuf};
+use std::{
+    collections::{HashMap, HashSet},
+    fs, io,
+    path::PathBuf,
+};
 
 use anyhow::{Context as _, bail, ensure};
 use embedkit_types::{LateMultimodalKind, ModelSpec, SparseKind, Task};
@@ -110,14 +114,11 @@ pub(crate) fn parse(text: &str) -> anyhow::Result<Table> {
             ModelSpec { id: spec.id.clone(), alias_of: spec.alias_of.clone(), ..target.clone() };
         ensure!(*spec == expected, "{}: differs from {right}, whose alias it is", spec.id);
     }
-    let mut names = HashMap::new();
+    let mut names = HashSet::new();
     for OtherName { name, meant, absent } in &table.other_name {
         let registered = table.model.iter().any(|spec| spec.id.eq_ignore_ascii_case(name));
         ensure!(!registered, "other_name {name}: is registered");
-        ensure!(
-            names.insert(name.to_lowercase(), ()).is_none(),
-            "other_name {name}: is there twice"
-        );
+        ensure!(names.insert(name.to_lowercase()), "other_name {name}: is there twice");
         match (meant, absent) {
             (Some(id), None) => {
                 ensure!(find(id, None).is_some(), "other_name {name}: {id} is not registered");
@@ -131,22 +132,20 @@ pub(crate) fn parse(text: &str) -> anyhow::Result<Table> {
 
 /// The files that a task's facts name.
 fn named_files(task: &Task) -> Vec<&str> {
-    let Task::Sparse(sparse) = task else {
-        return match task {
-            // The number of tokens per tile is in it.
-            Task::LateMultimodal(late) => match late.kind {
-                LateMultimodalKind::ColModernVbert(_) => vec!["processor_config.json"],
-                _ => vec![],
-            },
+    match task {
+        Task::Sparse(sparse) => match &sparse.kind {
+            SparseKind::IfSplade(kind) => vec![&kind.idf_file],
+            SparseKind::Bm42(kind) => vec![&kind.stopwords_file],
+            SparseKind::MiniCoil(kind) => {
+                vec![&kind.weights_file, &kind.vocab_file, &kind.stopwords_file]
+            }
             _ => vec![],
-        };
-    };
-    match &sparse.kind {
-        SparseKind::IfSplade(kind) => vec![&kind.idf_file],
-        SparseKind::Bm42(kind) => vec![&kind.stopwords_file],
-        SparseKind::MiniCoil(kind) => {
-            vec![&kind.weights_file, &kind.vocab_file, &kind.stopwords_file]
-        }
+        },
+        Task::LateMultimodal(late) => match late.kind {
+            // The number of tokens per tile is in it.
+            LateMultimodalKind::ColModernVbert(_) => vec!["processor_config.json"],
+            _ => vec![],
+        },
         _ => vec![],
     }
 }
