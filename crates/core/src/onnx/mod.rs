@@ -11,6 +11,7 @@ mod pool;
 mod session;
 #[cfg(feature = "tokenizer")]
 mod text;
+mod turns;
 
 pub use narrow::narrow;
 #[cfg(feature = "tokenizer")]

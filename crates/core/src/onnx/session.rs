@@ -16,7 +16,7 @@ use std::{
     path::{Path, PathBuf},
     ptr::NonNull,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::available_parallelism,
@@ -35,6 +35,7 @@ use super::{
     device::{self, Place},
     graph, operators,
     placement::Placement,
+    turns::{Turn, Turnstile},
 };
 use crate::{error::Error, pipeline::Workload, runtime};
 
@@ -42,6 +43,9 @@ use crate::{error::Error, pipeline::Workload, runtime};
 const MOST_THREADS: usize = 1024;
 /// Each is a thread of the process, and a copy of the graph on anything but the CPU.
 const MOST_REPLICAS: usize = 256;
+
+/// Callers with a lone batch for each core that run at the same time; more than that wait.
+const CROWD: usize = 4;
 
 /// One tensor that goes into a graph.
 #[derive(Debug, Clone, Copy)]
@@ -103,22 +107,13 @@ struct Facts {
 struct Lanes {
     graphs: Vec<ort::session::Session>,
     count: usize,
-    turns: Mutex<Turns>,
-    freed: Condvar,
+    turns: Turnstile,
+    /// For lone batches of several callers at once: more places at the same graph than there are
+    /// cores. The system shares cores out without one having to wake another.
+    crowd: Turnstile,
     used: AtomicBool,
     /// Without a log, which the graphs themselves may keep.
     run_options: RunOptions,
-}
-
-/// Who runs next: whoever came first, lest one waits while others pass.
-#[derive(Default)]
-struct Turns {
-    /// The graphs of lanes that nobody has.
-    free: Vec<usize>,
-    /// How many have come.
-    came: u64,
-    /// How many of them have got a lane.
-    went: u64,
 }
 
 /// An input or output as the graph declares it.
@@ -274,11 +269,12 @@ impl Session {
         let facts = self.facts()?;
         self.check_shapes(facts, inputs)?;
         let single = (workload == Workload::Single).then(|| Single::count(&self.singles));
-        if single.as_ref().is_some_and(|single| !single.alone) && facts.dual {
+        let crowded = single.as_ref().is_some_and(|single| !single.alone) && facts.dual;
+        if crowded {
             // Others want all cores, too: then a core for each is better than a queue.
             lanes = self.lanes_of(Workload::Stream)?;
         }
-        let lane = lanes.lane();
+        let lane = lanes.lane(crowded);
         let failed = |error: ort::Error| Error::Run {
             path: self.path.clone(),
             reason: one_line(&error.to_string()),
@@ -445,38 +441,18 @@ impl Lanes {
         run_options.set_log_level(LogLevel::Fatal).map_err(refused)?;
         Ok(Self {
             run_options,
-            turns: Mutex::new(Turns {
-                free: (0..count).map(|lane| lane % graphs.len()).collect(),
-                ..Turns::default()
-            }),
-            freed: Condvar::new(),
+            turns: Turnstile::new((0..count).map(|lane| lane % graphs.len())),
+            crowd: Turnstile::new((0..CROWD * count).map(|lane| lane % graphs.len())),
             used: AtomicBool::new(false),
             graphs,
             count,
         })
     }
 
-    fn lane(&self) -> Lane<'_> {
+    fn lane(&self, crowded: bool) -> Lane<'_> {
         self.used.store(true, Ordering::Relaxed);
-        let mut turns = self.turns();
-        let turn = turns.came;
-        turns.came += 1;
-        loop {
-            if turns.went == turn
-                && let Some(graph) = turns.free.pop()
-            {
-                turns.went += 1;
-                if !turns.free.is_empty() {
-                    self.freed.notify_all(); // the next may have been asleep when its lane came free
-                }
-                return Lane { lanes: self, graph };
-            }
-            turns = self.freed.wait(turns).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn turns(&self) -> MutexGuard<'_, Turns> {
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+        let turn = if crowded { self.crowd.enter() } else { self.turns.enter() };
+        Lane { lanes: self, turn }
     }
 }
 
@@ -550,17 +526,10 @@ fn build(
     Ok(graph)
 }
 
-/// A turn at the graph; gives it back when dropped.
+/// A turn at a graph.
 struct Lane<'a> {
     lanes: &'a Lanes,
-    graph: usize,
-}
-
-impl Drop for Lane<'_> {
-    fn drop(&mut self) {
-        self.lanes.turns().free.push(self.graph);
-        self.lanes.freed.notify_all(); // whose turn it is, the waiting know
-    }
+    turn: Turn<'a>,
 }
 
 impl Lane<'_> {
@@ -569,7 +538,7 @@ impl Lane<'_> {
         reason = "ort's `run` wants `&mut`, which would cost one copy of the weights per lane"
     )]
     fn run(&self, facts: &Facts, inputs: &[Input<'_>], output: usize) -> ort::Result<DynValue> {
-        let graph = &self.lanes.graphs[self.graph];
+        let graph = &self.lanes.graphs[self.turn.place];
         let mut names: Vec<*const c_char> = Vec::with_capacity(inputs.len());
         let mut tensors: Vec<TensorOf<'_>> = Vec::with_capacity(inputs.len());
         for input in inputs {
