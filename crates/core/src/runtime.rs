@@ -201,7 +201,7 @@ use dynamic::open;
 
 #[cfg(feature = "load-dynamic")]
 mod dynamic {
-    use std::ffi::CStr;
+    use std::{error::Error as _, ffi::CStr};
 
     use embedkit_types::cache;
 
@@ -303,8 +303,10 @@ mod dynamic {
         }
         // SAFETY: opening a library runs its initialisers; that is what the caller asks for by
         // naming it, and the same library is loaded for use right after.
-        let library =
-            unsafe { libloading::Library::new(path) }.map_err(|error| error.to_string())?;
+        // The error itself only says that it failed; its cause names what the library lacks.
+        let library = unsafe { libloading::Library::new(path) }.map_err(|error| {
+            error.source().map_or_else(|| error.to_string(), ToString::to_string)
+        })?;
         // SAFETY: `OrtGetApiBase` has had this signature since ONNX Runtime 1.0.
         let symbol = unsafe {
             library.get::<unsafe extern "C" fn() -> *const ort::sys::OrtApiBase>(b"OrtGetApiBase")

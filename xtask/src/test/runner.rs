@@ -9,6 +9,7 @@ use crate::{run, steps::Outcome};
 /// The crates whose tests run graphs, and so depend on the version of ONNX Runtime.
 const USE_RUNTIME: &[&str] = &[
     "embedkit-core",
+    "embedkit-convert",
     "embedkit-text-dense",
     "embedkit-sparse",
     "embedkit-late-interaction",
