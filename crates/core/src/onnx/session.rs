@@ -392,8 +392,10 @@ impl Session {
     }
 }
 
+/// The cores that the process may use, within its affinity and its cgroup's share. Two threads of one
+/// core share its arithmetic units, which one alone keeps busy with products.
 fn cores() -> usize {
-    available_parallelism().map_or(1, usize::from)
+    available_parallelism().map_or(1, usize::from).min(num_cpus::get_physical().max(1))
 }
 
 fn on_cpu(places: &[Place]) -> bool {
@@ -633,4 +635,15 @@ fn widen(value: &DynValue, element: TensorElementType) -> ort::Result<Option<Sha
 
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_are_no_more_than_the_process_may_use() {
+        let most = available_parallelism().unwrap().get();
+        assert!((1..=most).contains(&cores()), "{} of {most}", cores());
+    }
 }
