@@ -128,10 +128,11 @@ impl Count {
         let mut count = Self::default();
         for line in said.lines() {
             let line = without_colours(line);
-            let line = line.trim();
             // Summary [   1.2s] 12 tests run: 10 passed (1 slow), 1 failed, 1 timed out, 3 skipped
-            let nextest = line.strip_prefix("Summary [").and_then(|rest| rest.split_once(" run: "));
+            let nextest =
+                line.trim().strip_prefix("Summary [").and_then(|rest| rest.split_once(" run: "));
             // test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; …
+            // Indented, it is what nextest shows of a test that failed, and counts itself.
             let built_in =
                 line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". "));
             let Some((_, parts)) = nextest.or(built_in) else { continue };
@@ -181,6 +182,8 @@ mod tests {
                     run: 10 passed (2 slow), 3 failed, 1 timed out, 7 skipped\n";
         let count = Count::read(said).expect("a summary");
         assert_eq!(count, Count { passed: 10, failed: 4, skipped: 7 });
+        let shown = "    test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured\n";
+        assert_eq!(Count::read(shown), None, "a test's own output");
         assert_eq!(count.to_string(), "14 tests run: 10 passed, 4 failed, 7 not chosen");
     }
 

@@ -180,7 +180,8 @@ fn the_kind_of_the_input_decides_on_the_encoder() {
     let images = two_encoders(false, true);
     let program = with_two(&images, "embed").unwrap();
     program.args(["--image", arg(&image)]).run().silent_success();
-    with_two(&images, "embed").unwrap().args([text]).run().failure(1, "text_model.onnx", None);
+    let hint = Some("the names of the model's repository");
+    with_two(&images, "embed").unwrap().args([text]).run().failure(1, "text_model.onnx", hint);
     let texts = two_encoders(true, false);
     with_two(&texts, "embed").unwrap().args([text]).run().silent_success();
 }
