@@ -24,7 +24,7 @@ pub enum Error {
     #[error(transparent)]
     TextDense(#[from] embedkit_text_dense::Error),
     /// A sparse text model.
-    #[cfg(feature = "sparse-kind")]
+    #[cfg(any(feature = "bm25", feature = "splade", feature = "bm42", feature = "minicoil"))]
     #[error(transparent)]
     Sparse(#[from] embedkit_sparse::Error),
     /// A late-interaction model, MaxSim or token pooling.
@@ -56,7 +56,12 @@ impl Error {
             Self::Hub(error) => error.hint(),
             #[cfg(feature = "text-dense")]
             Self::TextDense(error) => error.hint(),
-            #[cfg(feature = "sparse-kind")]
+            #[cfg(any(
+                feature = "bm25",
+                feature = "splade",
+                feature = "bm42",
+                feature = "minicoil"
+            ))]
             Self::Sparse(error) => error.hint(),
             #[cfg(feature = "late-interaction")]
             Self::LateInteraction(error) => error.hint(),

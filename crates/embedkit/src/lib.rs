@@ -79,7 +79,7 @@ pub use embedkit_late_interaction::{
 pub use embedkit_postprocess as postprocess;
 #[cfg(feature = "rerank")]
 pub use embedkit_rerank::{self as rerank, Ranked, TextCrossEncoder};
-#[cfg(feature = "sparse-kind")]
+#[cfg(any(feature = "bm25", feature = "splade", feature = "bm42", feature = "minicoil"))]
 pub use embedkit_sparse::{self as sparse, SparseOptions, SparseTextEmbedding};
 #[cfg(feature = "text-dense")]
 pub use embedkit_text_dense::{self as text_dense, TextEmbedding};

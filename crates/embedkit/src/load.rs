@@ -127,7 +127,7 @@ load!("rerank", embedkit_rerank::TextCrossEncoder, "rerank", (), |spec, files, o
     Self::from_files(spec, files, options)
 });
 
-#[cfg(feature = "sparse-kind")]
+#[cfg(any(feature = "bm25", feature = "splade", feature = "bm42", feature = "minicoil"))]
 impl Load for embedkit_sparse::SparseTextEmbedding {
     const TASK: &'static str = "sparse";
     type Options = embedkit_sparse::SparseOptions;
