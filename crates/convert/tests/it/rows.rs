@@ -207,6 +207,8 @@ fn activations_that_are_never_far_below_zero() {
         let zeros = fs::read(&pair.integer).unwrap();
         let name = b"QuantizeGeluRows";
         assert!(zeros.windows(name.len()).any(|window| window == name), "it was recognised");
+        let name = b"MultiplyRowsGelu";
+        assert!(zeros.windows(name.len()).any(|window| window == name), "the product took it in");
         pair.check(&library, 0.999);
     }
     let mut draft = Draft::new(WIDTH);
