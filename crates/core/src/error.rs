@@ -38,6 +38,45 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A file is what Git LFS leaves in the place of a file that it has not fetched.
+    #[error(
+        "{path} is a pointer of Git LFS, not the file itself{size}",
+        path = path.display(),
+        size = size.map_or_else(String::new, |size| format!(", which has {size} bytes"))
+    )]
+    LfsPointer {
+        /// The file.
+        path: PathBuf,
+        /// The size of the file itself in bytes, where the pointer says it.
+        size: Option<u64>,
+    },
+    /// `tokenizer.json` has a part of a type that the tokenizers library here does not know.
+    #[error(
+        "{path} is of a newer kind than this version reads: its {part} is of the unknown type \
+         `{found}`",
+        path = path.display()
+    )]
+    NewerTokenizer {
+        /// The file.
+        path: PathBuf,
+        /// The part, such as `pre_tokenizer`.
+        part: &'static str,
+        /// Its type.
+        found: String,
+    },
+    /// More tokens were asked for than the model has positions.
+    #[error(
+        "a limit of {asked} tokens was asked for, and the model has {positions} positions ({path})",
+        path = path.display()
+    )]
+    MaxTokens {
+        /// The limit asked for.
+        asked: usize,
+        /// The most tokens that the model can take.
+        positions: usize,
+        /// The file that says so.
+        path: PathBuf,
+    },
     /// A text cannot be split into tokens.
     #[error("the tokenizer failed: {reason}")]
     Tokenize {
@@ -197,6 +236,17 @@ impl Error {
                 "the model's folder is incomplete; fetch it again with `embedkit models pull ID`"
                     .to_owned(),
             ),
+            Self::LfsPointer { .. } => Some(
+                "run `git lfs pull` in the folder, or download the file itself".to_owned(),
+            ),
+            Self::NewerTokenizer { .. } => Some(
+                "try a newer version of embedkit, or save the tokenizer again with the tokenizers \
+                 library 0.23"
+                    .to_owned(),
+            ),
+            Self::MaxTokens { positions, .. } => {
+                Some(format!("ask for at most {positions}, or leave the limit to the model's files"))
+            }
             Self::Device { .. } => Some(
                 "use `--device auto` to fall back to the CPU, or a build and a runtime with that \
                  provider"
@@ -230,10 +280,35 @@ fn declared(shape: &[Option<usize>]) -> String {
     format!("[{}]", dims.collect::<Vec<_>>().join(", "))
 }
 
-/// Reads a file that may not be larger than `limit` bytes.
+/// How a pointer of Git LFS begins, which is a text of a few lines.
+const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1";
+
+/// Refuses what Git LFS leaves in the place of a file; `start` is the file's beginning, 1 KiB of it
+/// or all.
+pub(crate) fn refuse_lfs_pointer(path: &std::path::Path, start: &[u8]) -> Result<(), Error> {
+    if !start.starts_with(LFS_POINTER) {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&start[..start.len().min(1024)]);
+    let size = text.lines().find_map(|line| line.strip_prefix("size ")?.trim().parse().ok());
+    Err(Error::LfsPointer { path: path.to_owned(), size })
+}
+
+/// Refuses a file that is not there, and a pointer of Git LFS.
+#[cfg(feature = "onnx")]
+pub(crate) fn probe(path: &std::path::Path) -> Result<(), Error> {
+    use io::Read;
+    let read = |source| Error::Read { path: path.to_owned(), source: Arc::new(source) };
+    let mut start = Vec::new();
+    std::fs::File::open(path).map_err(read)?.take(1024).read_to_end(&mut start).map_err(read)?;
+    refuse_lfs_pointer(path, &start)
+}
+
+/// Reads a text file, JSON as a rule, that may not be larger than `limit` bytes. A byte order mark at
+/// its beginning is left out.
 ///
 /// # Errors
-/// [`Error::Read`] and [`Error::TooLarge`].
+/// [`Error::Read`], [`Error::TooLarge`] and [`Error::LfsPointer`].
 pub fn read_bounded(path: &std::path::Path, limit: u64) -> Result<Vec<u8>, Error> {
     use io::Read;
     let read = |source| Error::Read { path: path.to_owned(), source: Arc::new(source) };
@@ -249,5 +324,39 @@ pub fn read_bounded(path: &std::path::Path, limit: u64) -> Result<Vec<u8>, Error
     if found > limit {
         return Err(Error::TooLarge { path: path.to_owned(), found, limit });
     }
+    refuse_lfs_pointer(path, &bytes)?;
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        bytes.drain(..BYTE_ORDER_MARK.len());
+    }
     Ok(bytes)
+}
+
+/// U+FEFF in UTF-8, which some editors put before a text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pointer_of_git_lfs_is_told_from_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.json");
+        let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1234\n";
+        std::fs::write(&path, pointer).unwrap();
+        let error = read_bounded(&path, 1 << 20).unwrap_err();
+        assert!(matches!(error, Error::LfsPointer { size: Some(1234), .. }), "{error}");
+        assert!(error.to_string().contains("1234 bytes"), "{error}");
+        assert!(error.hint().unwrap().contains("git lfs pull"));
+        #[cfg(feature = "onnx")]
+        assert!(matches!(probe(&path), Err(Error::LfsPointer { .. })));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.json");
+        std::fs::write(&path, "\u{feff}{}").unwrap();
+        assert_eq!(read_bounded(&path, 5).unwrap(), b"{}");
+    }
 }

@@ -4,7 +4,7 @@ use std::{fs::File, ops::Deref, path::Path, sync::Arc};
 
 use memmap2::Mmap;
 
-use crate::Error;
+use crate::error::{Error, refuse_lfs_pointer};
 
 /// The bytes of a file, read when they are looked at.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ impl MappedFile {
     /// Maps a file that is not empty.
     ///
     /// # Errors
-    /// [`Error::Read`], and [`Error::InvalidFile`] for an empty file.
+    /// [`Error::Read`], [`Error::LfsPointer`], and [`Error::InvalidFile`] for an empty file.
     #[expect(unsafe_code, reason = "a memory map")]
     pub fn open(path: &Path) -> Result<Self, Error> {
         let read = |source| Error::Read { path: path.to_owned(), source: Arc::new(source) };
@@ -28,6 +28,7 @@ impl MappedFile {
         // SAFETY: the map is only ever read as bytes. Should another process cut the file short,
         // reading it ends the process with a bus error, as it does for every mapped file.
         let map = unsafe { Mmap::map(&file) }.map_err(read)?;
+        refuse_lfs_pointer(path, &map)?;
         Ok(Self { map })
     }
 }

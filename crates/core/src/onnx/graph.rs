@@ -1,9 +1,10 @@
-//! A look into an ONNX file without the runtime: which operators does the graph use?
+//! A look into an ONNX file without the runtime: which operators does the graph use, and which files
+//! have its weights?
 //!
 //! Only the outer fields of the protobuf are walked, each length checked against what is left, and
 //! weights are skipped, so that a file of gigabytes is read in moments.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use crate::error::Error;
 
@@ -16,26 +17,51 @@ const DYNAMIC_QUANTIZERS: [&[u8]; 4] = [
     b"MatMulIntegerToFloat",
 ];
 
-/// Whether a row's result depends on what else is in the batch.
+/// What a look into the file shows.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Outline {
+    /// Whether a row's result depends on what else is in the batch.
+    pub(crate) depends_on_batch: bool,
+    /// The files beside this one that have weights, by the names that the graph gives them.
+    pub(crate) external: BTreeSet<String>,
+}
+
+/// Looks into a file.
 ///
 /// # Errors
 /// [`Error::Read`]. A file that is not ONNX is reported by the runtime, which knows better.
 #[expect(unsafe_code, reason = "a memory map; reading gigabytes to find a name would be waste")]
-pub(crate) fn depends_on_batch(path: &Path) -> Result<bool, Error> {
+pub(crate) fn outline(path: &Path) -> Result<Outline, Error> {
     let read = |source| Error::Read { path: path.to_owned(), source: std::sync::Arc::new(source) };
     let file = std::fs::File::open(path).map_err(read)?;
     if file.metadata().map_err(read)?.len() == 0 {
-        return Ok(false);
+        return Ok(Outline::default());
     }
     // SAFETY: the map is read once, now, by code that tolerates any content; a file that another
     // process cuts short meanwhile is as fatal for the runtime, which maps it too.
     let map = unsafe { memmap2::Mmap::map(&file) }.map_err(read)?;
     // `ModelProto`: the graph is field 7, functions are field 25.
-    Ok(fields(&map).any(|(field, body)| match field {
+    let depends_on_batch = fields(&map).any(|(field, body)| match field {
         7 => uses_dynamic_quantizer(body, GRAPH_NODE, 0),
         25 => uses_dynamic_quantizer(body, FUNCTION_NODE, 0),
         _ => false,
-    }))
+    });
+    let graphs = fields(&map).filter(|(field, _)| *field == 7);
+    let external = graphs.flat_map(|(_, graph)| external(graph)).collect();
+    Ok(Outline { depends_on_batch, external })
+}
+
+/// Where tensors of a graph lie that are not in the file: `initializer` is field 5 of `GraphProto`,
+/// `external_data` field 13 of `TensorProto`, with pairs of a key (field 1) and a value (field 2).
+fn external(graph: &[u8]) -> impl Iterator<Item = String> {
+    let tensors = fields(graph).filter(|(field, _)| *field == 5);
+    let entries = tensors.flat_map(|(_, tensor)| fields(tensor)).filter(|(field, _)| *field == 13);
+    entries.filter_map(|(_, entry)| {
+        let part =
+            |number| fields(entry).find_map(|(field, body)| (field == number).then_some(body));
+        (part(1) == Some(b"location")).then_some(())?;
+        String::from_utf8(part(2)?.to_vec()).ok()
+    })
 }
 
 /// Field of a `GraphProto` that holds a node.
@@ -122,14 +148,26 @@ mod tests {
     fn finds_the_operator_in_the_graph_in_subgraphs_and_in_functions() {
         let node = field(1, &field(4, b"DynamicQuantizeLinear"));
         let model = field(7, &node);
-        assert!(depends_on_batch(file(&model).path()).unwrap());
+        assert!(outline(file(&model).path()).unwrap().depends_on_batch);
         let attribute = field(5, &field(6, &node));
         let nested = field(7, &field(1, &attribute));
-        assert!(depends_on_batch(file(&nested).path()).unwrap());
+        assert!(outline(file(&nested).path()).unwrap().depends_on_batch);
         let function = field(25, &field(7, &field(4, b"DynamicQuantizeLinear")));
-        assert!(depends_on_batch(file(&function).path()).unwrap());
+        assert!(outline(file(&function).path()).unwrap().depends_on_batch);
         let plain = field(7, &field(1, &field(4, b"MatMul")));
-        assert!(!depends_on_batch(file(&plain).path()).unwrap());
+        assert!(!outline(file(&plain).path()).unwrap().depends_on_batch);
+    }
+
+    #[test]
+    fn files_with_weights_are_named() {
+        let entry =
+            |key: &[u8], value: &[u8]| field(13, &[field(1, key), field(2, value)].concat());
+        let tensor = |name: &[u8]| {
+            field(5, &[field(8, b"w"), entry(b"location", name), entry(b"offset", b"0")].concat())
+        };
+        let model = field(7, &[tensor(b"a.data"), tensor(b"b.data"), tensor(b"a.data")].concat());
+        let outline = outline(file(&model).path()).unwrap();
+        assert_eq!(outline.external.into_iter().collect::<Vec<_>>(), ["a.data", "b.data"]);
     }
 
     #[test]
@@ -142,7 +180,7 @@ mod tests {
                     (state >> 56) as u8
                 })
                 .collect();
-            depends_on_batch(file(&bytes).path()).unwrap();
+            outline(file(&bytes).path()).unwrap();
         }
     }
 }

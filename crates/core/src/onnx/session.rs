@@ -13,7 +13,7 @@ use std::{
     ffi::{CString, c_char},
     fmt,
     num::NonZeroUsize,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     ptr::NonNull,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
@@ -37,7 +37,11 @@ use super::{
     placement::Placement,
     turns::{Turn, Turnstile},
 };
-use crate::{error::Error, pipeline::Workload, runtime};
+use crate::{
+    error::{Error, probe},
+    pipeline::Workload,
+    runtime,
+};
 
 /// Each is a thread of the process; more than any machine has cores.
 const MOST_THREADS: usize = 1024;
@@ -149,12 +153,11 @@ impl Session {
     /// Loads the graph at `path`, now or, with `options.lazy`, at its first use.
     ///
     /// # Errors
-    /// A missing file, a missing runtime or device, and whatever the runtime says of the graph.
+    /// A missing file, [`Error::LfsPointer`], a missing runtime or device, and whatever the runtime
+    /// says of the graph.
     pub fn open(path: &Path, options: &LoadOptions) -> Result<Self, Error> {
         // Reported here even when lazy: the runtime's message for a missing file is of no help.
-        if let Err(source) = std::fs::File::open(path) {
-            return Err(Error::Read { path: path.to_owned(), source: source.into() });
-        }
+        probe(path)?;
         let session = Self {
             path: path.to_owned(),
             options: options.clone(),
@@ -363,7 +366,19 @@ impl Session {
         if let Some(facts) = self.facts.get() {
             return Lanes::open(&environment, &self.path, &facts.places, options, workload);
         }
-        let batch_dependent = graph::depends_on_batch(&self.path)?;
+        let outline = graph::outline(&self.path)?;
+        let folder = self.path.parent().unwrap_or(Path::new(""));
+        // A pointer may be as long as the weights. All else about these files the runtime knows better.
+        for name in outline.external.iter().map(Path::new) {
+            let within = name.components().all(|part| matches!(part, Component::Normal(_)));
+            let file = folder.join(name);
+            if within
+                && file.is_file()
+                && let Err(error @ Error::LfsPointer { .. }) = probe(&file)
+            {
+                return Err(error);
+            }
+        }
         let mut alternatives = device::alternatives(&options.device).into_iter().peekable();
         loop {
             let Some(places) = alternatives.next() else {
@@ -381,7 +396,7 @@ impl Session {
                         device: device.join(","),
                         inputs: lanes.graphs[0].inputs().iter().map(Port::new).collect(),
                         outputs: lanes.graphs[0].outputs().iter().map(Port::new).collect(),
-                        batch_dependent,
+                        batch_dependent: outline.depends_on_batch,
                         dual: dual(&places, options),
                         places,
                     });

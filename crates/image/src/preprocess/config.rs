@@ -68,6 +68,8 @@ enum Kind {
 
 impl Plan {
     pub(super) fn from_json(bytes: &[u8]) -> Result<Self, PreprocessError> {
+        // Some editors put a byte order mark there.
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let config: Value = serde_json::from_slice(bytes).map_err(PreprocessError::Json)?;
         let Value::Object(config) = &config else {
             return Err(wrong("the configuration", "an object", &config));
