@@ -346,7 +346,7 @@ fn set_task(
 /// Why a model's files cannot be had, with what only the command line knows to advise.
 fn files_error(spec: &ModelSpec, error: hub::Error) -> Error {
     let hint = match &error {
-        hub::Error::Missing { .. } => {
+        hub::Error::Missing { found, .. } if found.is_empty() => {
             "a folder has the names of the model's repository; --model or --model-spec says which \
              model it is"
         }

@@ -144,7 +144,12 @@ pub(crate) fn pull(hub: &Hub, spec: &ModelSpec, url: &str) -> Result<Pulled, Err
     let top = root(&unpacked)?;
     let missing = missing(&top, needed_files(spec).required.iter().map(String::as_str))?;
     if !missing.is_empty() {
-        return Err(Error::Missing { model: spec.id.to_string(), dir: shown(url).into(), missing });
+        return Err(Error::Missing {
+            model: spec.id.to_string(),
+            dir: shown(url).into(),
+            missing,
+            found: Vec::new(),
+        });
     }
     // What is recorded is named as the model names it, without the archive's own folder.
     let prefix = top.strip_prefix(&unpacked).ok().and_then(Path::to_str).unwrap_or_default();
@@ -168,6 +173,7 @@ pub(crate) fn pull(hub: &Hub, spec: &ModelSpec, url: &str) -> Result<Pulled, Err
         model: spec.id.to_string(),
         dir: place,
         missing,
+        found: Vec::new(),
     })?;
     Ok(Pulled { files, commit: record.commit, fetched })
 }

@@ -175,6 +175,7 @@ fn pull_from(
         model: spec.id.to_string(),
         dir: dir.snapshot(commit),
         missing,
+        found: Vec::new(),
     })?;
     Ok(Pulled { files: found.files, commit: found.commit, fetched: files })
 }

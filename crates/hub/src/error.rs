@@ -43,7 +43,12 @@ pub enum Error {
     },
 
     /// A local folder lacks files of the model.
-    #[error("{} lacks files of model {model}: {}", dir.display(), missing.join(", "))]
+    #[error(
+        "{} lacks files of model {model}: {}{}",
+        dir.display(),
+        missing.join(", "),
+        there(found)
+    )]
     Missing {
         /// Id of the model.
         model: String,
@@ -51,6 +56,8 @@ pub enum Error {
         dir: PathBuf,
         /// The files that are missing.
         missing: Vec<String>,
+        /// Files of a user's own folder that may be the model, where that is missing.
+        found: Vec<String>,
     },
 
     /// The repository or the revision does not exist.
@@ -235,6 +242,16 @@ pub enum Error {
     },
 }
 
+/// What a folder has in the place of the model, for the end of a message.
+fn there(found: &[String]) -> String {
+    const MOST: usize = 5;
+    match found {
+        [] => String::new(),
+        found if found.len() <= MOST => format!("; there is {}", found.join(", ")),
+        found => format!("; there is {} and {} more", found[..MOST].join(", "), found.len() - MOST),
+    }
+}
+
 impl Error {
     /// What to do about it, in one line.
     #[must_use]
@@ -289,8 +306,13 @@ impl Error {
             Self::NoLibrary { .. } => {
                 "give the library itself, a wheel of onnxruntime, or a folder that holds either".into()
             }
+            Self::Missing { found, .. } => {
+                let first = found.first()?;
+                format!(
+                    "if {first} is the model, say `file = \"{first}\"` in its description (--model-spec)"
+                )
+            }
             Self::Name { .. }
-            | Self::Missing { .. }
             | Self::Status { .. }
             | Self::Redirect { .. }
             | Self::Answer { .. }

@@ -20,9 +20,12 @@ pub struct NeededFiles {
 
 const TOKENIZER: &str = "tokenizer.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+const VOCABULARY: &str = "vocab.txt";
 const PREPROCESSOR_CONFIG: &str = "preprocessor_config.json";
 const CONFIG: &str = "config.json";
 const SPECIAL_TOKENS: &str = "special_tokens_map.json";
+/// Has the limit on tokens of some models.
+const SENTENCE_CONFIG: &str = "sentence_bert_config.json";
 
 /// What besides the model file and its additional files is read, always from the root of the
 /// repository.
@@ -37,7 +40,7 @@ impl Companions {
     const TEXT: Self = Self {
         model: true,
         required: &[TOKENIZER, TOKENIZER_CONFIG],
-        optional: &[CONFIG, SPECIAL_TOKENS],
+        optional: &[CONFIG, SPECIAL_TOKENS, SENTENCE_CONFIG],
     };
     /// A table of rows per token.
     const STATIC: Self = Self {
@@ -104,7 +107,8 @@ pub fn needed_files(spec: &ModelSpec) -> NeededFiles {
 /// The files of `spec` in a folder of the user's own, which is laid out like the repository.
 ///
 /// The model file, `tokenizer.json` and their like have to be there; additional files are checked by
-/// whoever reads them, since not all are needed for every use. No network.
+/// whoever reads them, since not all are needed for every use. `vocab.txt` may take the place of
+/// `tokenizer.json` and `tokenizer_config.json`, as it does for BERT models of old. No network.
 ///
 /// # Errors
 /// [`Error::Missing`] with the names of the files that are not there, [`Error::Disk`] where `dir` is
@@ -114,11 +118,48 @@ pub fn local(dir: &Path, spec: &ModelSpec) -> Result<ModelFiles, Error> {
     let model = companions.model.then_some(spec.file.as_ref());
     let names: Vec<&str> = model.into_iter().chain(companions.required.iter().copied()).collect();
     fs::read_dir(dir).or_disk("open", dir)?;
-    let missing = missing(dir, names)?;
+    let mut missing = missing(dir, names)?;
+    // A static model's table has no use for it.
+    let tokenizer = companions.required.contains(&TOKENIZER_CONFIG);
+    if tokenizer && missing.iter().any(|name| name == TOKENIZER) && dir.join(VOCABULARY).is_file() {
+        missing.retain(|name| name != TOKENIZER && name != TOKENIZER_CONFIG);
+    }
     if missing.is_empty() {
         return Ok(ModelFiles::in_dir(dir, spec));
     }
-    Err(Error::Missing { model: spec.id.to_string(), dir: dir.into(), missing })
+    let found = match model {
+        Some(model) if missing.iter().any(|name| name == model) => model_files(dir),
+        _ => Vec::new(),
+    };
+    Err(Error::Missing { model: spec.id.to_string(), dir: dir.into(), missing, found })
+}
+
+/// Entries of a folder that are looked at for files that may be the model.
+const MOST_ENTRIES: usize = 1000;
+
+/// The files in a folder and the folders in it that may be the model, by their names.
+fn model_files(dir: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![String::new()];
+    let mut left = MOST_ENTRIES;
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(dir.join(&folder)) else { continue };
+        for entry in entries.take(left).flatten() {
+            left -= 1;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            // Links may lead anywhere, also back.
+            let Ok(kind) = entry.file_type() else { continue };
+            let model = [".onnx", ".safetensors"].iter().any(|end| name.ends_with(end));
+            if kind.is_dir() && folder.is_empty() && !name.starts_with('.') {
+                folders.push(format!("{name}/"));
+            } else if model && !kind.is_dir() {
+                found.push(format!("{folder}{name}"));
+            }
+        }
+    }
+    // Graphs first, and those that are nearer.
+    found.sort_by_key(|name| (!name.ends_with(".onnx"), name.contains('/'), name.clone()));
+    found
 }
 
 /// Those of `names` that are no files in `root`, links followed.
@@ -158,9 +199,26 @@ mod tests {
         let expect =
             ["onnx/model.onnx", "onnx/model.onnx_data", CONFIG, TOKENIZER, TOKENIZER_CONFIG];
         assert_eq!(files.required, expect);
-        assert_eq!(files.optional, [SPECIAL_TOKENS]);
+        assert_eq!(files.optional, [SPECIAL_TOKENS, SENTENCE_CONFIG]);
         let files = needed_files(&spec(Encoder::Static));
         assert!(!files.required.iter().any(|name| name == TOKENIZER_CONFIG));
+    }
+
+    #[test]
+    fn a_model_under_another_name_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("other/deep")).unwrap();
+        for name in ["model.onnx", "other/model_q.onnx", "other/deep/x.onnx", "a.safetensors"] {
+            fs::write(dir.path().join(name), "x").unwrap();
+        }
+        let error = local(dir.path(), &spec(Encoder::Transformer)).unwrap_err();
+        let Error::Missing { found, .. } = &error else { panic!("{error}") };
+        assert_eq!(found, &["model.onnx", "other/model_q.onnx", "a.safetensors"]);
+        assert!(error.hint().unwrap().contains("file = \"model.onnx\""), "{error}");
+        // It is the tokenizer that is missing, and nothing is known of that.
+        let spec = ModelSpec { file: "model.onnx".into(), ..spec(Encoder::Transformer) };
+        let error = local(dir.path(), &spec).unwrap_err();
+        assert!(error.hint().is_none(), "{error}");
     }
 
     #[test]
@@ -177,6 +235,11 @@ mod tests {
         }
         let files = local(dir.path(), &spec).unwrap();
         assert_eq!(files.model, dir.path().join("onnx").join("model.onnx"));
+        fs::remove_file(dir.path().join(TOKENIZER)).unwrap();
+        fs::remove_file(dir.path().join(TOKENIZER_CONFIG)).unwrap();
+        assert!(local(dir.path(), &spec).is_err());
+        fs::write(dir.path().join(VOCABULARY), "x").unwrap();
+        local(dir.path(), &spec).unwrap();
         let away = ModelSpec { file: "../model.onnx".into(), ..spec };
         assert!(matches!(local(dir.path(), &away), Err(Error::Name { .. })));
     }

@@ -54,6 +54,7 @@ pub(crate) fn verify(hub: &Hub, spec: &ModelSpec) -> Result<Vec<VerifiedFile>, E
         model: spec.id.to_string(),
         dir: hub.cache_dir.clone(),
         missing: needed.required.clone(),
+        found: Vec::new(),
     })?;
     let required = needed.required.into_iter().map(|name| (name, true));
     let optional = needed.optional.into_iter().map(|name| (name, false));
@@ -69,7 +70,7 @@ pub(crate) fn verify(hub: &Hub, spec: &ModelSpec) -> Result<Vec<VerifiedFile>, E
     if missing.is_empty() {
         return Ok(files);
     }
-    Err(Error::Missing { model: spec.id.to_string(), dir: root, missing })
+    Err(Error::Missing { model: spec.id.to_string(), dir: root, missing, found: Vec::new() })
 }
 
 fn compare(
