@@ -55,6 +55,12 @@ pub const fn runtime_library_name() -> &'static str {
     }
 }
 
+/// The file name of the record beside that library: what was installed, by size, time and SHA-256.
+#[must_use]
+pub const fn runtime_record_name() -> &'static str {
+    "runtime.json"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
