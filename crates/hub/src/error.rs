@@ -91,6 +91,15 @@ pub enum Error {
         token: bool,
     },
 
+    /// A secret would be sent in a way that everybody on the line can read.
+    #[error("{url} is not asked, since {secret} would be sent in clear text")]
+    ClearText {
+        /// What was to be asked for.
+        url: String,
+        /// The token, or the name and password of the address.
+        secret: &'static str,
+    },
+
     /// The server asks for fewer requests.
     #[error("{url}: too many requests (429)")]
     RateLimited {
@@ -275,6 +284,11 @@ impl Error {
             }
             Self::Denied { .. } => {
                 "check the repository's name; if it is private, set HF_TOKEN".into()
+            }
+            Self::ClearText { .. } => {
+                "use an address that begins with https://, or unset HF_TOKEN (and take the token's file \
+                 away with HF_TOKEN_PATH=/dev/null) to go without it"
+                    .into()
             }
             Self::RateLimited { .. } => "wait, or set HF_TOKEN for a higher limit".into(),
             Self::Transport { .. } | Self::Timeout { .. } => {

@@ -91,6 +91,7 @@ impl Client {
         let mut first: Option<HeaderMap> = None;
         for _ in 0..=MOST_REDIRECTS {
             let sends_token = self.token_for(&target).is_some();
+            clear_text(&target, sends_token)?;
             let response = self.once(&target, range).map_err(|error| self.failed(url, error))?;
             let status = response.status();
             let (parts, body) = response.into_parts();
@@ -186,6 +187,18 @@ impl Origin {
         })?;
         Some(Self(scheme, uri.host()?.to_ascii_lowercase(), port))
     }
+}
+
+/// An error where a secret would go to another machine without encryption: the token, or a name and
+/// password in the address, which the client turns into a header.
+fn clear_text(target: &Uri, token: bool) -> Result<(), Error> {
+    let named = target.authority().is_some_and(|authority| authority.as_str().contains('@'));
+    let secure = target.scheme_str() == Some("https");
+    if secure || is_loopback(target.host().unwrap_or_default()) || !(token || named) {
+        return Ok(());
+    }
+    let secret = if token { "the token" } else { "the name and password of the address" };
+    Err(Error::ClearText { url: shown(&target.to_string()), secret })
 }
 
 /// An address as messages show it: without user names, which may be secrets, and without the query,
@@ -325,6 +338,49 @@ mod tests {
         assert_ne!(origin("https://host.example/"), origin("http://host.example:443/"));
         assert_ne!(origin("https://host.example/"), origin("https://host.example.evil/"));
         assert_ne!(origin("https://host.example/"), origin("https://host.example:444/"));
+    }
+
+    #[test]
+    fn secrets_go_to_other_machines_encrypted_only() {
+        let refused = |url: &str, token| match clear_text(&url.parse().unwrap(), token) {
+            Ok(()) => None,
+            Err(Error::ClearText { url, secret }) => {
+                assert!(!url.contains("pw"), "{url}");
+                Some(secret)
+            }
+            Err(other) => panic!("{other}"),
+        };
+        for url in [
+            "http://h.example/a",
+            "http://h.example:443/a",
+            "HTTP://h.example/a",
+            "http://10.0.0.1/a",
+            "http://0.0.0.0/a",
+            "http://[fe80::1]/a",
+            "http://[::ffff:127.0.0.1]/a",
+            "http://127.0.0.1.example/a",
+            "http://localhost.example/a",
+            "http://127.0.0.1@h.example/a",
+            "http://localhost:pw@h.example/a",
+        ] {
+            assert_eq!(refused(url, true), Some("the token"), "{url}");
+        }
+        for url in [
+            "https://h.example/a",
+            "HTTPS://h.example/a",
+            "https://me:pw@h.example/a",
+            "http://localhost/a",
+            "http://LocalHost:8080/a",
+            "http://127.0.0.1:8080/a",
+            "http://127.9.9.9/a",
+            "http://[::1]:8080/a",
+            "http://me:pw@[::1]:8080/a",
+        ] {
+            assert_eq!(refused(url, true), None, "{url}");
+        }
+        assert_eq!(refused("http://h.example/a", false), None, "there is no secret");
+        let named = Some("the name and password of the address");
+        assert_eq!(refused("http://me:pw@h.example/a", false), named);
     }
 
     #[test]

@@ -146,6 +146,37 @@ fn the_token_stays_with_its_host() {
 }
 
 #[test]
+fn the_token_goes_to_no_other_machine_in_clear_text() {
+    let (repo, cache) = (Repo::sample(), tempfile::tempdir().unwrap());
+    let next = serving(&repo);
+    let mut hub = hub(cache.path(), &next);
+    // No such name is ever known, and the address is one that is never in use: the error comes first.
+    for endpoint in ["http://hub.invalid", "http://192.0.2.1:8080", "http://me:pw@hub.invalid"] {
+        hub.endpoints = vec![endpoint.into(), next.url()];
+        hub.token = Some(Token::new("hf_very_secret"));
+        let error = hub.files(&spec()).unwrap_err();
+        assert!(matches!(error, Error::ClearText { .. }), "{endpoint}: {error}");
+        let text = format!("{error} {error:?} {:?}", error.hint());
+        assert!(text.contains("the token") && text.contains("https://"), "{text}");
+        assert!(!text.contains("secret\"") && !text.contains("hf_very") && !text.contains("pw@"));
+    }
+    hub.token = None;
+    hub.endpoints = vec!["http://me:pw@hub.invalid".into()];
+    assert!(matches!(hub.files(&spec()).unwrap_err(), Error::ClearText { .. }));
+    assert_eq!(next.requests().len(), 0, "no other endpoint takes its place unnoticed");
+    // Without a secret, a mirror without encryption is one that cannot be reached.
+    hub.endpoints = vec!["http://hub.invalid".into(), next.url()];
+    check(&repo, cache.path(), &hub.files(&spec()).unwrap());
+    // To this machine it may go, since nobody else reads it.
+    let own = tempfile::tempdir().unwrap();
+    hub.cache_dir = own.path().into();
+    hub.endpoints = vec![next.url()];
+    hub.token = Some(Token::new("hf_very_secret"));
+    hub.files(&spec()).unwrap();
+    assert!(next.requests().last().unwrap().headers.contains_key("authorization"));
+}
+
+#[test]
 fn a_server_that_tells_no_hashes_is_checked_by_its_headers() {
     for (headers, expect_named_by_server) in [(true, true), (false, false)] {
         let (repo, cache) = (Repo::sample(), tempfile::tempdir().unwrap());
