@@ -86,7 +86,7 @@ pub(crate) fn pull(hub: &Hub, spec: &ModelSpec, known: Known) -> Result<Pulled, 
             missing,
         });
     }
-    fs::create_dir_all(&hub.cache_dir).or_disk("create", &hub.cache_dir)?;
+    staging::own_folder(&hub.cache_dir)?;
     let done = || known == Known::Cached && layout::find(hub, spec).is_ok();
     let _lock = RepoLock::acquire(hub, &lock, &spec.id, done);
     if known == Known::Cached

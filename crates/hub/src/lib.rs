@@ -35,6 +35,7 @@
 #![forbid(unsafe_code)]
 
 mod archive;
+mod aside;
 mod digest;
 mod download;
 mod error;

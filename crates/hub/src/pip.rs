@@ -1,5 +1,6 @@
 //! Python packages, fetched by the pip that is on the machine. It knows the mirrors, proxies and
-//! certificates that its user has set up, and needs no privileges to download a file.
+//! certificates that its user has set up, and needs no privileges to download a file. It runs
+//! [aside](Aside), so that nothing in the current folder is taken for a part of it.
 
 use std::{
     ffi::OsString,
@@ -8,6 +9,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+pub use crate::aside::Aside;
 use crate::{Error, error::DiskResult, names, staging};
 
 /// How pip is started, in the order in which it is tried.
@@ -45,7 +47,8 @@ impl Pip {
         Self::first_of(COMMANDS.iter().map(|command| command.iter().map(OsString::from).collect()))
     }
 
-    /// A program of the caller's choice, with the arguments that come before pip's own.
+    /// A program of the caller's choice, with the arguments that come before pip's own. It is started
+    /// in a folder of its own: paths among the arguments have to be absolute.
     ///
     /// # Errors
     /// [`Error::NoPip`] if it does not run.
@@ -54,12 +57,12 @@ impl Pip {
     }
 
     fn first_of(commands: impl IntoIterator<Item = Vec<OsString>>) -> Result<Self, Error> {
+        let aside = Aside::create()?;
         let mut tried = Vec::new();
         for command in commands {
             let pip = Self { command };
-            let runs =
-                pip.command().arg("--version").output().is_ok_and(|out| out.status.success());
-            if runs {
+            let output = pip.command(&aside).and_then(|mut pip| pip.arg("--version").output().ok());
+            if output.is_some_and(|output| output.status.success()) {
                 return Ok(pip);
             }
             tried.push(pip.shown());
@@ -86,9 +89,12 @@ impl Pip {
             });
         }
         fs::create_dir_all(dest).or_disk("create", dest)?;
-        // A folder of its own: whatever wheel lies in it afterwards is the one.
-        let work = Work::create(dest)?;
-        let mut command = self.command();
+        // A folder of its own: whatever wheel lies in it afterwards is the one. Absolute, since pip
+        // starts elsewhere.
+        let work = Work::create(&std::path::absolute(dest).or_disk("find", dest)?)?;
+        let aside = Aside::create()?;
+        let mut command =
+            self.command(&aside).ok_or_else(|| Error::NoPip { tried: vec![self.shown()] })?;
         command
             .args(["download", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check"])
             .args(["--no-input", "--progress-bar=off", "--dest"])
@@ -113,14 +119,15 @@ impl Pip {
         Ok(to)
     }
 
-    fn command(&self) -> Command {
-        let (program, args) = self.command.split_first().expect("a command has a program");
-        let mut command = Command::new(program);
+    /// `None` where there is no such program.
+    fn command(&self, aside: &Aside) -> Option<Command> {
+        let (program, args) = self.command.split_first()?;
+        let mut command = aside.command(program)?;
         // The caller's Python settings are kept, since they may lead to its mirror; only what would
         // make pip ask, or speak another language, is overridden.
         command.args(args).stdin(Stdio::null()).env("PIP_ROOT_USER_ACTION", "ignore");
         command.env("PYTHONIOENCODING", "utf-8").env("PIP_NO_COLOR", "1");
-        command
+        Some(command)
     }
 
     fn shown(&self) -> String {
@@ -142,7 +149,11 @@ pub(crate) struct Work(pub(crate) PathBuf);
 impl Work {
     pub(crate) fn create(parent: &Path) -> Result<Self, Error> {
         let path = staging::unique(&parent.join("work"))?;
-        fs::create_dir(&path).or_disk("create", &path)?;
+        let mut builder = fs::DirBuilder::new();
+        // What is put together in it is for nobody else to add to.
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(&path).or_disk("create", &path)?;
         Ok(Self(path))
     }
 }
@@ -217,5 +228,6 @@ mod tests {
             panic!("a program that does not exist was accepted");
         };
         assert_eq!(tried, ["no-such-program-4711 -m"]);
+        assert!(matches!(Pip::at(Vec::new()), Err(Error::NoPip { .. })), "nothing at all");
     }
 }

@@ -64,6 +64,22 @@ pub(crate) fn modified(meta: &Metadata) -> Option<u64> {
     since.as_nanos().try_into().ok()
 }
 
+/// When a file or its entry was last changed, which nobody can set, in nanoseconds since 1970, and its
+/// number on the file system, where the system has them.
+#[cfg(unix)]
+pub(crate) fn changed_and_inode(meta: &Metadata) -> (Option<u64>, Option<u64>) {
+    use std::os::unix::fs::MetadataExt;
+
+    let seconds = meta.ctime().checked_mul(SECOND as i64);
+    let nanos = seconds.and_then(|nanos| nanos.checked_add(meta.ctime_nsec()));
+    (nanos.and_then(|nanos| nanos.try_into().ok()), Some(meta.ino()))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn changed_and_inode(_meta: &Metadata) -> (Option<u64>, Option<u64>) {
+    (None, None)
+}
+
 /// Whether two times are one, of which one may have lost its fraction of a second on the way through
 /// an archive or a layer of a container.
 fn same_time(a: u64, b: u64) -> bool {

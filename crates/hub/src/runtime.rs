@@ -11,15 +11,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use embedkit_types::cache::{runtime_dir, runtime_library_name};
+use embedkit_types::cache::{runtime_dir, runtime_library_name, runtime_record_name};
 use serde::{Deserialize, Serialize};
 
 use self::official::{known, version_of};
 use crate::{
     Error,
-    digest::Hashing,
+    digest::{Hashing, hash_file},
     error::DiskResult,
     pip::{Pip, Target, Work},
+    record::{changed_and_inode, modified},
     staging::{self, Staged},
     wheel::{Wheel, name_and_version},
 };
@@ -27,8 +28,6 @@ use crate::{
 /// The version that is installed unless another is asked for.
 pub const DEFAULT_VERSION: &str = "1.31.1";
 
-/// The name of the note beside the library.
-const NOTE: &str = "runtime.json";
 /// How deep a folder is searched, such as `onnxruntime/capi` in a `site-packages`.
 const DEPTH: usize = 2;
 /// The largest library that is taken, in bytes.
@@ -83,6 +82,48 @@ pub struct Installed {
     pub verified: Verified,
     /// The libraries of execution providers beside it.
     pub providers: Vec<String>,
+    /// The library and its providers as they were put there. Who opens them compares them with this.
+    #[serde(default)]
+    pub files: Vec<InstalledFile>,
+}
+
+/// One installed file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct InstalledFile {
+    /// Its name in the library's folder.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// SHA-256 of its content, in lower-case hexadecimal digits.
+    pub sha256: String,
+    /// When it was last written to, in nanoseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified: Option<u64>,
+    /// When it or its entry was last changed, in nanoseconds since 1970; on Unix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<u64>,
+    /// Its number on the file system; on Unix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inode: Option<u64>,
+}
+
+impl InstalledFile {
+    /// A file that has its name and its hash.
+    fn of(path: &Path, sha256: String) -> Result<Self, Error> {
+        let meta = fs::metadata(path).or_disk("read", path)?;
+        let (changed, inode) = changed_and_inode(&meta);
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Self { name, size: meta.len(), sha256, modified: modified(&meta), changed, inode })
+    }
+
+    /// Whether `dir` still holds the file as it was; it is read where anything but its hash differs.
+    fn is_in(&self, dir: &Path) -> bool {
+        let path = dir.join(&self.name);
+        let hash = || hash_file(&path, None).is_ok_and(|now| now.sha256 == self.sha256);
+        let now = Self::of(&path, self.sha256.clone());
+        now.is_ok_and(|now| (now == *self && now.modified.is_some()) || hash())
+    }
 }
 
 /// Puts the ONNX Runtime library into `cache`, in place of the one that is there.
@@ -104,7 +145,9 @@ pub fn install_with(
     pip: impl FnOnce() -> Result<Pip, Error>,
 ) -> Result<Installed, Error> {
     let dir = runtime_dir(cache);
-    fs::create_dir_all(&dir).or_disk("create", &dir)?;
+    staging::own_folder(&dir)?;
+    // What is in there is run: nobody else has anything to put there.
+    staging::only_mine(&dir)?;
     staging::sweep(&dir);
     match &options.from {
         Some(from) if from.is_file() && from.extension().is_some_and(|e| e == "whl") => {
@@ -121,17 +164,24 @@ pub fn install_with(
     }
 }
 
-/// The library that [`install`] put into `cache`, if it is still as it was.
+/// The library that [`install`] put into `cache`, if it is still as it was: it is hashed where its size,
+/// its times or its number on the file system are others.
 #[must_use]
 pub fn installed(cache: &Path) -> Option<Installed> {
     let dir = runtime_dir(cache);
     let mut text = Vec::new();
-    File::open(dir.join(NOTE)).ok()?.take(1 << 20).read_to_end(&mut text).ok()?;
+    let record = dir.join(runtime_record_name());
+    File::open(record).ok()?.take(1 << 20).read_to_end(&mut text).ok()?;
     let mut installed: Installed = serde_json::from_slice(&text).ok()?;
     // The cache may have been moved since.
     installed.library = dir.join(runtime_library_name());
-    let size = fs::metadata(&installed.library).ok()?.len();
-    (size == installed.size).then_some(installed)
+    let name = runtime_library_name();
+    let same = match installed.files.iter().find(|file| file.name == name) {
+        Some(file) => file.is_in(&dir),
+        // Earlier versions recorded its hash only.
+        None => hash_file(&installed.library, None).ok()?.sha256 == installed.sha256,
+    };
+    same.then_some(installed)
 }
 
 /// Asks pip for the wheel that fits its own Python, then, since the library does not depend on
@@ -212,7 +262,10 @@ fn from_wheel(path: &Path, dir: &Path, official: bool) -> Result<Installed, Erro
                 let extracted = wheel.extract(&member, pinned, &target)?;
                 library = Some(extracted);
             }
-            Part::Provider => providers.push(wheel.extract(&member, None, &target)?.path),
+            Part::Provider => {
+                let extracted = wheel.extract(&member, None, &target)?;
+                providers.push((extracted.path, extracted.sha256));
+            }
         }
     }
     let library = library.ok_or_else(no_library)?;
@@ -225,6 +278,7 @@ fn from_wheel(path: &Path, dir: &Path, official: bool) -> Result<Installed, Erro
         origin: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         verified: if is_known { Verified::Known } else { Verified::Package },
         providers: Vec::new(),
+        files: Vec::new(),
     };
     place(installed, &providers, dir)
 }
@@ -263,8 +317,8 @@ fn from_path(from: &Path, dir: &Path) -> Result<Installed, Error> {
     for (name, path) in files(source.parent().unwrap_or(Path::new("."))) {
         if part(&name) == Some(Part::Provider) {
             let target = work.0.join(&name);
-            copy(&path, &target)?;
-            providers.push(target);
+            let (_, sha256, _) = copy(&path, &target)?;
+            providers.push((target, sha256));
         }
     }
     let installed = Installed {
@@ -275,36 +329,53 @@ fn from_path(from: &Path, dir: &Path) -> Result<Installed, Error> {
         origin: source.display().to_string(),
         verified,
         providers: Vec::new(),
+        files: Vec::new(),
     };
     place(installed, &providers, dir)
 }
 
 /// Gives the files in a work folder their names: the library last, since it is what is looked for,
 /// and each in one step, so that there is never none.
-fn place(mut installed: Installed, providers: &[PathBuf], dir: &Path) -> Result<Installed, Error> {
+fn place(
+    mut installed: Installed,
+    providers: &[(PathBuf, String)],
+    dir: &Path,
+) -> Result<Installed, Error> {
     let cache = dir.parent().unwrap_or(dir);
     let before = self::installed(cache).map(|old| old.providers).unwrap_or_default();
-    let rename = |from: &Path, to: &Path| fs::rename(from, to).or_disk("write", to);
-    for provider in providers {
+    // Looked at where it lies in the end: renaming is a change, too.
+    let rename = |from: &Path, to: &Path, sha256: &str| {
+        staging::only_mine(from)?;
+        fs::rename(from, to).or_disk("write", to)?;
+        InstalledFile::of(to, sha256.to_owned())
+    };
+    for (provider, sha256) in providers {
         let name = provider.file_name().unwrap_or_default();
-        rename(provider, &dir.join(name))?;
+        installed.files.push(rename(provider, &dir.join(name), sha256)?);
         installed.providers.push(name.to_string_lossy().into_owned());
     }
     installed.providers.sort();
     let library = dir.join(runtime_library_name());
-    rename(&installed.library, &library)?;
+    installed.files.push(rename(&installed.library, &library, &installed.sha256)?);
     installed.library = library;
     let note = serde_json::to_vec_pretty(&installed).map_err(|error| Error::Archive {
         path: installed.library.clone(),
         reason: error.to_string(),
     })?;
-    staging::write(&dir.join(NOTE), &note)?;
+    let record = Staged::beside(&dir.join(runtime_record_name()))?;
+    staging::only_mine(record.path())?;
+    write_and_publish(record, &note, &dir.join(runtime_record_name()))?;
     for old in before.iter().filter(|old| part(old) == Some(Part::Provider)) {
         if !installed.providers.contains(old) {
             let _ = fs::remove_file(dir.join(old)); // harmless where it stays
         }
     }
     Ok(installed)
+}
+
+fn write_and_publish(mut staged: Staged, content: &[u8], target: &Path) -> Result<(), Error> {
+    staged.file().write_all(content).or_disk("write", target)?;
+    staged.publish(target)
 }
 
 /// The `site-packages` of a Python environment whose root is `dir`.
@@ -460,7 +531,7 @@ mod tests {
             assert_eq!(version.as_deref(), Some("1.31.1"), "at {at}");
             assert_eq!(size, content.len() as u64);
             assert_eq!(fs::read(&to).unwrap(), content);
-            assert_eq!(sha256, crate::digest::hash_file(&from, None).unwrap().sha256);
+            assert_eq!(sha256, hash_file(&from, None).unwrap().sha256);
         }
     }
 }

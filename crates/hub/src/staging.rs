@@ -62,6 +62,34 @@ impl Drop for Staged {
     }
 }
 
+/// Makes a folder and those above it, which nobody but the user can write whatever the process leaves
+/// to others by default. One that is there stays as it is.
+pub(crate) fn own_folder(dir: &Path) -> Result<(), Error> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o755);
+    builder.create(dir).or_disk("create", dir)
+}
+
+/// Takes the right to write from everybody but the user.
+pub(crate) fn only_mine(path: &Path) -> Result<(), Error> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+
+        let permissions = fs::metadata(path).or_disk("read", path)?.permissions();
+        let mode = permissions.mode() & 0o7777;
+        if mode & 0o022 != 0 {
+            let mode = fs::Permissions::from_mode(mode & !0o022);
+            fs::set_permissions(path, mode).or_disk("set the permissions of", path)?;
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = path; // its folder lies within the user's own
+    Ok(())
+}
+
 /// Writes a small file at once.
 pub(crate) fn write(target: &Path, content: &[u8]) -> Result<(), Error> {
     let mut staged = Staged::beside(target)?;

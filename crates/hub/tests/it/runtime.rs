@@ -2,11 +2,13 @@
 //! libraries do; pip is a script.
 
 use std::{
+    env,
     ffi::OsString,
     fs,
     io::Write,
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
+    process::{Command, Stdio},
 };
 
 use embedkit_hub::{
@@ -245,6 +247,12 @@ fn a_second_install_replaces_the_first() {
     // A library that was changed afterwards is not the one that was installed.
     fs::write(&second.library, "shorter").unwrap();
     assert_eq!(installed(cache.path()), None);
+    let mut other = [LIBRARY, b"more"].concat();
+    *other.last_mut().unwrap() ^= 1;
+    fs::write(&second.library, &other).unwrap();
+    assert_eq!(installed(cache.path()), None, "as long as it was");
+    fs::copy(&bare, &second.library).unwrap();
+    assert_eq!(installed(cache.path()), Some(second), "the same content at another time");
 }
 
 #[test]
@@ -267,4 +275,169 @@ fn members_of_wheels() {
     assert!(matches!(wheel.extract("absent", None, &other), Err(Error::Archive { .. })));
     assert!(matches!(wheel.extract("../evil", None, &other), Err(Error::Name { .. })));
     assert_eq!(crate::tree(&dir.path().join("out")), ["init.py"]);
+}
+
+#[test]
+fn nobody_else_can_write_what_is_installed() {
+    let (dir, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let wheel = wheel(dir.path(), "onnxruntime-7.8.9-cp313-cp313-any.whl", |_, _| {});
+    let bare = dir.path().join("bare").join(NAMES[0]);
+    fs::create_dir(bare.parent().unwrap()).unwrap();
+    fs::write(&bare, LIBRARY).unwrap();
+    // As a careless earlier installation left it, and where everybody may write by default.
+    let root = cache.path().join("cache");
+    let place = runtime_dir(&root);
+    fs::create_dir_all(&place).unwrap();
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o777)).unwrap();
+    for from in [&wheel, &bare] {
+        let status = child("install", cache.path())
+            .env(FROM, from)
+            .env("EMBEDKIT_CACHE", &root)
+            .status()
+            .unwrap();
+        assert!(status.success());
+        let files = crate::tree(&place).into_iter().map(|name| place.join(name));
+        for path in files.chain([place.clone()]) {
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o022, 0, "{} has mode {mode:o}", path.display());
+        }
+    }
+    // A cache that is made on the way.
+    let new = cache.path().join("new").join("cache");
+    let mut install = child("install", cache.path());
+    assert!(install.env(FROM, &wheel).env("EMBEDKIT_CACHE", &new).status().unwrap().success());
+    let mode = fs::metadata(&new).unwrap().permissions().mode();
+    assert_eq!(mode & 0o022, 0, "{mode:o}");
+}
+
+/// Tells a process that is started by a test what to do.
+const DO: &str = "EMBEDKIT_TEST_RUNTIME_DO";
+const FROM: &str = "EMBEDKIT_TEST_RUNTIME_FROM";
+
+/// This program once more, in another folder, and with a mask that lets everybody write.
+fn child(what: &str, dir: &Path) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "umask 0; exec \"$0\" \"$@\""]).arg(env::current_exe().unwrap());
+    command.args(["runtime::started_by_a_test", "--exact", "--quiet"]);
+    command.current_dir(dir).env(DO, what).stdin(Stdio::null()).stdout(Stdio::null());
+    command
+}
+
+#[test]
+fn started_by_a_test() {
+    let cache = || PathBuf::from(env::var_os("EMBEDKIT_CACHE").unwrap());
+    match env::var(DO).as_deref() {
+        Ok("install") => {
+            let from = from(env::var_os(FROM).unwrap());
+            install_with(&from, &cache(), no_pip).unwrap();
+        }
+        Ok("fetch") => {
+            // The index is switched off, so that this is as far as it goes; relative, as users give it.
+            let error =
+                embedkit_hub::runtime::install(&InstallOptions::default(), Path::new("kit"));
+            let error = error.unwrap_err();
+            assert!(matches!(error, Error::Pip { .. }), "{error}");
+        }
+        Ok("take") => {
+            let options = InstallOptions { version: "7.8.9".into(), ..InstallOptions::default() };
+            let done = embedkit_hub::runtime::install(&options, Path::new("kit")).unwrap();
+            assert_eq!(done.version.as_deref(), Some("7.8.9"));
+        }
+        _ => {}
+    }
+}
+
+/// A folder as one may unpack it: whatever of it is run leaves a mark.
+fn trap(dir: &Path) -> PathBuf {
+    let mark = dir.join("mark");
+    let python = format!("open({:?}, 'a').write(__file__ + '\\n')\n", mark.to_str().unwrap());
+    for name in ["pip.py", "sitecustomize.py", "usercustomize.py", "runpy.py", "platform.py"] {
+        fs::write(dir.join(name), &python).unwrap();
+    }
+    for package in ["pip", "encodings", "pip/_internal"] {
+        fs::create_dir(dir.join(package)).unwrap();
+        for name in ["__init__.py", "__main__.py"] {
+            fs::write(dir.join(package).join(name), &python).unwrap();
+        }
+    }
+    for name in ["python3", "python", "py", "pip3"] {
+        let program = dir.join(name);
+        fs::write(&program, format!("#!/bin/sh\necho {name} >> '{}'\n", mark.display())).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    mark
+}
+
+#[test]
+fn nothing_of_the_current_folder_is_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let mark = trap(dir.path());
+    let search = env::var_os("PATH").unwrap_or_default();
+    // The trap is one: from this folder, pip is another.
+    let sprung = |command: &mut Command| {
+        let _ =
+            command.current_dir(dir.path()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let sprung = mark.exists();
+        let _ = fs::remove_file(&mark);
+        sprung
+    };
+    let there = Command::new("python3").args(["-c", "import pip"]).current_dir("/").output();
+    if !there.is_ok_and(|output| output.status.success()) {
+        println!("skipped: there is no python3 with pip");
+        return;
+    }
+    assert!(sprung(Command::new("python3").args(["-m", "pip", "--version"])));
+    let with_relative_entries = |place: &str| {
+        let entries =
+            [place.into(), PathBuf::from(".")].into_iter().chain(env::split_paths(&search));
+        env::join_paths(entries).unwrap()
+    };
+    let by_path = with_relative_entries("");
+    assert!(sprung(Command::new("/bin/sh").args(["-c", "python3"]).env("PATH", &by_path)));
+    for path in [&search, &by_path] {
+        let output = child("fetch", dir.path())
+            .env("PATH", path)
+            .env("PIP_NO_INDEX", "1")
+            .env_remove("PIP_FIND_LINKS")
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let marks = fs::read_to_string(&mark).unwrap_or_default();
+        assert_eq!(marks, "", "something of the current folder was run");
+    }
+}
+
+#[test]
+fn the_users_settings_still_count() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("wheels")).unwrap();
+    let name = "onnxruntime-7.8.9-py3-none-any.whl";
+    let made = wheel(&dir.path().join("wheels"), name, |_, _| {});
+    // pip reads what the package says of itself.
+    let mut zip =
+        ZipWriter::new_append(fs::File::options().read(true).write(true).open(&made).unwrap())
+            .unwrap();
+    for (name, text) in [
+        ("METADATA", "Metadata-Version: 2.1\nName: onnxruntime\nVersion: 7.8.9\n"),
+        ("WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"),
+    ] {
+        let name = format!("onnxruntime-7.8.9.dist-info/{name}");
+        zip.start_file(name, SimpleFileOptions::default()).unwrap();
+        zip.write_all(text.as_bytes()).unwrap();
+    }
+    zip.finish().unwrap();
+    let there = Command::new("python3").args(["-m", "pip", "--version"]).current_dir("/").output();
+    if !there.is_ok_and(|output| output.status.success()) {
+        println!("skipped: there is no python3 with pip");
+        return;
+    }
+    let output = child("take", dir.path())
+        .env("PIP_NO_INDEX", "1")
+        .env("PIP_FIND_LINKS", "wheels") // relative to where the user is
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(runtime_dir(&dir.path().join("kit")).join(runtime_library_name()).is_file());
 }
