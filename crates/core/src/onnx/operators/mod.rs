@@ -9,20 +9,28 @@
 //! | [`Rows::operator`] | rows f32 `[…, k]`; for [`Rows::Smoothed`] factors f32 `[k]` | integers u8 `[…, k]`, scales f32 `[…, 1]` |
 //! | [`MULTIPLY_ROWS`], [`MULTIPLY_ROWS_GELU`] | [`MULTIPLY_INPUTS`] | f32 `[…, n]` |
 //!
-//! A row's result depends on that row only, to the bit.
+//! A row's result depends on that row only, to the bit. Rows of no numbers have the scale of zeros, and a
+//! matrix of no rows gives the bias, as the standard operators do.
+//!
+//! A file may give an operator any tensor. Each is checked once for a run, and an error names operator and
+//! input, what was expected and what was found.
 
 mod multiply;
 mod pack;
 mod quantize;
+#[cfg(test)]
+mod tests;
 
 use std::{
+    any::Any,
     ops::RangeInclusive,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Mutex, PoisonError},
 };
 
 use ort::{
-    operator::{ComputeContext, OperatorDomain},
-    value::{PrimitiveTensorElementType, ValueRef, ValueRefMut},
+    operator::{BoxedKernel, ComputeContext, OperatorDomain},
+    value::{PrimitiveTensorElementType, TensorElementType, ValueRef, ValueRefMut, ValueType},
 };
 
 pub use pack::{Packed, pack};
@@ -107,14 +115,63 @@ pub(super) fn domain(threads: usize) -> ort::Result<OperatorDomain> {
     Ok(domain)
 }
 
-fn input(context: &ComputeContext, index: usize) -> ort::Result<ValueRef<'_>> {
-    context.input(index)?.ok_or_else(|| ort::Error::new(format!("input {index} is missing")))
+/// A tensor that a node of a graph gives to an operator. The file may say anything: what is not as the
+/// operator wants it is an error that names operator and input.
+struct Argument<'a> {
+    operator: &'static str,
+    name: &'static str,
+    value: ValueRef<'a>,
+    element: TensorElementType,
+    shape: Vec<i64>,
 }
 
-/// A tensor's numbers in row-major order.
-fn elements<'a, T: PrimitiveTensorElementType>(tensor: &'a ValueRef<'_>) -> ort::Result<&'a [T]> {
-    // An empty one may have no memory.
-    if tensor.shape().contains(&0) { Ok(&[]) } else { Ok(tensor.try_extract_tensor()?.1) }
+impl<'a> Argument<'a> {
+    fn of(
+        context: &'a ComputeContext,
+        operator: &'static str,
+        index: usize,
+        name: &'static str,
+    ) -> ort::Result<Self> {
+        let value = context
+            .input(index)?
+            .ok_or_else(|| refuse(operator, &format!("input `{name}` is missing")))?;
+        let ValueType::Tensor { ty: element, shape, .. } = value.dtype() else {
+            let found = value.dtype();
+            return Err(refuse(operator, &format!("input `{name}` is {found}, expected a tensor")));
+        };
+        let (element, shape) = (*element, shape.to_vec());
+        if shape.iter().any(|&dim| dim < 0) {
+            return Err(refuse(operator, &format!("input `{name}` has the shape {shape:?}")));
+        }
+        Ok(Self { operator, name, value, element, shape })
+    }
+
+    /// The dims, none of them negative.
+    fn shape(&self) -> &[i64] {
+        &self.shape
+    }
+
+    /// Its numbers in row-major order.
+    fn elements<T: PrimitiveTensorElementType>(&self) -> ort::Result<&[T]> {
+        let (found, expected) = (self.element, T::into_tensor_element_type());
+        if found != expected {
+            let reason =
+                format!("input `{}` has elements of {found}, expected {expected}", self.name);
+            return Err(refuse(self.operator, &reason));
+        }
+        // An empty one may have no memory.
+        if self.shape.contains(&0) { Ok(&[]) } else { Ok(self.value.try_extract_tensor()?.1) }
+    }
+
+    fn expect_shape(&self, expected: &[i64]) -> ort::Result<()> {
+        if self.shape == expected { Ok(()) } else { Err(self.mismatch(&format!("{expected:?}"))) }
+    }
+
+    /// The error for another shape than the `expected` one, given in words.
+    fn mismatch(&self, expected: &str) -> ort::Error {
+        let Self { operator, name, shape, .. } = self;
+        refuse(operator, &format!("input `{name}` has the shape {shape:?}, expected {expected}"))
+    }
 }
 
 fn elements_mut<'a, T: PrimitiveTensorElementType>(
@@ -123,23 +180,55 @@ fn elements_mut<'a, T: PrimitiveTensorElementType>(
     if tensor.shape().contains(&0) { Ok(&mut []) } else { Ok(tensor.try_extract_tensor_mut()?.1) }
 }
 
-/// Works on all parts, in the threads of the session where there are several.
-fn for_each<P: Send>(
-    context: &ComputeContext,
-    mut parts: Vec<P>,
-    work: impl Fn(&mut P) + Send + Sync,
-) -> ort::Result<()> {
-    if let [part] = parts.as_mut_slice() {
-        work(part);
-        return Ok(());
-    }
-    // Each is locked once: the lock only says that it is one thread's.
-    let parts: Vec<_> = parts.into_iter().map(Mutex::new).collect();
-    context.par_for(parts.len(), 0, |at| {
-        work(&mut parts[at].lock().unwrap_or_else(PoisonError::into_inner));
+/// A kernel as the runtime may call it: a panic must not unwind into C, which would abort the process.
+fn kernel<'a>(
+    operator: &'static str,
+    compute: impl Fn(&ComputeContext) -> ort::Result<()> + Send + 'a,
+) -> BoxedKernel<'a> {
+    Box::new(move |context: &ComputeContext| {
+        catch_unwind(AssertUnwindSafe(|| compute(context)))
+            .unwrap_or_else(|panic| Err(panicked(operator, &*panic)))
     })
 }
 
+/// Works on all parts, in the threads of the session where there are several.
+fn for_each<P: Send>(
+    context: &ComputeContext,
+    operator: &'static str,
+    mut parts: Vec<P>,
+    work: impl Fn(&mut P) + Send + Sync,
+) -> ort::Result<()> {
+    match parts.as_mut_slice() {
+        [] => return Ok(()),
+        [part] => {
+            work(part);
+            return Ok(());
+        }
+        _ => {}
+    }
+    // Each is locked once: the lock only says that it is one thread's.
+    let parts: Vec<_> = parts.into_iter().map(Mutex::new).collect();
+    let failure = Mutex::new(None);
+    context.par_for(parts.len(), 0, |at| {
+        // The runtime calls this from C, too.
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            work(&mut parts[at].lock().unwrap_or_else(PoisonError::into_inner));
+        }));
+        if let Err(panic) = done {
+            let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
+            *failure = Some(panicked(operator, &*panic));
+        }
+    })?;
+    failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}
+
 fn refuse(operator: &str, reason: &str) -> ort::Error {
-    ort::Error::new(format!("{operator}: {reason}"))
+    // The runtime takes messages as C strings.
+    ort::Error::new(format!("{operator}: {reason}").replace('\0', " "))
+}
+
+fn panicked(operator: &str, panic: &(dyn Any + Send)) -> ort::Error {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    refuse(operator, &format!("a defect of embedkit, please report it: it panicked: {text}"))
 }

@@ -10,9 +10,9 @@ use ort::{
 };
 
 use super::{
-    super::int8::{Block, Product},
-    MOST_PARTS, MULTIPLY_INPUTS, MULTIPLY_ROWS, MULTIPLY_ROWS_GELU, VERSIONS, elements,
-    elements_mut, for_each, input, refuse,
+    super::int8::{Block, COLUMNS, DEPTH, Product},
+    Argument, MOST_PARTS, MULTIPLY_INPUTS, MULTIPLY_ROWS, MULTIPLY_ROWS_GELU, VERSIONS,
+    elements_mut, for_each, kernel, refuse,
 };
 
 /// Multiplications that are worth a thread's waking: some tens of microseconds.
@@ -49,7 +49,7 @@ impl Operator for Multiply {
 
     fn create_kernel<'a>(&self, _: &KernelContext<'a>) -> ort::Result<BoxedKernel<'a>> {
         let Self { gelu, parallel } = *self;
-        Ok(Box::new(move |context: &ComputeContext| multiply(context, gelu, parallel)))
+        Ok(kernel(name(gelu), move |context| multiply(context, gelu, parallel)))
     }
 }
 
@@ -58,43 +58,50 @@ fn name(gelu: bool) -> &'static str {
 }
 
 fn multiply(context: &ComputeContext, gelu: bool, parallel: bool) -> ort::Result<()> {
-    let refuse = |reason: String| refuse(name(gelu), &reason);
-    let inputs: Vec<_> =
-        (0..MULTIPLY_INPUTS.len()).map(|at| input(context, at)).collect::<Result<_, _>>()?;
-    let [quantized, scale, zero, weights, sums, scales, bias, size] = inputs.as_slice() else {
-        return Err(refuse(format!("{} inputs", inputs.len())));
+    let operator = name(gelu);
+    let input = |index: usize| Argument::of(context, operator, index, MULTIPLY_INPUTS[index]);
+    let [quantized, scale, zero, weights] = [input(0)?, input(1)?, input(2)?, input(3)?];
+    let [sums, scales, bias, size] = [input(4)?, input(5)?, input(6)?, input(7)?];
+
+    size.expect_shape(&[2])?;
+    let &[k, n] = size.elements::<i64>()? else { return Err(size.mismatch("[2]")) };
+    let (Ok(rows), Ok(columns)) = (usize::try_from(k), usize::try_from(n)) else {
+        let reason =
+            format!("input `size` is [{k}, {n}], expected are numbers of rows and columns");
+        return Err(refuse(operator, &reason));
     };
-    let &[k, n] = elements::<i64>(size)? else {
-        return Err(refuse("the size of the matrix is not two numbers".to_owned()));
+    let Some((_, before)) = quantized.shape().split_last().filter(|(width, _)| **width == k) else {
+        return Err(quantized.mismatch(&format!("[…, {k}]")));
     };
-    let &[zero] = elements::<u8>(zero)? else {
-        return Err(refuse("zero is not one number".to_owned()));
-    };
-    let shape = quantized.shape();
-    let Some((_, before)) = shape.split_last().filter(|(width, _)| **width == k) else {
-        return Err(refuse(format!("rows {shape} for a matrix of {k} rows")));
-    };
-    let (Ok(k), Ok(columns)) = (usize::try_from(k), usize::try_from(n)) else {
-        return Err(refuse(format!("a matrix of {k} rows and {n} columns")));
-    };
+    scale.expect_shape(&[before, &[1]].concat())?;
+    if !matches!(zero.shape(), [] | [1]) {
+        return Err(zero.mismatch("[]"));
+    }
+    let &[zero] = zero.elements::<u8>()? else { return Err(zero.mismatch("[]")) };
+    // Both fit: they are not larger than numbers that came out of an i64.
+    let panels = [columns.div_ceil(COLUMNS) as i64, rows.div_ceil(DEPTH) as i64];
+    weights.expect_shape(&[panels[0], panels[1], COLUMNS as i64, DEPTH as i64])?;
+    for of_columns in [&sums, &scales, &bias] {
+        of_columns.expect_shape(&[n])?;
+    }
+    // Columns of no rows add up to zero, whatever the file says.
+    let zeros = if rows == 0 { vec![0; columns] } else { Vec::new() };
     let product = Product {
-        rows: elements(quantized)?,
-        row_scales: elements(scale)?,
+        rows: quantized.elements()?,
+        row_scales: scale.elements()?,
         zero,
-        k,
-        weights: elements(weights)?,
-        sums: elements(sums)?,
-        scales: elements(scales)?,
-        bias: Some(elements(bias)?),
+        k: rows,
+        weights: weights.elements()?,
+        sums: if rows == 0 { &zeros } else { sums.elements()? },
+        scales: scales.elements()?,
+        bias: Some(bias.elements()?),
         gelu,
     };
-    if !product.is_consistent() || product.scales.len() != columns {
-        let found: Vec<_> = inputs.iter().map(|input| input.shape().to_string()).collect();
-        let found = found.join(", ");
-        return Err(refuse(format!("inputs {found} for a matrix of {k} rows, {n} columns")));
+    if !product.is_consistent() {
+        return Err(refuse(operator, "the lengths of its inputs contradict their shapes"));
     }
     let Some(mut output) = context.output(0, [before, &[n]].concat())? else {
-        return Err(refuse("its output is not wanted".to_owned()));
+        return Err(refuse(operator, "its output is not wanted"));
     };
     let output = elements_mut(&mut output)?;
     if output.is_empty() {
@@ -104,5 +111,5 @@ fn multiply(context: &ComputeContext, gelu: bool, parallel: bool) -> ort::Result
     let work = product.rows.len().saturating_mul(columns);
     let parts = if parallel { (work / LEAST_WORK).clamp(1, MOST_PARTS) } else { 1 };
     let blocks = whole.divide(parts, LEAST_ROWS);
-    for_each(context, blocks, |block| product.compute(block))
+    for_each(context, operator, blocks, |block| product.compute(block))
 }

@@ -10,7 +10,7 @@ use ort::{
 };
 
 use super::{
-    super::int8, MOST_PARTS, Rows, VERSIONS, elements, elements_mut, for_each, input, refuse,
+    super::int8, Argument, MOST_PARTS, Rows, VERSIONS, elements_mut, for_each, kernel, refuse,
 };
 
 /// Numbers that are worth a thread's waking: some tens of microseconds.
@@ -45,36 +45,43 @@ impl Operator for Quantize {
 
     fn create_kernel<'a>(&self, _: &KernelContext<'a>) -> ort::Result<BoxedKernel<'a>> {
         let Self { rows, parallel } = *self;
-        Ok(Box::new(move |context: &ComputeContext| quantize(context, rows, parallel)))
+        Ok(kernel(rows.operator(), move |context| quantize(context, rows, parallel)))
     }
 }
 
 fn quantize(context: &ComputeContext, rows: Rows, parallel: bool) -> ort::Result<()> {
-    let x = input(context, 0)?;
-    let shape = x.shape();
-    let Some((&width, before)) = shape.split_last() else {
-        return Err(refuse(rows.operator(), "a single number has no rows"));
+    let operator = rows.operator();
+    let x = Argument::of(context, operator, 0, "x")?;
+    let Some((&width, before)) = x.shape().split_last() else {
+        return Err(x.mismatch("rows of numbers, […, k]"));
     };
-    let factors = if rows == Rows::Smoothed { Some(input(context, 1)?) } else { None };
-    if let Some(factors) = factors.as_ref().filter(|factors| **factors.shape() != [width]) {
-        let reason = format!("rows of {width} numbers, and factors {}", factors.shape());
-        return Err(refuse(rows.operator(), &reason));
+    let factors = match rows {
+        Rows::Smoothed => Some(Argument::of(context, operator, 1, "factors")?),
+        Rows::Plain | Rows::Gelu | Rows::Relu => None,
+    };
+    if let Some(factors) = &factors {
+        factors.expect_shape(&[width])?;
     }
-    let quantized = context.output(0, &**shape)?;
+    let numbers = x.elements::<f32>()?;
+    let factors = factors.as_ref().map(Argument::elements::<f32>).transpose()?;
+    let quantized = context.output(0, x.shape())?;
     let scales = context.output(1, [before, &[1]].concat())?;
     let (Some(mut quantized), Some(mut scales)) = (quantized, scales) else {
-        return Err(refuse(rows.operator(), "one of its outputs is not wanted"));
+        return Err(refuse(operator, "one of its outputs is not wanted"));
     };
-    let x = elements::<f32>(&x)?;
-    let factors = factors.as_ref().map(elements::<f32>).transpose()?;
     let quantized = elements_mut::<u8>(&mut quantized)?;
     let scales = elements_mut::<f32>(&mut scales)?;
-    let width = usize::try_from(width).unwrap_or(0); // a shape is never negative here
-    let parts = if parallel { (x.len() / LEAST_WORK).clamp(1, MOST_PARTS) } else { 1 };
+    let Some(width) = usize::try_from(width).ok().filter(|&width| width > 0) else {
+        // Rows of no numbers cannot be divided into parts, and have scales all the same.
+        int8::quantize_rows(numbers, 0, factors, rows.zero(), quantized, scales);
+        return Ok(());
+    };
+    let parts = if parallel { (numbers.len() / LEAST_WORK).clamp(1, MOST_PARTS) } else { 1 };
     let count = scales.len().div_ceil(parts).max(1);
-    let numbers = (count * width).max(1);
-    let parts = x.chunks(numbers).zip(quantized.chunks_mut(numbers)).zip(scales.chunks_mut(count));
-    for_each(context, parts.collect(), |((x, quantized), scales)| {
+    let length = count * width; // of rows that are in memory
+    let parts =
+        numbers.chunks(length).zip(quantized.chunks_mut(length)).zip(scales.chunks_mut(count));
+    for_each(context, operator, parts.collect(), |((x, quantized), scales)| {
         int8::quantize_rows(x, width, factors, rows.zero(), quantized, scales);
     })
 }
