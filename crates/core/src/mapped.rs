@@ -1,35 +1,59 @@
 //! Files that are mapped into memory: of a large table only the rows in use are read.
+//!
+//! A mapped file must keep its length while it is in use. Should somebody cut it short in place, the
+//! system ends the process with a bus error (`SIGBUS`) when a lost page is read; no program can turn that
+//! into an error of its own. Replacing a file by renaming another to its name, as downloads here do, is
+//! harmless: the map keeps the old one. Small files are copied instead ([`MappedFile::COPIED`]).
 
-use std::{fs::File, ops::Deref, path::Path, sync::Arc};
+use std::{fs::File, io::Read, ops::Deref, path::Path, sync::Arc};
 
 use memmap2::Mmap;
 
 use crate::error::{Error, refuse_lfs_pointer};
 
-/// The bytes of a file, read when they are looked at.
+/// The bytes of a file, read when they are looked at if there are many.
 #[derive(Debug)]
 pub struct MappedFile {
-    map: Mmap,
+    bytes: Bytes,
+}
+
+#[derive(Debug)]
+enum Bytes {
+    Copied(Vec<u8>),
+    Mapped(Mmap),
 }
 
 impl MappedFile {
-    /// Maps a file that is not empty.
+    /// Files of up to so many bytes are read whole. That takes a few milliseconds, less than the
+    /// tokenizer beside a table, and what a map would leave on disk is not worth the bus error.
+    pub const COPIED: u64 = 16 << 20;
+
+    /// Opens a file that is not empty: copied into memory up to [`COPIED`](Self::COPIED) bytes, mapped beyond.
     ///
     /// # Errors
     /// [`Error::Read`], [`Error::LfsPointer`], and [`Error::InvalidFile`] for an empty file.
     #[expect(unsafe_code, reason = "a memory map")]
     pub fn open(path: &Path) -> Result<Self, Error> {
         let read = |source| Error::Read { path: path.to_owned(), source: Arc::new(source) };
-        let file = File::open(path).map_err(read)?;
-        if file.metadata().map_err(read)?.len() == 0 {
-            let reason = "the file is empty".to_owned();
-            return Err(Error::InvalidFile { path: path.to_owned(), reason });
+        let mut file = File::open(path).map_err(read)?;
+        let len = file.metadata().map_err(read)?.len();
+        let mut bytes = Vec::new();
+        if len <= Self::COPIED {
+            // One byte more tells whether the file has grown meanwhile; then it is mapped.
+            (&mut file).take(Self::COPIED + 1).read_to_end(&mut bytes).map_err(read)?;
+            if bytes.is_empty() {
+                let reason = "the file is empty".to_owned();
+                return Err(Error::InvalidFile { path: path.to_owned(), reason });
+            }
+        }
+        if !bytes.is_empty() && bytes.len() as u64 <= Self::COPIED {
+            refuse_lfs_pointer(path, &bytes)?;
+            return Ok(Self { bytes: Bytes::Copied(bytes) });
         }
         // SAFETY: the map is only ever read as bytes. Should another process cut the file short,
         // reading it ends the process with a bus error, as it does for every mapped file.
         let map = unsafe { Mmap::map(&file) }.map_err(read)?;
-        refuse_lfs_pointer(path, &map)?;
-        Ok(Self { map })
+        Ok(Self { bytes: Bytes::Mapped(map) })
     }
 }
 
@@ -38,6 +62,40 @@ impl Deref for MappedFile {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        &self.map
+        match &self.bytes {
+            Bytes::Copied(bytes) => bytes,
+            Bytes::Mapped(map) => map,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_file_survives_being_cut_short() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let content = vec![7; 1 << 20];
+        std::fs::write(&file, &content).unwrap();
+        let map = MappedFile::open(file.path()).unwrap();
+        file.as_file().set_len(0).unwrap();
+        assert_eq!(*map, content, "a map would end the process here");
+        let error = MappedFile::open(file.path()).unwrap_err();
+        assert!(error.to_string().contains("the file is empty"), "{error}");
+    }
+
+    #[test]
+    fn a_large_file_is_mapped_and_survives_being_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table");
+        let file = File::create(&path).unwrap();
+        file.set_len(MappedFile::COPIED + 1).unwrap();
+        let map = MappedFile::open(&path).unwrap();
+        assert!(matches!(map.bytes, Bytes::Mapped(_)));
+        let other = folder.path().join("other");
+        std::fs::write(&other, [1]).unwrap();
+        std::fs::rename(&other, &path).unwrap();
+        assert_eq!((map.len() as u64, map[map.len() - 1]), (MappedFile::COPIED + 1, 0));
     }
 }
