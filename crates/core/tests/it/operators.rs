@@ -1,0 +1,452 @@
+//! Our operators in graphs that say anything: an error that names operator and input, or the right
+//! numbers, and never the end of the process.
+
+use std::path::Path;
+
+use embedkit_core::Error;
+use embedkit_core::onnx::operators::{self, Rows, pack};
+use embedkit_core::onnx::{Input, Session, Values};
+use embedkit_core::pipeline::Workload;
+use embedkit_types::{LoadOptions, Output};
+
+const F32: u64 = 1;
+const U8: u64 = 2;
+const I8: u64 = 3;
+const I32: u64 = 6;
+const I64: u64 = 7;
+/// f32, u8, i8, u16, i16, i32, i64, string, bool, f16, f64, u32, u64, bf16, f8, i4.
+const ELEMENTS: [u64; 16] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 16, 17, 22];
+
+/// A protobuf field of bytes.
+fn field(number: u64, body: &[u8]) -> Vec<u8> {
+    let mut bytes = varint(number << 3 | 2);
+    bytes.extend(varint(body.len() as u64));
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// A protobuf field of a number.
+fn int(number: u64, value: u64) -> Vec<u8> {
+    [varint(number << 3), varint(value)].concat()
+}
+
+fn varint(mut number: u64) -> Vec<u8> {
+    let mut bytes = vec![];
+    while number > 0x7f {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
+}
+
+/// A tensor; its numbers are kept as f64, which holds all that are used here.
+#[derive(Debug, Clone, PartialEq)]
+struct Tensor {
+    element: u64,
+    dims: Vec<i64>,
+    numbers: Vec<f64>,
+}
+
+impl Tensor {
+    fn new(element: u64, dims: &[i64], numbers: impl IntoIterator<Item = f64>) -> Self {
+        Self { element, dims: dims.to_vec(), numbers: numbers.into_iter().collect() }
+    }
+
+    /// The same with other dims, and as many numbers as they say.
+    fn shaped(&self, dims: &[i64]) -> Self {
+        let len = dims.iter().product::<i64>().max(0) as usize;
+        let numbers = self.numbers.iter().copied().chain([1.0]).cycle().take(len);
+        Self::new(self.element, dims, numbers)
+    }
+
+    fn encode(&self, name: &str) -> Vec<u8> {
+        let raw: Vec<u8> = self.numbers.iter().flat_map(|&number| self.raw(number)).collect();
+        let dims: Vec<u8> = self.dims.iter().flat_map(|&dim| int(1, dim.cast_unsigned())).collect();
+        let content = match self.element {
+            8 => self.numbers.iter().flat_map(|_| field(6, b"a")).collect(),
+            _ => field(9, &raw),
+        };
+        [dims, int(2, self.element), field(8, name.as_bytes()), content].concat()
+    }
+
+    /// A number as little-endian bytes.
+    fn raw(&self, number: f64) -> Vec<u8> {
+        let whole = (number as i64).to_le_bytes();
+        match self.element {
+            1 => (number as f32).to_le_bytes().to_vec(),
+            11 => number.to_le_bytes().to_vec(),
+            7 | 13 => whole.to_vec(),
+            6 | 12 => whole[..4].to_vec(),
+            4 | 5 | 10 | 16 => whole[..2].to_vec(),
+            9 => vec![u8::from(number != 0.0)],
+            _ => whole[..1].to_vec(),
+        }
+    }
+
+    fn is(&self, element: u64, dims: &[i64]) -> bool {
+        self.element == element && self.dims == dims
+    }
+}
+
+/// A node of one of our operators.
+#[derive(Debug, Clone)]
+struct Node {
+    operator: &'static str,
+    inputs: Vec<Option<Tensor>>,
+    outputs: Vec<&'static str>,
+    /// Encoded attributes.
+    attributes: Vec<u8>,
+}
+
+impl Node {
+    /// The graph; with `fed`, its first input is computed from what the session feeds, else all are
+    /// constants, which the runtime computes with when it loads the graph.
+    fn graph(&self, fed: bool, output: &str, element: u64) -> Vec<u8> {
+        let port = |name: &str, element: u64, rank: Option<usize>| {
+            let dims: Vec<u8> = (0..rank.unwrap_or(0))
+                .flat_map(|at| field(1, &field(2, format!("d{at}").as_bytes())))
+                .collect();
+            let shape = rank.map_or_else(Vec::new, |_| field(2, &dims));
+            let kind = field(1, &[int(1, element), shape].concat());
+            [field(1, name.as_bytes()), field(2, &kind)].concat()
+        };
+        let mut graph = field(2, b"g");
+        let mut node: Vec<u8> = vec![];
+        for (at, input) in self.inputs.iter().enumerate() {
+            let Some(tensor) = input else {
+                node.extend(field(1, b""));
+                continue;
+            };
+            let name = format!("i{at}");
+            node.extend(field(1, name.as_bytes()));
+            if at == 0 && fed {
+                let to = [field(1, b"to"), int(3, tensor.element), int(20, 2)].concat();
+                let cast = [field(1, b"x"), field(2, b"i0"), field(4, b"Cast"), field(5, &to)];
+                graph.extend(field(1, &cast.concat()));
+            } else {
+                graph.extend(field(5, &tensor.encode(&name)));
+            }
+        }
+        for output in &self.outputs {
+            node.extend(field(2, output.as_bytes()));
+        }
+        node.extend(field(4, self.operator.as_bytes()));
+        node.extend(field(7, operators::DOMAIN.as_bytes()));
+        node.extend(&self.attributes);
+        graph.extend(field(1, &node));
+        let rank = self.inputs.first().and_then(Option::as_ref).map_or(0, |x| x.dims.len());
+        graph.extend(field(11, &port("x", F32, Some(rank))));
+        graph.extend(field(12, &port(output, element, None)));
+        let own = [field(1, operators::DOMAIN.as_bytes()), int(2, operators::VERSION)].concat();
+        [int(1, 8), field(7, &graph), field(8, &int(2, 17)), field(8, &own)].concat()
+    }
+
+    fn run(
+        &self,
+        library: &Path,
+        fed: bool,
+        threads: usize,
+        (output, element): (&str, u64),
+    ) -> Result<(Vec<usize>, Vec<f32>), Error> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.onnx");
+        std::fs::write(&path, self.graph(fed, output, element)).unwrap();
+        let load = LoadOptions {
+            onnxruntime: Some(library.to_owned()),
+            threads: threads.try_into().ok(),
+            ..LoadOptions::default()
+        };
+        let session = Session::open(&path, &load)?;
+        let index = session.output(&Output::Index(0))?;
+        let first = self.inputs.first().and_then(Option::clone);
+        let first = first.unwrap_or_else(|| Tensor::new(F32, &[], [0.0]));
+        let shape: Vec<usize> = first.dims.iter().map(|&dim| dim as usize).collect();
+        let x: Vec<f32> = first.numbers.iter().map(|&number| number as f32).collect();
+        let input = Input { name: "x", shape: &shape, values: Values::F32(&x) };
+        session.run(Workload::Single, &[input], index, |view| {
+            (view.shape.to_vec(), view.values.to_vec())
+        })
+    }
+
+    /// Every way in which one thing about the node is changed.
+    fn changed(&self) -> Vec<(String, Self)> {
+        let mut all = vec![("as it is".to_owned(), self.clone())];
+        let mut add = |name: String, change: &dyn Fn(&mut Self)| {
+            let mut node = self.clone();
+            change(&mut node);
+            all.push((name, node));
+        };
+        for (at, input) in self.inputs.iter().enumerate() {
+            let Some(input) = input else { continue };
+            add(format!("without the name of {at}"), &|node| node.inputs[at] = None);
+            add(format!("only {at} inputs"), &|node| node.inputs.truncate(at));
+            for other in 0..at {
+                add(format!("{other} and {at} exchanged"), &|node| node.inputs.swap(other, at));
+            }
+            for element in ELEMENTS {
+                add(format!("{at} of type {element}"), &|node| {
+                    node.inputs[at].as_mut().unwrap().element = element;
+                });
+            }
+            let mut shapes = vec![vec![], vec![0], vec![1], vec![1; 5], vec![0; 3], vec![2, 3, 4]];
+            for (axis, &dim) in input.dims.iter().enumerate() {
+                for other in [0, 1, dim - 1, dim + 1, 2 * dim + 64] {
+                    let mut dims = input.dims.clone();
+                    dims[axis] = other.max(0);
+                    shapes.push(dims);
+                }
+                let mut dims = input.dims.clone();
+                dims.remove(axis);
+                shapes.push(dims);
+                let mut dims = input.dims.clone();
+                dims.insert(axis, 1);
+                shapes.push(dims);
+            }
+            // More elements than anything can hold, but for the dim that says there are none.
+            shapes.push(vec![i64::MAX, 0]);
+            shapes.push(vec![0, 1 << 40, 1 << 40]);
+            shapes.dedup();
+            for dims in shapes {
+                add(format!("{at} of shape {dims:?}"), &|node| {
+                    node.inputs[at] = Some(input.shaped(&dims));
+                });
+            }
+        }
+        add("one input more".to_owned(), &|node| node.inputs.push(node.inputs[0].clone()));
+        add("no output".to_owned(), &|node| node.outputs.clear());
+        add("one output more".to_owned(), &|node| node.outputs.push("more"));
+        for body in [int(3, 1), field(4, b"text"), field(6, b""), int(20, 9), vec![]] {
+            add(format!("an attribute {body:?}"), &|node| {
+                node.attributes = field(5, &[field(1, b"axis"), body.clone()].concat());
+            });
+        }
+        all
+    }
+}
+
+/// The numbers of a product where its inputs belong together, with their shape.
+fn product(node: &Node, gelu: bool) -> Option<(Vec<usize>, Vec<f32>)> {
+    let inputs: Vec<&Tensor> = node.inputs.iter().map(Option::as_ref).collect::<Option<_>>()?;
+    let [quantized, scale, zero, weights, sums, scales, bias, size] = inputs.as_slice() else {
+        return None;
+    };
+    let &[k, n] = size.numbers.as_slice() else { return None };
+    let (k, n) = (k as i64, n as i64);
+    let (last, before) = quantized.dims.split_last()?;
+    let panels = [(n as u64).div_ceil(16) as i64, (k as u64).div_ceil(4) as i64, 16, 4];
+    let fit = quantized.element == U8
+        && *last == k
+        && scale.is(F32, &[before, &[1]].concat())
+        && (zero.is(U8, &[]) || zero.is(U8, &[1]))
+        && weights.is(I8, &panels)
+        && sums.is(I32, &[n])
+        && [scales, bias].iter().all(|tensor| tensor.is(F32, &[n]))
+        && size.is(I64, &[2]);
+    if !fit {
+        return None;
+    }
+    let (k, n) = (k as usize, n as usize);
+    let rows = before.iter().product::<i64>() as usize;
+    let mut y = vec![];
+    for row in 0..rows {
+        for column in 0..n {
+            let weight = |at: usize| {
+                let group = (column / 16) * k.div_ceil(4) + at / 4;
+                weights.numbers[(group * 16 + column % 16) * 4 + at % 4]
+            };
+            let sum: f64 = (0..k).map(|at| quantized.numbers[row * k + at] * weight(at)).sum();
+            let sums = if k == 0 { 0.0 } else { sums.numbers[column] };
+            let scale = scale.numbers[row] as f32 * scales.numbers[column] as f32;
+            let x = (sum - zero.numbers[0] * sums) as f32 * scale + bias.numbers[column] as f32;
+            y.push(if gelu { exact_gelu(x) } else { x });
+        }
+    }
+    let shape = before.iter().map(|&dim| dim as usize).chain([n]).collect();
+    Some((shape, y))
+}
+
+/// By the series of the error function, which is enough for the small numbers here.
+fn exact_gelu(x: f32) -> f32 {
+    let z = f64::from(x) * std::f64::consts::FRAC_1_SQRT_2;
+    let (mut sum, mut term) = (z, z);
+    for i in 1..200 {
+        term *= -z * z / f64::from(i);
+        sum += term / f64::from(2 * i + 1);
+    }
+    let erf = if z.abs() < 4.0 { sum * std::f64::consts::FRAC_2_SQRT_PI } else { z.signum() };
+    (f64::from(x) / 2.0 * (1.0 + erf)) as f32
+}
+
+/// A product of 2 x 3 rows.
+fn product_node(operator: &'static str, k: i64, n: i64) -> Node {
+    let (rows, columns) = (k as usize, n as usize);
+    let matrix: Vec<i8> = (0..k * n).map(|at| (at * 7 % 23 - 11) as i8).collect();
+    let packed = pack(&matrix, rows, columns);
+    let dims: Vec<i64> = packed.shape.iter().map(|&dim| dim as i64).collect();
+    let numbers = |count: i64, scale: f64| (0..count).map(move |at| (at + 1) as f64 * scale);
+    let inputs = vec![
+        Tensor::new(U8, &[2, 3, k], (0..6 * k).map(|at| f64::from(at as u8 % 251))),
+        Tensor::new(F32, &[2, 3, 1], numbers(6, 0.001_953_125)),
+        Tensor::new(U8, &[], [128.0]),
+        Tensor::new(I8, &dims, packed.weights.iter().map(|&x| f64::from(x))),
+        Tensor::new(I32, &[n], packed.sums.iter().map(|&x| f64::from(x))),
+        Tensor::new(F32, &[n], numbers(n, 0.015_625)),
+        Tensor::new(F32, &[n], numbers(n, -0.125)),
+        Tensor::new(I64, &[2], [k as f64, n as f64]),
+    ];
+    let inputs = inputs.into_iter().map(Some).collect();
+    Node { operator, inputs, outputs: vec!["y"], attributes: vec![] }
+}
+
+fn check(
+    what: &str,
+    found: Result<(Vec<usize>, Vec<f32>), Error>,
+    expected: Option<(Vec<usize>, Vec<f32>)>,
+    absolute: f32,
+) -> Option<Error> {
+    match (found, expected) {
+        (Ok((shape, found)), Some((expected_shape, expected))) => {
+            assert_eq!(shape, expected_shape, "{what}");
+            for (found, expected) in found.iter().zip(&expected) {
+                let near = (found - expected).abs() <= absolute + 1e-6 * expected.abs();
+                assert!(near, "{what}: {found} for {expected}");
+            }
+            assert_eq!(found.len(), expected.len(), "{what}");
+            None
+        }
+        (Err(error), None) => Some(error),
+        (Ok(found), None) => panic!("{what}: {found:?}, expected is an error"),
+        // An attribute that no operator has: the runtime may refuse it, or ignore it.
+        (Err(error), Some(_)) if what.contains("an attribute") => Some(error),
+        (Err(error), Some(_)) => panic!("{what}: {error}"),
+    }
+}
+
+#[test]
+fn products_are_right_or_an_error() {
+    let Some(library) = embedkit_testkit::runtime_library() else { return };
+    let (mut right, mut named) = (0, 0);
+    for (operator, gelu) in
+        [(operators::MULTIPLY_ROWS, false), (operators::MULTIPLY_ROWS_GELU, true)]
+    {
+        for (k, n) in [(5, 17), (0, 17), (5, 0), (1, 1)] {
+            for (name, node) in product_node(operator, k, n).changed() {
+                let expected = product(&node, gelu).filter(|_| node.outputs == ["y"]);
+                for (fed, threads) in [(true, 1), (false, 1), (true, 3)] {
+                    // Of strings there is no cast.
+                    if fed
+                        && node
+                            .inputs
+                            .first()
+                            .is_some_and(|x| x.as_ref().is_some_and(|x| x.element == 8))
+                    {
+                        continue;
+                    }
+                    let what = format!("{operator} {k} x {n}, {name}, fed {fed}");
+                    let found = node.run(&library, fed, threads, ("y", F32));
+                    right += usize::from(found.is_ok());
+                    let absolute = if gelu { 1e-6 } else { 0.0 };
+                    if let Some(error) = check(&what, found, expected.clone(), absolute) {
+                        named += usize::from(
+                            error.to_string().contains(&format!("{operator}: input `")),
+                        );
+                    }
+                }
+            }
+        }
+    }
+    assert!(right > 50 && named > 200, "{right} right, {named} errors of ours");
+}
+
+/// Quantised rows and their scales where the inputs belong together.
+fn quantized(node: &Node, rows: Rows) -> Option<(Vec<usize>, Vec<f32>, Vec<f32>)> {
+    let inputs: Vec<&Tensor> = node.inputs.iter().map(Option::as_ref).collect::<Option<_>>()?;
+    let (x, factors) = match (rows, inputs.as_slice()) {
+        (Rows::Smoothed, [x, factors]) => (x, Some(factors)),
+        (Rows::Plain | Rows::Gelu | Rows::Relu, [x]) => (x, None),
+        _ => return None,
+    };
+    let (&width, before) = x.dims.split_last()?;
+    if x.element != F32 || factors.is_some_and(|factors| !factors.is(F32, &[width])) {
+        return None;
+    }
+    // More scales than memory holds are an error, even of rows without numbers.
+    let count = before.iter().try_fold(1i64, |count, &dim| count.checked_mul(dim));
+    let count = count.filter(|&count| count < 1 << 30)? as usize;
+    let width = width as usize;
+    let (mut q, mut scales) = (vec![], vec![]);
+    for row in 0..count {
+        let value = |at: usize| {
+            let factor = factors.map_or(1.0, |factors| factors.numbers[at] as f32);
+            x.numbers[row * width + at] as f32 * factor
+        };
+        let largest = |sign: f32| (0..width).map(|at| sign * value(at)).fold(f32::MIN, f32::max);
+        let zero = f32::from(rows.zero());
+        let range = match rows {
+            Rows::Plain | Rows::Smoothed => largest(1.0).max(largest(-1.0)),
+            Rows::Gelu => largest(1.0).max(largest(-1.0) * (rows.top() / zero)),
+            Rows::Relu => largest(1.0),
+        };
+        let range = range.max(1e-30);
+        let inverse = rows.top() / range;
+        for at in 0..width {
+            q.push(((value(at) * inverse).round_ties_even() + zero).clamp(0.0, 255.0));
+        }
+        scales.push(range / rows.top());
+    }
+    Some((before.iter().map(|&dim| dim as usize).collect(), q, scales))
+}
+
+#[test]
+fn quantised_rows_are_right_or_an_error() {
+    let Some(library) = embedkit_testkit::runtime_library() else { return };
+    let (mut right, mut named) = (0, 0);
+    for rows in Rows::ALL {
+        for width in [5, 0, 1] {
+            let x = Tensor::new(F32, &[2, 3, width], (0..6 * width).map(|at| (at % 7 - 3) as f64));
+            let factors = Tensor::new(F32, &[width], (0..width).map(|at| (at + 1) as f64 * 0.5));
+            let mut inputs = vec![Some(x)];
+            if rows == Rows::Smoothed {
+                inputs.push(Some(factors));
+            }
+            let node = Node {
+                operator: rows.operator(),
+                inputs,
+                outputs: vec!["q", "s"],
+                attributes: vec![],
+            };
+            for (name, node) in node.changed() {
+                let whole = node.outputs == ["q", "s"];
+                let expected = quantized(&node, rows).filter(|_| whole);
+                for fed in [true, false] {
+                    if fed
+                        && node
+                            .inputs
+                            .first()
+                            .is_some_and(|x| x.as_ref().is_some_and(|x| x.element == 8))
+                    {
+                        continue;
+                    }
+                    for output in [("q", U8), ("s", F32)] {
+                        let what =
+                            format!("{} {width}, {name}, fed {fed}, {output:?}", rows.operator());
+                        let expected = expected.clone().map(|(mut shape, q, scales)| {
+                            let last =
+                                node.inputs[0].as_ref().unwrap().dims.last().copied().unwrap();
+                            shape.push(if output.0 == "q" { last as usize } else { 1 });
+                            (shape, if output.0 == "q" { q } else { scales })
+                        });
+                        let found = node.run(&library, fed, 1, output);
+                        right += usize::from(found.is_ok());
+                        if let Some(error) = check(&what, found, expected, 0.0) {
+                            let ours = format!("{}: input `", rows.operator());
+                            named += usize::from(error.to_string().contains(&ours));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(right > 100 && named > 20, "{right} right, {named} errors of ours");
+}
