@@ -25,6 +25,12 @@ use crate::error::{Error, read_bounded};
 const MAX_TOKENIZER_BYTES: u64 = 400 << 20;
 /// Configuration files are a few KB, special token maps of some models a few hundred.
 const MAX_CONFIG_BYTES: u64 = 32 << 20;
+/// Rows may be padded to a multiple of this many tokens whatever the limit: multiples are chosen for the
+/// hardware (8, 64, 128), and the original pads to them beyond the limit, too.
+const USUAL_MULTIPLE: usize = 1024;
+/// No text is padded to more tokens than this, which every model with padding of a fixed length has
+/// room in.
+const MAX_PADDING: usize = 1 << 16;
 /// Static models are cut at this length whatever their files say, as FastEmbed and model2vec do.
 pub const STATIC_MAX_TOKENS: usize = 512;
 
@@ -146,7 +152,7 @@ impl Tokenizer {
                 })?;
             }
         }
-        let padding = padding(files, &inner, &tokenizer_config, &config)?;
+        let padding = padding(files, &inner, &tokenizer_config, &config, limit)?;
         inner.with_padding(None);
         let special = special_count(&inner, Texts::One);
         truncate(&mut inner, &config_path, limit, truncation_side, Texts::One, special)?;
@@ -182,6 +188,24 @@ impl Tokenizer {
     #[must_use]
     pub fn padding(&self) -> Padding {
         self.padding
+    }
+
+    /// The same with every row brought to the [`limit`](Self::limit), which replaces rounding.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFile`] where the limit is one that no row can be padded to.
+    pub fn padding_to_limit(&self, files: &ModelFiles) -> Result<Padding, Error> {
+        let limit = self.limit;
+        if limit > MAX_PADDING {
+            return Err(Error::InvalidFile {
+                path: files.path("tokenizer_config.json"),
+                reason: format!(
+                    "the limit is {limit} tokens, expected at most {MAX_PADDING} where every text is \
+                     padded to it"
+                ),
+            });
+        }
+        Ok(Padding { multiple_of: 1, fixed: Some(limit), ..self.padding })
     }
 
     /// The id of a token, with special and added tokens.
@@ -406,6 +430,7 @@ fn padding(
     inner: &Inner,
     tokenizer_config: &Map<String, Value>,
     config: &Map<String, Value>,
+    limit: usize,
 ) -> Result<Padding, Error> {
     let path = files.path("tokenizer_config.json");
     let serialised = inner.get_padding();
@@ -435,6 +460,17 @@ fn padding(
             })?
         }
     };
+    let multiple_of = serialised.and_then(|padding| padding.pad_to_multiple_of).unwrap_or(1).max(1);
+    let largest = limit.clamp(USUAL_MULTIPLE, MAX_PADDING);
+    if multiple_of > largest {
+        return Err(Error::InvalidFile {
+            path: files.path("tokenizer.json"),
+            reason: format!(
+                "`pad_to_multiple_of` is {multiple_of}, expected at most {largest} where a text has \
+                 at most {limit} tokens"
+            ),
+        });
+    }
     let serialised_side = serialised.map(|padding| match padding.direction {
         PaddingDirection::Left => Side::Left,
         PaddingDirection::Right => Side::Right,
@@ -445,7 +481,7 @@ fn padding(
             .unwrap_or(Side::Right),
         id,
         type_id: serialised.map_or(0, |padding| padding.pad_type_id),
-        multiple_of: serialised.and_then(|padding| padding.pad_to_multiple_of).unwrap_or(1).max(1),
+        multiple_of,
         fixed: None,
     })
 }

@@ -28,12 +28,11 @@ impl Transformer {
         let raw_task = raw_task(spec, task.tasks.as_ref(), load.task.as_deref())?;
         let span = tracing::info_span!("load", path = %files.root.display());
         let tokenizer = span.in_scope(|| Tokenizer::load(files))?;
-        let mut padding = tokenizer.padding();
-        if task.pad_to_limit {
-            // As the original: a fixed length replaces rounding.
-            padding.fixed = Some(tokenizer.limit());
-            padding.multiple_of = 1;
-        }
+        let padding = if task.pad_to_limit {
+            tokenizer.padding_to_limit(files)?
+        } else {
+            tokenizer.padding()
+        };
         let extra_inputs = task.tasks.iter().map(|tasks| tasks.input.clone()).collect();
         let options = TextGraphOptions { output: task.output.clone(), padding, extra_inputs };
         let graph = TextGraph::open(files, load, options)?;

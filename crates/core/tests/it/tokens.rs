@@ -2,7 +2,7 @@
 
 use embedkit_core::tokenizer::{Side, Tokenizer};
 use embedkit_testkit::dense_cases;
-use embedkit_types::{Encoder, Task};
+use embedkit_types::{Encoder, ModelFiles, Task};
 
 #[test]
 fn ids_and_masks_equal_the_original() {
@@ -95,4 +95,76 @@ fn damaged_tokenizers_never_panic() {
         }
         std::fs::write(dir.path().join(name), &whole).unwrap();
     }
+}
+
+/// The tiny tokenizer with other padding in its tokenizer.json and another limit.
+fn padded_as(padding: &str, limit: u64) -> Result<Tokenizer, embedkit_core::Error> {
+    let case = embedkit_testkit::dense_case("mean-normalized").files();
+    let folder = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(case.path("tokenizer.json")).unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    json["padding"] = serde_json::from_str(padding).unwrap();
+    std::fs::write(folder.path().join("tokenizer.json"), json.to_string()).unwrap();
+    let config = format!(r#"{{"model_max_length": {limit}, "pad_token": "[PAD]"}}"#);
+    std::fs::write(folder.path().join("tokenizer_config.json"), config).unwrap();
+    let root = folder.path().to_owned();
+    Tokenizer::load(&ModelFiles { model: root.join("model.onnx"), root })
+}
+
+/// Padding of a strategy to a multiple.
+fn padding(strategy: &str, multiple: &str) -> String {
+    format!(
+        r#"{{"strategy": {strategy}, "direction": "Right", "pad_to_multiple_of": {multiple},
+            "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"}}"#
+    )
+}
+
+/// The original forgets a fixed length, takes 0 for none, and rounds up beyond the limit.
+#[test]
+fn padding_to_a_multiple_is_the_original_s_within_bounds() {
+    for (strategy, multiple, expected) in [
+        (r#""BatchLongest""#, "null", 5),
+        (r#""BatchLongest""#, "0", 5),
+        (r#""BatchLongest""#, "1", 5),
+        (r#""BatchLongest""#, "8", 8),
+        (r#""BatchLongest""#, "100", 100),
+        (r#""BatchLongest""#, "1024", 1024),
+        (r#"{"Fixed": 1000000000000}"#, "null", 5),
+        (r#"{"Fixed": 18446744073709551615}"#, "8", 8),
+        (r#"{"Fixed": 0}"#, "0", 5),
+    ] {
+        let tokenizer = padded_as(&padding(strategy, multiple), 64).unwrap();
+        assert_eq!(tokenizer.padding().padded(5), expected, "{strategy}, {multiple}");
+        assert_eq!(tokenizer.padding().fixed, None);
+    }
+    let long = padded_as(&padding(r#""BatchLongest""#, "4096"), 8192).unwrap();
+    assert_eq!(long.padding().padded(4097), 8192);
+}
+
+#[test]
+fn padding_that_no_text_needs_is_an_error() {
+    for (multiple, limit) in [
+        ("1025", 64),
+        ("1000000000", 64),
+        ("1000000000000", 64),
+        ("4611686018427387904", 64),
+        ("18446744073709551615", 64),
+        // A limit as absurd as the multiple allows nothing more.
+        ("1000000000000", 1_000_000_000_000),
+    ] {
+        let error = padded_as(&padding(r#""BatchLongest""#, multiple), limit).unwrap_err();
+        let text = error.to_string();
+        let named = text.contains("tokenizer.json") && text.contains("`pad_to_multiple_of` is");
+        assert!(named && text.contains(multiple), "{text}");
+    }
+}
+
+#[test]
+fn rows_are_padded_to_the_limit_where_that_is_one() {
+    let case = embedkit_testkit::dense_case("mean-normalized").files();
+    let load = |limit| padded_as(&padding(r#""BatchLongest""#, "8"), limit).unwrap();
+    let fixed = load(100).padding_to_limit(&case).unwrap();
+    assert_eq!((fixed.padded(5), fixed.padded(100)), (100, 100));
+    let error = load(1_000_000_000_000).padding_to_limit(&case).unwrap_err().to_string();
+    assert!(error.contains("the limit is 1000000000000 tokens, expected at most 65536"), "{error}");
 }
