@@ -70,5 +70,6 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Refusal {
     Refusal::Unreadable { path: path.to_owned(), reason: error.to_string() }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;

@@ -267,8 +267,8 @@ fn a_named_library_is_its_users_business() {
 #[test]
 fn search_paths_that_lead_to_the_current_folder() {
     let relative = |text: &str| relative_entries(OsStr::new(text));
-    assert_eq!(relative("/usr/lib:/opt/lib"), [PathBuf::new(); 0]);
-    assert_eq!(relative(""), [PathBuf::new(); 0]);
+    assert_eq!(relative("/usr/lib:/opt/lib"), Vec::<PathBuf>::new());
+    assert_eq!(relative(""), Vec::<PathBuf>::new());
     assert_eq!(relative("/usr/lib:"), [PathBuf::new()]);
     assert_eq!(relative(":/usr/lib;lib"), [PathBuf::new(), PathBuf::from("lib")]);
     assert_eq!(relative("."), [PathBuf::from(".")]);
