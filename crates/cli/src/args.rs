@@ -9,7 +9,7 @@ use embedkit::postprocess::MuveraOptions;
 use embedkit_convert::Head;
 use embedkit_types::{BatchOptions, Device, LoadOptions, PromptUse, Role, Task};
 
-use values::{factor, heads, key_value, muvera, some_threads};
+use values::{count, factor, heads, key_value, muvera, some_threads};
 
 /// Embeddings for retrieval on ONNX Runtime: embed, search and rerank from the shell.
 #[derive(Debug, Parser)]
@@ -26,7 +26,7 @@ Examples:
   embedkit models list                            which models there are
 
 Results go to standard output, everything else to standard error. The status is 0 for success, 1 \
-for a failure and 2 for a command line that makes no sense."
+for a failure, 2 for a command line that makes no sense, 130 and 143 after SIGINT and SIGTERM."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -79,10 +79,10 @@ pub(crate) struct EmbedArgs {
     #[arg(long = "as", value_name = "ROLE", value_enum, default_value_t = RoleArg::Raw)]
     pub(crate) role: RoleArg,
     /// Keep only the first N components, scaled to unit length (Matryoshka models)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     pub(crate) dimensions: Option<NonZeroUsize>,
     /// Models of many vectors: merge those of similar direction, so that one in F is left
-    #[arg(long, value_name = "F", value_parser = factor)]
+    #[arg(long, value_name = "F", value_parser = factor, allow_negative_numbers = true)]
     pub(crate) pool_tokens: Option<f64>,
     /// Models of many vectors: make one of them, `muvera` with its parameters and their defaults
     #[arg(
@@ -117,7 +117,7 @@ pub(crate) struct RerankArgs {
     #[arg(long, value_name = "Q")]
     pub(crate) query: Option<String>,
     /// Only the K best, best first
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", value_parser = count, allow_negative_numbers = true)]
     pub(crate) top_k: Option<NonZeroUsize>,
     /// Map the scores to 0..1, by 1 / (1 + e^-x)
     #[arg(long)]
@@ -152,7 +152,7 @@ pub(crate) struct SearchArgs {
     #[arg(value_name = "INPUT")]
     pub(crate) inputs: Vec<String>,
     /// How many texts to show
-    #[arg(long, value_name = "K", default_value = "10")]
+    #[arg(long, value_name = "K", default_value = "10", value_parser = count, allow_negative_numbers = true)]
     pub(crate) top_k: NonZeroUsize,
     /// Score the 100 best (or K, if more) again with this reranker
     #[arg(long, value_name = "ID")]
@@ -211,7 +211,7 @@ pub(crate) struct InputArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Input and output")]
 pub(crate) struct OutputArgs {
-    /// Write the results to a file, `-` for standard output
+    /// Write the results to a file, `-` for standard output; it appears when it is complete
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// The form of the results [default: jsonl]
@@ -224,16 +224,16 @@ pub(crate) struct OutputArgs {
 #[command(next_help_heading = "Running")]
 pub(crate) struct RunArgs {
     /// Most inputs of a batch [default: 256]
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     pub(crate) batch_size: Option<NonZeroUsize>,
     /// Most tokens of a batch, padding included; a GPU wants thousands [default: 256]
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     pub(crate) batch_tokens: Option<NonZeroUsize>,
     /// Threads of each replica [default: one for many inputs, all cores for one]
-    #[arg(long, global = true, value_name = "N", value_parser = some_threads)]
+    #[arg(long, global = true, value_name = "N", value_parser = some_threads, allow_negative_numbers = true)]
     pub(crate) threads: Option<NonZeroUsize>,
     /// Copies of the model that run side by side [default: one for each core or GPU]
-    #[arg(long, global = true, value_name = "N", value_parser = some_threads)]
+    #[arg(long, global = true, value_name = "N", value_parser = some_threads, allow_negative_numbers = true)]
     pub(crate) replicas: Option<NonZeroUsize>,
     /// auto, cpu, cuda[:N[,M…]], tensorrt, coreml, directml, openvino or migraphx
     #[arg(long, global = true, value_name = "DEVICE", default_value = "auto")]

@@ -1,5 +1,6 @@
 //! Reading the inputs: arguments, a file or standard input; an input a line or a JSON object a line.
 
+mod encoding;
 mod folder;
 mod json;
 
@@ -14,7 +15,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     args::{InputArgs, InputFormat},
-    report::usage,
+    report::{Complaint, usage},
 };
 
 /// Longest line that is read: far more than any model takes, and a bound on what a file without line
@@ -88,6 +89,15 @@ impl Item {
             Kind::Text | Kind::Pair => Self::Text(text.into()),
         }
     }
+}
+
+/// What is read, to be compared with what is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Nothing but the command line.
+    Arguments,
+    Stdin,
+    Files(Vec<PathBuf>),
 }
 
 /// Where the inputs come from.
@@ -169,11 +179,13 @@ impl Source {
                 let place = path.display().to_string();
                 let file = File::open(&path).with_context(|| format!("cannot read {place}"))?;
                 let bytes = file.metadata().ok().filter(Metadata::is_file).map(|data| data.len());
-                Inputs::Lines(Lines::new(file, place, bytes, format, wanted))
+                let lines = Lines::new(file, place, bytes, format, wanted);
+                Inputs::Lines(lines.from(Origin::Files(vec![path])))
             }
             Self::Stdin(format) => {
                 let place = "standard input".to_owned();
-                Inputs::Lines(Lines::new(io::stdin(), place, None, format, wanted))
+                let lines = Lines::new(io::stdin(), place, None, format, wanted);
+                Inputs::Lines(lines.from(Origin::Stdin))
             }
         })
     }
@@ -200,6 +212,26 @@ impl Inputs {
         Self::Known(items.into_iter())
     }
 
+    /// What is read.
+    pub(crate) fn origin(&self) -> Origin {
+        match self {
+            Self::Known(items) => {
+                let images = items.as_slice().iter().filter_map(|item| match item {
+                    Item::Image(path) => Some(path.to_path_buf()),
+                    Item::Text(_) | Item::Pair(..) => None,
+                });
+                let images: Vec<_> = images.collect();
+                if images.is_empty() { Origin::Arguments } else { Origin::Files(images) }
+            }
+            Self::Lines(lines) => lines.origin.clone(),
+        }
+    }
+
+    /// Whether the first line, which was read as a text, is JSON.
+    pub(crate) fn begins_with_json(&self) -> bool {
+        matches!(self, Self::Lines(Lines { json: true, .. }))
+    }
+
     /// The extent of [`Input::position`], where it is known.
     pub(crate) fn bytes(&self) -> Option<u64> {
         match self {
@@ -224,7 +256,8 @@ impl Iterator for Inputs {
 
 /// The lines of a file or stream.
 pub(crate) struct Lines {
-    reader: Box<dyn BufRead + Send>,
+    reader: BufReader<Box<dyn Read + Send>>,
+    origin: Origin,
     place: String,
     bytes: Option<u64>,
     format: InputFormat,
@@ -233,6 +266,10 @@ pub(crate) struct Lines {
     line: Vec<u8>,
     number: u64,
     position: u64,
+    /// Whether the first line is JSON where a text was expected.
+    json: bool,
+    /// Why nothing more is read.
+    refused: Option<Complaint>,
 }
 
 impl Lines {
@@ -244,7 +281,8 @@ impl Lines {
         wanted: Wanted,
     ) -> Self {
         Self {
-            reader: Box::new(BufReader::with_capacity(1 << 16, source)),
+            reader: BufReader::with_capacity(1 << 16, Box::new(source)),
+            origin: Origin::Arguments,
             place,
             bytes,
             format,
@@ -253,7 +291,22 @@ impl Lines {
             line: Vec::new(),
             number: 0,
             position: 0,
+            json: false,
+            refused: None,
         }
+    }
+
+    fn from(self, origin: Origin) -> Self {
+        Self { origin, ..self }
+    }
+
+    /// Looks at the first line, and at what came with it, without waiting for more.
+    fn look(&mut self) {
+        let mut sample = self.line[..self.line.len().min(encoding::SAMPLE)].to_vec();
+        let more = self.reader.buffer();
+        sample.extend(&more[..more.len().min(encoding::SAMPLE - sample.len())]);
+        self.refused = encoding::refuse(&sample, &self.place);
+        self.json = self.format == InputFormat::Lines && json::begins(&self.line);
     }
 
     /// Reads the next line, without its end, into `self.line`. False at the end of the input; the
@@ -267,6 +320,9 @@ impl Lines {
             read += self.skip_line()?;
         }
         self.position += read;
+        if self.number == 0 {
+            self.look();
+        }
         if self.number == 0 && self.line.starts_with(BYTE_ORDER_MARK) {
             self.line.drain(..BYTE_ORDER_MARK.len());
         }
@@ -323,7 +379,11 @@ impl Iterator for Lines {
     type Item = Result<Input>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let short_enough = match self.read() {
+        let read = self.read();
+        if let Some(why) = self.refused.take() {
+            return Some(Err(why.into()));
+        }
+        let short_enough = match read {
             Ok(None) => return None,
             Ok(Some(short_enough)) => short_enough,
             Err(error) => {
@@ -372,6 +432,14 @@ mod tests {
         assert_eq!(lines(b" a \t\n"), [" a \t"]);
         assert_eq!(lines("a\u{2028}b\u{85}c\n".as_bytes()), ["a\u{2028}b\u{85}c"]);
         assert_eq!(lines(b"a\0b\n"), ["a\0b"]);
+    }
+
+    #[test]
+    fn what_is_no_utf8_at_all_is_refused_as_a_whole() {
+        let source = io::Cursor::new(b"\xFF\xFEa\0\n\0b\0".to_vec());
+        let mut lines = Lines::new(source, "x".into(), None, InputFormat::Lines, TEXTS);
+        let error = lines.next().unwrap().unwrap_err().to_string();
+        assert_eq!(error, "x is UTF-16 text, and UTF-8 is read");
     }
 
     #[test]

@@ -4,6 +4,8 @@ mod args;
 mod commands;
 mod encoder;
 mod input;
+#[cfg(unix)]
+mod interrupt;
 mod model;
 mod output;
 mod postprocess;
@@ -21,6 +23,8 @@ use crate::{args::Cli, report::Report};
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let report = Report::new(cli.run.quiet, cli.run.verbose);
+    #[cfg(unix)]
+    interrupt::watch(&report);
     match commands::run(cli, &report) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -5,7 +5,7 @@ use std::{
     cell::OnceCell,
     collections::HashMap,
     fs::File,
-    io::Read as _,
+    io::{self, Read as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -86,6 +86,9 @@ impl Selected {
         let mut options = run.load_options();
         options.prompts = args.prompts.into();
         let dir = args.model_dir.clone();
+        if let Some(dir) = &dir {
+            check_dir(dir)?;
+        }
         let mut selected = Self { specs, dir, options, sparse: SparseOptions::default() };
         for (key, value) in &args.options {
             selected.set_option(key, value)?;
@@ -111,6 +114,11 @@ impl Selected {
     /// What it gives for each input.
     pub(crate) fn shape(&self) -> Shape {
         encoder::shape(&self.specs[0].task)
+    }
+
+    /// How many components a vector has.
+    pub(crate) fn dim(&self) -> Option<usize> {
+        self.specs[0].task.dim()
     }
 
     /// Its id.
@@ -341,6 +349,23 @@ fn set_task(
     }
     options.task = Some(value.to_owned());
     Ok(())
+}
+
+/// Whether `--model-dir` is a folder.
+fn check_dir(dir: &Path) -> Result<()> {
+    let path = dir.display();
+    match dir.metadata() {
+        Ok(data) if data.is_dir() => Ok(()),
+        Ok(_) => Err(failure(format!("--model-dir {path} is a file, not a folder"))
+            .hint("give the folder in which the model's files are")
+            .into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(failure(format!(
+            "--model-dir {path}: there is no such folder"
+        ))
+        .hint("without --model-dir the model is fetched; `embedkit models pull` prints where to")
+        .into()),
+        Err(error) => Err(Error::new(error).context(format!("cannot open --model-dir {path}"))),
+    }
 }
 
 /// Why a model's files cannot be had, with what only the command line knows to advise.

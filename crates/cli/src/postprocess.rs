@@ -1,5 +1,7 @@
 //! What is made of many vectors before they are written: fewer, or one.
 
+use std::num::NonZeroUsize;
+
 use anyhow::{Error, Result};
 use embedkit::{
     Embedded, MultiVector, Role, pool_tokens,
@@ -9,6 +11,7 @@ use embedkit::{
 use crate::{
     args::EmbedArgs,
     encoder::Results,
+    model::Selected,
     report::{Complaint, usage},
     value::{Shape, Value},
 };
@@ -84,6 +87,26 @@ impl Postprocess {
         #[expect(clippy::cast_possible_truncation, reason = "vectors are f32")]
         Ok(Value::Vector(encoding.into_iter().map(|x| x as f32).collect()))
     }
+}
+
+/// How many components the vectors of a run without inputs would have, where each input has one
+/// vector; nothing is opened for it.
+///
+/// # Errors
+/// Usage errors: parameters that do not go with the model's width.
+pub(crate) fn width(args: &EmbedArgs, selected: &Selected) -> Result<Option<usize>, Complaint> {
+    let Some(dim) = selected.dim() else { return Ok(None) };
+    let width = match args.dimensions.map(NonZeroUsize::get) {
+        Some(dimensions) if dimensions > dim => {
+            let what = format!("--dimensions is {dimensions}, and {} gives {dim}", selected.id());
+            return Err(usage(what));
+        }
+        dimensions => dimensions.unwrap_or(dim),
+    };
+    Ok(Some(match &args.postprocess {
+        Some(options) => muvera(width, options)?.embedding_size(),
+        None => width,
+    }))
 }
 
 fn muvera(width: usize, options: &MuveraOptions) -> Result<Muvera, Complaint> {

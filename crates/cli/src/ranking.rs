@@ -58,7 +58,7 @@ impl Ranking {
     pub(crate) fn new(query: Value, idf: bool, limit: usize) -> Result<Self> {
         let score = match query {
             Value::Vector(query) => Score::Cosine(query),
-            Value::Weights(query) if idf => Score::Idf(Idf::new(&query, limit)),
+            Value::Weights(query) if idf => Score::Idf(Idf::new(&query)),
             Value::Weights(query) => Score::Dot(query),
             Value::Vectors(query) => Score::MaxSim(query),
             Value::Score(_) => bail!("a score is nothing that can be searched"),
@@ -66,10 +66,29 @@ impl Ranking {
         Ok(Self { score, best: Best::new(limit) })
     }
 
-    /// Another document.
+    /// Why there may be no hits.
+    pub(crate) fn nothing(&self) -> &'static str {
+        match &self.score {
+            Score::Cosine(query) if is_zero(query) => {
+                "nothing was found: the query's vector is all zeros"
+            }
+            Score::MaxSim(query) if is_zero(query.values()) => {
+                "nothing was found: the query's vectors are all zeros"
+            }
+            Score::Cosine(_) | Score::MaxSim(_) => {
+                "nothing was found: the vectors of all inputs are zeros"
+            }
+            Score::Dot(_) | Score::Idf(_) => {
+                "nothing was found: no input has a term of the query that counts"
+            }
+        }
+    }
+
+    /// Another document. It is no hit where it has nothing to be compared by: no term of the query,
+    /// or a vector of zeros, which has no angle.
     ///
     /// # Errors
-    /// It is not of the kind or width of the query.
+    /// It is not of the kind or width of the query, or the score is not a number.
     pub(crate) fn offer(
         &mut self,
         index: u64,
@@ -90,7 +109,19 @@ impl Ranking {
             }
             _ => bail!("the query and the input {index} cannot be compared"),
         };
-        self.best.extend([hit(score)]);
+        let comparable = match (&self.score, &value) {
+            (Score::Cosine(query), Value::Vector(document)) => {
+                !is_zero(query) && !is_zero(document)
+            }
+            (Score::MaxSim(query), Value::Vectors(document)) => {
+                !is_zero(query.values()) && !is_zero(document.values())
+            }
+            _ => score != 0.0,
+        };
+        if comparable {
+            ensure!(!score.is_nan(), "the score of input {index} is not a number");
+            self.best.extend([hit(score)]);
+        }
         Ok(())
     }
 
@@ -101,6 +132,11 @@ impl Ranking {
         }
         self.best.into_sorted()
     }
+}
+
+/// Whether there is no component but 0; so it is where there is none at all.
+fn is_zero(values: &[f32]) -> bool {
+    values.iter().all(|&value| value == 0.0)
 }
 
 /// The cosine of the angle between two vectors, added up in f64; 0 where one has no length.
@@ -216,5 +252,42 @@ mod tests {
         assert!(ranking.offer(1, text, document(Value::Vector(vec![1.0]))).is_err());
         let hits = ranking.finish();
         assert_eq!((hits.len(), hits[0].score), (1, 4.0));
+    }
+    fn found(query: Value, idf: bool, documents: Vec<Value>) -> Vec<(u64, f32)> {
+        let mut ranking = Ranking::new(query, idf, 10).unwrap();
+        for (index, value) in (0..).zip(documents) {
+            let document = Embedded { value, tokens: 1, truncated: false };
+            ranking.offer(index, Item::Text("a".into()), document).unwrap();
+        }
+        ranking.finish().iter().map(|hit| (hit.index, hit.score)).collect()
+    }
+
+    #[test]
+    fn without_a_common_term_there_is_no_hit() {
+        let weights = |pairs: &[(u32, f32)]| {
+            Value::Weights(pairs.iter().copied().collect::<SparseEmbedding>())
+        };
+        let documents = || {
+            vec![weights(&[(2, 1.0)]), weights(&[(1, -1.0)]), weights(&[]), weights(&[(1, 2.0)])]
+        };
+        assert_eq!(found(weights(&[(1, 1.0)]), false, documents()), [(3, 2.0), (1, -1.0)]);
+        let with_idf = found(weights(&[(1, 1.0)]), true, documents());
+        assert_eq!(with_idf.iter().map(|hit| hit.0).collect::<Vec<_>>(), [3, 1]);
+        assert!(found(weights(&[]), false, documents()).is_empty());
+        assert!(found(weights(&[]), true, documents()).is_empty());
+    }
+
+    #[test]
+    fn a_right_angle_is_a_score_and_a_vector_of_zeros_has_none() {
+        let documents = || {
+            [[0.0, 1.0], [0.0, -0.0], [-1.0, 0.0]].map(|vector| Value::Vector(vector.into())).into()
+        };
+        let hits = found(Value::Vector(vec![1.0, 0.0]), false, documents());
+        assert_eq!(hits, [(0, 0.0), (2, -1.0)]);
+        assert!(found(Value::Vector(vec![0.0, 0.0]), false, documents()).is_empty());
+        let many = |values: &[f32]| Value::Vectors(MultiVector::new(values.to_vec(), 2).unwrap());
+        let documents = || vec![many(&[]), many(&[0.0, 1.0]), many(&[0.0; 4]), many(&[2.0, 0.0])];
+        assert_eq!(found(many(&[1.0, 0.0]), false, documents()), [(3, 2.0), (1, 0.0)]);
+        assert!(found(many(&[]), false, documents()).is_empty());
     }
 }

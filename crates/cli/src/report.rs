@@ -53,6 +53,33 @@ impl fmt::Display for Complaint {
 
 impl std::error::Error for Complaint {}
 
+/// The failure of a run whose output has begun.
+#[derive(Debug)]
+pub(crate) struct Unfinished {
+    failure: Error,
+    /// Where that is.
+    kept: String,
+}
+
+impl Unfinished {
+    /// A failure, and what is left of the output.
+    pub(crate) fn new(failure: Error, kept: String) -> Self {
+        Self { failure, kept }
+    }
+}
+
+impl fmt::Display for Unfinished {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.failure.fmt(out)
+    }
+}
+
+impl std::error::Error for Unfinished {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(self.failure.as_ref())
+    }
+}
+
 /// How a command ended.
 pub(crate) struct Ending {
     pub(crate) status: u8,
@@ -66,14 +93,25 @@ pub(crate) fn ending(error: &Error) -> Ending {
     if error.chain().any(StdoutClosed::is) {
         return Ending { status: 0, text: String::new() };
     }
-    let mut text = format!("error: {}\n", one_line(&causes(error)));
     let complaint = error.chain().find_map(|cause| cause.downcast_ref::<Complaint>());
     let hint =
         complaint.and_then(|complaint| complaint.hint.clone()).or_else(|| library_hint(error));
-    if let Some(hint) = hint {
-        let _ = writeln!(text, "hint: {}", one_line(&hint));
-    }
+    let kept = error.chain().find_map(|cause| cause.downcast_ref::<Unfinished>());
+    let hint = match (hint, kept.map(|unfinished| &unfinished.kept)) {
+        (Some(hint), Some(kept)) => Some(format!("{hint}; {kept}")),
+        (hint, kept) => hint.or_else(|| kept.cloned()),
+    };
+    let text = ending_text(&causes(error), hint.as_deref());
     Ending { status: if complaint.is_some_and(|complaint| complaint.usage) { 2 } else { 1 }, text }
+}
+
+/// What is said at the end of a run that failed.
+pub(crate) fn ending_text(error: &str, hint: Option<&str>) -> String {
+    let mut text = format!("error: {}\n", one_line(error));
+    if let Some(hint) = hint {
+        let _ = writeln!(text, "hint: {}", one_line(hint));
+    }
+    text
 }
 
 /// An error and its causes in one line. A cause that the message before it already ends with, as some
@@ -333,6 +371,16 @@ mod tests {
         let failed = ending(&error);
         assert_eq!((failed.status, &*failed.text), (1, "error: first: odd\nhint: even\\nit\n"));
         assert_eq!(ending(&usage("what").into()).status, 2);
+    }
+
+    #[test]
+    fn what_is_left_of_the_output_is_part_of_the_hint() {
+        let unfinished = |error| ending(&Unfinished::new(error, "it stays in x".into()).into());
+        let failed = unfinished(anyhow!("gone").context("cannot read x"));
+        assert_eq!(failed.text, "error: cannot read x: gone\nhint: it stays in x\n");
+        let failed = unfinished(usage("odd").hint("even").into());
+        assert_eq!(failed.text, "error: odd\nhint: even; it stays in x\n");
+        assert_eq!(failed.status, 2);
     }
 
     #[test]

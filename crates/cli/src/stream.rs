@@ -11,10 +11,10 @@ use anyhow::{Error, Result, anyhow};
 use embedkit::Embedded;
 
 use crate::{
-    args::OnError,
+    args::{InputFormat, OnError},
     encoder::Results,
     input::{Input, Inputs, Item, Kind},
-    report::{Progress, Report, causes},
+    report::{Progress, Report, causes, failure},
     value::Value,
 };
 
@@ -39,8 +39,23 @@ pub(crate) struct Count {
 }
 
 impl Count {
-    /// Warns of what the results alone do not show at a glance.
-    pub(crate) fn report(&self, report: &Report) {
+    /// Warns of what the results alone do not show at a glance. `why` is what the first skipped input
+    /// lacks, where no result says it.
+    ///
+    /// # Errors
+    /// There were inputs, and none of them could be used.
+    pub(crate) fn report(&self, report: &Report, why: Option<String>) -> Result<()> {
+        if self.inputs > 0 && self.skipped == self.inputs {
+            let what = match self.inputs {
+                1 => "the only input was skipped".to_owned(),
+                all => format!("all {all} inputs were skipped"),
+            };
+            return Err(match why {
+                Some(why) => failure(format!("{what}, the first because of: {why}")),
+                None => failure(what).hint("each record of the output says why"),
+            }
+            .into());
+        }
         let were = |count: u64| if count == 1 { "was" } else { "were" };
         if self.truncated > 0 {
             report.warn(&format!(
@@ -58,6 +73,7 @@ impl Count {
                 were(self.skipped)
             ));
         }
+        Ok(())
     }
 }
 
@@ -85,6 +101,17 @@ impl Checked {
     /// The kind of the first input; `None` where it is none that can be used.
     pub(crate) fn kind(&self) -> Option<Kind> {
         self.first.item.as_ref().ok().map(Item::kind)
+    }
+
+    /// Warns where texts were wanted and the first line is JSON, unless lines were asked for.
+    pub(crate) fn warn_of_json(&self, asked: Option<InputFormat>, report: &Report) {
+        if asked.is_none() && self.rest.begins_with_json() {
+            report.warn(
+                "the input looks like JSON, and each of its lines is taken as a text; \
+                 --input-format jsonl reads an object with \"text\" a line, which `jq -c '.[]'` makes of \
+                 an array, and --input-format lines keeps it so without this warning",
+            );
+        }
     }
 
     /// Hands the inputs to `embed`, a stretch of one kind at a time, which gives one result for each,
@@ -328,10 +355,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::{
-        args::InputFormat,
-        input::{QueryKey, Source as Place, Wanted},
-    };
+    use crate::input::{QueryKey, Source as Place, Wanted};
 
     const BOTH: Wanted =
         Wanted { texts: true, images: true, query: QueryKey::Ignored, plain: Kind::Text };

@@ -30,6 +30,9 @@ const LANGUAGES: [(&str, Algorithm, Option<&str>); 18] = [
 /// A language with a Snowball stemmer.
 #[derive(Clone, Copy)]
 pub(crate) struct Language {
+    /// In lower case, as files of stopwords are named.
+    #[cfg_attr(not(feature = "bm25"), expect(dead_code, reason = "only BM25 has lists in files"))]
+    pub(crate) name: &'static str,
     pub(crate) algorithm: Algorithm,
     /// Code of the list of stopwords, if there is one.
     #[cfg_attr(not(feature = "bm25"), expect(dead_code, reason = "only BM25 has built-in lists"))]
@@ -37,13 +40,13 @@ pub(crate) struct Language {
 }
 
 impl Language {
-    /// The language of a name, lower-case and in English as everywhere in the original.
+    /// The language of an English name, in any case; the original knows lower case only.
     pub(crate) fn find(name: &str) -> Result<Self, Error> {
-        let found = LANGUAGES.iter().find(|(known, ..)| *known == name);
-        let &(_, algorithm, list) = found.ok_or_else(|| Error::UnknownLanguage {
+        let found = LANGUAGES.iter().find(|(known, ..)| known.eq_ignore_ascii_case(name));
+        let &(name, algorithm, list) = found.ok_or_else(|| Error::UnknownLanguage {
             language: name.to_owned(),
             known: LANGUAGES.iter().map(|(name, ..)| *name).collect(),
         })?;
-        Ok(Self { algorithm, list })
+        Ok(Self { name, algorithm, list })
     }
 }

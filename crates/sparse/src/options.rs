@@ -20,7 +20,7 @@ pub struct SparseOptions {
     pub avg_len: Option<f64>,
     /// BM42: exponent of the weights.
     pub alpha: Option<f64>,
-    /// BM25: the language of stemmer and stopwords, by its lower-case English name.
+    /// BM25: the language of stemmer and stopwords, by its English name in any case.
     pub language: Option<String>,
     /// BM25: the longest word that is kept, in characters, before stemming.
     pub token_max_length: Option<usize>,

@@ -11,11 +11,16 @@ pub(super) fn heads() -> impl TypedValueParser<Value = Head> {
     PossibleValuesParser::new(Head::ALL.map(Head::name)).try_map(|name| name.parse::<Head>())
 }
 
+/// A number of things of which there has to be one.
+pub(super) fn count(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| format!("expected a whole number from 1 to {}", usize::MAX))
+}
+
 /// A number of threads: more than any machine has only keeps it busy with starting them.
 pub(super) fn some_threads(text: &str) -> Result<NonZeroUsize, String> {
     const MOST: usize = 1024;
     let number = text.parse().ok().filter(|number: &NonZeroUsize| number.get() <= MOST);
-    number.ok_or_else(|| format!("expected a number from 1 to {MOST}"))
+    number.ok_or_else(|| format!("expected a whole number from 1 to {MOST}"))
 }
 
 /// A key and its value; the value may hold further equals signs.
@@ -79,6 +84,18 @@ mod tests {
         }
         let error = muvera("muvera:k=1").unwrap_err();
         assert!(error.contains("\"k=1\"") && error.contains("r_reps"), "{error}");
+    }
+
+    #[test]
+    fn counts() {
+        assert_eq!(count("1"), Ok(NonZeroUsize::MIN));
+        assert_eq!(count("100000"), Ok(NonZeroUsize::new(100_000).unwrap()));
+        for bad in ["0", "-1", "1.5", "", "many", "99999999999999999999999"] {
+            assert!(
+                count(bad).unwrap_err().starts_with("expected a whole number from 1 to "),
+                "{bad}"
+            );
+        }
     }
 
     #[test]

@@ -11,8 +11,8 @@ use crate::{
     args::{EmbedArgs, Format, RunArgs},
     input::Source,
     model::{Encoders, Selected},
-    output::{self, Record, Records, Target},
-    postprocess::Postprocess,
+    output::{self, Record, Records, Target, Width},
+    postprocess::{self, Postprocess},
     report::{Report, usage},
     stream::Checked,
     value::Shape,
@@ -33,27 +33,26 @@ pub(crate) fn run(mut args: EmbedArgs, run: &RunArgs, report: &Report) -> Result
     let source = Source::choose(take(&mut args.inputs), &args.input, io::stdin().is_terminal())?;
     selected.warn_of_idle_options(args.role, report);
 
-    let inputs = Checked::begin(source.open(wanted)?, on_error)?;
-    let target = Target::open(args.output.output.as_deref(), args.input.input.as_deref())?;
+    let inputs = source.open(wanted)?;
+    let origin = inputs.origin();
+    let inputs = Checked::begin(inputs, on_error)?;
+    let target = Target::open(args.output.output.as_deref(), &origin)?;
     let Some(inputs) = inputs else {
-        return target.empty();
+        let width = postprocess::width(&args, &selected)?.map(Width::Vector);
+        return Records::start(format, target, width)?.close(Ok(()));
     };
+    inputs.warn_of_json(args.input.input_format, report);
     let encoders = Encoders::open(&selected, inputs.kind(), report)?;
     let postprocess = Postprocess::new(&args, encoders.width_of_many())?;
     let on_screen = target.is_terminal();
-    let mut records = Records::start(format, target)?;
+    let records = Records::start(format, target, None)?;
     let done = inputs.run(
         report,
         |kind, items| Ok(postprocess.apply(encoders.get(kind)?.embed(args.role.into(), items))),
         |done| {
-            let mut write = || records.write(&Record::of(&done));
+            let write = || records.write(&Record::of(&done));
             if on_screen { report.beside_progress(write) } else { write() }
         },
     );
-    // What was embedded before a failure is kept; of two failures the first one counts.
-    let finished = records.finish();
-    let count = done?;
-    finished?;
-    count.report(report);
-    Ok(())
+    records.close(done)?.report(report, None)
 }

@@ -10,7 +10,7 @@ use crate::{
     encoder::{Results, results},
     input::{Kind, QueryKey, Source, Wanted},
     model::Selected,
-    output::{self, Record, Records, Target},
+    output::{self, Record, Records, Target, Width},
     ranking::{Best, Hit},
     report::{Report, usage},
     stream::{Checked, Items},
@@ -33,39 +33,42 @@ pub(crate) fn run(args: RerankArgs, run: &RunArgs, report: &Report) -> Result<()
             .hint(r#"give one with --query, or one a text: {"query":…,"text":…} a line of jsonl"#)
             .into());
     }
-    let inputs = Checked::begin(source.open(wanted)?, on_error)?;
-    let target = Target::open(args.output.output.as_deref(), args.input.input.as_deref())?;
+    let inputs = source.open(wanted)?;
+    let origin = inputs.origin();
+    let inputs = Checked::begin(inputs, on_error)?;
+    let target = Target::open(args.output.output.as_deref(), &origin)?;
     let Some(inputs) = inputs else {
-        return target.empty();
+        return Records::start(format, target, Some(Width::Number))?.close(Ok(()));
     };
+    inputs.warn_of_json(args.input.input_format, report);
     let model: TextCrossEncoder = selected.load_only(&(), report)?;
     let score = if args.sigmoid { |score| Value::Score(sigmoid(score)) } else { Value::Score };
     let score = |_: Kind, items: Items| Ok(score_all(&model, args.query.as_deref(), items, score));
 
     let on_screen = target.is_terminal();
-    let mut records = Records::start(format, target)?;
+    let records = Records::start(format, target, None)?;
     let mut best = args.top_k.map(|k| Best::new(k.get()));
+    let mut skipped = None;
     let done = inputs.run(report, score, |done| {
         if let Some(best) = &mut best {
+            if let Err(why) = &done.result {
+                skipped.get_or_insert(why.clone());
+            }
             best.extend(Hit::of(done));
             return Ok(());
         }
-        let mut write = || records.write(&Record::of(&done));
+        let write = || records.write(&Record::of(&done));
         if on_screen { report.beside_progress(write) } else { write() }
     });
-    if let (Ok(_), Some(best)) = (&done, best) {
-        for hit in best.into_sorted() {
+    let done = done.and_then(|count| {
+        for hit in best.map(Best::into_sorted).into_iter().flatten() {
             let value = Value::Score(hit.score);
             let (index, truncated) = (hit.index, hit.truncated);
             records.write(&Record { index, value: Ok(&value), truncated })?;
         }
-    }
-    // What was scored before a failure is kept; of two failures the first one counts.
-    let finished = records.finish();
-    let count = done?;
-    finished?;
-    count.report(report);
-    Ok(())
+        Ok(count)
+    });
+    records.close(done)?.report(report, skipped)
 }
 
 /// The scores of texts for one query, or of pairs.

@@ -16,7 +16,7 @@ use crate::{
     encoder::{Encoder, results},
     input::{Item, Kind, Source},
     model::{Encoders, Selected},
-    output::Target,
+    output::{Records, Target, print},
     ranking::{Best, Hit, Ranking},
     report::{Report, one_line, usage},
     stream::Checked,
@@ -46,49 +46,54 @@ pub(crate) fn run(args: SearchArgs, run: &RunArgs, report: &Report) -> Result<()
     let source = Source::choose(args.inputs, &args.input, io::stdin().is_terminal())?;
     selected.warn_of_idle_options(RoleArg::Query, report);
 
-    let inputs = Checked::begin(source.open(wanted)?, args.input.on_error)?;
-    let target = Target::open(args.output.output.as_deref(), args.input.input.as_deref())?;
+    let inputs = source.open(wanted)?;
+    let origin = inputs.origin();
+    let inputs = Checked::begin(inputs, args.input.on_error)?;
+    let target = Target::open(args.output.output.as_deref(), &origin)?;
     let Some(inputs) = inputs else {
-        return target.empty();
+        return Records::start(Format::Jsonl, target, None)?.close(Ok(()));
     };
+    inputs.warn_of_json(args.input.input_format, report);
     let encoders = Encoders::open(&selected, inputs.kind(), report)?;
     let query = embed_query(encoders.get(Kind::Text)?, &args.query, report)?;
     let limit = args.top_k.get();
     let kept = if reranker.is_some() { limit.max(CANDIDATES) } else { limit };
     let mut ranking = Ranking::new(query, selected.requires_idf(), kept)?;
-    let done = inputs.run(
+    let mut skipped = None;
+    let count = inputs.run(
         report,
         |kind, items| Ok(encoders.get(kind)?.embed(Role::Document, items)),
         |done| match done.result {
             Ok((item, embedded)) => ranking.offer(done.index, item, embedded),
-            Err(_) => Ok(()),
+            Err(why) => {
+                skipped.get_or_insert(why);
+                Ok(())
+            }
         },
-    );
-    let count = done?;
+    )?;
+    let nothing = ranking.nothing();
     let mut hits = ranking.finish();
     if let Some(reranker) = reranker {
         hits = rerank(&reranker, &args.query, hits, limit, report)?;
     }
-    let table = target.is_terminal() && args.output.format.is_none();
-    target.empty()?;
-    let mut out = target.buffered();
-    if table {
+    if target.is_terminal() && args.output.format.is_none() {
         let (_, columns) = Term::stdout().size();
-        out.write(render_table(&hits, usize::from(columns)).as_bytes())?;
+        print(&render_table(&hits, usize::from(columns)))?;
     } else {
-        for (rank, hit) in (1..).zip(&hits) {
+        let records = Records::start(Format::Jsonl, target, None)?;
+        let written = (1..).zip(&hits).try_for_each(|(rank, hit)| {
             let (text, image) = match &hit.item {
                 Item::Text(text) | Item::Pair(_, text) => (Some(&**text), None),
                 Item::Image(path) => (None, Some(path.to_string_lossy())),
             };
-            let line = Line { rank, index: hit.index, score: hit.score, text, image };
-            out.write(serde_json::to_string(&line)?.as_bytes())?;
-            out.write(b"\n")?;
-        }
+            records.write_line(&Line { rank, index: hit.index, score: hit.score, text, image })
+        });
+        records.close(written)?;
     }
-    out.flush()?;
-    count.report(report);
-    Ok(())
+    if hits.is_empty() && count.skipped < count.inputs {
+        report.warn(nothing);
+    }
+    count.report(report, skipped)
 }
 
 #[derive(Serialize)]

@@ -47,6 +47,17 @@ pub(super) fn item(line: &str, wanted: Wanted) -> Result<Item, String> {
     Ok(Item::plain(&text, kind))
 }
 
+/// Whether a line of text is, or begins, a JSON object or array.
+pub(super) fn begins(line: &[u8]) -> bool {
+    let line = line.strip_prefix(super::BYTE_ORDER_MARK).unwrap_or(line).trim_ascii();
+    let open = line.starts_with(b"{") || line.starts_with(b"[");
+    open && match serde_json::from_slice::<IgnoredAny>(line) {
+        Ok(_) => true,
+        // A document of more than one line.
+        Err(error) => error.is_eof(),
+    }
+}
+
 struct Record {
     text: Option<String>,
     image: Option<String>,
@@ -158,6 +169,16 @@ mod tests {
         ] {
             let error = item(line, TEXTS).unwrap_err();
             assert!(error.contains(why), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn json_is_told_from_text() {
+        for json in ["{\"a\":1}\n", "[\n", "{", "[{\"a\":1},\n", "[\"a\"]\r\n", "\u{feff} {}"] {
+            assert!(begins(json.as_bytes()), "{json}");
+        }
+        for text in ["", "a", "[1] a note", "{curly} words", "[sic]", "\"a\"", "1", "(a)"] {
+            assert!(!begins(text.as_bytes()), "{text}");
         }
     }
 

@@ -1,10 +1,12 @@
 //! One JSON object a line.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use embedkit::MultiVector;
 use serde::{Serialize, Serializer};
 
-use super::{Buffered, Record, Target};
+use super::{Buffered, Record, Sink};
 use crate::value::Value;
 
 pub(crate) struct Jsonl {
@@ -61,26 +63,38 @@ fn is_false(value: &bool) -> bool {
 }
 
 impl Jsonl {
-    pub(crate) fn new(target: Target) -> Self {
-        Self { out: target.buffered(), line: Vec::new() }
+    pub(crate) fn new(sink: Sink) -> Self {
+        Self { out: Buffered::new(sink), line: Vec::new() }
     }
 
     pub(crate) fn write(&mut self, record: &Record<'_>) -> Result<()> {
-        let line = Line {
+        self.write_line(&Line {
             index: record.index,
             value: record.value.ok().map(Fields::from),
             error: record.value.err(),
             truncated: record.truncated,
-        };
+        })
+    }
+
+    pub(crate) fn write_line(&mut self, line: &impl Serialize) -> Result<()> {
         self.line.clear();
-        serde_json::to_writer(&mut self.line, &line)?;
+        serde_json::to_writer(&mut self.line, line)?;
         self.line.push(b'\n');
         self.out.write(&self.line)?;
         self.out.end_record()
     }
 
-    pub(crate) fn finish(mut self) -> Result<()> {
-        self.out.flush()
+    pub(crate) fn complete(&mut self) -> Result<()> {
+        self.out.complete()
+    }
+
+    pub(crate) fn is_part(&self) -> bool {
+        self.out.is_part()
+    }
+
+    /// Leaves whole lines.
+    pub(crate) fn leave(self) -> Option<PathBuf> {
+        self.out.leave_lines()
     }
 }
 
@@ -89,15 +103,17 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::{input::Origin, output::Target};
 
     fn written(records: &[Record<'_>]) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out.jsonl");
-        let mut jsonl = Jsonl::new(Target::open(Some(&path), None).unwrap());
+        let mut jsonl =
+            Jsonl::new(Target::open(Some(&path), &Origin::Arguments).unwrap().begin().unwrap());
         for record in records {
             jsonl.write(record).unwrap();
         }
-        jsonl.finish().unwrap();
+        jsonl.complete().unwrap();
         fs::read_to_string(&path).unwrap().lines().map(str::to_owned).collect()
     }
 

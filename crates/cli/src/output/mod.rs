@@ -4,23 +4,25 @@ mod jsonl;
 mod npy;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod target;
 
 use std::{
-    error::Error as StdError,
-    fmt,
-    fs::{File, OpenOptions},
-    io::{self, BufWriter, IsTerminal as _, Write},
-    path::{Path, PathBuf},
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Result, anyhow};
+use serde::Serialize;
+
+pub(crate) use target::{StdoutClosed, Target, print};
 
 use crate::{
     args::{Format, OnError},
-    report::usage,
+    report::{Unfinished, usage},
     stream::Done,
     value::{Shape, Value},
 };
+use target::{Buffered, Sink};
 
 /// What became of one input.
 #[derive(Debug)]
@@ -68,207 +70,173 @@ pub(crate) fn check(format: Format, shape: Shape, on_error: OnError) -> Result<(
     Ok(())
 }
 
-/// A writer of records.
-pub(crate) enum Records {
-    Jsonl(jsonl::Jsonl),
-    Npy(npy::Npy),
-    #[cfg(feature = "parquet")]
-    Parquet(Box<parquet::Parquet>),
+/// What a row of an array is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Width {
+    Number,
+    Vector(usize),
+}
+
+/// A writer of records. The thread that waits for signals can end it, between two of them.
+pub(crate) struct Records(Arc<Mutex<Option<Writer>>>);
+
+/// The writer of this run, once there is one.
+static OPEN: Mutex<Weak<Mutex<Option<Writer>>>> = Mutex::new(Weak::new());
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // After a panic the run ends, and what is whole can be kept all the same.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Leaves the output at the end of a record for good, and tells `end` where it is kept if it is not
+/// complete. Until `end` returns nobody writes.
+#[cfg(unix)]
+pub(crate) fn at_the_end_of_a_record<T>(end: impl FnOnce(Option<String>) -> T) -> T {
+    let open = lock(&OPEN).upgrade();
+    let mut writer = open.as_deref().map(lock);
+    let kept = writer.as_mut().and_then(|writer| writer.take()).and_then(Writer::interrupt);
+    end(kept)
+}
+
+/// Does something in the midst of which no signal ends the program.
+fn undisturbed<T>(act: impl FnOnce() -> T) -> T {
+    let _open = lock(&OPEN);
+    act()
 }
 
 impl Records {
-    /// Begins to write: a file is emptied now.
-    pub(crate) fn start(format: Format, target: Target) -> Result<Self> {
-        target.empty()?;
-        Ok(match format {
-            Format::Jsonl => Self::Jsonl(jsonl::Jsonl::new(target)),
-            Format::Npy => Self::Npy(npy::Npy::new(target)),
+    /// Begins to write. `width` is that of an array without rows.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn start(format: Format, target: Target, width: Option<Width>) -> Result<Self> {
+        let writer = Arc::new(Mutex::new(None));
+        let mut inner = lock(&writer);
+        // Before there is a file, so that no signal finds one without a writer.
+        *lock(&OPEN) = Arc::downgrade(&writer);
+        let sink = target.begin()?;
+        *inner = Some(match format {
+            Format::Jsonl => Writer::Jsonl(jsonl::Jsonl::new(sink)),
+            Format::Npy => Writer::Npy(npy::Npy::new(sink, width)),
             #[cfg(feature = "parquet")]
-            Format::Parquet => Self::Parquet(Box::new(parquet::Parquet::new(target)?)),
+            Format::Parquet => Writer::Parquet(Box::new(parquet::Parquet::new(sink)?)),
             #[cfg(not(feature = "parquet"))]
             Format::Parquet => unreachable!("refused by `check`"),
-        })
+        });
+        drop(inner);
+        Ok(Self(writer))
     }
 
     /// Adds a record.
     ///
     /// # Errors
     /// It cannot be written; what was written before stays.
-    pub(crate) fn write(&mut self, record: &Record<'_>) -> Result<()> {
-        match self {
-            Self::Jsonl(jsonl) => jsonl.write(record),
-            Self::Npy(npy) => npy.write(record),
+    pub(crate) fn write(&self, record: &Record<'_>) -> Result<()> {
+        match lock(&self.0).as_mut() {
+            Some(Writer::Jsonl(jsonl)) => jsonl.write(record),
+            Some(Writer::Npy(npy)) => npy.write(record),
             #[cfg(feature = "parquet")]
-            Self::Parquet(parquet) => parquet.write(record),
+            Some(Writer::Parquet(parquet)) => parquet.write(record),
+            None => Err(anyhow!("the output is closed")),
         }
     }
 
-    /// Completes the output with the records there are. To be called after a failure too.
+    /// Adds a line to an output of lines.
     ///
     /// # Errors
-    /// It cannot be written.
-    pub(crate) fn finish(self) -> Result<()> {
-        match self {
-            Self::Jsonl(jsonl) => jsonl.finish(),
-            Self::Npy(npy) => npy.finish(),
-            #[cfg(feature = "parquet")]
-            Self::Parquet(parquet) => parquet.finish(),
+    /// As there.
+    pub(crate) fn write_line(&self, line: &impl Serialize) -> Result<()> {
+        match lock(&self.0).as_mut() {
+            Some(Writer::Jsonl(jsonl)) => jsonl.write_line(line),
+            _ => Err(anyhow!("the output is not one of lines")),
         }
     }
-}
 
-/// Where results go.
-#[derive(Debug)]
-pub(crate) enum Target {
-    Stdout,
-    File { file: File, path: PathBuf },
-}
-
-impl Target {
-    /// Opens a file, or takes standard output for none and `-`. What the file holds is kept until
-    /// [`Records::start`], so that a model that cannot be opened costs nobody an earlier result.
+    /// Completes the output of a run that went well. After a failure a file stays unfinished, beside
+    /// its place, and the failure tells where; other outputs hold what was written before it.
     ///
     /// # Errors
-    /// The file cannot be written, or is the one that inputs are read from.
-    pub(crate) fn open(output: Option<&Path>, input: Option<&Path>) -> Result<Self> {
-        let Some(path) = output.filter(|path| *path != Path::new("-")) else {
-            return Ok(Self::Stdout);
-        };
-        let regular = |path: &Path| path.canonicalize().ok().filter(|path| path.is_file());
-        if let (Some(input), Some(output)) = (input.and_then(regular), regular(path))
-            && input == output
-        {
-            return Err(usage(format!("{} is both input and output", path.display())).into());
-        }
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Self::File { file, path: path.to_owned() })
-    }
-
-    /// Whether a person is looking at it.
-    pub(crate) fn is_terminal(&self) -> bool {
-        matches!(self, Self::Stdout) && io::stdout().is_terminal()
-    }
-
-    /// Empties a regular file.
-    pub(crate) fn empty(&self) -> Result<()> {
-        match self {
-            Self::File { file, .. } if self.is_regular() => {
-                file.set_len(0).with_context(|| self.failure())
+    /// That of the run, or it cannot be written.
+    pub(crate) fn close<T>(self, run: Result<T>) -> Result<T> {
+        let mut open = lock(&self.0);
+        let Some(mut writer) = open.take() else { return run };
+        let error = match run {
+            Ok(done) => match writer.complete() {
+                Ok(()) => return Ok(done),
+                Err(error) => error,
+            },
+            Err(error) => {
+                if !writer.is_part() {
+                    // Of two failures the first one counts.
+                    let _ = writer.complete();
+                }
+                error
             }
-            _ => Ok(()),
-        }
+        };
+        Err(match writer.leave() {
+            Some(kept) => Unfinished::new(error, kept).into(),
+            None => error,
+        })
     }
+}
 
-    /// Whether it is a file that can be gone back in.
-    fn is_regular(&self) -> bool {
-        matches!(self, Self::File { file, .. } if file.metadata().is_ok_and(|data| data.is_file()))
-    }
+/// An output that is being written.
+enum Writer {
+    Jsonl(jsonl::Jsonl),
+    Npy(npy::Npy),
+    #[cfg(feature = "parquet")]
+    Parquet(Box<parquet::Parquet>),
+}
 
-    fn failure(&self) -> String {
+impl Writer {
+    fn is_part(&self) -> bool {
         match self {
-            Self::Stdout => "cannot write standard output".to_owned(),
-            Self::File { path, .. } => format!("cannot write {}", path.display()),
+            Self::Jsonl(jsonl) => jsonl.is_part(),
+            Self::Npy(npy) => npy.is_part(),
+            #[cfg(feature = "parquet")]
+            Self::Parquet(parquet) => parquet.is_part(),
         }
     }
 
-    pub(crate) fn buffered(self) -> Buffered {
-        let failure = self.failure();
-        let at_once = self.is_terminal();
-        Buffered { inner: BufWriter::with_capacity(1 << 16, self), failure, at_once }
-    }
-}
-
-impl Write for Target {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn complete(&mut self) -> Result<()> {
         match self {
-            Self::Stdout => io::stdout().write(bytes).map_err(StdoutClosed::recognise),
-            Self::File { file, .. } => file.write(bytes),
+            Self::Jsonl(jsonl) => jsonl.complete(),
+            Self::Npy(npy) => npy.complete(),
+            #[cfg(feature = "parquet")]
+            Self::Parquet(parquet) => parquet.complete(),
         }
     }
 
-    fn flush(&mut self) -> io::Result<()> {
+    /// Where whole lines go to no file, those that there are are written.
+    #[cfg(unix)]
+    fn interrupt(self) -> Option<String> {
         match self {
-            Self::Stdout => io::stdout().flush().map_err(StdoutClosed::recognise),
-            Self::File { file, .. } => file.flush(),
+            Self::Jsonl(mut jsonl) if !jsonl.is_part() => {
+                let _ = jsonl.complete();
+                None
+            }
+            writer => writer.leave(),
+        }
+    }
+
+    /// Leaves an unfinished file where it is, and says where and what it is; no file where it would
+    /// hold no record.
+    fn leave(self) -> Option<String> {
+        if !self.is_part() {
+            return None;
+        }
+        let stay = |path: &Path| format!("the records already written stay in {}", path.display());
+        match self {
+            Self::Jsonl(jsonl) => jsonl.leave().map(|path| stay(&path)),
+            Self::Npy(npy) => {
+                let path = npy.leave()?;
+                Some(format!("{}, which does not load as it is not complete", stay(&path)))
+            }
+            #[cfg(feature = "parquet")]
+            Self::Parquet(parquet) => {
+                let path = parquet.leave()?;
+                Some(format!("{}, which lacks its footer", stay(&path)))
+            }
         }
     }
 }
-
-/// A target behind a buffer, whose errors say what cannot be written.
-pub(crate) struct Buffered {
-    inner: BufWriter<Target>,
-    failure: String,
-    at_once: bool,
-}
-
-impl Buffered {
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.inner.write_all(bytes).with_context(|| self.failure.clone())
-    }
-
-    /// A record ends here: a terminal shows it at once.
-    pub(crate) fn end_record(&mut self) -> Result<()> {
-        if self.at_once { self.flush() } else { Ok(()) }
-    }
-
-    pub(crate) fn flush(&mut self) -> Result<()> {
-        self.inner.flush().with_context(|| self.failure.clone())
-    }
-
-    /// The file behind it, everything written before out of the buffer.
-    pub(crate) fn file(&mut self) -> Result<&mut File> {
-        self.flush()?;
-        match self.inner.get_mut() {
-            Target::File { file, .. } => Ok(file),
-            Target::Stdout => Err(io::Error::from(io::ErrorKind::NotSeekable).into()),
-        }
-    }
-}
-
-/// Writes a few lines of text to standard output.
-///
-/// # Errors
-/// It cannot be written, or is closed.
-pub(crate) fn print(text: &str) -> Result<()> {
-    let mut out = Target::Stdout.buffered();
-    out.write(text.as_bytes())?;
-    out.flush()
-}
-
-/// Nobody reads standard output any more: the program ends quietly.
-#[derive(Debug)]
-pub(crate) struct StdoutClosed;
-
-impl StdoutClosed {
-    pub(crate) fn error() -> io::Error {
-        io::Error::new(io::ErrorKind::BrokenPipe, Self)
-    }
-
-    fn recognise(error: io::Error) -> io::Error {
-        // Windows says that a pipe is being closed (232) before it says that it is broken (109).
-        let closing = cfg!(windows) && error.raw_os_error() == Some(232);
-        if error.kind() == io::ErrorKind::BrokenPipe || closing { Self::error() } else { error }
-    }
-
-    /// Whether this is the cause of a failure.
-    pub(crate) fn is(cause: &(dyn StdError + 'static)) -> bool {
-        cause
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref)
-            .and_then(|inner| inner.downcast_ref::<Self>())
-            .is_some()
-    }
-}
-
-impl fmt::Display for StdoutClosed {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("standard output is closed")
-    }
-}
-
-impl StdError for StdoutClosed {}

@@ -1,14 +1,15 @@
 //! A NumPy array file (format version 1.0): (N, D) for vectors and (N,) for scores, little-endian
 //! 32-bit floats, C order.
 //!
-//! The header comes first and holds N, which is known last. In a file it is written twice; a pipe
-//! cannot be gone back in, so there the rows are kept in memory.
+//! The header comes first and holds N, which is known last. In a file it is written twice, and until
+//! then no reader takes it for one; a pipe cannot be gone back in, so there the rows are kept in
+//! memory.
 
-use std::io::{Seek as _, SeekFrom, Write as _};
+use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
 
-use super::{Buffered, Record, Target};
+use super::{Buffered, Record, Sink, Width};
 use crate::value::Value;
 
 /// Fixed, so that the header can be overwritten: 64-byte aligned as NumPy has it, with room for any
@@ -23,19 +24,15 @@ pub(crate) struct Npy {
     rows: u64,
     /// The shape of a row, once there is one.
     width: Option<Width>,
-}
-
-/// What a row is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Width {
-    Number,
-    Vector(usize),
+    /// That of an array without rows.
+    expected: Option<Width>,
 }
 
 impl Npy {
-    pub(crate) fn new(target: Target) -> Self {
-        let kept = (!target.is_regular()).then(Vec::new);
-        Self { out: target.buffered(), kept, row: Vec::new(), rows: 0, width: None }
+    pub(crate) fn new(sink: Sink, expected: Option<Width>) -> Self {
+        let kept = (!sink.is_regular()).then(Vec::new);
+        let out = Buffered::new(sink);
+        Self { out, kept, row: Vec::new(), rows: 0, width: None, expected }
     }
 
     pub(crate) fn write(&mut self, record: &Record<'_>) -> Result<()> {
@@ -50,7 +47,7 @@ impl Npy {
             _ => Width::Vector(values.len()),
         };
         if self.width.is_none() && self.kept.is_none() {
-            self.out.write(&header(0, width))?;
+            self.out.write(&unfinished(0, width))?;
         }
         let before = *self.width.get_or_insert(width);
         ensure!(
@@ -73,21 +70,40 @@ impl Npy {
         Ok(())
     }
 
-    pub(crate) fn finish(mut self) -> Result<()> {
-        // Without inputs there is no output.
-        let Some(width) = self.width else { return self.out.flush() };
+    pub(crate) fn complete(&mut self) -> Result<()> {
+        // A failed run that never had a row to see may know no width: there is no array then.
+        let Some(width) = self.width.or(self.expected) else { return self.out.complete() };
         let header = header(self.rows, width);
-        if let Some(kept) = &self.kept {
-            self.out.write(&header)?;
-            self.out.write(kept)?;
-            return self.out.flush();
+        match &self.kept {
+            Some(kept) => {
+                self.out.write(&header)?;
+                self.out.write(kept)?;
+            }
+            None => self.out.write_first(&header)?,
         }
-        let failure = self.out.failure.clone();
-        let file = self.out.file()?;
-        file.seek(SeekFrom::Start(0))
-            .and_then(|_| file.write_all(&header))
-            .map_err(|error| anyhow::Error::new(error).context(failure))
+        self.out.complete()
     }
+
+    pub(crate) fn is_part(&self) -> bool {
+        self.out.is_part()
+    }
+
+    /// Leaves whole rows.
+    pub(crate) fn leave(self) -> Option<PathBuf> {
+        let width = self.width.unwrap_or(Width::Number);
+        let row = match width {
+            Width::Number => 4,
+            Width::Vector(width) => 4 * width as u64,
+        };
+        self.out.leave_rows(row, |rows| unfinished(rows, width))
+    }
+}
+
+/// A header that no reader takes for one.
+fn unfinished(rows: u64, width: Width) -> [u8; HEADER] {
+    let mut header = header(rows, width);
+    header[0] = 0;
+    header
 }
 
 /// Magic, version, length of the description, the description padded with spaces, a line feed.
@@ -111,6 +127,11 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::{input::Origin, output::Target};
+
+    fn begin(path: &std::path::Path, width: Option<Width>) -> Npy {
+        Npy::new(Target::open(Some(path), &Origin::Arguments).unwrap().begin().unwrap(), width)
+    }
 
     #[test]
     fn the_header_has_room_for_all_numbers() {
@@ -127,9 +148,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out.npy");
         fs::write(&path, vec![7; 4096]).unwrap();
-        let target = Target::open(Some(&path), None).unwrap();
-        target.empty().unwrap();
-        let mut npy = Npy::new(target);
+        let mut npy = begin(&path, None);
         for index in 0..3 {
             let row = Value::Vector(vec![index as f32, -1.5]);
             npy.write(&Record { index, value: Ok(&row), truncated: false }).unwrap();
@@ -137,7 +156,9 @@ mod tests {
         let wide = Value::Vector(vec![1.0]);
         let wide = npy.write(&Record { index: 3, value: Ok(&wide), truncated: false });
         assert!(wide.unwrap_err().to_string().contains("has 1 components, those before it 2"));
-        npy.finish().unwrap();
+        assert_eq!(fs::read(&path).unwrap().len(), 4096, "complete or as it was");
+        npy.complete().unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         let bytes = fs::read(&path).unwrap();
         assert_eq!(bytes.len(), HEADER + 3 * 2 * 4);
         assert!(String::from_utf8_lossy(&bytes[..HEADER]).contains("'shape': (3, 2), }"));
@@ -149,15 +170,41 @@ mod tests {
     fn scores_are_a_list() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out.npy");
-        let mut npy = Npy::new(Target::open(Some(&path), None).unwrap());
+        let mut npy = begin(&path, None);
         for (index, score) in [(0, 2.5), (1, -1.0)] {
             let value = Value::Score(score);
             npy.write(&Record { index, value: Ok(&value), truncated: false }).unwrap();
         }
-        npy.finish().unwrap();
+        npy.complete().unwrap();
         let bytes = fs::read(&path).unwrap();
         assert_eq!(bytes.len(), HEADER + 2 * 4);
         assert!(String::from_utf8_lossy(&bytes[..HEADER]).contains("'shape': (2,), }"));
         assert_eq!(bytes[HEADER + 4..], (-1f32).to_le_bytes());
+    }
+    #[test]
+    fn an_array_may_have_no_rows() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.npy");
+        begin(&path, Some(Width::Vector(384))).complete().unwrap();
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!(bytes.len(), HEADER);
+        assert!(String::from_utf8_lossy(&bytes).contains("'shape': (0, 384), }"));
+    }
+
+    #[test]
+    fn an_unfinished_array_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.npy");
+        assert!(begin(&path, None).leave().is_none());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        let mut npy = begin(&path, None);
+        let value = Value::Vector(vec![1.0, 2.0]);
+        npy.write(&Record { index: 0, value: Ok(&value), truncated: false }).unwrap();
+        npy.out.write(&[0; 7]).unwrap();
+        let part = npy.leave().unwrap();
+        let bytes = fs::read(&part).unwrap();
+        assert_eq!((bytes[0], bytes.len()), (0, HEADER + 8));
+        assert!(String::from_utf8_lossy(&bytes).contains("'shape': (1, 2), }"));
+        assert!(!path.exists());
     }
 }

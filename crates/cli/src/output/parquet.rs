@@ -3,6 +3,7 @@
 
 use std::{
     io::{self, Write},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -18,7 +19,7 @@ use parquet::{
     schema::parser::parse_message_type,
 };
 
-use super::{Record, Target};
+use super::{Record, Sink};
 use crate::value::Value;
 
 const SCHEMA: &str = "message embeddings {
@@ -31,6 +32,9 @@ const SCHEMA: &str = "message embeddings {
 /// Components in a row group: what is kept in memory until it is written (16 MiB).
 const GROUP: usize = 4 << 20;
 
+/// Bytes of a file that holds nothing.
+const MAGIC: u64 = 4;
+
 /// Levels of a value in the column of lists: no list, an empty one, an element of one.
 const NO_LIST: i16 = 0;
 const EMPTY_LIST: i16 = 1;
@@ -40,6 +44,8 @@ pub(crate) struct Parquet {
     file: SerializedFileWriter<Shared>,
     failure: String,
     group: Group,
+    /// Whether there are any.
+    records: bool,
 }
 
 /// The columns of the row group that is being filled.
@@ -55,19 +61,20 @@ struct Group {
 }
 
 impl Parquet {
-    pub(crate) fn new(target: Target) -> Result<Self> {
-        let failure = target.failure();
+    pub(crate) fn new(sink: Sink) -> Result<Self> {
+        let failure = sink.failure();
         let schema = Arc::new(parse_message_type(SCHEMA)?);
         let properties = WriterProperties::builder()
             .set_compression(Compression::UNCOMPRESSED)
             .set_dictionary_enabled(false);
-        let file = SerializedFileWriter::new(Shared(target), schema, Arc::new(properties.build()))
+        let file = SerializedFileWriter::new(Shared(sink), schema, Arc::new(properties.build()))
             .map_err(unwrapped)
             .with_context(|| failure.clone())?;
-        Ok(Self { file, failure, group: Group::default() })
+        Ok(Self { file, failure, group: Group::default(), records: false })
     }
 
     pub(crate) fn write(&mut self, record: &Record<'_>) -> Result<()> {
+        self.records = true;
         let group = &mut self.group;
         group.index.push(i64::try_from(record.index)?);
         group.truncated.push(record.truncated);
@@ -101,15 +108,31 @@ impl Parquet {
         Ok(())
     }
 
-    pub(crate) fn finish(mut self) -> Result<()> {
+    pub(crate) fn complete(&mut self) -> Result<()> {
         if !self.group.index.is_empty() {
             self.write_group()?;
         }
         self.file
             .finish()
             .map_err(unwrapped)
-            .and_then(|_| Ok(self.file.inner_mut().flush()?))
+            .and_then(|_| {
+                self.file.inner_mut().flush()?;
+                Ok(self.file.inner_mut().0.complete()?)
+            })
             .with_context(|| self.failure.clone())
+    }
+
+    pub(crate) fn is_part(&self) -> bool {
+        self.file.inner().0.is_part()
+    }
+
+    /// Leaves all records, without the footer.
+    pub(crate) fn leave(mut self) -> Option<PathBuf> {
+        if !self.group.index.is_empty() {
+            let _ = self.write_group();
+        }
+        let _ = self.file.flush();
+        self.file.inner_mut().0.leave(if self.records { MAGIC } else { u64::MAX })
     }
 
     fn write_group(&mut self) -> Result<()> {
@@ -154,7 +177,7 @@ fn unwrapped(error: ParquetError) -> anyhow::Error {
 }
 
 /// The target as the crate wants it.
-struct Shared(Target);
+struct Shared(Sink);
 
 impl Write for Shared {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -173,19 +196,25 @@ mod tests {
     use parquet::file::reader::{FileReader as _, SerializedFileReader};
 
     use super::*;
+    use crate::{input::Origin, output::Target};
+
+    fn begin(path: &std::path::Path) -> Parquet {
+        let target = Target::open(Some(path), &Origin::Arguments).unwrap();
+        Parquet::new(target.begin().unwrap()).unwrap()
+    }
 
     #[test]
     fn what_is_written_reads_back() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out.parquet");
-        let mut parquet = Parquet::new(Target::open(Some(&path), None).unwrap()).unwrap();
+        let mut parquet = begin(&path);
         let value = Value::Vector(vec![0.5, 0.25]);
         parquet.write(&Record { index: 0, value: Ok(&value), truncated: true }).unwrap();
         parquet.write(&Record { index: 1, value: Err("no"), truncated: false }).unwrap();
         parquet.write_group().unwrap();
         let value = Value::Vector(vec![]);
         parquet.write(&Record { index: 2, value: Ok(&value), truncated: false }).unwrap();
-        parquet.finish().unwrap();
+        parquet.complete().unwrap();
         let reader = SerializedFileReader::new(File::open(&path).unwrap()).unwrap();
         assert_eq!(reader.num_row_groups(), 2);
         let rows: Vec<_> =
@@ -198,5 +227,29 @@ mod tests {
                 "{index: 2, embedding: [], truncated: false, error: null}",
             ]
         );
+    }
+    #[test]
+    fn a_table_may_have_no_rows() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.parquet");
+        begin(&path).complete().unwrap();
+        let reader = SerializedFileReader::new(File::open(&path).unwrap()).unwrap();
+        assert_eq!(reader.metadata().file_metadata().num_rows(), 0);
+        assert_eq!(reader.metadata().file_metadata().schema().get_fields().len(), 4);
+    }
+
+    #[test]
+    fn an_unfinished_table_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.parquet");
+        assert!(begin(&path).leave().is_none());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        let mut parquet = begin(&path);
+        let value = Value::Vector(vec![0.5; 64]);
+        parquet.write(&Record { index: 0, value: Ok(&value), truncated: false }).unwrap();
+        let part = parquet.leave().unwrap();
+        assert!(std::fs::metadata(&part).unwrap().len() > 64 * 4, "the records are there");
+        assert!(SerializedFileReader::new(File::open(&part).unwrap()).is_err());
+        assert!(!path.exists());
     }
 }

@@ -17,9 +17,6 @@ pub(super) struct Idf {
     documents: u64,
     /// Documents with at least one, and the weights of those in them.
     matches: Vec<Match>,
-    /// The first documents without any: their score is 0, whatever else comes.
-    others: Vec<Hit>,
-    limit: usize,
 }
 
 struct Match {
@@ -30,8 +27,8 @@ struct Match {
 }
 
 impl Idf {
-    /// `limit` documents are wanted in the end.
-    pub(super) fn new(query: &SparseEmbedding, limit: usize) -> Self {
+    /// No documents yet.
+    pub(super) fn new(query: &SparseEmbedding) -> Self {
         let mut terms: Vec<(u32, f64)> = Vec::with_capacity(query.len());
         for (index, weight) in query.iter() {
             match terms.last_mut() {
@@ -41,7 +38,7 @@ impl Idf {
             }
         }
         let found = vec![0; terms.len()];
-        Self { query: terms, found, documents: 0, matches: vec![], others: vec![], limit }
+        Self { query: terms, found, documents: 0, matches: vec![] }
     }
 
     /// Another document; its score so far does not matter.
@@ -62,22 +59,20 @@ impl Idf {
         }
         if !terms.is_empty() {
             self.matches.push(Match { hit, terms });
-        } else if self.others.len() < self.limit {
-            self.others.push(Hit { score: 0.0, ..hit });
         }
     }
 
-    /// All documents that may be among the best, with their scores.
+    /// All documents with a term that counts, with their scores.
     pub(super) fn hits(self) -> impl Iterator<Item = Hit> {
         let all = self.documents as f64;
         let idf = |n: &u64| (1.0 + (all - *n as f64 + 0.5) / (*n as f64 + 0.5)).ln();
         let factors = self.query.iter().zip(&self.found).map(|(&(_, weight), n)| weight * idf(n));
         let factors: Vec<f64> = factors.collect();
-        let matches = self.matches.into_iter().map(move |one| {
+        let scored = self.matches.into_iter().map(move |one| {
             let score: f64 = one.terms.iter().map(|&(at, weight)| factors[at] * weight).sum();
             Hit { score: score as f32, ..one.hit }
         });
-        matches.chain(self.others)
+        scored.filter(|hit| hit.score != 0.0)
     }
 }
 
@@ -96,7 +91,7 @@ mod tests {
 
     #[test]
     fn rare_terms_count_more() {
-        let mut idf = Idf::new(&weights(&[(1, 1.0), (2, 1.0), (9, 1.0)]), 2);
+        let mut idf = Idf::new(&weights(&[(1, 1.0), (2, 1.0), (9, 1.0)]));
         let documents =
             [&[(1, 2.0), (5, 1.0)][..], &[(1, 1.0), (2, 0.5)], &[(5, 1.0)], &[], &[(6, 1.0)]];
         for (index, document) in (0..).zip(documents) {
@@ -105,13 +100,13 @@ mod tests {
         let hits: Vec<_> = idf.hits().map(|hit| (hit.index, hit.score)).collect();
         // ln(1 + (5 - 2 + 0.5) / (2 + 0.5)) and ln(1 + (5 - 1 + 0.5) / (1 + 0.5))
         let (common, rare) = (2.4f64.ln(), 4.0f64.ln());
-        let expected = [(0, 2.0 * common), (1, common + 0.5 * rare), (2, 0.0), (3, 0.0)];
+        let expected = [(0, 2.0 * common), (1, common + 0.5 * rare)];
         assert_eq!(hits, expected.map(|(index, score)| (index, score as f32)));
     }
 
     #[test]
     fn repeated_indices_count_as_their_sum() {
-        let mut idf = Idf::new(&weights(&[(4, 1.0), (4, 2.0)]), 1);
+        let mut idf = Idf::new(&weights(&[(4, 1.0), (4, 2.0)]));
         idf.add(hit(0), &weights(&[(4, 0.5), (4, 0.5)]));
         let hits: Vec<_> = idf.hits().map(|hit| hit.score).collect();
         assert_eq!(hits, [(3.0 * (1.0f64 + 0.5 / 1.5).ln()) as f32]);

@@ -74,15 +74,31 @@ fn json_lines_by_option_or_by_name() {
 }
 
 #[test]
-fn no_inputs_are_no_outputs_and_open_no_model() {
-    for args in [&["--format", "jsonl"], &["--format", "npy"]] {
-        // A model that is not on this machine.
-        let outcome = Program::new(["embed"]).args(args).stdin("").run().silent_success();
-        assert!(outcome.stdout.is_empty());
-    }
+fn no_inputs_are_no_records_and_open_no_model() {
+    // A model that is not on this machine.
+    let run = |args: &[&str]| Program::new(["embed"]).args(args).stdin("").run().silent_success();
+    assert!(run(&[]).stdout.is_empty());
+    assert_eq!(read_npy(&run(&["--format", "npy"]).stdout), ((0, 384), vec![]));
+    let few = run(&["--format", "npy", "--dimensions", "64"]);
+    assert_eq!(read_npy(&few.stdout), ((0, 64), vec![]));
+    let muvera =
+        ["--model", "colbert-ir/colbertv2.0", "--postprocess", "muvera:k_sim=2,dim_proj=4"];
+    let muvera = run(&[&["--format", "npy"][..], &muvera].concat());
+    assert_eq!(read_npy(&muvera.stdout), ((0, 20 * 4 * 4), vec![]));
+    let scores = Program::new(["rerank", "--query", "q", "--format", "npy"])
+        .args(["--model", "BAAI/bge-reranker-base"])
+        .stdin("")
+        .run()
+        .silent_success();
+    assert_eq!(read_npy(&scores.stdout), ((0, 1), vec![]));
+    let wide = Program::new(["embed", "--format", "npy", "--dimensions", "385"]).stdin("").run();
+    wide.failure(2, "--dimensions is 385", None);
     let (_dir, output) = file("old.jsonl", "old");
-    Program::new(["embed", "--output", arg(&output)]).stdin("").run().silent_success();
+    run(&["--output", arg(&output)]);
     assert_eq!(fs::read(&output).unwrap(), b"");
+    let (_dir, output) = file("old.npy", "old");
+    run(&["--format", "npy", "--output", arg(&output)]);
+    assert_eq!(read_npy(&fs::read(&output).unwrap()), ((0, 384), vec![]));
 }
 
 #[test]

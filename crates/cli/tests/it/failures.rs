@@ -7,7 +7,7 @@ use std::{
 
 use embedkit::registry;
 
-use crate::program::{Program, arg, embedding, file, read_npy};
+use crate::program::{Program, arg, embedding, file, names, read_npy};
 
 #[test]
 fn texts_and_a_file_together_make_no_sense() {
@@ -36,6 +36,86 @@ fn what_the_command_line_does_not_know_is_refused() {
         assert_eq!(outcome.status, 2, "{args:?}");
         assert!(outcome.stdout.is_empty() && !outcome.stderr.is_empty(), "{args:?}");
     }
+}
+
+#[test]
+fn numbers_say_what_is_allowed() {
+    for (command, option) in [
+        ("embed", "--batch-size"),
+        ("embed", "--batch-tokens"),
+        ("embed", "--threads"),
+        ("embed", "--replicas"),
+        ("embed", "--dimensions"),
+        ("search", "--top-k"),
+        ("rerank", "--top-k"),
+    ] {
+        for value in ["0", "-1", "1.5", "many", "", "99999999999999999999999"] {
+            let outcome = Program::new([command, "a", option, value]).run();
+            assert_eq!(outcome.status, 2, "{option} {value}");
+            assert!(
+                outcome
+                    .stderr
+                    .starts_with(&format!("error: invalid value '{value}' for '{option} <"))
+                    && outcome.stderr.contains("expected a whole number from 1 to "),
+                "{}",
+                outcome.stderr
+            );
+        }
+    }
+}
+
+#[test]
+fn text_that_is_no_utf8_is_refused_by_name() {
+    let wide: Vec<u8> = "hello\nworld\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let (_dir, path) = file("wide.txt", &wide);
+    for args in [&[][..], &["--on-error", "skip"], &["--input-format", "jsonl"]] {
+        Program::embed(args).stdin(&wide).run().failure(
+            1,
+            "standard input is UTF-16LE text",
+            Some("iconv -f UTF-16LE -t UTF-8"),
+        );
+        let outcome = Program::embed(args).args(["--input", arg(&path)]).run();
+        outcome.failure(1, "wide.txt is UTF-16LE text", Some("iconv"));
+    }
+    let marked: Vec<u8> = "\u{feff}hello".encode_utf16().flat_map(u16::to_be_bytes).collect();
+    Program::new(["search", "q"]).stdin(marked).run().failure(1, "UTF-16 text", Some("iconv"));
+    let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
+    Program::embed([""; 0]).stdin(png).run().failure(1, "it is a PNG image", Some("UTF-8"));
+}
+
+#[test]
+fn json_where_lines_are_wanted_is_a_warning() {
+    let run = |args: &[&str], content: &str| Program::embed(args).stdin(content).run();
+    for content in ["{\"text\":\"a\"}\n{\"text\":\"b\"}\n", "[\"a\",\n\"b\"]\n"] {
+        let outcome = run(&[], content);
+        assert_eq!((outcome.status, outcome.records().len()), (0, 2), "{content}");
+        let said: Vec<_> = outcome.stderr.lines().collect();
+        assert!(
+            said.len() == 1
+                && said[0].starts_with("warning: ")
+                && said[0].contains("--input-format jsonl"),
+            "{said:?}"
+        );
+        run(&["--input-format", "lines"], content).silent_success();
+        run(&["-q"], content).silent_success();
+    }
+    run(&["--input-format", "jsonl"], "{\"text\":\"a\"}\n").silent_success();
+    run(&[], "[1] a note\n{a} {b}\n").silent_success();
+}
+
+#[test]
+fn a_run_in_which_all_inputs_were_skipped_is_a_failure() {
+    let content = b"\xff\n\xfe\n";
+    let outcome = Program::embed(["--on-error", "skip"]).stdin(content).run();
+    let records = outcome.records();
+    assert_eq!(records.len(), 2);
+    assert!(records[1]["error"].as_str().unwrap().contains("line 2"));
+    outcome.failure(1, "all 2 inputs were skipped", Some("each record"));
+    let search = Program::new(["search", "a", "--on-error", "skip"]).case("static");
+    search.stdin(content).run().failure(1, "line 1 of standard input: not UTF-8", None);
+    // One that is left makes it a success.
+    let outcome = Program::embed(["--on-error", "skip"]).stdin(b"a\n\xff\n").run();
+    assert_eq!(outcome.status, 0);
 }
 
 #[test]
@@ -140,7 +220,9 @@ fn files_that_are_missing_are_named() {
     let hint = Some("the names of the model's repository");
     run(arg(dir.path())).failure(1, "model.onnx", hint);
     let none = dir.path().join("none");
-    run(arg(&none)).failure(1, arg(&none), None);
+    run(arg(&none)).failure(1, "there is no such folder", Some("models pull"));
+    let (_other, path) = file("model.onnx", "");
+    run(arg(&path)).failure(1, "model.onnx is a file, not a folder", Some("the folder in which"));
     let outcome = Program::embed(["--input", arg(&dir.path().join("none.txt"))]).run();
     outcome.failure(1, "none.txt: ", None);
 }
@@ -178,12 +260,19 @@ fn what_was_embedded_before_a_bad_line_stays_written() {
     assert_eq!(records.len(), 2);
     assert_eq!(records[1]["index"], 1);
 
-    let (_dir, output) = file("out.npy", "");
-    Program::embed(["--format", "npy", "--output", arg(&output)])
+    // A file stays beside its place, and an array that is not complete does not load.
+    let (dir, output) = file("out.npy", "earlier");
+    let outcome = Program::embed(["--format", "npy", "--output", arg(&output)])
         .stdin(content)
         .run()
-        .failure(1, error, None);
-    let (shape, values) = read_npy(&fs::read(&output).unwrap());
+        .failure(1, error, Some("the records already written stay in "));
+    assert_eq!(fs::read(&output).unwrap(), b"earlier");
+    let [_, part] = &*names(dir.path()) else { panic!("two files") };
+    assert!(outcome.stderr.contains(part), "{}", outcome.stderr);
+    let mut bytes = fs::read(dir.path().join(part)).unwrap();
+    assert_eq!(bytes[..6], *b"\0NUMPY");
+    bytes[0] = 0x93;
+    let (shape, values) = read_npy(&bytes);
     assert_eq!(shape, (2, 8));
     assert_eq!(values[..8], embedding(&records[0]));
 }
@@ -234,17 +323,6 @@ fn an_earlier_result_outlives_a_model_that_cannot_be_opened() {
     let outcome = Program::new(["embed", "a", "--output", arg(&output)]).run();
     assert_eq!(outcome.status, 1);
     assert_eq!(fs::read(&output).unwrap(), b"earlier\n");
-}
-
-#[test]
-fn the_input_is_not_overwritten() {
-    let (_dir, path) = file("texts", "a\n");
-    Program::embed(["--input", arg(&path), "--output", arg(&path)]).run().failure(
-        2,
-        "both input and output",
-        None,
-    );
-    assert_eq!(fs::read(&path).unwrap(), b"a\n");
 }
 
 #[test]

@@ -9,9 +9,12 @@ mod failures;
 mod images;
 mod late;
 mod models;
+mod output;
 mod program;
 mod quantize;
 mod rerank;
 mod runtime;
 mod search;
+#[cfg(target_os = "linux")]
+mod signals;
 mod sparse;

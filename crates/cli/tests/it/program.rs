@@ -15,9 +15,18 @@ use tempfile::TempDir;
 /// A command line in the making.
 pub(crate) struct Program {
     args: Vec<OsString>,
-    stdin: Option<Vec<u8>>,
+    stdin: Stdin,
+    script: Option<String>,
     vars: Vec<(&'static str, OsString)>,
     home: TempDir,
+}
+
+/// What is on standard input.
+enum Stdin {
+    Nothing,
+    Bytes(Vec<u8>),
+    /// A pipe that the test writes to and closes.
+    Open,
 }
 
 /// What came of it.
@@ -33,7 +42,8 @@ impl Program {
     pub(crate) fn new<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
         Self {
             args: args.into_iter().map(|arg| arg.as_ref().to_owned()).collect(),
-            stdin: None,
+            stdin: Stdin::Nothing,
+            script: None,
             vars: Vec::new(),
             home: tempfile::tempdir().unwrap(),
         }
@@ -63,7 +73,19 @@ impl Program {
 
     /// Pipes this in.
     pub(crate) fn stdin(mut self, bytes: impl AsRef<[u8]>) -> Self {
-        self.stdin = Some(bytes.as_ref().to_vec());
+        self.stdin = Stdin::Bytes(bytes.as_ref().to_vec());
+        self
+    }
+
+    /// Leaves the pipe of standard input to the caller.
+    pub(crate) fn open_stdin(mut self) -> Self {
+        self.stdin = Stdin::Open;
+        self
+    }
+
+    /// Starts it from a shell script, in which `"$@"` is the program with its arguments.
+    pub(crate) fn script(mut self, script: &str) -> Self {
+        self.script = Some(script.to_owned());
         self
     }
 
@@ -80,7 +102,14 @@ impl Program {
 
     /// Starts it, with pipes on all three streams.
     pub(crate) fn start(&self) -> Child {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_embedkit"));
+        let mut command = match &self.script {
+            None => Command::new(env!("CARGO_BIN_EXE_embedkit")),
+            Some(script) => {
+                let mut shell = Command::new("/bin/sh");
+                shell.args(["-c", script, "sh", env!("CARGO_BIN_EXE_embedkit")]);
+                shell
+            }
+        };
         command.args(&self.args).env_clear();
         // Windows programs do not start without it.
         if let Some(root) = std::env::var_os("SystemRoot") {
@@ -93,11 +122,15 @@ impl Program {
             .env("EMBEDKIT_OFFLINE", "1")
             .env("ORT_DYLIB_PATH", self.home.path().join("no-such-library"))
             .envs(self.vars.iter().map(|(name, value)| (name, value)))
-            .stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
+            .stdin(match self.stdin {
+                Stdin::Nothing => Stdio::null(),
+                Stdin::Bytes(_) | Stdin::Open => Stdio::piped(),
+            })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        if let Some(bytes) = self.stdin.clone() {
+        if let Stdin::Bytes(bytes) = &self.stdin {
+            let bytes = bytes.clone();
             let mut stdin = child.stdin.take().unwrap();
             // In the background: the program may write before it has read everything, or never read.
             std::thread::spawn(move || {
@@ -109,16 +142,21 @@ impl Program {
 
     /// Runs it to its end.
     pub(crate) fn run(&self) -> Outcome {
-        let output = self.start().wait_with_output().unwrap();
-        Outcome {
+        Outcome::of(self.start())
+    }
+}
+
+impl Outcome {
+    /// Waits for a program that was started.
+    pub(crate) fn of(child: Child) -> Self {
+        let output = child.wait_with_output().unwrap();
+        Self {
             status: output.status.code().expect("no signal ends it"),
             stdout: output.stdout,
             stderr: String::from_utf8(output.stderr).unwrap(),
         }
     }
-}
 
-impl Outcome {
     /// It went well, and said nothing beside its results.
     #[track_caller]
     pub(crate) fn silent_success(self) -> Self {
@@ -205,6 +243,15 @@ pub(crate) fn file(name: &str, content: impl AsRef<[u8]>) -> (TempDir, PathBuf) 
     let path = dir.path().join(name);
     fs::write(&path, content).unwrap();
     (dir, path)
+}
+
+/// The names of what is in a folder, sorted.
+pub(crate) fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
 }
 
 /// A path as an argument.

@@ -45,10 +45,15 @@ fn equal_scores_keep_the_order_of_the_inputs() {
 }
 
 #[test]
-fn a_text_without_tokens_has_no_angle() {
+fn a_text_without_tokens_has_no_angle_and_is_no_hit() {
     let hits = search(["hello world", "", "a"]).run().silent_success().records();
-    let empty = hits.iter().find(|hit| hit["text"] == "").unwrap();
-    assert_eq!(empty["score"], 0.0);
+    assert_eq!(hits.len(), 1);
+    assert_eq!(hits[0]["text"], "a");
+    for args in [["", "a"], ["hello world", ""]] {
+        let outcome = search(args).run();
+        assert_eq!((outcome.status, outcome.stdout.len()), (0, 0));
+        assert!(outcome.stderr.starts_with("warning: nothing was found: "), "{}", outcome.stderr);
+    }
 }
 
 #[test]

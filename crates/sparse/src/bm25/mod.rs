@@ -98,7 +98,7 @@ impl Bm25 {
         };
         let stopwords = match (&options.stopwords, language) {
             (Some(words), _) => words.iter().map(|word| word.to_lowercase()).collect(),
-            (None, Ok(language)) if !options.disable_stemmer => list(language, name, lists)?,
+            (None, Ok(language)) if !options.disable_stemmer => list(language, lists)?,
             _ => HashSet::new(),
         };
         Ok(Self {
@@ -232,11 +232,7 @@ impl Bm25 {
 }
 
 /// The list of a language.
-fn list(
-    language: Language,
-    name: &str,
-    lists: StopwordLists<'_>,
-) -> Result<HashSet<String>, Error> {
+fn list(language: Language, lists: StopwordLists<'_>) -> Result<HashSet<String>, Error> {
     let Some(code) = language.list else { return Ok(HashSet::new()) };
     Ok(match lists {
         StopwordLists::BuiltIn => {
@@ -244,7 +240,7 @@ fn list(
             words.iter().map(|&word| word.to_owned()).collect()
         }
         StopwordLists::Folder(folder) => {
-            stopwords::read_or_none(&folder.join(format!("{name}.txt")))?
+            stopwords::read_or_none(&folder.join(format!("{}.txt", language.name)))?
         }
     })
 }
