@@ -125,6 +125,7 @@ impl Oracle {
     fn python(&self, lines: &str) -> Command {
         let mut command = Command::new(&self.python);
         command.args(["-c", lines]).env("PYTHONDONTWRITEBYTECODE", "1");
+        command.env("PYTHONSAFEPATH", "1"); // nothing of the current folder
         command.env("PYTHONPATH", data().join("make"));
         command
     }

@@ -1,12 +1,14 @@
 //! Virtual environments of Python, made with pip where they are not there.
 
 use std::{
+    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use anyhow::{Context, Result};
+use embedkit_hub::pip::Aside;
 use serde::Deserialize;
 
 use crate::{repo, run};
@@ -25,9 +27,11 @@ pub(crate) fn environment(folder: &Path, packages: &[&str]) -> Result<PathBuf> {
         return Ok(python);
     }
     println!("making a virtual environment in {}", repo::short(folder));
-    run::status(system().args(["-m", "venv", "--clear"]).arg(folder))
+    let aside = Aside::create()?;
+    let folder = &std::path::absolute(folder)?;
+    run::status(system(&aside)?.args(["-m", "venv", "--clear"]).arg(folder))
         .context("Python 3.11 or later with venv is needed")?;
-    let mut pip = Command::new(&python);
+    let mut pip = started(&aside, python.as_os_str())?;
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
     let named = packages.first().unwrap_or(&"nothing");
     run::status(pip.args(packages)).with_context(|| format!("could not install {named}"))?;
@@ -37,15 +41,22 @@ pub(crate) fn environment(folder: &Path, packages: &[&str]) -> Result<PathBuf> {
 
 /// The names of all packages that pip would install for these, without installing any.
 pub(crate) fn would_install(packages: &[&str]) -> Result<Vec<String>> {
-    let mut pip = system();
+    let aside = Aside::create()?;
+    let mut pip = system(&aside)?;
     pip.args(["-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]);
     pip.args(["--disable-pip-version-check", "--report", "-"]);
     let report = run::output(pip.args(packages))?;
     names(&report)
 }
 
-fn system() -> Command {
-    Command::new(if cfg!(windows) { "python" } else { "python3" })
+fn system(aside: &Aside) -> Result<Command> {
+    started(aside, OsStr::new(if cfg!(windows) { "python" } else { "python3" }))
+}
+
+/// A program that is started where no file can pass for a module of Python.
+fn started(aside: &Aside, program: &OsStr) -> Result<Command> {
+    let command = aside.command(program);
+    command.with_context(|| format!("there is no {} in PATH", program.display()))
 }
 
 fn names(report: &str) -> Result<Vec<String>> {

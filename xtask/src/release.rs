@@ -12,6 +12,8 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 
+mod unmaintained;
+
 use crate::{
     codegen, repo, run,
     steps::{Outcome, Steps},
@@ -53,19 +55,23 @@ enum Check {
     Licences,
     /// No dependency has a known vulnerability (cargo-deny, and a database that it fetches)
     Advisories,
+    /// Dependencies of dependencies that nobody maintains any more: reported, never a failure (cargo-deny,
+    /// and the same database)
+    Unmaintained,
     /// The lowest versions that the manifests name are enough (nightly)
     MinimalVersions,
     /// The lowest Rust that the manifests name is enough
     LowestRust,
 }
 
-const ALL: [Check; 8] = [
+const ALL: [Check; 9] = [
     Check::Codegen,
     Check::Contents,
     Check::Packages,
     Check::Semver,
     Check::Licences,
     Check::Advisories,
+    Check::Unmaintained,
     Check::MinimalVersions,
     Check::LowestRust,
 ];
@@ -86,6 +92,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             Check::Semver => steps.run("public interface", semver),
             Check::Licences => steps.run("licences and sources", licences),
             Check::Advisories => steps.run("advisories", advisories),
+            Check::Unmaintained => steps.run("unmaintained", unmaintained::run),
             Check::MinimalVersions => steps.run("lowest dependencies", minimal_versions),
             Check::LowestRust => steps.run("lowest Rust", || lowest_rust(&packages)),
         }
@@ -182,12 +189,18 @@ fn advisories() -> Result<Outcome> {
     if let Some(reason) = missing("deny") {
         return Ok(Outcome::Skipped(reason));
     }
-    if let Err(error) = run::output(&mut run::cargo(["deny", "fetch", "db"])) {
-        println!("{error:#}");
-        return Ok(Outcome::Skipped("the database of advisories cannot be fetched".into()));
+    if let Some(reason) = no_database() {
+        return Ok(Outcome::Skipped(reason));
     }
     run::status(&mut run::cargo(["deny", "--locked", "check", "advisories"]))?;
     Ok(Outcome::Passed(String::new()))
+}
+
+/// Why there are no advisories to compare with.
+fn no_database() -> Option<String> {
+    let error = run::output(&mut run::cargo(["deny", "fetch", "db"])).err()?;
+    println!("{error:#}");
+    Some("the database of advisories cannot be fetched".into())
 }
 
 /// Checks a copy of the workspace whose lock file has the lowest versions of what it names itself.

@@ -2,8 +2,9 @@
 //!
 //! [`layers`] holds who may depend on whom and what light use leaves out; [`sources`] what every
 //! file keeps to, [`links`] that pages lead to each other and that their examples are run. All
-//! violations are listed, not the first one only.
+//! violations are listed, not the first one only. [`actions`] looks at the workflows.
 
+mod actions;
 mod layers;
 mod links;
 mod sources;
@@ -51,6 +52,7 @@ pub(crate) fn run() -> Result<()> {
         if !path.ends_with(".lock") {
             found.extend(sources::machine_paths(path, &text, &folders));
         }
+        found.extend(actions::check(path, &text));
         if path.ends_with(".md") {
             pages.push((path.as_str(), text));
         }

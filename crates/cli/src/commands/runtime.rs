@@ -44,7 +44,7 @@ pub(crate) fn run(command: &RuntimeCommand, run: &RunArgs, report: &Report) -> R
             }
             let installed = install(&options, &hub.cache_dir)?;
             // That it is there is one thing, that it can be loaded here another.
-            let found = runtime::find(Some(&installed.library), None)
+            let found = runtime::find_installed(&hub.cache_dir)
                 .context("the library is installed, but cannot be used")?;
             print(&format!(
                 "library  {}\nversion  {}\nsource   {}\nsha256   {} ({})\n",
