@@ -1,6 +1,6 @@
 //! Values on the command line that are more than a string, a number or one of a few words.
 
-use std::num::NonZeroUsize;
+use std::num::{IntErrorKind, NonZeroUsize, ParseIntError};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use embedkit::postprocess::MuveraOptions;
@@ -13,7 +13,10 @@ pub(super) fn heads() -> impl TypedValueParser<Value = Head> {
 
 /// A number of things of which there has to be one.
 pub(super) fn count(text: &str) -> Result<NonZeroUsize, String> {
-    text.parse().map_err(|_| format!("expected a whole number from 1 to {}", usize::MAX))
+    text.parse().map_err(|error: ParseIntError| match error.kind() {
+        IntErrorKind::PosOverflow => format!("expected a whole number of at most {}", usize::MAX),
+        _ => "expected a whole number of at least 1".to_owned(),
+    })
 }
 
 /// A number of threads: more than any machine has only keeps it busy with starting them.
@@ -91,10 +94,7 @@ mod tests {
         assert_eq!(count("1"), Ok(NonZeroUsize::MIN));
         assert_eq!(count("100000"), Ok(NonZeroUsize::new(100_000).unwrap()));
         for bad in ["0", "-1", "1.5", "", "many", "99999999999999999999999"] {
-            assert!(
-                count(bad).unwrap_err().starts_with("expected a whole number from 1 to "),
-                "{bad}"
-            );
+            assert!(count(bad).unwrap_err().starts_with("expected a whole number of at "), "{bad}");
         }
     }
 

@@ -41,7 +41,7 @@ pub(crate) struct Place {
     /// Links followed.
     path: PathBuf,
     /// Of the file that it takes the place of.
-    before: Option<Metadata>,
+    before: Option<Box<Metadata>>,
 }
 
 impl Target {
@@ -72,7 +72,7 @@ impl Target {
                 if !data.is_file() {
                     return Ok(Self::Direct(file, given.to_owned()));
                 }
-                Some(data)
+                Some(Box::new(data))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error).with_context(cannot),
@@ -276,7 +276,7 @@ impl Sink {
     pub(super) fn complete(&mut self) -> io::Result<()> {
         let Self::Part(Part { file, part, place }) = self else { return Ok(()) };
         file.sync_all()?;
-        fs::rename(&part, &place.path)?;
+        fs::rename(&*part, &place.path)?;
         #[cfg(unix)]
         {
             // The name too; some file systems cannot do that.
