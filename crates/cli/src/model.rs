@@ -371,7 +371,10 @@ fn check_dir(dir: &Path) -> Result<()> {
 /// Why a model's files cannot be had, with what only the command line knows to advise.
 fn files_error(spec: &ModelSpec, error: hub::Error) -> Error {
     let hint = match &error {
-        hub::Error::Missing { found, .. } if found.is_empty() => {
+        // What else is in the folder of a built-in model is another part of it.
+        hub::Error::Missing { found, .. }
+            if found.is_empty() || registry::find(&spec.id).is_ok() =>
+        {
             "a folder has the names of the model's repository; --model or --model-spec says which \
              model it is"
         }

@@ -20,7 +20,6 @@ pub struct NeededFiles {
 
 const TOKENIZER: &str = "tokenizer.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
-const VOCABULARY: &str = "vocab.txt";
 const PREPROCESSOR_CONFIG: &str = "preprocessor_config.json";
 const CONFIG: &str = "config.json";
 const SPECIAL_TOKENS: &str = "special_tokens_map.json";
@@ -107,8 +106,7 @@ pub fn needed_files(spec: &ModelSpec) -> NeededFiles {
 /// The files of `spec` in a folder of the user's own, which is laid out like the repository.
 ///
 /// The model file, `tokenizer.json` and their like have to be there; additional files are checked by
-/// whoever reads them, since not all are needed for every use. `vocab.txt` may take the place of
-/// `tokenizer.json` and `tokenizer_config.json`, as it does for BERT models of old. No network.
+/// whoever reads them, since not all are needed for every use. No network.
 ///
 /// # Errors
 /// [`Error::Missing`] with the names of the files that are not there, [`Error::Disk`] where `dir` is
@@ -118,12 +116,7 @@ pub fn local(dir: &Path, spec: &ModelSpec) -> Result<ModelFiles, Error> {
     let model = companions.model.then_some(spec.file.as_ref());
     let names: Vec<&str> = model.into_iter().chain(companions.required.iter().copied()).collect();
     fs::read_dir(dir).or_disk("open", dir)?;
-    let mut missing = missing(dir, names)?;
-    // A static model's table has no use for it.
-    let tokenizer = companions.required.contains(&TOKENIZER_CONFIG);
-    if tokenizer && missing.iter().any(|name| name == TOKENIZER) && dir.join(VOCABULARY).is_file() {
-        missing.retain(|name| name != TOKENIZER && name != TOKENIZER_CONFIG);
-    }
+    let missing = missing(dir, names)?;
     if missing.is_empty() {
         return Ok(ModelFiles::in_dir(dir, spec));
     }
@@ -238,8 +231,6 @@ mod tests {
         fs::remove_file(dir.path().join(TOKENIZER)).unwrap();
         fs::remove_file(dir.path().join(TOKENIZER_CONFIG)).unwrap();
         assert!(local(dir.path(), &spec).is_err());
-        fs::write(dir.path().join(VOCABULARY), "x").unwrap();
-        local(dir.path(), &spec).unwrap();
         let away = ModelSpec { file: "../model.onnx".into(), ..spec };
         assert!(matches!(local(dir.path(), &away), Err(Error::Name { .. })));
     }
