@@ -91,7 +91,7 @@ impl Item {
     }
 }
 
-/// What is read, to be compared with what is written.
+/// The input's identity, compared with the output's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// Nothing but the command line.
@@ -212,7 +212,7 @@ impl Inputs {
         Self::Known(items.into_iter())
     }
 
-    /// What is read.
+    /// The file that is read.
     pub(crate) fn origin(&self) -> Origin {
         match self {
             Self::Known(items) => {
@@ -227,7 +227,7 @@ impl Inputs {
         }
     }
 
-    /// Whether the first line, which was read as a text, is JSON.
+    /// True if the first line, which was read as a text, is JSON.
     pub(crate) fn begins_with_json(&self) -> bool {
         matches!(self, Self::Lines(Lines { json: true, .. }))
     }
@@ -266,7 +266,7 @@ pub(crate) struct Lines {
     line: Vec<u8>,
     number: u64,
     position: u64,
-    /// Whether the first line is JSON where a text was expected.
+    /// True if the first line is JSON where a text was expected.
     json: bool,
     /// Why nothing more is read.
     refused: Option<Complaint>,

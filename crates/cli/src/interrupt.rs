@@ -67,7 +67,7 @@ fn register(again: &Arc<AtomicBool>) -> io::Result<Signals> {
     Ok(signals)
 }
 
-/// Whether a signal was ignored when the program started.
+/// True if a signal was ignored when the program started.
 fn is_ignored(signal: c_int) -> bool {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::uninit();
     #[expect(unsafe_code, reason = "no safe interface asks without setting")]

@@ -351,7 +351,7 @@ fn set_task(
     Ok(())
 }
 
-/// Whether `--model-dir` is a folder.
+/// Checks that `--model-dir` is a folder.
 fn check_dir(dir: &Path) -> Result<()> {
     let path = dir.display();
     match dir.metadata() {

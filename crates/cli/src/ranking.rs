@@ -134,7 +134,7 @@ impl Ranking {
     }
 }
 
-/// Whether there is no component but 0; so it is where there is none at all.
+/// True if there is no component but 0; so it is where there is none at all.
 fn is_zero(values: &[f32]) -> bool {
     values.iter().all(|&value| value == 0.0)
 }

@@ -105,7 +105,7 @@ pub(crate) fn ending(error: &Error) -> Ending {
     Ending { status: if complaint.is_some_and(|complaint| complaint.usage) { 2 } else { 1 }, text }
 }
 
-/// What is said at the end of a run that failed.
+/// The message at the end of a run that failed.
 pub(crate) fn ending_text(error: &str, hint: Option<&str>) -> String {
     let mut text = format!("error: {}\n", one_line(error));
     if let Some(hint) = hint {

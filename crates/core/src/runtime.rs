@@ -109,7 +109,7 @@ pub enum RuntimeError {
         path: PathBuf,
         /// Where it was found.
         origin: Origin,
-        /// What speaks against it.
+        /// The reason.
         refusal: Refusal,
     },
     /// The process already runs another library than the one asked for.

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::{Error, error::DiskResult};
 
-/// What names one file or folder in the settings of pip and of the libraries that it uses. A relative
+/// The variables that name one file or folder in the settings of pip and of the libraries that it uses. A relative
 /// one means the folder that the user is in.
 const PATHS: [&str; 10] = [
     "CURL_CA_BUNDLE",

@@ -94,7 +94,7 @@ pub enum Error {
     /// A secret would be sent in a way that everybody on the line can read.
     #[error("{url} is not asked, since {secret} would be sent in clear text")]
     ClearText {
-        /// What was to be asked for.
+        /// The address.
         url: String,
         /// The token, or the name and password of the address.
         secret: &'static str,
@@ -251,7 +251,7 @@ pub enum Error {
     },
 }
 
-/// What a folder has in the place of the model, for the end of a message.
+/// The files in the place of the model, for the end of a message.
 fn there(found: &[String]) -> String {
     const MOST: usize = 5;
     match found {

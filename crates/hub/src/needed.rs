@@ -23,8 +23,6 @@ const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 const PREPROCESSOR_CONFIG: &str = "preprocessor_config.json";
 const CONFIG: &str = "config.json";
 const SPECIAL_TOKENS: &str = "special_tokens_map.json";
-/// Has the limit on tokens of some models.
-const SENTENCE_CONFIG: &str = "sentence_bert_config.json";
 
 /// What besides the model file and its additional files is read, always from the root of the
 /// repository.
@@ -39,7 +37,7 @@ impl Companions {
     const TEXT: Self = Self {
         model: true,
         required: &[TOKENIZER, TOKENIZER_CONFIG],
-        optional: &[CONFIG, SPECIAL_TOKENS, SENTENCE_CONFIG],
+        optional: &[CONFIG, SPECIAL_TOKENS],
     };
     /// A table of rows per token.
     const STATIC: Self = Self {
@@ -192,7 +190,7 @@ mod tests {
         let expect =
             ["onnx/model.onnx", "onnx/model.onnx_data", CONFIG, TOKENIZER, TOKENIZER_CONFIG];
         assert_eq!(files.required, expect);
-        assert_eq!(files.optional, [SPECIAL_TOKENS, SENTENCE_CONFIG]);
+        assert_eq!(files.optional, [SPECIAL_TOKENS]);
         let files = needed_files(&spec(Encoder::Static));
         assert!(!files.required.iter().any(|name| name == TOKENIZER_CONFIG));
     }

@@ -117,7 +117,7 @@ impl InstalledFile {
         Ok(Self { name, size: meta.len(), sha256, modified: modified(&meta), changed, inode })
     }
 
-    /// Whether `dir` still holds the file as it was; it is read where anything but its hash differs.
+    /// True if `dir` still holds the file as it was; it is read where anything but its hash differs.
     fn is_in(&self, dir: &Path) -> bool {
         let path = dir.join(&self.name);
         let hash = || hash_file(&path, None).is_ok_and(|now| now.sha256 == self.sha256);

@@ -1,11 +1,11 @@
-//! What workflows run: actions by their commit, which nobody can move, and with no more rights than
+//! Rules for workflows: actions by their commit, which nobody can move, and with no more rights than
 //! they are given.
 
 /// Where workflows and actions of our own lie.
 const FOLDER: &str = ".github/";
 const WORKFLOWS: &str = ".github/workflows/";
 
-/// Whatever in a workflow is against the rules; `path` is relative to the root and uses `/`.
+/// Each violation in a workflow; `path` is relative to the root and uses `/`.
 pub(super) fn check(path: &str, text: &str) -> Vec<String> {
     let is_yaml = path.ends_with(".yml") || path.ends_with(".yaml");
     if !path.starts_with(FOLDER) || !is_yaml {
@@ -25,7 +25,7 @@ pub(super) fn check(path: &str, text: &str) -> Vec<String> {
     found
 }
 
-/// What follows each key `uses` of a line, up to its end.
+/// The rest of the line behind each key `uses`.
 fn used(line: &str) -> impl Iterator<Item = &str> {
     let line = if line.trim_start().starts_with('#') { "" } else { line };
     line.match_indices("uses").filter_map(move |(at, key)| {
@@ -38,7 +38,7 @@ fn used(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// What is wrong with the value of a key `uses`, with the comment after it.
+/// The fault in the value of a key `uses`, with the comment after it.
 fn wrong(used: &str) -> Option<String> {
     let (value, comment) = used.split_once(" #").unwrap_or((used, ""));
     let value = value.trim().trim_matches(['"', '\'']);

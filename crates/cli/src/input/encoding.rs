@@ -1,4 +1,4 @@
-//! What is no UTF-8 text, by its first bytes: text in UTF-16 or UTF-32, and files of other kinds.
+//! Inputs that are no UTF-8 text, by their first bytes: UTF-16, UTF-32, and binary files.
 
 use crate::report::{Complaint, failure};
 
@@ -81,7 +81,7 @@ fn wide(sample: &[u8]) -> Option<&'static str> {
     is_utf16(u16::from_be_bytes).then_some("UTF-16BE")
 }
 
-/// Whether all characters are such as texts have, with a line break, space or letter of ASCII among
+/// True if all characters are such as texts have, with a line break, space or letter of ASCII among
 /// them: random bytes make characters, too, but seldom those.
 fn are_text(chars: impl Iterator<Item = Option<char>>) -> bool {
     let mut ascii = false;
@@ -92,7 +92,7 @@ fn are_text(chars: impl Iterator<Item = Option<char>>) -> bool {
     ascii
 }
 
-/// Whether a character is found in texts.
+/// True for a character that texts have.
 fn is_text(char: char) -> bool {
     let private = matches!(char, '\u{E000}'..='\u{F8FF}' | '\u{F0000}'..);
     let no_character =
@@ -105,12 +105,12 @@ fn is_binary(sample: &[u8]) -> bool {
     is_damaged(sample) && (known || sample.contains(&0)) || is_controls(sample)
 }
 
-/// Whether it is no UTF-8, wherever it is cut off.
+/// True if it is no UTF-8, wherever it is cut off.
 fn is_damaged(sample: &[u8]) -> bool {
     std::str::from_utf8(sample).is_err_and(|error| error.error_len().is_some())
 }
 
-/// Whether so much of it are control characters, with a NUL among them, that it is no text. A text
+/// True if so much of it are control characters, with a NUL among them, that it is no text. A text
 /// may well have one between two words.
 fn is_controls(sample: &[u8]) -> bool {
     let control =

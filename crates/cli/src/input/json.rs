@@ -47,7 +47,7 @@ pub(super) fn item(line: &str, wanted: Wanted) -> Result<Item, String> {
     Ok(Item::plain(&text, kind))
 }
 
-/// Whether a line of text is, or begins, a JSON object or array.
+/// True if a line of text is, or begins, a JSON object or array.
 pub(super) fn begins(line: &[u8]) -> bool {
     let line = line.strip_prefix(super::BYTE_ORDER_MARK).unwrap_or(line).trim_ascii();
     let open = line.starts_with(b"{") || line.starts_with(b"[");

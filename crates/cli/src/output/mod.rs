@@ -70,7 +70,7 @@ pub(crate) fn check(format: Format, shape: Shape, on_error: OnError) -> Result<(
     Ok(())
 }
 
-/// What a row of an array is.
+/// The shape of a row of an array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Width {
     Number,
@@ -156,7 +156,7 @@ impl Records {
     /// its place, and the failure tells where; other outputs hold what was written before it.
     ///
     /// # Errors
-    /// That of the run, or it cannot be written.
+    /// The run's own failure, or a failed write.
     pub(crate) fn close<T>(self, run: Result<T>) -> Result<T> {
         let mut open = lock(&self.0);
         let Some(mut writer) = open.take() else { return run };

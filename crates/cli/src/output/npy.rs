@@ -24,7 +24,7 @@ pub(crate) struct Npy {
     rows: u64,
     /// The shape of a row, once there is one.
     width: Option<Width>,
-    /// That of an array without rows.
+    /// A failed write of an array without rows.
     expected: Option<Width>,
 }
 

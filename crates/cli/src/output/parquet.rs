@@ -44,7 +44,7 @@ pub(crate) struct Parquet {
     file: SerializedFileWriter<Shared>,
     failure: String,
     group: Group,
-    /// Whether there are any.
+    /// True if there are any.
     records: bool,
 }
 

@@ -88,7 +88,7 @@ impl Target {
         Ok(Self::File(place))
     }
 
-    /// Whether a person is looking at it.
+    /// True if a person is looking at it.
     pub(crate) fn is_terminal(&self) -> bool {
         matches!(self, Self::Stdout) && io::stdout().is_terminal()
     }
@@ -183,7 +183,7 @@ fn resolved(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("too many links"))
 }
 
-/// Whether a path names what a process has open. The link behind it is none to a place.
+/// True if a path names a file that a process has open. The link behind it is none to a place.
 fn is_descriptor(path: &Path) -> bool {
     cfg!(unix)
         && (path.starts_with("/proc")
@@ -251,7 +251,7 @@ impl Sink {
         }
     }
 
-    /// Whether it is a file that can be gone back in.
+    /// True for a file that can seek.
     pub(super) fn is_regular(&self) -> bool {
         match self {
             Self::Stdout => false,
@@ -260,7 +260,7 @@ impl Sink {
         }
     }
 
-    /// Whether it is a file that can be left unfinished.
+    /// True for a file that can be left unfinished.
     pub(super) fn is_part(&self) -> bool {
         matches!(self, Self::Part(_))
     }
@@ -442,7 +442,7 @@ impl StdoutClosed {
         if error.kind() == io::ErrorKind::BrokenPipe || closing { Self::error() } else { error }
     }
 
-    /// Whether this is the cause of a failure.
+    /// True if this is the cause of a failure.
     pub(crate) fn is(cause: &(dyn StdError + 'static)) -> bool {
         cause
             .downcast_ref::<io::Error>()

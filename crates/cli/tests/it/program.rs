@@ -21,7 +21,7 @@ pub(crate) struct Program {
     home: TempDir,
 }
 
-/// What is on standard input.
+/// The content of standard input.
 enum Stdin {
     Nothing,
     Bytes(Vec<u8>),

@@ -17,10 +17,10 @@ const DYNAMIC_QUANTIZERS: [&[u8]; 4] = [
     b"MatMulIntegerToFloat",
 ];
 
-/// What a look into the file shows.
+/// The facts that a look into the file shows.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outline {
-    /// Whether a row's result depends on what else is in the batch.
+    /// True if a row's result depends on its neighbours in the batch.
     pub(crate) depends_on_batch: bool,
     /// The files beside this one that have weights, by the names that the graph gives them.
     pub(crate) external: BTreeSet<String>,

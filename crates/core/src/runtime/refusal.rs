@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Origin;
 
-/// What speaks against a library that was found by searching.
+/// The reason to refuse a library that was found by searching.
 ///
 /// Opening a library runs its code, so that whoever can write it, or a folder on the way to it, could
 /// run code as the user of this process. A path that the user names (`--onnxruntime`,
@@ -37,7 +37,7 @@ pub enum Refusal {
     Record {
         /// The record.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// The content is not the installed one.
@@ -61,7 +61,7 @@ pub enum Refusal {
     Unreadable {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         reason: String,
     },
 }
@@ -71,7 +71,7 @@ fn writers(group: Option<u32>) -> String {
 }
 
 impl Refusal {
-    /// What the user can do about it.
+    /// A hint at the remedy.
     #[must_use]
     pub fn hint(&self, origin: Origin) -> String {
         const NAME: &str =

@@ -1,4 +1,4 @@
-//! Whether a library that was found by searching may be opened: who can have written it, and for the
+//! Trust in a library that was found by searching: who can have written it, and for the
 //! installed one, whether it still is what was installed.
 //!
 //! A file is looked at through the one handle by which it is hashed. Whoever could exchange it after

@@ -80,7 +80,7 @@ fn writable(path: &Path, meta: &Metadata, group: Option<u32>) -> Refusal {
     Refusal::Writable { path: path.to_owned(), mode: meta.mode() & 0o7777, group }
 }
 
-/// Whether a group has no member but the user and root: many systems give each user a group, and let
+/// True if a group has no member but the user and root: many systems give each user a group, and let
 /// its members write by default. Linux alone has users and groups in two files; elsewhere the answer is
 /// no.
 fn is_private(path: &Path, group: u32, user: u32) -> bool {
@@ -95,7 +95,7 @@ fn is_private(path: &Path, group: u32, user: u32) -> bool {
     is_alone(group, user, &groups, &users)
 }
 
-/// Whether the group is known, and by these files nobody but the user and root is in it.
+/// True if the group is known, and by these files nobody but the user and root is in it.
 fn is_alone(group: u32, user: u32, groups: &str, users: &str) -> bool {
     let is = |id: &str, number: u32| id.parse() == Ok(number);
     let mut names = Vec::new();
@@ -125,7 +125,7 @@ fn is_alone(group: u32, user: u32, groups: &str, users: &str) -> bool {
     known
 }
 
-/// Whether a list gives rights to single users: the bits of the group are those that it allows at most.
+/// True if a list gives rights to single users: the bits of the group are those that it allows at most.
 #[cfg(target_os = "linux")]
 fn has_acl(path: &Path) -> bool {
     use rustix::io::Errno;

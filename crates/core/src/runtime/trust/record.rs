@@ -85,7 +85,7 @@ struct Recorded {
     state: Option<State>,
 }
 
-/// What tells without reading that a file is the same.
+/// The metadata that tells without reading that a file is the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct State {
     size: u64,

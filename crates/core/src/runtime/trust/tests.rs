@@ -48,7 +48,7 @@ impl Cache {
         mode(&self.record_file(), 0o644);
     }
 
-    /// What is said of it: `Ok` where it would be opened.
+    /// The verdict: `Ok` where it would be opened.
     fn check(&self) -> Result<(), Refusal> {
         super::check(&self.library(), Origin::Installed, Some(&self.root))
     }
