@@ -27,6 +27,7 @@ pages! {
     late_interaction: "docs/guide/late-interaction.md",
     muvera: "docs/guide/muvera.md",
     reranking: "docs/guide/reranking.md",
+    scoring: "docs/guide/scoring.md",
     images: "docs/guide/images.md",
     devices: "docs/guide/devices.md",
 }

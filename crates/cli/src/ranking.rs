@@ -1,17 +1,14 @@
 //! Scoring documents for a query, and keeping the best.
 
-mod idf;
-
-use std::{cmp::Ordering, cmp::Reverse, collections::BinaryHeap};
-
-use anyhow::{Result, bail, ensure};
-use embedkit::{Embedded, MultiVector, SparseEmbedding, max_sim};
+use anyhow::{Context as _, Result, bail, ensure};
+use embedkit::{
+    Embedded, MultiVector, SparseEmbedding,
+    scoring::{Idf, Ranked, TopK, cosine, max_sim},
+};
 
 use crate::{input::Item, stream::Done, value::Value};
-use idf::Idf;
 
-/// An input with its score. The greater hit is the better one; of equal scores the one that comes
-/// first.
+/// An input with its score.
 #[derive(Debug, Clone)]
 pub(crate) struct Hit {
     pub(crate) index: u64,
@@ -46,7 +43,8 @@ enum Score {
     /// By the sum over the query's vectors of the best dot product with one of the document's.
     MaxSim(MultiVector),
     /// By the dot product times the inverse document frequency, which is known at the end.
-    Idf(Idf),
+    /// Beside it the hits of the documents that have a term of the query.
+    Idf(Idf, Vec<Hit>),
 }
 
 impl Ranking {
@@ -58,7 +56,7 @@ impl Ranking {
     pub(crate) fn new(query: Value, idf: bool, limit: usize) -> Result<Self> {
         let score = match query {
             Value::Vector(query) => Score::Cosine(query),
-            Value::Weights(query) if idf => Score::Idf(Idf::new(&query)),
+            Value::Weights(query) if idf => Score::Idf(Idf::new(&query), Vec::new()),
             Value::Weights(query) => Score::Dot(query),
             Value::Vectors(query) => Score::MaxSim(query),
             Value::Score(_) => bail!("a score is nothing that can be searched"),
@@ -78,7 +76,7 @@ impl Ranking {
             Score::Cosine(_) | Score::MaxSim(_) => {
                 "nothing was found: the vectors of all inputs are zeros"
             }
-            Score::Dot(_) | Score::Idf(_) => {
+            Score::Dot(_) | Score::Idf(..) => {
                 "nothing was found: no input has a term of the query that counts"
             }
         }
@@ -98,13 +96,17 @@ impl Ranking {
         let Embedded { value, truncated, .. } = document;
         let hit = |score| Hit { index, score, item, truncated };
         let score = match (&mut self.score, &value) {
-            (Score::Cosine(query), Value::Vector(document)) => cosine(query, document)?,
+            (Score::Cosine(query), Value::Vector(document)) => {
+                cosine(query, document).with_context(|| format!("input {index}"))?
+            }
             (Score::Dot(query), Value::Weights(document)) => query.dot(document),
             (Score::MaxSim(query), Value::Vectors(document)) => {
                 max_sim(query, document).map_err(embedkit::Error::from)?
             }
-            (Score::Idf(idf), Value::Weights(document)) => {
-                idf.add(hit(0.0), document);
+            (Score::Idf(idf, hits), Value::Weights(document)) => {
+                if idf.push(document) {
+                    hits.push(hit(0.0));
+                }
                 return Ok(());
             }
             _ => bail!("the query and the input {index} cannot be compared"),
@@ -120,15 +122,19 @@ impl Ranking {
         };
         if comparable {
             ensure!(!score.is_nan(), "the score of input {index} is not a number");
-            self.best.extend([hit(score)]);
+            self.best.push(hit(score));
         }
         Ok(())
     }
 
     /// The best documents, best first.
     pub(crate) fn finish(mut self) -> Vec<Hit> {
-        if let Score::Idf(idf) = self.score {
-            self.best.extend(idf.hits());
+        if let Score::Idf(idf, hits) = self.score {
+            for (Ranked { score, .. }, hit) in idf.scores().zip(hits) {
+                if score != 0.0 {
+                    self.best.push(Hit { score, ..hit });
+                }
+            }
         }
         self.best.into_sorted()
     }
@@ -139,71 +145,23 @@ fn is_zero(values: &[f32]) -> bool {
     values.iter().all(|&value| value == 0.0)
 }
 
-/// The cosine of the angle between two vectors, added up in f64; 0 where one has no length.
-fn cosine(a: &[f32], b: &[f32]) -> Result<f32> {
-    ensure!(
-        a.len() == b.len(),
-        "the query's vector has {} components, the input's {}",
-        a.len(),
-        b.len()
-    );
-    let dot = |a: &[f32], b: &[f32]| -> f64 {
-        a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
-    };
-    let lengths = (dot(a, a) * dot(b, b)).sqrt();
-    Ok(if lengths > 0.0 { (dot(a, b) / lengths) as f32 } else { 0.0 })
-}
-
-impl Extend<Hit> for Best {
-    fn extend<I: IntoIterator<Item = Hit>>(&mut self, hits: I) {
-        for mut hit in hits {
-            // Zero has one order: -0 is not behind 0.
-            hit.score += 0.0;
-            if self.heap.len() < self.limit {
-                self.heap.push(Reverse(hit));
-            } else if let Some(mut worst) = self.heap.peek_mut()
-                && hit > worst.0
-            {
-                worst.0 = hit;
-            }
-        }
-    }
-}
-
-impl Ord for Hit {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.score.total_cmp(&other.score).then(other.index.cmp(&self.index))
-    }
-}
-
-impl PartialOrd for Hit {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Hit {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Hit {}
-
-/// The best hits so far, the worst of them on top.
-pub(crate) struct Best {
-    limit: usize,
-    heap: BinaryHeap<Reverse<Hit>>,
-}
+/// The best hits so far.
+pub(crate) struct Best(TopK<Hit>);
 
 impl Best {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { limit, heap: BinaryHeap::new() }
+        Self(TopK::new(limit))
+    }
+
+    pub(crate) fn push(&mut self, mut hit: Hit) {
+        // Zero has one spelling in the output.
+        hit.score += 0.0;
+        self.0.push(Ranked { index: hit.index as usize, score: hit.score }, hit);
     }
 
     /// Best first.
     pub(crate) fn into_sorted(self) -> Vec<Hit> {
-        self.heap.into_sorted_vec().into_iter().map(|Reverse(hit)| hit).collect()
+        self.0.into_sorted_vec().into_iter().map(|(_, hit)| hit).collect()
     }
 }
 
@@ -219,27 +177,16 @@ mod tests {
     fn the_best_come_first_and_ties_in_input_order() {
         let mut best = Best::new(3);
         for (index, score) in [0.5, 0.9, -0.0, 0.9, 0.5, 0.0, 0.9].into_iter().enumerate() {
-            best.extend([hit(index as u64, score)]);
+            best.push(hit(index as u64, score));
         }
         let order: Vec<_> = best.into_sorted().iter().map(|hit| hit.index).collect();
         assert_eq!(order, [1, 3, 6]);
         let mut best = Best::new(10);
         for (index, score) in [0.0, -0.0, 0.0, -1.0].into_iter().enumerate() {
-            best.extend([hit(index as u64, score)]);
+            best.push(hit(index as u64, score));
         }
         let order: Vec<_> = best.into_sorted().iter().map(|hit| hit.index).collect();
         assert_eq!(order, [0, 1, 2, 3]);
-    }
-
-    #[test]
-    fn cosine_is_of_the_angle_only() {
-        assert_eq!(cosine(&[1.0, 0.0], &[5.0, 0.0]).unwrap(), 1.0);
-        assert_eq!(cosine(&[1.0, 1.0], &[-2.0, -2.0]).unwrap(), -1.0);
-        assert_eq!(cosine(&[0.0, 0.0], &[1.0, 2.0]).unwrap(), 0.0);
-        assert_eq!(cosine(&[1e38, 0.0], &[1e38, 0.0]).unwrap(), 1.0);
-        assert!(cosine(&[1.0], &[1.0, 2.0]).is_err());
-        assert_eq!(cosine(&[f32::MAX; 3], &[f32::MIN; 3]).unwrap(), -1.0);
-        assert_eq!(cosine(&[1e-45], &[1e-45]).unwrap(), 1.0);
     }
 
     #[test]

@@ -59,6 +59,7 @@
 mod error;
 #[cfg(feature = "hub")]
 mod load;
+pub mod scoring;
 
 pub use embedkit_core::registry;
 #[cfg(feature = "onnx")]
@@ -73,19 +74,19 @@ pub use embedkit_image::{self as image, ImageInput, ImageOptions};
 pub use embedkit_late_interaction::LateInteractionMultimodalEmbedding;
 #[cfg(feature = "late-interaction")]
 pub use embedkit_late_interaction::{
-    self as late_interaction, LateInteractionTextEmbedding, MaxSim, max_sim, pool_tokens,
+    self as late_interaction, LateInteractionTextEmbedding, pool_tokens,
 };
 #[cfg(feature = "postprocess")]
 pub use embedkit_postprocess as postprocess;
 #[cfg(feature = "rerank")]
-pub use embedkit_rerank::{self as rerank, Ranked, TextCrossEncoder};
+pub use embedkit_rerank::{self as rerank, TextCrossEncoder};
 #[cfg(any(feature = "bm25", feature = "splade", feature = "bm42", feature = "minicoil"))]
 pub use embedkit_sparse::{self as sparse, SparseOptions, SparseTextEmbedding};
 #[cfg(feature = "text-dense")]
 pub use embedkit_text_dense::{self as text_dense, TextEmbedding};
 pub use embedkit_types::{
     self as types, BatchOptions, Device, Embed, Embedded, LoadOptions, ModelFiles, ModelSpec,
-    MultiVector, PromptUse, Role, SparseEmbedding, Task, cache,
+    MultiVector, PromptUse, Role, SparseEmbedding, Task, cache, scoring::Ranked,
 };
 pub use error::Error;
 #[cfg(feature = "hub")]

@@ -39,8 +39,8 @@
 
 mod error;
 mod model;
-mod ranked;
+mod sigmoid;
 
 pub use error::Error;
 pub use model::TextCrossEncoder;
-pub use ranked::{Ranked, sigmoid};
+pub use sigmoid::sigmoid;

@@ -8,9 +8,12 @@ use embedkit_core::{
     registry,
     tokenizer::{FirstText, PairTokenizer, Tokens},
 };
-use embedkit_types::{BatchOptions, Embedded, LoadOptions, ModelFiles, ModelSpec, Task};
+use embedkit_types::{
+    BatchOptions, Embedded, LoadOptions, ModelFiles, ModelSpec, Task,
+    scoring::{Ranked, top_k},
+};
 
-use crate::{Error, Ranked, ranked::best};
+use crate::Error;
 
 /// A model that scores a document for a query. Cheap to clone; every method takes `&self`, and
 /// several threads may score at once.
@@ -138,14 +141,14 @@ impl TextCrossEncoder {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let ranked = self.rerank(query, documents).enumerate().map(|(index, score)| {
+        let scores = self.rerank(query, documents).enumerate().map(|(index, score)| {
             let score = score?;
             if score.is_nan() {
                 return Err(Error::NotANumber { id: self.model.id.clone(), index });
             }
-            Ok(Ranked { index, score })
+            Ok(score)
         });
-        Ok(best(ranked.collect::<Result<_, _>>()?, k))
+        Ok(top_k(scores.collect::<Result<Vec<_>, _>>()?, k))
     }
 
     /// The sum of the pairs' tokens, special tokens included, after truncation. Needs no session.

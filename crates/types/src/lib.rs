@@ -5,6 +5,8 @@
 //! and models of your own are the same type. [`ModelFiles`] names the files of one model on disk;
 //! [`LoadOptions`] says how to open it. [`Embed`] is the trait that every embedding model has.
 //!
+//! Module [`scoring`] compares embeddings and keeps the best.
+//!
 //! Nothing here reads a file, opens a socket or looks at the environment.
 //!
 //! ```
@@ -38,6 +40,7 @@ mod multi_vector;
 mod options;
 #[cfg(feature = "serde")]
 pub mod row;
+pub mod scoring;
 mod sparse;
 mod spec;
 mod task;

@@ -188,7 +188,7 @@ impl SparseEmbedding {
     }
 
     /// Indices with their components: repeated indices summed.
-    fn components(&self) -> impl Iterator<Item = (u32, f64)> {
+    pub(crate) fn components(&self) -> impl Iterator<Item = (u32, f64)> {
         let mut pairs = self.iter().peekable();
         std::iter::from_fn(move || {
             let (index, value) = pairs.next()?;

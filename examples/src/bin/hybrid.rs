@@ -10,12 +10,11 @@ use std::{env, fs};
 
 use anyhow::{Context as _, Result};
 use embedkit::{
-    DEFAULT_MODEL, LoadOptions, Role, SparseEmbedding, SparseTextEmbedding, TextCrossEncoder,
-    TextEmbedding, prelude::*,
+    DEFAULT_MODEL, LoadOptions, Role, SparseTextEmbedding, TextCrossEncoder, TextEmbedding,
+    prelude::*,
+    scoring::{Idf, RRF_K, cosine, reciprocal_rank_fusion, top_k},
 };
 
-/// How much the first ranks count above the next: the constant of the paper on reciprocal rank fusion.
-const RRF: f32 = 60.0;
 /// Candidates that the reranker reads.
 const CANDIDATES: usize = 20;
 
@@ -28,52 +27,26 @@ fn main() -> Result<()> {
 
     let dense = TextEmbedding::load(DEFAULT_MODEL, LoadOptions::default())?;
     let query = dense.embed_batch(Role::Query, &[&question])?;
-    let by_meaning = dense.embed_batch(Role::Document, &lines)?;
-    let by_meaning = by_meaning.iter().map(|vector| dot(vector, &query[0])).collect();
+    let documents = dense.embed_batch(Role::Document, &lines)?;
+    let by_meaning = documents.iter().map(|document| cosine(&query[0], document));
+    let by_meaning = top_k(by_meaning.collect::<Result<Vec<_>, _>>()?, lines.len());
 
+    // BM25's weights leave out how rare a term is, which an index knows; here the lines of the file
+    // are all there is.
     let terms = SparseTextEmbedding::load("Qdrant/bm25", LoadOptions::default())?;
-    let query = terms.embed_batch(Role::Query, &[&question])?;
-    let by_words = bm25(&terms.embed_batch(Role::Document, &lines)?, &query[0]);
-
-    let mut fused = vec![0.0; lines.len()];
-    for scores in [by_meaning, by_words] {
-        for (rank, line) in ranked(&scores).into_iter().enumerate() {
-            #[expect(clippy::cast_precision_loss, reason = "ranks are small")]
-            let rank = rank as f32;
-            fused[line] += 1.0 / (RRF + rank + 1.0);
-        }
+    let mut idf = Idf::new(&terms.embed_batch(Role::Query, &[&question])?[0]);
+    for document in terms.embed_batch(Role::Document, &lines)? {
+        idf.push(&document);
     }
-    let candidates: Vec<_> =
-        ranked(&fused).into_iter().take(CANDIDATES).map(|line| lines[line]).collect();
+    let mut by_words: Vec<_> = idf.scores().collect();
+    by_words.sort_by(|a, b| b.cmp(a));
+
+    let fused = reciprocal_rank_fusion([by_meaning, by_words], RRF_K);
+    let candidates: Vec<_> = fused.iter().take(CANDIDATES).map(|one| lines[one.index]).collect();
 
     let reranker = TextCrossEncoder::load("Xenova/ms-marco-MiniLM-L-6-v2", LoadOptions::default())?;
     for best in reranker.top_k(&question, &candidates, 5)? {
         println!("{:7.3}  {}", best.score, candidates[best.index]);
     }
     Ok(())
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-/// BM25 scores. The weights of the model leave out how rare a term is, which a search engine knows;
-/// here the lines of the file are all there is.
-#[expect(clippy::cast_precision_loss, reason = "counts of lines")]
-fn bm25(documents: &[SparseEmbedding], query: &SparseEmbedding) -> Vec<f32> {
-    let all = documents.len() as f32;
-    let weighted = query.iter().map(|(term, weight)| {
-        let with =
-            documents.iter().filter(|document| document.indices().contains(&term)).count() as f32;
-        (term, weight * (1.0 + (all - with + 0.5) / (with + 0.5)).ln())
-    });
-    let query = SparseEmbedding::from_pairs(weighted);
-    documents.iter().map(|document| document.dot(&query)).collect()
-}
-
-/// Positions by score, best first.
-fn ranked(scores: &[f32]) -> Vec<usize> {
-    let mut order: Vec<_> = (0..scores.len()).collect();
-    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
-    order
 }

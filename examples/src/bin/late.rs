@@ -11,9 +11,9 @@ use std::{env, fs};
 use anyhow::{Context as _, Result};
 use embedkit::{
     LateInteractionTextEmbedding, LoadOptions, Role,
-    late_interaction::MaxSim,
     postprocess::{Muvera, MuveraOptions},
     prelude::*,
+    scoring::{MaxSim, dot, top_k},
 };
 
 /// Documents that MaxSim looks at.
@@ -34,18 +34,15 @@ fn main() -> Result<()> {
     // One vector for each document: what an ordinary vector index would keep.
     let muvera = Muvera::from_multivector_model(&model, MuveraOptions::default())?;
     let asked = muvera.process_query(&query)?;
-    let mut candidates = Vec::new();
-    for (line, document) in documents.iter().enumerate() {
-        let encoded = muvera.process_document(document)?;
-        let score: f64 = encoded.iter().zip(&asked).map(|(a, b)| a * b).sum();
-        candidates.push((score, line));
+    let mut scores = Vec::new();
+    for document in &documents {
+        scores.push(dot(&asked, &muvera.process_document(document)?)?);
     }
-    candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
-    candidates.truncate(CANDIDATES);
+    let candidates = top_k(scores, CANDIDATES);
 
-    let chosen: Vec<_> = candidates.iter().map(|&(_, line)| &documents[line]).collect();
-    for (place, score) in MaxSim::new(&chosen)?.top_k(&query, 5)? {
-        println!("{score:7.3}  {}", lines[candidates[place].1]);
+    let chosen: Vec<_> = candidates.iter().map(|one| &documents[one.index]).collect();
+    for best in MaxSim::new(&chosen)?.top_k(&query, 5)? {
+        println!("{:7.3}  {}", best.score, lines[candidates[best.index].index]);
     }
     Ok(())
 }

@@ -9,7 +9,11 @@
 use std::{env, fs, path::PathBuf};
 
 use anyhow::{Context as _, Result};
-use embedkit::{ImageEmbedding, LoadOptions, Role, TextEmbedding, prelude::*};
+use embedkit::{
+    ImageEmbedding, LoadOptions, Ranked, Role, TextEmbedding,
+    prelude::*,
+    scoring::{TopK, cosine},
+};
 
 fn main() -> Result<()> {
     let mut arguments = env::args().skip(1);
@@ -21,20 +25,16 @@ fn main() -> Result<()> {
     let texts = TextEmbedding::load("Qdrant/clip-ViT-B-32-text", LoadOptions::default())?;
     let query = texts.embed_batch(Role::Query, &[&wanted])?;
     let images = ImageEmbedding::load("Qdrant/clip-ViT-B-32-vision", LoadOptions::default())?;
-    let mut scored = Vec::new();
-    for (file, vector) in files.iter().zip(images.embed(files.clone())) {
+    let mut best = TopK::new(5);
+    for (index, (file, vector)) in files.iter().zip(images.embed(files.clone())).enumerate() {
         match vector {
-            Ok(vector) => {
-                let score: f32 = vector.iter().zip(&query[0]).map(|(a, b)| a * b).sum();
-                scored.push((score, file));
-            }
+            Ok(vector) => best.push(Ranked { index, score: cosine(&query[0], &vector)? }, file),
             // A folder may hold other files; the rest goes on.
             Err(error) => eprintln!("left out: {error}"),
         }
     }
-    scored.sort_by(|a, b| b.0.total_cmp(&a.0));
-    for (score, file) in scored.iter().take(5) {
-        println!("{score:.3}  {}", file.display());
+    for (ranked, file) in best.into_sorted_vec() {
+        println!("{:.3}  {}", ranked.score, file.display());
     }
     Ok(())
 }

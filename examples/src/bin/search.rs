@@ -9,7 +9,11 @@
 use std::{env, fs};
 
 use anyhow::{Context as _, Result};
-use embedkit::{DEFAULT_MODEL, LoadOptions, Role, TextEmbedding, prelude::*};
+use embedkit::{
+    DEFAULT_MODEL, LoadOptions, Role, TextEmbedding,
+    prelude::*,
+    scoring::{cosine, top_k},
+};
 
 fn main() -> Result<()> {
     let mut arguments = env::args().skip(1);
@@ -20,15 +24,12 @@ fn main() -> Result<()> {
 
     let model = TextEmbedding::load(DEFAULT_MODEL, LoadOptions::default())?;
     let query = model.embed_batch(Role::Query, &[&question])?;
-    let mut scored = Vec::new();
-    for (line, vector) in lines.iter().zip(model.passage_embed(&lines)) {
-        // The vectors have unit length: the dot product is the cosine.
-        let score: f32 = vector?.iter().zip(&query[0]).map(|(a, b)| a * b).sum();
-        scored.push((score, line));
+    let mut scores = Vec::new();
+    for vector in model.passage_embed(&lines) {
+        scores.push(cosine(&query[0], &vector?)?);
     }
-    scored.sort_by(|a, b| b.0.total_cmp(&a.0));
-    for (score, line) in scored.iter().take(5) {
-        println!("{score:.3}  {line}");
+    for best in top_k(scores, 5) {
+        println!("{:.3}  {}", best.score, lines[best.index]);
     }
     Ok(())
 }

@@ -54,7 +54,9 @@ pub(crate) fn run(args: RerankArgs, run: &RunArgs, report: &Report) -> Result<()
             if let Err(why) = &done.result {
                 skipped.get_or_insert(why.clone());
             }
-            best.extend(Hit::of(done));
+            if let Some(hit) = Hit::of(done) {
+                best.push(hit);
+            }
             return Ok(());
         }
         let write = || records.write(&Record::of(&done));

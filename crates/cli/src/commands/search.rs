@@ -141,7 +141,7 @@ fn rerank(
         value.check_finite().with_context(of)?;
         truncated += u64::from(cut);
         if let Value::Score(score) = value {
-            best.extend([Hit { score, ..hit }]);
+            best.push(Hit { score, ..hit });
         }
     }
     if truncated > 0 {

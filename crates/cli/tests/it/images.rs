@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use embedkit::{MultiVector, max_sim};
+use embedkit::{MultiVector, scoring::max_sim};
 use embedkit_testkit::{
     ImageCase, MultimodalCase, assert_close, cosine, dense_case, image_case, multimodal_case,
     picture, runtime_library, zip_equal,

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use embedkit::{
-    MultiVector, max_sim, pool_tokens,
+    MultiVector, pool_tokens,
     postprocess::{Muvera, MuveraOptions},
+    scoring::max_sim,
 };
 use embedkit_testkit::{assert_close, dense_case, runtime_library, zip_equal};
 use serde_json::Value;

@@ -6,13 +6,15 @@ mod kernel;
 
 use std::{
     borrow::Borrow,
-    cmp::Ordering,
     num::NonZeroUsize,
     sync::{Mutex, PoisonError},
     thread,
 };
 
-use embedkit_types::MultiVector;
+use embedkit_types::{
+    MultiVector,
+    scoring::{Ranked, top_k},
+};
 
 use self::kernel::Panels;
 use crate::Error;
@@ -54,7 +56,7 @@ pub fn max_sim(query: &MultiVector, document: &MultiVector) -> Result<f32, Error
 ///
 /// ```
 /// use embedkit_late_interaction::MaxSim;
-/// use embedkit_types::MultiVector;
+/// use embedkit_types::{MultiVector, scoring::Ranked};
 ///
 /// let documents = [
 ///     MultiVector::new(vec![0.0, 1.0], 2)?,
@@ -63,7 +65,7 @@ pub fn max_sim(query: &MultiVector, document: &MultiVector) -> Result<f32, Error
 /// let query = MultiVector::new(vec![1.0, 0.0, 0.0, 1.0], 2)?;
 /// let documents = MaxSim::new(&documents)?;
 /// assert_eq!(documents.score(&query)?, [1.0, 1.8]);
-/// assert_eq!(documents.top_k(&query, 1)?, [(1, 1.8)]);
+/// assert_eq!(documents.top_k(&query, 1)?, [Ranked { index: 1, score: 1.8 }]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -128,20 +130,12 @@ impl<'a, D: Borrow<MultiVector> + Sync> MaxSim<'a, D> {
         Ok((0..queries.len()).map(of).collect())
     }
 
-    /// The `k` best documents by position, with their scores: best first, the earlier one first
-    /// where scores are equal, and NaN after all others.
+    /// The `k` best documents, best first: of equal scores the earlier one, and NaN last.
     ///
     /// # Errors
     /// [`Error::Width`] where the query differs in width.
-    pub fn top_k(&self, query: &MultiVector, k: usize) -> Result<Vec<(usize, f32)>, Error> {
-        let mut ranked: Vec<_> = self.score(query)?.into_iter().enumerate().collect();
-        let k = k.min(ranked.len());
-        if k > 0 {
-            ranked.select_nth_unstable_by(k - 1, better_first);
-        }
-        ranked.truncate(k);
-        ranked.sort_unstable_by(better_first);
-        Ok(ranked)
+    pub fn top_k(&self, query: &MultiVector, k: usize) -> Result<Vec<Ranked>, Error> {
+        Ok(top_k(self.score(query)?, k))
     }
 
     fn check(&self, what: &str, query: &MultiVector) -> Result<(), Error> {
@@ -214,11 +208,6 @@ impl<'a, D: Borrow<MultiVector>> Iterator for Chunks<'a, D> {
         (self.documents, self.scores) = (rest, other);
         Some((documents, scores))
     }
-}
-
-fn better_first(a: &(usize, f32), b: &(usize, f32)) -> Ordering {
-    let by_score = || b.1.partial_cmp(&a.1).unwrap_or(Ordering::Equal);
-    a.1.is_nan().cmp(&b.1.is_nan()).then_with(by_score).then(a.0.cmp(&b.0))
 }
 
 fn check(what: &str, expected: usize, vectors: &MultiVector) -> Result<(), Error> {

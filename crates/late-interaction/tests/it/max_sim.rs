@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use embedkit_late_interaction::{Error, MaxSim, max_sim};
-use embedkit_types::MultiVector;
+use embedkit_types::{MultiVector, scoring::Ranked};
 
 use crate::Noise;
 
@@ -72,15 +72,15 @@ fn the_best_come_first() {
     let scores = scorer.score(&query).unwrap();
     let all = scorer.top_k(&query, usize::MAX).unwrap();
     assert_eq!(all.len(), 300);
-    assert!(all.iter().all(|&(index, score)| score.to_bits() == scores[index].to_bits()));
+    assert!(all.iter().all(|one| one.score.to_bits() == scores[one.index].to_bits()));
     assert!(all[..299].windows(2).all(|pair| {
-        let [(a, x), (b, y)] = pair else { unreachable!() };
-        x > y || x == y && a < b
+        let [a, b] = pair else { unreachable!() };
+        a.score > b.score || a.score == b.score && a.index < b.index
     }));
-    assert_eq!(all[298], (50, f32::NEG_INFINITY));
-    assert!(all[299].0 == 100 && all[299].1.is_nan());
+    assert_eq!(all[298], Ranked { index: 50, score: f32::NEG_INFINITY });
+    assert!(all[299].index == 100 && all[299].score.is_nan());
     let places: Vec<_> =
-        [10, 200].iter().map(|&index| all.iter().position(|one| one.0 == index)).collect();
+        [10, 200].iter().map(|&index| all.iter().position(|one| one.index == index)).collect();
     assert_eq!(places[0].unwrap() + 1, places[1].unwrap());
     for k in [0, 1, 7, 298] {
         assert_eq!(scorer.top_k(&query, k).unwrap(), all[..k]);

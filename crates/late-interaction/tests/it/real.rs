@@ -110,7 +110,7 @@ fn muvera_finds_what_max_sim_finds() {
     let (mut first, mut ten) = ([0; 3], [0; 3]);
     for query in &queries {
         let best: Vec<usize> =
-            exact.top_k(query, 10).unwrap().into_iter().map(|(index, _)| index).collect();
+            exact.top_k(query, 10).unwrap().into_iter().map(|one| one.index).collect();
         let query = muvera.process_query(query).unwrap();
         let dot = |one: &Vec<f64>| one.iter().zip(&query).map(|(x, y)| x * y).sum::<f64>();
         let mut ranked: Vec<(usize, f64)> = encoded.iter().map(dot).enumerate().collect();
