@@ -96,7 +96,7 @@ fn end(signal: c_int, report: &Report, again: Arc<AtomicBool>) {
             let text = ending_text(&format!("stopped by {name}"), kept.as_deref());
             let _ = io::stderr().write_all(text.as_bytes());
             // At once: what others would clean up is still in use by their threads.
-            low_level::exit(status);
+            embedkit_convert::discard_unfinished(|| low_level::exit(status));
         });
     });
 }

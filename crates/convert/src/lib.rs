@@ -48,6 +48,7 @@ mod protobuf;
 #[cfg(feature = "quantize")]
 mod quantize;
 mod safetensors;
+mod unfinished;
 
 use std::path::Path;
 
@@ -62,6 +63,7 @@ pub use error::Error;
 pub use options::{ConvertOptions, Converted, Head};
 #[cfg(feature = "quantize")]
 pub use quantize::{QuantizeOptions, QuantizeReport, quantize};
+pub use unfinished::discard_unfinished;
 
 /// Converts the checkpoint in `dir` to the ONNX file `out`.
 ///
@@ -71,7 +73,7 @@ pub use quantize::{QuantizeOptions, QuantizeReport, quantize};
 /// bytes.
 ///
 /// `out` is written under a temporary name in its folder and then renamed, so that a failure leaves
-/// an existing file as it was. A model beyond 2 GiB, which is what one protobuf message may hold, puts
+/// an existing file as it was. A program that ends at once calls [`discard_unfinished`] before. A model beyond 2 GiB, which is what one protobuf message may hold, puts
 /// its weights into a second file beside it: `model.onnx_data` for `model.onnx`.
 ///
 /// # Errors

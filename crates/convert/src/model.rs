@@ -1,14 +1,13 @@
 //! Writes a graph as an ONNX file, weights streamed from the checkpoint.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-
-use tempfile::NamedTempFile;
 
 use crate::Error;
 use crate::checkpoint::Checkpoint;
 use crate::graph::{Graph, Weight};
 use crate::protobuf::Message;
+use crate::unfinished::Unfinished;
 
 /// The largest protobuf message in bytes: implementations count its length in 31 bits.
 pub(crate) const MESSAGE_LIMIT: u64 = i32::MAX as u64;
@@ -53,25 +52,6 @@ impl Target {
         }
         Ok(Self { model: out.to_owned(), data })
     }
-
-    /// A file beside the target that vanishes unless it is renamed to it.
-    fn temporary(&self) -> io::Result<NamedTempFile> {
-        new_file(&self.model, ".converting-")
-    }
-}
-
-/// A file in the folder of `target` that vanishes unless it is renamed.
-pub(crate) fn new_file(target: &Path, prefix: &str) -> io::Result<NamedTempFile> {
-    let folder = target.parent().filter(|parent| *parent != Path::new(""));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(prefix);
-    #[cfg(unix)]
-    {
-        // As any new file: what the process's mask leaves, not for the owner alone.
-        use std::{fs::Permissions, os::unix::fs::PermissionsExt};
-        builder.permissions(Permissions::from_mode(0o666));
-    }
-    builder.tempfile_in(folder.unwrap_or(Path::new(".")))
 }
 
 /// Writes `graph` and returns the bytes written and the file of weights, if there is one.
@@ -87,7 +67,7 @@ pub(crate) fn write(
     if inline.total <= limit {
         let file =
             write_parts(&target.model, target, |sink| inline.write(graph, checkpoint, sink))?;
-        persist(file, &target.model)?;
+        Unfinished::persist([(file, &target.model)])?;
         return Ok((inline.total, None));
     }
     let name =
@@ -108,8 +88,7 @@ pub(crate) fn write(
     })?;
     let model = write_parts(&target.model, target, |sink| external.write(graph, checkpoint, sink))?;
     // The weights first: a model without its weights would be read as a damaged one.
-    persist(data, &target.data)?;
-    persist(model, &target.model)?;
+    Unfinished::persist([(data, &target.data), (model, &target.model)])?;
     Ok((external.total + data_len, Some(target.data.clone())))
 }
 
@@ -251,15 +230,10 @@ fn write_parts(
     path: &Path,
     target: &Target,
     parts: impl FnOnce(&mut Sink<'_>) -> Result<(), Error>,
-) -> Result<NamedTempFile, Error> {
+) -> Result<Unfinished, Error> {
     let failed = |source| Error::Write { path: path.to_owned(), source };
-    let mut file = BufWriter::with_capacity(1 << 20, target.temporary().map_err(failed)?);
+    let file = Unfinished::beside(&target.model, ".converting-").map_err(failed)?;
+    let mut file = BufWriter::with_capacity(1 << 20, file);
     parts(&mut |bytes| file.write_all(bytes).map_err(failed))?;
     file.into_inner().map_err(|error| failed(error.into_error()))
-}
-
-fn persist(file: NamedTempFile, path: &Path) -> Result<(), Error> {
-    file.persist(path)
-        .map(drop)
-        .map_err(|error| Error::Write { path: path.to_owned(), source: error.error })
 }

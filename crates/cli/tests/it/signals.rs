@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, Command},
     thread,
     time::Duration,
@@ -199,4 +199,59 @@ fn a_signal_that_was_ignored_stays_so() {
     stdin.write_all(b"a\n").unwrap();
     drop(stdin);
     assert_eq!(Outcome::of(child).silent_success().records().len(), 1);
+}
+
+/// A checkpoint of more than four gigabytes, all zeros, which take no place on the disk: the sizes of a
+/// small one are made larger.
+fn large_checkpoint(dir: &Path) {
+    let small = Path::new(env!("CARGO_MANIFEST_DIR")).join("../convert/tests/data/bert-plain");
+    let config = fs::read(small.join("config.json")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+    config["hidden_size"] = 64.into();
+    config["vocab_size"] = (1 << 24).into();
+    fs::write(dir.join("config.json"), config.to_string()).unwrap();
+
+    let weights = fs::read(small.join("model.safetensors")).unwrap();
+    let (length, rest) = weights.split_first_chunk().unwrap();
+    let header = &rest[..u64::from_le_bytes(*length) as usize];
+    let mut header: serde_json::Map<_, _> = serde_json::from_slice(header).unwrap();
+    header.remove("__metadata__");
+    let mut end = 0;
+    for tensor in header.values_mut() {
+        let mut size = 4;
+        for dim in tensor["shape"].as_array_mut().unwrap() {
+            let larger = match dim.as_u64().unwrap() {
+                8 => 64,
+                29 => 1 << 24,
+                other => other,
+            };
+            size *= larger;
+            *dim = larger.into();
+        }
+        tensor["dtype"] = "F32".into();
+        tensor["data_offsets"] = vec![end, end + size].into();
+        end += size;
+    }
+    let header = serde_json::to_vec(&header).unwrap();
+    let mut file = fs::File::create(dir.join("model.safetensors")).unwrap();
+    file.write_all(&(header.len() as u64).to_le_bytes()).unwrap();
+    file.write_all(&header).unwrap();
+    file.set_len(8 + header.len() as u64 + end).unwrap();
+}
+
+#[test]
+fn an_interrupted_conversion_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (checkpoint, folder) = (dir.path().join("checkpoint"), dir.path().join("out"));
+    fs::create_dir(&checkpoint).unwrap();
+    fs::create_dir(&folder).unwrap();
+    large_checkpoint(&checkpoint);
+    let out = folder.join("model.onnx");
+    fs::write(&out, "earlier").unwrap();
+    let child = Program::new(["convert", arg(&checkpoint), arg(&out)]).start();
+    wait_until("the unfinished file", || names(&folder).len() > 1);
+    send(&child, "INT");
+    Outcome::of(child).failure(130, "stopped by SIGINT", None);
+    assert_eq!(names(&folder), ["model.onnx"]);
+    assert_eq!(fs::read(out).unwrap(), b"earlier");
 }

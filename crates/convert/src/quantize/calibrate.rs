@@ -6,6 +6,7 @@
 //! range into the weights, which have a scale per column (Xiao et al. 2022, "SmoothQuant").
 //! Random tokens show the same channels as text does, and need neither tokenizer nor corpus.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use embedkit_core::onnx::{Input, Session, Values};
@@ -13,7 +14,7 @@ use embedkit_core::pipeline::Workload;
 use embedkit_types::{Device, LoadOptions, Output};
 
 use super::model::{Graph, Port};
-use super::plan::{Activation, Plan, Range};
+use super::plan::{Activation, Plan, Product, Range};
 use super::rewrite::rows_of;
 
 /// ONNX's number for i64.
@@ -27,9 +28,17 @@ const SPREAD: f32 = 3.0;
 /// must not become large.
 const LEAST: f32 = 0.05;
 
+/// The most channels that are measured, in all activations together; real models have some hundred
+/// thousand. A small file could ask for more than memory holds.
+const MOST_CHANNELS: u64 = 1 << 26;
+
 /// The activations whose channels are measured: those of which nothing is known.
 pub(super) fn measured<'p, 'a>(plan: &'p Plan<'a>) -> Vec<&'p Activation<'a>> {
-    plan.activations.iter().filter(|activation| activation.range == Range::Symmetric).collect()
+    plan.activations.iter().filter(|activation| is_measured(activation)).collect()
+}
+
+pub(super) fn is_measured(activation: &Activation<'_>) -> bool {
+    activation.range == Range::Symmetric
 }
 
 /// What the graph is fed with.
@@ -39,8 +48,9 @@ pub(super) struct Feed<'a> {
 }
 
 impl<'a> Feed<'a> {
-    /// Finds out what the graph takes; the reason where that is not tokens only.
-    pub(super) fn of(graph: &'a Graph<'_>) -> Result<Self, String> {
+    /// Finds out what the graph takes; the reason where that is not tokens only, or there is too much to
+    /// measure.
+    pub(super) fn of(graph: &'a Graph<'_>, plan: &Plan<'_>) -> Result<Self, String> {
         for input in &graph.inputs {
             let known = ["input_ids", "attention_mask", "token_type_ids", "position_ids"];
             if !known.contains(&input.name) {
@@ -49,6 +59,12 @@ impl<'a> Feed<'a> {
             if input.element != INT64 || input.rank != Some(2) {
                 return Err(format!("`{}` is not a matrix of 64-bit integers", input.name));
             }
+        }
+        let channels: u64 = measured(plan).iter().map(|activation| activation.width).sum();
+        if MOST_CHANNELS < channels {
+            return Err(format!(
+                "it has {channels} channels to measure, at most {MOST_CHANNELS} are"
+            ));
         }
         let table = graph.nodes.iter().find_map(|node| {
             let &[table, indices] = node.inputs.as_slice() else { return None };
@@ -113,13 +129,30 @@ impl<'a> Feed<'a> {
     }
 }
 
+/// The largest magnitude in each row of the matrices, read once however many products share one.
+#[derive(Default)]
+pub(super) struct RowMaxima<'a>(BTreeMap<(&'a str, bool), Option<Vec<f32>>>);
+
+impl<'a> RowMaxima<'a> {
+    /// `None` where the matrix is not of numbers, as many as its shape says.
+    fn of(&mut self, graph: &Graph<'_>, product: &Product<'a>) -> Option<&[f32]> {
+        let maxima = self.0.entry((product.matrix, product.transposed)).or_insert_with(|| {
+            let matrix = rows_of(graph, product)?;
+            let largest = |row: &[f32]| row.iter().fold(0f32, |largest, x| largest.max(x.abs()));
+            Some(matrix.chunks(product.columns as usize).map(largest).collect())
+        });
+        maxima.as_deref()
+    }
+}
+
 /// The factors that bring channels of an activation and rows of its matrices to like magnitudes:
 /// the root of their ratio. `None` where no channel stands out.
-pub(super) fn factors(
+pub(super) fn factors<'a>(
     graph: &Graph<'_>,
-    plan: &Plan<'_>,
+    plan: &Plan<'a>,
     activation: &Activation<'_>,
     channels: &[f32],
+    maxima: &mut RowMaxima<'a>,
 ) -> Option<Vec<f32>> {
     let typical = median(channels);
     let largest = channels.iter().fold(0f32, |largest, &channel| largest.max(channel));
@@ -127,11 +160,13 @@ pub(super) fn factors(
         return None;
     }
     let mut rows = vec![0f32; channels.len()];
+    let mut seen = BTreeSet::new();
     for at in &activation.products {
         let product = plan.products.get(at)?;
-        let matrix = rows_of(graph, product)?;
-        for (row, numbers) in rows.iter_mut().zip(matrix.chunks(product.columns as usize)) {
-            *row = numbers.iter().fold(*row, |largest, number| largest.max(number.abs()));
+        if seen.insert((product.matrix, product.transposed)) {
+            for (row, &largest) in rows.iter_mut().zip(maxima.of(graph, product)?) {
+                *row = row.max(largest);
+            }
         }
     }
     let least = LEAST * median(&rows);

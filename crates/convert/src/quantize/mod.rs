@@ -17,16 +17,15 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
+use crate::Error;
+use crate::model::MESSAGE_LIMIT;
+use crate::unfinished::Unfinished;
+use calibrate::{Feed, RowMaxima};
 use embedkit_core::onnx::operators;
 use embedkit_types::LoadOptions;
-use tempfile::NamedTempFile;
-
-use crate::Error;
-use crate::model::{MESSAGE_LIMIT, new_file};
-use calibrate::Feed;
-use model::Model;
+use model::{Graph, Model};
 use plan::Plan;
-use rewrite::{NotNumbers, Pieces, Rewriter};
+use rewrite::{Pieces, Rewriter, Unwritable};
 
 /// The oldest version of ONNX's operators that has what the new graph needs.
 const OLDEST_OPSET: u64 = 11;
@@ -116,13 +115,27 @@ pub fn quantize(
     }
     let mut factors = vec![None; plan.activations.len()];
     let mut not_calibrated = None;
-    match Feed::of(&model.graph) {
-        Ok(feed) => calibrate(&model, &plan, &feed, &mut factors, input, options)?,
+    let unwritable = |error| match error {
+        Unwritable::NotNumbers(tensor) => {
+            onnx(format!("tensor {tensor} is not of finite numbers, as many as its shape says"))
+        }
+        Unwritable::TooLarge(found) => {
+            Error::TooLarge { path: output.to_owned(), what: "graph", found, limit: MESSAGE_LIMIT }
+        }
+    };
+    match Feed::of(&model.graph, &plan) {
+        Ok(feed) => {
+            let measured = calibrate::measured(&plan);
+            if !measured.is_empty() {
+                let rewriter = Rewriter::new(&model, MESSAGE_LIMIT);
+                let probe = rewriter.with_ranges(&measured).map_err(unwritable)?;
+                calibrate(&model.graph, &plan, &feed, probe, &mut factors, input, options)?;
+            }
+        }
         Err(reason) => not_calibrated = Some(reason),
     }
-    let pieces = Rewriter::new(&model).replace(&plan, &factors).map_err(|NotNumbers(tensor)| {
-        onnx(format!("tensor {tensor} is not of finite numbers, as many as its shape says"))
-    })?;
+    let rewriter = Rewriter::new(&model, MESSAGE_LIMIT);
+    let pieces = rewriter.replace(&plan, &factors).map_err(unwritable)?;
     let written = write(&pieces, output)?;
     Ok(QuantizeReport {
         products: plan.products.len(),
@@ -154,23 +167,21 @@ fn check(model: &Model<'_>) -> Result<(), String> {
     }
 }
 
-/// Runs the original and fills in the factors of activations with outlying channels.
+/// Runs the original, which gives its ranges in `probe`, and fills in the factors of activations with
+/// outlying channels.
 fn calibrate(
-    model: &Model<'_>,
+    graph: &Graph<'_>,
     plan: &Plan<'_>,
     feed: &Feed<'_>,
+    (probe, ranges): (Pieces<'_>, String),
     factors: &mut [Option<Vec<f32>>],
     input: &Path,
     options: &QuantizeOptions,
 ) -> Result<(), Error> {
-    let measured = calibrate::measured(plan);
-    if measured.is_empty() {
-        return Ok(());
-    }
     let failed = |source| Error::Calibration { path: input.to_owned(), source: Box::new(source) };
-    let (probe, ranges) = Rewriter::new(model).with_ranges(&measured);
+    let measured = calibrate::measured(plan);
     let width = measured.iter().map(|activation| activation.width as usize).sum();
-    let file = NamedTempFile::new()
+    let file = Unfinished::scratch()
         .and_then(|mut file| write_to(&probe, &mut file).map(|()| file))
         .map_err(|source| Error::Write { path: std::env::temp_dir(), source })?;
     let load = LoadOptions {
@@ -180,8 +191,9 @@ fn calibrate(
     };
     let channels = feed.run(file.path(), &ranges, width, &load).map_err(failed)?;
     let mut rest = channels.as_slice();
+    let mut maxima = RowMaxima::default();
     for (activation, factors) in plan.activations.iter().zip(factors) {
-        if !measured.iter().any(|measured| measured.name == activation.name) {
+        if !calibrate::is_measured(activation) {
             continue;
         }
         let Some(channels) = rest.split_off(..activation.width as usize) else { break };
@@ -191,9 +203,39 @@ fn calibrate(
                 reason: format!("{} becomes {found} for random tokens", activation.name),
             });
         }
-        *factors = calibrate::factors(&model.graph, plan, activation, channels);
+        *factors = calibrate::factors(graph, plan, activation, channels, &mut maxima);
     }
     Ok(())
+}
+
+/// Quantises a file in memory, without calibration.
+///
+/// # Panics
+/// Where the new file is larger than it may be, cannot be read again, or does not have the operators of
+/// all products.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzzed(bytes: &[u8]) {
+    const LIMIT: u64 = 1 << 22;
+    let Ok(model) = Model::read(bytes) else { return };
+    let Ok(plan) = Plan::of(&model.graph, true) else { return };
+    let read_again = |pieces: Pieces<'_>, most: usize| {
+        let file = pieces.concat();
+        assert!(file.len() <= most, "{} bytes", file.len());
+        let again = Model::read(&file).expect("what is written can be read");
+        again.graph.nodes.iter().filter(|node| node.domain == operators::DOMAIN).count()
+    };
+    // What else there is in the file, and the functions.
+    let most = LIMIT as usize + bytes.len() + (1 << 16);
+    let activations: Vec<_> = plan.activations.iter().collect();
+    if let Ok((probe, _)) = Rewriter::new(&model, LIMIT).with_ranges(&activations) {
+        read_again(probe, most);
+    }
+    if check(&model).is_ok()
+        && let Ok(pieces) = Rewriter::new(&model, LIMIT).replace(&plan, &[])
+    {
+        let calls = plan.activations.len() + plan.products.len();
+        assert_eq!(read_again(pieces, most), calls);
+    }
 }
 
 /// The whole file, which is at most what a protobuf message may be.
@@ -234,13 +276,13 @@ fn check_output(input: &Path, output: &Path) -> Result<(), Error> {
 
 fn write(pieces: &Pieces<'_>, output: &Path) -> Result<u64, Error> {
     let failed = |source| Error::Write { path: output.to_owned(), source };
-    let mut file = new_file(output, ".quantizing-").map_err(failed)?;
+    let mut file = Unfinished::beside(output, ".quantizing-").map_err(failed)?;
     write_to(pieces, &mut file).map_err(failed)?;
-    file.persist(output).map_err(|error| failed(error.error))?;
+    Unfinished::persist([(file, output)])?;
     Ok(pieces.iter().map(|piece| piece.len() as u64).sum())
 }
 
-fn write_to(pieces: &Pieces<'_>, file: &mut NamedTempFile) -> io::Result<()> {
+fn write_to(pieces: &Pieces<'_>, file: &mut Unfinished) -> io::Result<()> {
     let mut file = BufWriter::with_capacity(1 << 20, file);
     for piece in pieces {
         file.write_all(piece)?;

@@ -38,8 +38,10 @@ pub(super) struct Graph<'a> {
     /// The name of each tensor field, in order.
     pub(super) tensor_names: Vec<&'a str>,
     pub(super) inputs: Vec<Port<'a>>,
-    pub(super) outputs: Vec<&'a str>,
-    /// Which node gives a value.
+    pub(super) outputs: BTreeSet<&'a str>,
+    /// Constants of one element, read once however often they are taken.
+    scalars: BTreeMap<&'a str, f32>,
+    /// Which node gives a value; no two give one.
     pub(super) producers: BTreeMap<&'a str, usize>,
     /// Which nodes take a value, those with a subgraph that takes it included.
     pub(super) consumers: BTreeMap<&'a str, Vec<usize>>,
@@ -118,8 +120,9 @@ fn own(domain: &str) -> bool {
 
 impl<'a> Graph<'a> {
     fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
-        let mut graph = Self { fields: fields(bytes)?, ..Self::default() };
-        for field in graph.fields.clone() {
+        let mut graph = Self::default();
+        let graph_fields = fields(bytes)?;
+        for field in &graph_fields {
             match field.number {
                 GRAPH_NODE => graph.add(Node::read(field.bytes()?)?)?,
                 GRAPH_INITIALIZER => {
@@ -129,16 +132,24 @@ impl<'a> Graph<'a> {
                     graph.tensors.insert(name, tensor);
                 }
                 GRAPH_INPUT => graph.inputs.push(Port::read(field.bytes()?)?),
-                GRAPH_OUTPUT => graph.outputs.push(Port::read(field.bytes()?)?.name),
+                GRAPH_OUTPUT => {
+                    graph.outputs.insert(Port::read(field.bytes()?)?.name);
+                }
                 _ => {}
             }
         }
+        graph.fields = graph_fields;
         for port in &graph.inputs {
             // Listed as an input, too: whoever runs the graph may give another.
             graph.tensors.remove(port.name);
             graph.names.insert(port.name);
         }
         graph.names.extend(&graph.outputs);
+        let constants = graph.nodes.iter().filter(|node| node.is("Constant"));
+        let constants = constants.filter_map(|node| Some((*node.outputs.first()?, node.scalar()?)));
+        let tensors = graph.tensors.iter();
+        let tensors = tensors.filter_map(|(name, tensor)| Some((*name, tensor.scalar()?)));
+        graph.scalars = constants.chain(tensors).collect();
         Ok(graph)
     }
 
@@ -152,8 +163,10 @@ impl<'a> Graph<'a> {
             self.consumers.entry(name).or_default().push(at);
             self.names.insert(name);
         }
-        for name in &node.outputs {
-            self.producers.insert(name, at);
+        for name in node.outputs.iter().filter(|name| !name.is_empty()) {
+            if self.producers.insert(name, at).is_some() {
+                return Err(format!("two nodes give the value `{name}`"));
+            }
             self.names.insert(name);
         }
         self.nodes.push(node);
@@ -172,17 +185,7 @@ impl<'a> Graph<'a> {
 
     /// A constant of one element.
     pub(super) fn scalar(&self, value: &str) -> Option<f32> {
-        let one = |tensor: &Tensor<'_>| match tensor.floats()?.as_slice() {
-            [number] => Some(*number),
-            _ => None,
-        };
-        if let Some(tensor) = self.tensors.get(value) {
-            return if tensor.elements() == Some(1) { one(tensor) } else { None };
-        }
-        let node = self.producer(value).filter(|node| node.is("Constant"))?;
-        let body = node.attribute("value").ok()??;
-        let tensor = body.iter().find(|field| field.number == 5)?.bytes().ok()?;
-        one(&Tensor::read(tensor).ok()?.1)
+        self.scalars.get(value).copied()
     }
 }
 
@@ -220,11 +223,11 @@ impl<'a> Node<'a> {
         let mut node = Self::default();
         for field in fields(bytes)? {
             match field.number {
-                1 => node.inputs.push(field.text()?),
-                2 => node.outputs.push(field.text()?),
-                4 => node.operator = field.text()?,
+                1 => node.inputs.push(field.name()?),
+                2 => node.outputs.push(field.name()?),
+                4 => node.operator = field.name()?,
                 5 => node.attributes.push(field.bytes()?),
-                7 => node.domain = field.text()?,
+                7 => node.domain = field.name()?,
                 _ => {}
             }
         }
@@ -246,6 +249,13 @@ impl<'a> Node<'a> {
             }
         }
         Ok(None)
+    }
+
+    /// The one number of a `Constant`.
+    fn scalar(&self) -> Option<f32> {
+        let body = self.attribute("value").ok()??;
+        let tensor = body.iter().find(|field| field.number == 5)?.bytes().ok()?;
+        Tensor::read(tensor).ok()?.1.scalar()
     }
 
     /// An integer attribute, or what it is when absent.
@@ -299,7 +309,7 @@ impl<'a> Tensor<'a> {
                 (1, _) => field.numbers(&mut tensor.dims)?,
                 (2, Value::Number(number)) => tensor.element = number,
                 (4, Value::Bytes(bytes) | Value::Fixed(bytes)) => tensor.floats.push(bytes),
-                (8, _) => name = field.text()?,
+                (8, _) => name = field.name()?,
                 (9, _) => tensor.raw = Some(field.bytes()?),
                 (13, _) | (14, Value::Number(1)) => tensor.external = true,
                 _ => {}
@@ -321,6 +331,14 @@ impl<'a> Tensor<'a> {
     fn elements(&self) -> Option<usize> {
         let elements = self.dims.iter().try_fold(1u64, |product, &dim| product.checked_mul(dim))?;
         usize::try_from(elements).ok()
+    }
+
+    /// Its number, if it is one.
+    fn scalar(&self) -> Option<f32> {
+        match self.elements() {
+            Some(1) => self.floats()?.first().copied(),
+            _ => None,
+        }
     }
 
     /// Its numbers in row-major order; `None` where it is not of type f32, or not as long as its
@@ -353,7 +371,7 @@ impl<'a> Port<'a> {
         let mut port = Self::default();
         for field in fields(bytes)? {
             match field.number {
-                1 => port.name = field.text()?,
+                1 => port.name = field.name()?,
                 2 => {
                     for kind in fields(field.bytes()?)?.iter().filter(|field| field.number == 1) {
                         for field in fields(kind.bytes()?)? {

@@ -85,11 +85,12 @@ impl<'a> Plan<'a> {
         let mut plan = Self::default();
         let mut positions = BTreeMap::new();
         let mut gelus = Gelu::all(graph);
+        let mut transposes = Transposes::default();
         for (at, node) in graph.nodes.iter().enumerate() {
             if !node.is("MatMul") && !node.is("Gemm") {
                 continue;
             }
-            let Some(mut product) = product(graph, node)? else {
+            let Some(mut product) = product(graph, node, &mut transposes)? else {
                 let constant = node.inputs.get(1).and_then(|name| graph.tensors.get(name));
                 plan.left += usize::from(constant.is_some_and(|matrix| matrix.dims.len() == 2));
                 continue;
@@ -108,12 +109,14 @@ impl<'a> Plan<'a> {
             plan.activations[product.activation].products.push(at);
             plan.products.insert(at, product);
         }
-        for product in plan.products.keys() {
-            let matrix = graph.nodes[*product].inputs[1];
+        // Once for each matrix, however many products share it.
+        let matrices: BTreeSet<_> =
+            plan.products.keys().map(|product| graph.nodes[*product].inputs[1]).collect();
+        for matrix in matrices {
             let Some(&transpose) = graph.producers.get(matrix) else { continue };
             let takers = graph.takers(matrix);
             if takers.iter().all(|taker| plan.products.contains_key(taker))
-                && !graph.outputs.contains(&matrix)
+                && !graph.outputs.contains(matrix)
             {
                 plan.dropped.insert(transpose);
             }
@@ -138,7 +141,7 @@ impl<'a> Plan<'a> {
         product: &mut Product<'a>,
     ) {
         if let (&[add], None) = (graph.takers(product.output), product.bias)
-            && !graph.outputs.contains(&product.output)
+            && !graph.outputs.contains(product.output)
             && let Some(bias) = constant_bias(graph, &graph.nodes[add], product)
             && let &[sum] = graph.nodes[add].outputs.as_slice()
         {
@@ -152,17 +155,39 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// Which nodes exchange the two dimensions of a matrix: each is asked once, however many products share
+/// it.
+#[derive(Default)]
+struct Transposes(BTreeMap<usize, bool>);
+
+impl Transposes {
+    /// The matrix that `value` is with its dimensions exchanged.
+    fn undo<'a>(&mut self, graph: &Graph<'a>, value: &str) -> Result<Option<&'a str>, Malformed> {
+        let Some(&at) = graph.producers.get(value) else { return Ok(None) };
+        let node = &graph.nodes[at];
+        let &[input] = node.inputs.as_slice() else { return Ok(None) };
+        let transposes = match self.0.get(&at) {
+            Some(&transposes) => transposes,
+            None => *self.0.entry(at).or_insert(node.transposes_matrix()?),
+        };
+        Ok(transposes.then_some(input))
+    }
+}
+
 /// The product that a node is, where it can be one of integers.
-fn product<'a>(graph: &Graph<'a>, node: &Node<'a>) -> Result<Option<Product<'a>>, Malformed> {
+fn product<'a>(
+    graph: &Graph<'a>,
+    node: &Node<'a>,
+    transposes: &mut Transposes,
+) -> Result<Option<Product<'a>>, Malformed> {
     let (&[activation, mut matrix, ..], [_]) = (node.inputs.as_slice(), node.outputs.as_slice())
     else {
         return Ok(None);
     };
     // A matrix that is needed in both orders is transposed in the graph.
     let mut transposed = false;
-    if let (Some(transpose), true) = (graph.producer(matrix), node.is("MatMul"))
-        && transpose.transposes_matrix()?
-        && let &[input] = transpose.inputs.as_slice()
+    if node.is("MatMul")
+        && let Some(input) = transposes.undo(graph, matrix)?
     {
         (matrix, transposed) = (input, true);
     }
@@ -208,7 +233,7 @@ fn table<'a>(graph: &Graph<'a>, node: &Node<'a>) -> Option<&'a str> {
     let tensor = graph.tensors.get(name)?;
     let fits = tensor.is_float() && tensor.dims.len() == 2 && TABLE_ROWS <= tensor.dims[0];
     let axis = node.int("axis", 0).ok()?;
-    let alone = graph.takers(name).len() == 1 && !graph.outputs.contains(&name);
+    let alone = graph.takers(name).len() == 1 && !graph.outputs.contains(name);
     (fits && axis == 0 && alone && !graph.tensors.contains_key(indices)).then_some(name)
 }
 
@@ -285,7 +310,7 @@ impl<'a> Gelu<'a> {
     }
 }
 
-/// Splits a product into its factors, up to four deep.
+/// Splits a product into its factors, up to four deep: 16 of them at most, since each `Mul` has two.
 fn multiply_out<'a>(
     graph: &Graph<'a>,
     value: &'a str,
@@ -299,7 +324,7 @@ fn multiply_out<'a>(
         return;
     }
     match graph.producer(value) {
-        Some(node) if depth < 4 && node.is("Mul") => {
+        Some(node) if depth < 4 && node.is("Mul") && node.inputs.len() == 2 => {
             nodes.extend(graph.producers.get(value));
             for input in &node.inputs {
                 multiply_out(graph, input, factors, constant, nodes, depth + 1);

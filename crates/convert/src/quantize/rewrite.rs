@@ -3,7 +3,7 @@
 //! A product of f32 becomes calls of [`functions`](super::functions), which the file brings along.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use embedkit_core::onnx::operators;
 
@@ -34,21 +34,53 @@ pub(super) struct Rewriter<'m, 'a> {
     tensors: Vec<Message>,
     functions: BTreeSet<Function>,
     made: BTreeSet<String>,
+    /// Matrices of integers that products share.
+    matrices: BTreeMap<Source<'a>, Matrix>,
+    /// Biases that products share, by their name in the file, or none, and their length.
+    biases: BTreeMap<(Option<&'a str>, u64), String>,
+    /// Bytes of the nodes and tensors that were made.
+    size: u64,
+    /// The most that the new graph may have.
+    limit: u64,
     prefix: String,
 }
 
-/// What stops a matrix from being quantised.
+/// What the integers of a matrix are made of: the matrix, whether it is transposed, and the activation
+/// whose channels are divided.
+type Source<'a> = (&'a str, bool, Option<usize>);
+
+/// The names of a matrix of integers and of the sums and scales of its columns.
+#[derive(Clone)]
+struct Matrix {
+    weights: String,
+    sums: String,
+    scales: String,
+}
+
+/// What stops a graph from being quantised.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct NotNumbers(pub(super) String);
+pub(super) enum Unwritable {
+    /// A tensor is not of finite numbers, as many as its shape says.
+    NotNumbers(String),
+    /// The new graph would have at least so many bytes.
+    TooLarge(u64),
+}
 
 impl<'m, 'a> Rewriter<'m, 'a> {
-    pub(super) fn new(model: &'m Model<'a>) -> Self {
-        let mut prefix = "int8.".to_owned();
-        while model.graph.names.iter().any(|name| name.starts_with(&prefix)) {
-            prefix.insert(0, '_');
+    /// For a graph of at most `limit` bytes.
+    pub(super) fn new(model: &'m Model<'a>, limit: u64) -> Self {
+        Self {
+            model,
+            nodes: Vec::new(),
+            tensors: Vec::new(),
+            functions: BTreeSet::new(),
+            made: BTreeSet::new(),
+            matrices: BTreeMap::new(),
+            biases: BTreeMap::new(),
+            size: 0,
+            limit,
+            prefix: free_prefix(&model.graph.names),
         }
-        let (nodes, tensors) = (Vec::new(), Vec::new());
-        Self { model, nodes, tensors, functions: BTreeSet::new(), made: BTreeSet::new(), prefix }
     }
 
     /// The graph with everything of `plan` replaced. `factors` has for some activations what their
@@ -57,13 +89,13 @@ impl<'m, 'a> Rewriter<'m, 'a> {
         mut self,
         plan: &Plan<'a>,
         factors: &[Option<Vec<f32>>],
-    ) -> Result<Pieces<'a>, NotNumbers> {
+    ) -> Result<Pieces<'a>, Unwritable> {
         for (at, raw) in self.raw_nodes().into_iter().enumerate() {
             if let Some(product) = plan.products.get(&at) {
                 let activation = &plan.activations[product.activation];
                 let factors = factors.get(product.activation).and_then(Option::as_deref);
                 if activation.products.first() == Some(&at) {
-                    self.quantize_activation(activation, factors);
+                    self.quantize_activation(activation, factors)?;
                 }
                 self.multiply(product, activation, factors)?;
             } else if let Some(&table) = plan.tables.get(&at) {
@@ -86,16 +118,19 @@ impl<'m, 'a> Rewriter<'m, 'a> {
                     || plan.tables.contains_key(taker)
             };
             let takers = graph.takers(name);
-            if !takers.is_empty() && takers.iter().all(replaced) && !graph.outputs.contains(name) {
+            if !takers.is_empty() && takers.iter().all(replaced) && !graph.outputs.contains(*name) {
                 unused.insert(*name);
             }
         }
-        Ok(self.assemble(&unused, None))
+        self.assemble(&unused, None)
     }
 
     /// The graph as it is, with one more output: for each channel of each of `activations`, one
     /// after the other, the largest magnitude.
-    pub(super) fn with_ranges(mut self, activations: &[&Activation<'a>]) -> (Pieces<'a>, String) {
+    pub(super) fn with_ranges(
+        mut self,
+        activations: &[&Activation<'a>],
+    ) -> Result<(Pieces<'a>, String), Unwritable> {
         self.nodes = self.raw_nodes().into_iter().map(Cow::Borrowed).collect();
         let mut ranges = Vec::new();
         for activation in activations {
@@ -114,13 +149,14 @@ impl<'m, 'a> Rewriter<'m, 'a> {
                 self.node(operator, &[&magnitudes], &[axes, keep], &range);
             }
             ranges.push(range);
+            self.within_limit()?;
         }
         let output = format!("{}ranges", self.prefix);
         let inputs: Vec<&str> = ranges.iter().map(String::as_str).collect();
         self.node("Concat", &inputs, &[("axis", Attribute::Int(0))], &output);
         let kind = Message::new().bytes(1, Message::new().int(1, FLOAT));
         let port = Message::new().bytes(1, &output).bytes(2, kind);
-        (self.assemble(&BTreeSet::new(), Some(port)), output)
+        Ok((self.assemble(&BTreeSet::new(), Some(port))?, output))
     }
 
     /// The node fields of the file, as they stand there.
@@ -129,7 +165,11 @@ impl<'m, 'a> Rewriter<'m, 'a> {
         fields.filter(|field| field.number == GRAPH_NODE).map(|field| field.raw).collect()
     }
 
-    fn quantize_activation(&mut self, activation: &Activation<'a>, factors: Option<&[f32]>) {
+    fn quantize_activation(
+        &mut self,
+        activation: &Activation<'a>,
+        factors: Option<&[f32]>,
+    ) -> Result<(), Unwritable> {
         let (quantized, scale) = self.quantized(activation);
         let mut inputs = vec![activation.name.to_owned()];
         if let Some(factors) = factors {
@@ -139,6 +179,7 @@ impl<'m, 'a> Rewriter<'m, 'a> {
         }
         let function = Function::Quantize(activation.rows(factors.is_some()));
         self.call(function, &inputs, &[&quantized, &scale]);
+        self.within_limit()
     }
 
     /// The names of an activation's integers and of the scales of its rows.
@@ -152,35 +193,73 @@ impl<'m, 'a> Rewriter<'m, 'a> {
         product: &Product<'a>,
         activation: &Activation<'a>,
         factors: Option<&[f32]>,
-    ) -> Result<(), NotNumbers> {
-        let weights = self.matrix(product, factors)?;
-        let (rows, columns) = (product.rows as usize, product.columns as usize);
-        let packed = operators::pack(&weights.values, rows, columns);
-        let sums: Vec<u8> = packed.sums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
-        let bytes: Vec<u8> = packed.weights.iter().map(|&x| x.cast_unsigned()).collect();
-        let bias = match product.bias {
-            Some(bias) => self.numbers(bias)?,
-            None => vec![0.0; columns],
-        };
-        let name = |what: &str| format!("{}{}.{what}", self.prefix, product.output);
-        let (weight, sum, scale, shift) =
-            (name("weights"), name("sums"), name("scales"), name("bias"));
+    ) -> Result<(), Unwritable> {
+        let Matrix { weights, sums, scales } = self.shared_matrix(product, factors)?;
+        let bias = self.shared_bias(product)?;
         let (quantized, row_scale) = self.quantized(activation);
-        let columns = [product.columns];
         let zero = activation.rows(factors.is_some()).zero();
         let size = [product.rows.cast_signed(), product.columns.cast_signed()];
         let inputs = [
             quantized,
             row_scale,
             self.constant(&format!("{}zero_{zero}", self.prefix), UINT8, &[], &[zero]),
-            self.constant(&weight, INT8, &packed.shape.map(|dim| dim as u64), &bytes),
-            self.constant(&sum, INT32, &columns, &sums),
-            self.floats(&scale, &columns, &weights.scales),
-            self.floats(&shift, &columns, &bias),
+            weights,
+            sums,
+            scales,
+            bias,
             self.ints(&format!("size_{}_{}", size[0], size[1]), &size),
         ];
         self.call(Function::Multiply { gelu: product.gelu }, &inputs, &[product.output]);
-        Ok(())
+        self.within_limit()
+    }
+
+    /// The integers of a product's matrix as tensors, named after the first product that takes them.
+    fn shared_matrix(
+        &mut self,
+        product: &Product<'a>,
+        factors: Option<&[f32]>,
+    ) -> Result<Matrix, Unwritable> {
+        let source = (product.matrix, product.transposed, factors.map(|_| product.activation));
+        if let Some(matrix) = self.matrices.get(&source) {
+            return Ok(matrix.clone());
+        }
+        let weights = self.matrix(product, factors)?;
+        let (rows, columns) = (product.rows as usize, product.columns as usize);
+        let packed = operators::pack(&weights.values, rows, columns);
+        let sums: Vec<u8> = packed.sums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
+        let bytes: Vec<u8> = packed.weights.iter().map(|&x| x.cast_unsigned()).collect();
+        let name = |what: &str| format!("{}{}.{what}", self.prefix, product.output);
+        let (of_weights, of_sums, of_scales) = (name("weights"), name("sums"), name("scales"));
+        let columns = [product.columns];
+        let matrix = Matrix {
+            weights: self.constant(&of_weights, INT8, &packed.shape.map(|dim| dim as u64), &bytes),
+            sums: self.constant(&of_sums, INT32, &columns, &sums),
+            scales: self.floats(&of_scales, &columns, &weights.scales),
+        };
+        self.matrices.insert(source, matrix.clone());
+        Ok(matrix)
+    }
+
+    /// The bias of a product as a tensor, of zeros where it has none, named after the first product that
+    /// takes it.
+    fn shared_bias(&mut self, product: &Product<'a>) -> Result<String, Unwritable> {
+        let source = (product.bias, product.columns);
+        if let Some(bias) = self.biases.get(&source) {
+            return Ok(bias.clone());
+        }
+        let numbers = match product.bias {
+            Some(bias) => self.numbers(bias)?,
+            None => vec![0.0; product.columns as usize], // as many as the matrix has, which is in memory
+        };
+        let name = format!("{}{}.bias", self.prefix, product.output);
+        let bias = self.floats(&name, &[product.columns], &numbers);
+        self.biases.insert(source, bias.clone());
+        Ok(bias)
+    }
+
+    /// Ends before the memory does where a small file asks for a huge one.
+    fn within_limit(&self) -> Result<(), Unwritable> {
+        if self.limit < self.size { Err(Unwritable::TooLarge(self.size)) } else { Ok(()) }
     }
 
     /// The integers of a product's matrix, its rows multiplied by what its input is divided by.
@@ -188,8 +267,8 @@ impl<'m, 'a> Rewriter<'m, 'a> {
         &self,
         product: &Product<'a>,
         factors: Option<&[f32]>,
-    ) -> Result<Quantized, NotNumbers> {
-        let unusable = || NotNumbers(product.matrix.to_owned());
+    ) -> Result<Quantized, Unwritable> {
+        let unusable = || Unwritable::NotNumbers(product.matrix.to_owned());
         let mut matrix = rows_of(&self.model.graph, product).ok_or_else(unusable)?;
         let columns = product.columns as usize; // the matrix is in memory, so they fit
         if let Some(factors) = factors {
@@ -200,14 +279,14 @@ impl<'m, 'a> Rewriter<'m, 'a> {
         quantize(&matrix, columns).ok_or_else(unusable)
     }
 
-    fn numbers(&self, tensor: &str) -> Result<Vec<f32>, NotNumbers> {
+    fn numbers(&self, tensor: &str) -> Result<Vec<f32>, Unwritable> {
         let numbers = self.model.graph.tensors.get(tensor).and_then(Tensor::floats);
-        numbers.ok_or_else(|| NotNumbers(tensor.to_owned()))
+        numbers.ok_or_else(|| Unwritable::NotNumbers(tensor.to_owned()))
     }
 
     /// Rows of a table of integers, times the scale of each.
-    fn look_up(&mut self, at: usize, table: &str) -> Result<(), NotNumbers> {
-        let unusable = || NotNumbers(table.to_owned());
+    fn look_up(&mut self, at: usize, table: &str) -> Result<(), Unwritable> {
+        let unusable = || Unwritable::NotNumbers(table.to_owned());
         let node = &self.model.graph.nodes[at];
         let (indices, output) = (node.inputs[1], node.outputs[0]);
         let tensor = self.model.graph.tensors.get(table).ok_or_else(unusable)?;
@@ -223,7 +302,7 @@ impl<'m, 'a> Rewriter<'m, 'a> {
         self.node("Cast", &[&name("row")], &[("to", Attribute::Int(FLOAT))], &name("row_float"));
         self.node("Gather", &[&scales, indices], &[], &name("row_scale"));
         self.node("Mul", &[&name("row_float"), &name("row_scale")], &[], output);
-        Ok(())
+        self.within_limit()
     }
 
     fn node(
@@ -233,8 +312,13 @@ impl<'m, 'a> Rewriter<'m, 'a> {
         attributes: &[(&str, Attribute<'_>)],
         output: &str,
     ) {
-        let node = functions::node(operator, inputs, output, attributes);
-        self.nodes.push(Cow::Owned(Message::new().bytes(GRAPH_NODE, node).0));
+        self.push(functions::node(operator, inputs, output, attributes));
+    }
+
+    fn push(&mut self, node: Message) {
+        let node = Message::new().bytes(GRAPH_NODE, node).0;
+        self.size += node.len() as u64;
+        self.nodes.push(Cow::Owned(node));
     }
 
     fn call(&mut self, function: Function, inputs: &[String], outputs: &[&str]) {
@@ -245,7 +329,7 @@ impl<'m, 'a> Rewriter<'m, 'a> {
             .bytes(3, outputs[0])
             .bytes(4, function.name())
             .bytes(7, operators::DOMAIN);
-        self.nodes.push(Cow::Owned(Message::new().bytes(GRAPH_NODE, node).0));
+        self.push(node);
     }
 
     fn ints(&mut self, name: &str, numbers: &[i64]) -> String {
@@ -263,13 +347,19 @@ impl<'m, 'a> Rewriter<'m, 'a> {
     fn constant(&mut self, name: &str, element: i64, shape: &[u64], raw: &[u8]) -> String {
         if self.made.insert(name.to_owned()) {
             let tensor = tensor(name, shape, element).bytes(9, raw);
-            self.tensors.push(Message::new().bytes(GRAPH_INITIALIZER, tensor));
+            let tensor = Message::new().bytes(GRAPH_INITIALIZER, tensor);
+            self.size += tensor.0.len() as u64;
+            self.tensors.push(tensor);
         }
         name.to_owned()
     }
 
     /// The file: nodes first, then everything else of the graph but the `unused` tensors.
-    fn assemble(self, unused: &BTreeSet<&str>, output: Option<Message>) -> Pieces<'a> {
+    fn assemble(
+        self,
+        unused: &BTreeSet<&str>,
+        output: Option<Message>,
+    ) -> Result<Pieces<'a>, Unwritable> {
         let mut graph = self.nodes;
         let kept = |raw: &'a [u8]| Cow::Borrowed(raw);
         let mut tensors = self.model.graph.tensor_names.iter();
@@ -290,6 +380,9 @@ impl<'m, 'a> Rewriter<'m, 'a> {
             graph.push(Cow::Owned(output.0));
         }
         let length = graph.iter().map(|piece| piece.len() as u64).sum();
+        if self.limit < length {
+            return Err(Unwritable::TooLarge(length));
+        }
         let mut pieces = Vec::with_capacity(graph.len() + self.model.fields.len());
         for field in &self.model.fields {
             match (field.number, field.value) {
@@ -310,8 +403,21 @@ impl<'m, 'a> Rewriter<'m, 'a> {
         }
         let functions = self.functions.iter().map(|function| function.encode(self.model.opset));
         pieces.extend(functions.map(|function| Cow::Owned(function.0)));
-        pieces
+        Ok(pieces)
     }
+}
+
+/// What new names begin with, as no name in use does: `int8.` after as few underscores as that takes.
+fn free_prefix(names: &BTreeSet<&str>) -> String {
+    let taken: BTreeSet<usize> = names
+        .iter()
+        .filter_map(|name| {
+            let rest = name.trim_start_matches('_');
+            rest.starts_with("int8.").then_some(name.len() - rest.len())
+        })
+        .collect();
+    let free = (0..).zip(&taken).take_while(|(count, taken)| count == *taken).count();
+    format!("{}int8.", "_".repeat(free))
 }
 
 /// A product's matrix with a row for each channel of its input.
@@ -328,4 +434,78 @@ pub(super) fn rows_of(graph: &Graph<'_>, product: &Product<'_>) -> Option<Vec<f3
         }
     }
     Some(turned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{BATCH, Dim, Graph as Draft, Port};
+    use crate::model::encode;
+
+    /// `count` products of one activation and one matrix of 16 columns, each with an addition of the same
+    /// bias if there is one.
+    fn products(count: usize, bias: bool) -> Vec<u8> {
+        let mut draft = Draft::default();
+        let port = |name: &str, width| Port {
+            name: name.to_owned(),
+            element: FLOAT,
+            shape: vec![BATCH, Dim::Fixed(width)],
+        };
+        draft.inputs.push(port("x", 4));
+        let matrix = draft.floats("matrix", &[4, 16], &[0.5; 64]);
+        let vector = draft.floats("vector", &[16], &[0.25; 16]);
+        let mut value = String::new();
+        for _ in 0..count {
+            value = draft.add("MatMul", &["x", &matrix]);
+            if bias {
+                value = draft.add("Add", &[&value, &vector]);
+            }
+        }
+        draft.output = port(&value, 16);
+        encode(&draft)
+    }
+
+    fn rewritten(file: &[u8], limit: u64) -> Result<Vec<u8>, Unwritable> {
+        let model = Model::read(file).unwrap();
+        let plan = Plan::of(&model.graph, true).unwrap();
+        let pieces = Rewriter::new(&model, limit).replace(&plan, &[])?;
+        Ok(pieces.concat())
+    }
+
+    #[test]
+    fn matrices_and_biases_are_stored_once() {
+        for bias in [false, true] {
+            let file = rewritten(&products(50, bias), 1 << 20).unwrap();
+            let model = Model::read(&file).unwrap();
+            let ending =
+                |end: &str| model.graph.tensors.keys().filter(|name| name.ends_with(end)).count();
+            assert_eq!([".weights", ".sums", ".scales", ".bias"].map(ending), [1; 4], "{bias}");
+            assert_eq!(model.graph.nodes.len(), 51);
+        }
+    }
+
+    /// It is found while the graph is made, not when memory holds all of it.
+    #[test]
+    fn a_graph_that_would_be_too_large_is_an_error() {
+        let file = products(50, true);
+        let whole = rewritten(&file, 1 << 20).unwrap().len() as u64;
+        for limit in [100, 1000, whole / 2] {
+            let Err(Unwritable::TooLarge(found)) = rewritten(&file, limit) else {
+                panic!("{limit} bytes were enough");
+            };
+            assert!(limit < found && found < whole, "{limit} {found} {whole}");
+        }
+        let model = Model::read(&file).unwrap();
+        let plan = Plan::of(&model.graph, true).unwrap();
+        let activations: Vec<_> = plan.activations.iter().collect();
+        let probe = Rewriter::new(&model, 100).with_ranges(&activations);
+        assert!(matches!(probe, Err(Unwritable::TooLarge(_))));
+    }
+
+    #[test]
+    fn the_prefix_is_the_first_that_no_name_has() {
+        let prefix = |names: &[&'static str]| free_prefix(&names.iter().copied().collect());
+        assert_eq!(prefix(&["x", "int8", "_int8.y"]), "int8.");
+        assert_eq!(prefix(&["int8.x", "_int8.y", "___int8.z"]), "__int8.");
+    }
 }

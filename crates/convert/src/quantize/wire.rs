@@ -2,6 +2,10 @@
 //!
 //! Fields that are not understood keep their bytes, so that a rewritten model loses nothing.
 
+/// The longest name of a value or an operator, in bytes; real ones have a few hundred. Names are compared
+/// again and again, so that work would grow with their length times the number of nodes.
+const NAME_LIMIT: usize = 4096;
+
 /// What is wrong with a message, in words.
 pub(super) type Malformed = String;
 
@@ -37,6 +41,14 @@ impl<'a> Field<'a> {
     pub(super) fn text(&self) -> Result<&'a str, Malformed> {
         std::str::from_utf8(self.bytes()?)
             .map_err(|_| format!("field {} is not UTF-8", self.number))
+    }
+
+    /// The content of a string field that names a value, an operator or its domain.
+    pub(super) fn name(&self) -> Result<&'a str, Malformed> {
+        match self.text()? {
+            name if name.len() <= NAME_LIMIT => Ok(name),
+            name => Err(format!("a name has {} bytes, at most {NAME_LIMIT} are read", name.len())),
+        }
     }
 
     /// The numbers of a repeated integer field, packed or not.
@@ -120,6 +132,16 @@ mod tests {
             field.numbers(&mut numbers).unwrap();
         }
         assert_eq!(numbers, [5, 6, 300]);
+    }
+
+    #[test]
+    fn names_have_a_longest_length() {
+        let name = |length: usize| {
+            let message = Message::new().bytes(1, "é".repeat(length / 2)).0;
+            fields(&message).unwrap()[0].name().map(str::len)
+        };
+        assert_eq!(name(NAME_LIMIT), Ok(NAME_LIMIT));
+        assert_eq!(name(5000).unwrap_err(), "a name has 5000 bytes, at most 4096 are read");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use embedkit_testkit::{max_abs_diff, runtime_library};
 use ort::environment::Environment;
@@ -42,7 +43,7 @@ fn graphs_equal_pytorch() {
         for key in expected.outputs() {
             let (options, label) = options_of(key);
             let done = convert(&data(name), &path, &options).unwrap();
-            let found = run(&environment, &path, &done.inputs, &expected, label);
+            let found = run(environment, &path, &done.inputs, &expected, label);
             expected.check(name, key, &found);
         }
     }
@@ -57,7 +58,7 @@ fn external_weights_equal_pytorch() {
     let options = ConvertOptions { head: Head::MaskedLm, ..ConvertOptions::default() };
     let done = convert_within(&data("mpnet-mlm"), &path, &options, 1000).unwrap();
     assert_eq!(done.external_data, Some(out.path().join("model.onnx_data")));
-    let found = run(&environment, &path, &done.inputs, &expected, "short");
+    let found = run(environment, &path, &done.inputs, &expected, "short");
     expected.check("mpnet-mlm", "short.mlm", &found);
 }
 
@@ -142,9 +143,15 @@ fn options_of(key: &str) -> (ConvertOptions, &str) {
     (ConvertOptions { head: head.parse().unwrap(), token_types }, label)
 }
 
-/// The runtime, if there is one.
-fn environment() -> Option<Environment> {
-    Some(ort::init_from(runtime_library()?).unwrap().with_telemetry(false).build().unwrap())
+/// The runtime, if there is one. A process has one environment, which its tests share.
+fn environment() -> Option<&'static Environment> {
+    static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
+    let library = runtime_library()?;
+    Some(
+        ENVIRONMENT.get_or_init(|| {
+            ort::init_from(library).unwrap().with_telemetry(false).build().unwrap()
+        }),
+    )
 }
 
 fn run(

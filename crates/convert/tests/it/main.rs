@@ -4,6 +4,8 @@
 
 mod damage;
 mod draft;
+mod environment;
 mod minilm;
 mod rows;
+mod shared;
 mod tokens;

@@ -4,9 +4,11 @@ use std::path::Path;
 
 use embedkit_convert::{QuantizeOptions, quantize};
 use embedkit_core::registry;
-use embedkit_testkit::{asset, cosine, runtime_library, stored};
+use embedkit_testkit::{asset, cosine, stored};
 use embedkit_text_dense::TextEmbedding;
 use embedkit_types::{BatchOptions, LoadOptions, ModelFiles, ModelSpec, Role};
+
+use super::environment::library;
 
 fn open(dir: &Path, library: &Path, tokens: usize) -> TextEmbedding {
     let spec = registry::find_task("sentence-transformers/all-MiniLM-L6-v2", "text-dense").unwrap();
@@ -24,7 +26,7 @@ fn embed(model: &TextEmbedding, texts: &[String]) -> Vec<Vec<f32>> {
 /// Close to f32, and the same to the bit whatever the batch.
 #[test]
 fn real_minilm_keeps_its_vectors() {
-    let (Some(library), Some(dir)) = (runtime_library(), asset("minilm")) else { return };
+    let (Some(library), Some(dir)) = (library(), asset("minilm")) else { return };
     let folder = tempfile::tempdir().unwrap();
     for file in std::fs::read_dir(&dir).unwrap().map(Result::unwrap) {
         if file.path().extension().is_some_and(|extension| extension == "json") {

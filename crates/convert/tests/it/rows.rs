@@ -3,18 +3,17 @@
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use embedkit_convert::{QuantizeOptions, QuantizeReport, quantize};
 use embedkit_core::onnx::{Input, Session, Values};
 use embedkit_core::pipeline::Workload;
-use embedkit_testkit::{cosine, runtime_library};
+use embedkit_testkit::cosine;
 use embedkit_types::{LoadOptions, Output};
-use ort::environment::Environment;
 use ort::session::Session as OrtSession;
 use ort::session::builder::GraphOptimizationLevel;
 
 use super::draft::{Draft, noise};
+use super::environment::{environment, library};
 
 const WIDTH: usize = 48;
 const ROWS: usize = 9;
@@ -56,16 +55,16 @@ impl Pair {
             let alone = run(library, &self.integer, &rows[row * WIDTH..][..WIDTH]);
             assert_eq!(alone, found, "row {row} alone");
         }
-        self.check_elsewhere(library, &rows, &found);
+        self.check_elsewhere(&rows, &found);
     }
 
     /// Our kernels give what the functions in the file say, to the bit but for a GELU, whose last
     /// digits may make one integer after it another. A runtime that fuses operators rounds otherwise.
-    fn check_elsewhere(&self, library: &Path, rows: &[f32], found: &[f32]) {
+    fn check_elsewhere(&self, rows: &[f32], found: &[f32]) {
         let file = fs::read(&self.integer).unwrap();
         let gelu = file.windows(16).any(|name| name == b"MultiplyRowsGelu");
         for level in [GraphOptimizationLevel::Disable, GraphOptimizationLevel::All] {
-            let standard = run_elsewhere(library, &self.integer, rows, level);
+            let standard = run_elsewhere(&self.integer, rows, level);
             assert_eq!(standard.len(), found.len());
             if level == GraphOptimizationLevel::Disable && !gelu {
                 assert_eq!(standard, found);
@@ -79,25 +78,9 @@ impl Pair {
     }
 }
 
-/// The process has one environment, which both ways to run a graph share.
-fn environment(library: &Path) -> &'static Environment {
-    static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
-    ENVIRONMENT.get_or_init(|| {
-        let builder = ort::init_from(library).unwrap();
-        let environment = builder.with_telemetry(false).build().unwrap();
-        assert!(embedkit_core::runtime::use_environment(&environment));
-        environment
-    })
-}
-
 /// Runs a graph as a program does that knows nothing of our operators.
-fn run_elsewhere(
-    library: &Path,
-    graph: &Path,
-    rows: &[f32],
-    level: GraphOptimizationLevel,
-) -> Vec<f32> {
-    let builder = OrtSession::builder(environment(library)).unwrap();
+fn run_elsewhere(graph: &Path, rows: &[f32], level: GraphOptimizationLevel) -> Vec<f32> {
+    let builder = OrtSession::builder(environment()).unwrap();
     let builder = builder.with_optimization_level(level);
     let mut session = builder.unwrap().commit_from_file(graph).unwrap();
     let shape = [rows.len() / WIDTH, WIDTH];
@@ -121,7 +104,6 @@ fn attempt(
     rows: &[f32],
     threads: Option<NonZeroUsize>,
 ) -> Result<Vec<f32>, embedkit_core::Error> {
-    environment(library);
     let onnxruntime = Some(library.to_owned());
     let load = LoadOptions { onnxruntime, threads, ..LoadOptions::default() };
     let session = Session::open(graph, &load)?;
@@ -134,7 +116,7 @@ fn attempt(
 
 #[test]
 fn products_with_and_without_bias() {
-    let Some(library) = runtime_library() else { return };
+    let Some(library) = library() else { return };
     let mut draft = Draft::new(WIDTH);
     let first = draft.product("x", 48, 64);
     let bias = draft.weight(&[64]);
@@ -148,7 +130,7 @@ fn products_with_and_without_bias() {
 /// What follows the product is an addition that is not a bias: the runtime must not take it for one.
 #[test]
 fn a_residual_is_added_after_the_scales() {
-    let Some(library) = runtime_library() else { return };
+    let Some(library) = library() else { return };
     let mut draft = Draft::new(WIDTH);
     let product = draft.product("x", 48, 48);
     let sum = draft.node("Add", &[&product, "x"]);
@@ -159,7 +141,7 @@ fn a_residual_is_added_after_the_scales() {
 /// The product is an output of the graph, too, and has two additions after it.
 #[test]
 fn a_product_may_be_needed_as_it_is() {
-    let Some(library) = runtime_library() else { return };
+    let Some(library) = library() else { return };
     let mut draft = Draft::new(WIDTH);
     let product = draft.product("x", 48, 48);
     let (a, b) = (draft.weight(&[48]), draft.weight(&[48]));
@@ -172,7 +154,7 @@ fn a_product_may_be_needed_as_it_is() {
 
 #[test]
 fn gemm_in_both_orders() {
-    let Some(library) = runtime_library() else { return };
+    let Some(library) = library() else { return };
     let mut draft = Draft::new(WIDTH);
     let (matrix, bias) = (draft.weight(&[40, 48]), draft.weight(&[40]));
     let first = draft.gemm(&["x", &matrix, &bias], true);
@@ -186,7 +168,7 @@ fn gemm_in_both_orders() {
 /// Halves of a GELU in the order of older and newer exports, and its own operator's cousin.
 #[test]
 fn activations_that_are_never_far_below_zero() {
-    let Some(library) = runtime_library() else { return };
+    let Some(library) = library() else { return };
     for half_first in [false, true] {
         let mut draft = Draft::new(WIDTH);
         let root = draft.graph.float(std::f32::consts::SQRT_2);
@@ -223,7 +205,7 @@ fn activations_that_are_never_far_below_zero() {
 /// products in 16 bits have to give what the arithmetic says.
 #[test]
 fn the_largest_products_are_exact() {
-    let Some(library) = runtime_library() else { return };
+    let Some(library) = library() else { return };
     let mut draft = Draft::new(WIDTH);
     let ones = draft.graph.floats("ones", &[48, 16], &[1.0; 48 * 16]);
     let relu = draft.node("Relu", &["x"]);
@@ -243,7 +225,7 @@ fn the_largest_products_are_exact() {
 /// Many rows are divided among threads by rows, few by columns.
 #[test]
 fn threads_share_large_products() {
-    let Some(library) = runtime_library() else { return };
+    let Some(library) = library() else { return };
     let mut draft = Draft::new(WIDTH);
     let hidden = draft.product("x", 48, 1000);
     let value = draft.product(&hidden, 1000, 1000);
@@ -260,7 +242,7 @@ fn threads_share_large_products() {
 /// Our kernels believe nothing that a file says of a matrix.
 #[test]
 fn sizes_that_contradict_the_weights_are_an_error() {
-    let Some(library) = runtime_library() else { return };
+    let Some(library) = library() else { return };
     let mut draft = Draft::new(WIDTH);
     let value = draft.product("x", 48, 64);
     let pair = Pair::of(draft, &value, 64);

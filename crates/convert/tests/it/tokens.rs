@@ -5,8 +5,10 @@ use std::path::Path;
 use embedkit_convert::{ConvertOptions, Head, QuantizeOptions, convert, quantize};
 use embedkit_core::onnx::{Input, Session, Values};
 use embedkit_core::pipeline::Workload;
-use embedkit_testkit::{cosine, runtime_library};
+use embedkit_testkit::cosine;
 use embedkit_types::{LoadOptions, Output};
+
+use super::environment::library;
 
 const LENGTH: usize = 6;
 
@@ -23,7 +25,7 @@ fn logits(library: &Path, graph: &Path, rows: &[i64]) -> Vec<f32> {
 
 #[test]
 fn a_converted_checkpoint_keeps_its_logits() {
-    let Some(library) = runtime_library() else { return };
+    let Some(library) = library() else { return };
     let folder = tempfile::tempdir().unwrap();
     let (graph, integers) = (folder.path().join("a.onnx"), folder.path().join("b.onnx"));
     let checkpoint = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/bert-mlm");
