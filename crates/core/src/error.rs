@@ -86,6 +86,16 @@ pub enum Error {
         /// What the runtime said.
         reason: String,
     },
+    /// A graph names a file as its weights that it may not read.
+    #[error("{path} names `{name}` as its weights, {reason}", path = path.display())]
+    ExternalData {
+        /// The graph.
+        path: PathBuf,
+        /// The file, as the graph names it.
+        name: String,
+        /// Why it is not read.
+        reason: &'static str,
+    },
     /// A graph does not declare an input that this kind of model has.
     #[error(
         "{path} has no input `{expected}`; it has {found:?}",
@@ -211,6 +221,11 @@ impl Error {
             ),
             Self::LfsPointer { .. } => Some(
                 "run `git lfs pull` in the folder, or download the file itself".to_owned(),
+            ),
+            Self::ExternalData { .. } => Some(
+                "weights are read from files in the folder of the model file or below it; put them \
+                 there and save the graph with their names, if you trust it"
+                    .to_owned(),
             ),
             Self::Device { .. } => Some(
                 "use `--device auto` to fall back to the CPU, or a build and a runtime with that \

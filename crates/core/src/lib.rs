@@ -30,6 +30,9 @@ pub mod runtime;
 pub mod tokenizer;
 
 mod error;
+#[cfg(all(feature = "onnx", any(test, fuzzing)))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "mmap")]
 mod mapped;
 mod norm;

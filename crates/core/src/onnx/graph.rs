@@ -2,7 +2,8 @@
 //! have its weights?
 //!
 //! Only the outer fields of the protobuf are walked, each length checked against what is left, and
-//! weights are skipped, so that a file of gigabytes is read in moments.
+//! weights are skipped, so that a file of gigabytes is read in moments. The runtime reads the file with
+//! protobuf's own parser: a field that one finds, the other has to find, or a file could hide it.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -16,14 +17,17 @@ const DYNAMIC_QUANTIZERS: [&[u8]; 4] = [
     b"DynamicQuantizeLSTM",
     b"MatMulIntegerToFloat",
 ];
+/// Graphs within graphs that are followed. Each is three messages in another, and protobuf refuses a
+/// hundred.
+const DEPTH: usize = 40;
 
 /// The facts that a look into the file shows.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outline {
     /// True if a row's result depends on its neighbours in the batch.
     pub(crate) depends_on_batch: bool,
-    /// The files beside this one that have weights, by the names that the graph gives them.
-    pub(crate) external: BTreeSet<String>,
+    /// The files that have weights, by the names that the graph gives them.
+    pub(crate) external: BTreeSet<Vec<u8>>,
 }
 
 /// Looks into a file.
@@ -40,69 +44,136 @@ pub(crate) fn outline(path: &Path) -> Result<Outline, Error> {
     // SAFETY: the map is read once, now, by code that tolerates any content; a file that another
     // process cuts short meanwhile is as fatal for the runtime, which maps it too.
     let map = unsafe { memmap2::Mmap::map(&file) }.map_err(read)?;
-    // `ModelProto`: the graph is field 7, functions are field 25.
-    let depends_on_batch = fields(&map).any(|(field, body)| match field {
-        7 => uses_dynamic_quantizer(body, GRAPH_NODE, 0),
-        25 => uses_dynamic_quantizer(body, FUNCTION_NODE, 0),
-        _ => false,
-    });
-    let graphs = fields(&map).filter(|(field, _)| *field == 7);
-    let external = graphs.flat_map(|(_, graph)| external(graph)).collect();
-    Ok(Outline { depends_on_batch, external })
+    Ok(Outline::of(&map))
 }
 
-/// Where tensors of a graph lie that are not in the file: `initializer` is field 5 of `GraphProto`,
-/// `external_data` field 13 of `TensorProto`, with pairs of a key (field 1) and a value (field 2).
-fn external(graph: &[u8]) -> impl Iterator<Item = String> {
-    let tensors = fields(graph).filter(|(field, _)| *field == 5);
-    let entries = tensors.flat_map(|(_, tensor)| fields(tensor)).filter(|(field, _)| *field == 13);
-    entries.filter_map(|(_, entry)| {
-        let part =
-            |number| fields(entry).find_map(|(field, body)| (field == number).then_some(body));
-        (part(1) == Some(b"location")).then_some(())?;
-        String::from_utf8(part(2)?.to_vec()).ok()
+impl Outline {
+    /// Looks into a `ModelProto`: its graph is field 7, training information field 20, with graphs as 1
+    /// and 2, and functions are field 25, with nodes as 7 and attributes as 11.
+    pub(crate) fn of(model: &[u8]) -> Self {
+        let mut outline = Self::default();
+        for (field, body) in messages(model) {
+            match field {
+                7 => outline.graph(body, DEPTH),
+                20 => {
+                    let graphs = messages(body).filter(|(field, _)| matches!(field, 1 | 2));
+                    graphs.for_each(|(_, graph)| outline.graph(graph, DEPTH));
+                }
+                25 => {
+                    for (field, body) in messages(body) {
+                        match field {
+                            7 => outline.node(body, DEPTH),
+                            11 => outline.attribute(body, DEPTH),
+                            _ => {}
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        outline
+    }
+
+    /// A `GraphProto`: nodes are field 1, tensors field 5, sparse ones field 15.
+    fn graph(&mut self, graph: &[u8], depth: usize) {
+        for (field, body) in messages(graph) {
+            match field {
+                1 => self.node(body, depth),
+                5 => self.tensor(body),
+                15 => self.sparse(body),
+                _ => {}
+            }
+        }
+    }
+
+    /// A `NodeProto`: its operator is field 4, attributes are field 5.
+    fn node(&mut self, node: &[u8], depth: usize) {
+        for (field, body) in messages(node) {
+            match field {
+                4 => self.depends_on_batch |= DYNAMIC_QUANTIZERS.contains(&body),
+                5 => self.attribute(body, depth),
+                _ => {}
+            }
+        }
+    }
+
+    /// An `AttributeProto`: a tensor is field 5 and tensors are 10, graphs 6 and 11, sparse tensors 22
+    /// and 23.
+    fn attribute(&mut self, attribute: &[u8], depth: usize) {
+        for (field, body) in messages(attribute) {
+            match field {
+                5 | 10 => self.tensor(body),
+                6 | 11 if depth > 0 => self.graph(body, depth - 1),
+                22 | 23 => self.sparse(body),
+                _ => {}
+            }
+        }
+    }
+
+    /// A `SparseTensorProto`: values are field 1, indices field 2.
+    fn sparse(&mut self, sparse: &[u8]) {
+        let tensors = messages(sparse).filter(|(field, _)| matches!(field, 1 | 2));
+        tensors.for_each(|(_, tensor)| self.tensor(tensor));
+    }
+
+    /// A `TensorProto`: it lies in a file where field 14 is 1, and `external_data`, field 13, is then of
+    /// pairs of a key (field 1) and a value (field 2).
+    fn tensor(&mut self, tensor: &[u8]) {
+        // Enumerations have 32 bits; more are cut off.
+        let is_external = fields(tensor).any(
+            |(field, value)| matches!(value, Value::Number(n) if field == 14 && n as u32 == 1),
+        );
+        if !is_external {
+            return;
+        }
+        for (_, entry) in messages(tensor).filter(|(field, _)| *field == 13) {
+            let parts = |number| {
+                let parts = messages(entry).filter(move |(field, _)| *field == number);
+                parts.map(|(_, part)| part)
+            };
+            // Of several the last counts; each is looked at.
+            if parts(1).any(|key| key == b"location") {
+                self.external.extend(parts(2).map(<[u8]>::to_vec));
+            }
+        }
+    }
+}
+
+/// What a field holds, as far as it is looked at.
+enum Value<'a> {
+    Number(u64),
+    Bytes(&'a [u8]),
+}
+
+/// The fields of bytes of a protobuf message.
+fn messages(message: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+    fields(message).filter_map(|(field, value)| match value {
+        Value::Bytes(bytes) => Some((field, bytes)),
+        Value::Number(_) => None,
     })
 }
 
-/// Field of a `GraphProto` that holds a node.
-const GRAPH_NODE: u64 = 1;
-/// Field of a `FunctionProto` that holds a node.
-const FUNCTION_NODE: u64 = 7;
-
-/// `NodeProto`: the operator is field 4, attributes are field 5, and an attribute's subgraph is
-/// field 6.
-fn uses_dynamic_quantizer(body: &[u8], nodes: u64, depth: usize) -> bool {
-    depth < 8
-        && fields(body).filter(|(field, _)| *field == nodes).any(|(_, node)| {
-            fields(node).any(|(field, bytes)| match field {
-                4 => DYNAMIC_QUANTIZERS.contains(&bytes),
-                5 => fields(bytes).any(|(field, body)| {
-                    field == 6 && uses_dynamic_quantizer(body, GRAPH_NODE, depth + 1)
-                }),
-                _ => false,
-            })
-        })
-}
-
-/// The length-delimited fields of a protobuf message; ends at the first malformed byte.
-fn fields(mut bytes: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
+/// The fields of a protobuf message; ends at the first malformed byte.
+fn fields(mut bytes: &[u8]) -> impl Iterator<Item = (u32, Value<'_>)> {
     std::iter::from_fn(move || {
         loop {
-            let key = varint(&mut bytes)?;
+            // As protobuf reads a key: five bytes at most, and what is beyond 32 bits is cut off.
+            let key = varint(&mut bytes)? as u32;
+            let number = key >> 3;
             let skip = match key & 7 {
-                0 => {
-                    varint(&mut bytes)?;
-                    continue;
-                }
+                0 => return Some((number, Value::Number(varint(&mut bytes)?))),
                 1 => 8,
                 2 => usize::try_from(varint(&mut bytes)?).ok()?,
+                // Begin and end of a group, which nothing here has; what is in it is looked at as if
+                // there were none.
+                3 | 4 => continue,
                 5 => 4,
                 _ => return None,
             };
             let (body, rest) = bytes.split_at_checked(skip)?;
             bytes = rest;
             if key & 7 == 2 {
-                return Some((key >> 3, body));
+                return Some((number, Value::Bytes(body)));
             }
         }
     })
@@ -158,16 +229,74 @@ mod tests {
         assert!(!outline(file(&plain).path()).unwrap().depends_on_batch);
     }
 
+    /// A pair of `external_data`.
+    fn entry(key: &[u8], value: &[u8]) -> Vec<u8> {
+        field(13, &[field(1, key), field(2, value)].concat())
+    }
+
+    /// A tensor whose numbers are in a file.
+    fn tensor(name: &[u8]) -> Vec<u8> {
+        [field(8, b"w"), entry(b"location", name), entry(b"offset", b"0"), vec![14 << 3, 1]]
+            .concat()
+    }
+
+    fn external(model: &[u8]) -> Vec<String> {
+        let names = Outline::of(model).external.into_iter();
+        names.map(|name| String::from_utf8(name).unwrap()).collect()
+    }
+
     #[test]
-    fn files_with_weights_are_named() {
-        let entry =
-            |key: &[u8], value: &[u8]| field(13, &[field(1, key), field(2, value)].concat());
-        let tensor = |name: &[u8]| {
-            field(5, &[field(8, b"w"), entry(b"location", name), entry(b"offset", b"0")].concat())
-        };
-        let model = field(7, &[tensor(b"a.data"), tensor(b"b.data"), tensor(b"a.data")].concat());
-        let outline = outline(file(&model).path()).unwrap();
-        assert_eq!(outline.external.into_iter().collect::<Vec<_>>(), ["a.data", "b.data"]);
+    fn files_with_weights_are_named_wherever_a_tensor_can_stand() {
+        let a = tensor(b"a");
+        let tensors = [tensor(b"b"), a.clone(), a.clone()].map(|tensor| field(5, &tensor)).concat();
+        assert_eq!(external(&field(7, &tensors)), ["a", "b"]);
+        let sparse = |number| field(number, &[field(1, &a), field(2, &tensor(b"b"))].concat());
+        assert_eq!(external(&field(7, &sparse(15))), ["a", "b"]);
+        let attributes = [field(5, &a), field(10, &a), sparse(22), sparse(23)];
+        let attributes = attributes.into_iter().chain([6, 11].map(|at| field(at, &field(5, &a))));
+        for attribute in attributes.map(|attribute| field(5, &attribute)) {
+            let found = external(&field(7, &field(1, &attribute)));
+            assert_eq!(found.first().map(String::as_str), Some("a"));
+            // In a function, and as deep as protobuf reads.
+            assert!(!external(&field(25, &field(7, &attribute))).is_empty());
+            let nested =
+                (0..33).fold(attribute, |attribute, _| field(5, &field(6, &field(1, &attribute))));
+            assert!(!external(&field(7, &field(1, &nested))).is_empty());
+        }
+        assert_eq!(external(&field(25, &field(11, &field(5, &a)))), ["a"]);
+        for graph in [1, 2] {
+            assert_eq!(external(&field(20, &field(graph, &field(5, &a)))), ["a"]);
+        }
+    }
+
+    /// Whatever is odd in it, protobuf reads each of these.
+    #[test]
+    fn no_encoding_hides_a_file_with_weights() {
+        let graph = |parts: &[&[u8]]| field(7, &field(5, &parts.concat()));
+        let plain = entry(b"location", b"a");
+        let pair = |parts: &[Vec<u8>]| field(13, &parts.concat());
+        let (key, value) = (field(1, b"location"), field(2, b"a"));
+        let is_external: &[u8] = &[14 << 3, 1];
+        for tensor in [
+            graph(&[is_external, &plain]),
+            graph(&[&plain, &[14 << 3, 0], is_external]),
+            // A key that comes twice, and in the other order.
+            graph(&[&pair(&[field(1, b"x"), key.clone(), value.clone()]), is_external]),
+            graph(&[&pair(&[value.clone(), key.clone()]), is_external]),
+            // A group before it, and around nothing.
+            graph(&[&[0xa3, 6, 8, 1, 0xa4, 6], &plain, is_external]),
+            // More bytes than needed, for a number and for a key.
+            graph(&[&plain, &[14 << 3, 0x81, 0x80, 0]]),
+            graph(&[&plain, &[0xf0, 0x80, 0x80, 0x80, 0x00, 1]]),
+            // Bits beyond the 32 that count.
+            graph(&[&plain, &[14 << 3, 0x81, 0x80, 0x80, 0x80, 0x10]]),
+            graph(&[&plain, &[0xf0, 0x80, 0x80, 0x80, 0x70, 1]]),
+        ] {
+            assert_eq!(external(&tensor), ["a"], "{tensor:x?}");
+        }
+        // Without the mark the runtime takes the numbers from this file.
+        assert!(external(&graph(&[&plain])).is_empty());
+        assert!(external(&graph(&[&plain, &[14 << 3, 0]])).is_empty());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Everything between token rows and graph outputs: providers, sessions, batches, pooling.
 
 mod device;
+mod external;
 mod graph;
 mod int8;
 mod narrow;
@@ -12,6 +13,17 @@ mod session;
 #[cfg(feature = "tokenizer")]
 mod text;
 mod turns;
+
+/// The files that a graph names as its weights, checked as before it is loaded.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn weight_files(
+    model: &std::path::Path,
+) -> Result<Vec<std::path::PathBuf>, crate::Error> {
+    let outline = graph::outline(model)?;
+    external::check(model, &outline.external)?;
+    let names = outline.external.into_iter().map(|name| String::from_utf8(name).map(Into::into));
+    Ok(names.map(|name| name.expect("it was checked")).collect())
+}
 
 pub use narrow::narrow;
 #[cfg(feature = "tokenizer")]

@@ -13,7 +13,7 @@ use std::{
     ffi::{CString, c_char},
     fmt,
     num::NonZeroUsize,
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
     ptr::NonNull,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
@@ -33,7 +33,7 @@ use ort::{
 
 use super::{
     device::{self, Place},
-    graph, operators,
+    external, graph, operators,
     placement::Placement,
     turns::{Turn, Turnstile},
 };
@@ -367,18 +367,7 @@ impl Session {
             return Lanes::open(&environment, &self.path, &facts.places, options, workload);
         }
         let outline = graph::outline(&self.path)?;
-        let folder = self.path.parent().unwrap_or(Path::new(""));
-        // A pointer may be as long as the weights. All else about these files the runtime knows better.
-        for name in outline.external.iter().map(Path::new) {
-            let within = name.components().all(|part| matches!(part, Component::Normal(_)));
-            let file = folder.join(name);
-            if within
-                && file.is_file()
-                && let Err(error @ Error::LfsPointer { .. }) = probe(&file)
-            {
-                return Err(error);
-            }
-        }
+        external::check(&self.path, &outline.external)?;
         let mut alternatives = device::alternatives(&options.device).into_iter().peekable();
         loop {
             let Some(places) = alternatives.next() else {

@@ -9,7 +9,7 @@ use embedkit_core::onnx::{Input, Session, Values};
 use embedkit_core::pipeline::Workload;
 use embedkit_types::{LoadOptions, Output};
 
-const F32: u64 = 1;
+pub(crate) const F32: u64 = 1;
 const U8: u64 = 2;
 const I8: u64 = 3;
 const I32: u64 = 6;
@@ -18,7 +18,7 @@ const I64: u64 = 7;
 const ELEMENTS: [u64; 16] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 16, 17, 22];
 
 /// A protobuf field of bytes.
-fn field(number: u64, body: &[u8]) -> Vec<u8> {
+pub(crate) fn field(number: u64, body: &[u8]) -> Vec<u8> {
     let mut bytes = varint(number << 3 | 2);
     bytes.extend(varint(body.len() as u64));
     bytes.extend_from_slice(body);
@@ -26,7 +26,7 @@ fn field(number: u64, body: &[u8]) -> Vec<u8> {
 }
 
 /// A protobuf field of a number.
-fn int(number: u64, value: u64) -> Vec<u8> {
+pub(crate) fn int(number: u64, value: u64) -> Vec<u8> {
     [varint(number << 3), varint(value)].concat()
 }
 
