@@ -64,6 +64,9 @@ impl Kernel {
     pub(super) fn is_available(self) -> bool {
         match self {
             Self::Portable => true,
+            // Miri lacks many of the instructions.
+            #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+            _ if cfg!(miri) => false,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "x86_64")]

@@ -6,6 +6,11 @@ use super::block::Block;
 use super::kernel::Kernel;
 use super::{COLUMNS, DEPTH, Product, packed_len, quantize_rows};
 
+/// A size, or under Miri, which computes some thousand times slower, a smaller one.
+fn size(usual: usize, under_miri: usize) -> usize {
+    if cfg!(miri) { under_miri } else { usual }
+}
+
 /// Pseudo-random numbers that are the same in every run.
 struct Random(u64);
 
@@ -157,18 +162,18 @@ fn kernels() -> impl Iterator<Item = Kernel> {
 fn every_kernel_computes_what_is_defined() {
     let mut random = Random(1);
     let mut cases = Vec::new();
-    for m in 1..=13 {
-        for k in [1, 2, 3, 4, 5, 7, 8, 31, 64, 129] {
+    for m in (1..=13).step_by(size(1, 4)) {
+        for &k in &[1, 2, 3, 4, 5, 7, 8, 31, 64, 129][..size(10, 7)] {
             let n = 1 + random.below(40) as usize;
             cases.push(Case::random(&mut random, m, k, n));
         }
     }
     for n in (1..=16).chain([17, 31, 32, 33, 47, 48, 63, 64, 65, 80, 112, 128, 130]) {
-        let (m, k) = (1 + random.below(8) as usize, 1 + random.below(70) as usize);
+        let (m, k) = (1 + random.below(8) as usize, 1 + random.below(size(70, 5) as u32) as usize);
         cases.push(Case::random(&mut random, m, k, n));
     }
     // Several parts of rows, for activations that do not fit into the cache together.
-    cases.push(Case::random(&mut random, 29, 20_000, 17));
+    cases.push(Case::random(&mut random, 29, size(20_000, 1_200), size(17, 1)));
     for kernel in kernels() {
         for case in &cases {
             let what = (case.row_scales.len(), case.k, case.n, case.zero, case.gelu);
@@ -180,7 +185,7 @@ fn every_kernel_computes_what_is_defined() {
 #[test]
 fn extremes_are_exact() {
     let mut random = Random(2);
-    let (m, k, n) = (7, 4 * 300 + 2, 35);
+    let (m, k, n) = (7, 4 * size(300, 2) + 2, size(35, 17));
     for kernel in kernels() {
         for activation in [0, 255] {
             // The largest weights that are allowed next to each other.
@@ -202,24 +207,25 @@ fn extremes_are_exact() {
 #[test]
 fn a_row_is_the_same_alone_and_in_any_part() {
     let mut random = Random(3);
-    let case = Case { gelu: true, ..Case::random(&mut random, 23, 50, 70) };
+    let (m, k, n) = (size(23, 7), size(50, 6), size(70, 37));
+    let case = Case { gelu: true, ..Case::random(&mut random, m, k, n) };
     let expected = bits(&case.expected());
     for kernel in kernels() {
-        for row in 0..23 {
+        for row in 0..m {
             let product = Product {
-                rows: &case.rows[row * 50..][..50],
+                rows: &case.rows[row * k..][..k],
                 row_scales: &case.row_scales[row..=row],
                 ..case.product()
             };
-            let mut out = vec![f32::NAN; 70];
-            product.compute_with(kernel, &mut Block::new(&mut out, 70));
-            assert_eq!(bits(&out), &expected[row * 70..][..70], "{kernel:?}, row {row}");
+            let mut out = vec![f32::NAN; n];
+            product.compute_with(kernel, &mut Block::new(&mut out, n));
+            assert_eq!(bits(&out), &expected[row * n..][..n], "{kernel:?}, row {row}");
         }
         for (parts, rows_at_least) in
             [(1, 1), (2, 1), (3, 8), (2, 100), (5, 100), (9, 100), (99, 1)]
         {
-            let mut out = vec![f32::NAN; 23 * 70];
-            let blocks = Block::new(&mut out, 70).divide(parts, rows_at_least);
+            let mut out = vec![f32::NAN; m * n];
+            let blocks = Block::new(&mut out, n).divide(parts, rows_at_least);
             assert!((1..=parts).contains(&blocks.len()));
             std::thread::scope(|scope| {
                 for mut block in blocks {
@@ -281,7 +287,7 @@ fn the_gelu_is_near_its_definition() {
     assert!((erf(-3.5) + 0.999_999_256_901_627_7).abs() < 1e-14);
     // An identity: one activation and weight of 1, the number as the column's scale.
     let (mut of_erf, mut of_gelu) = (0f64, 0f64);
-    for i in -80_000..=80_000 {
+    for i in (-80_000..=80_000).step_by(size(1, 3_999)) {
         let x = i as f32 / 10_000.0;
         let exact =
             f64::from(x) / 2.0 * (1.0 + erf(f64::from(x) * std::f64::consts::FRAC_1_SQRT_2));
@@ -365,9 +371,9 @@ fn rows_are_quantised_as_by_the_standard_operators() {
             }
         }
     };
-    for k in (1..=70).chain([384, 1000]) {
-        let size = 10f32.powi(random.below(60) as i32 - 30);
-        let x: Vec<f32> = (0..3 * k).map(|_| random.float() * size).collect();
+    for k in (1..=70).step_by(size(1, 9)).chain([384, 1000].map(|k| size(k, 80))) {
+        let magnitude = 10f32.powi(random.below(60) as i32 - 30);
+        let x: Vec<f32> = (0..3 * k).map(|_| random.float() * magnitude).collect();
         let factors: Vec<f32> = (0..k).map(|_| 0.05 + random.float().abs()).collect();
         check(&x, k, None);
         check(&x, k, Some(&factors));
