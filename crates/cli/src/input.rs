@@ -375,6 +375,16 @@ impl Lines {
     }
 }
 
+/// Reads bytes as a file is read.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzzed(
+    bytes: &[u8],
+    format: InputFormat,
+    wanted: Wanted,
+) -> impl Iterator<Item = Result<Input>> {
+    Lines::new(io::Cursor::new(bytes.to_vec()), "x".to_owned(), None, format, wanted)
+}
+
 impl Iterator for Lines {
     type Item = Result<Input>;
 

@@ -1,36 +1,7 @@
-//! The program `embedkit`: embed and search texts, manage models and the runtime, from the shell.
-
-mod args;
-mod commands;
-mod encoder;
-mod input;
-#[cfg(unix)]
-mod interrupt;
-mod model;
-mod output;
-mod postprocess;
-mod ranking;
-mod report;
-mod stream;
-mod value;
+//! The program `embedkit`.
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
-use crate::{args::Cli, report::Report};
-
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let report = Report::new(cli.run.quiet, cli.run.verbose);
-    #[cfg(unix)]
-    interrupt::watch(&report);
-    match commands::run(cli, &report) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let ending = report::ending(&error);
-            report.say(&ending.text);
-            ExitCode::from(ending.status)
-        }
-    }
+    embedkit_cli::main()
 }

@@ -3,7 +3,7 @@
 //! Each function takes the bytes that a stranger could have written, and panics where what comes of
 //! them breaks a promise. Compiled for tests and by cargo-fuzz only.
 
-use std::{env, fs, path::Path};
+use std::{env, fs, io::Write as _, path::Path};
 
 use crate::{
     digest::Digest,
@@ -11,6 +11,7 @@ use crate::{
     pip::Work,
     record::Record,
     unpack::{Limits, unpack, unpack_tar},
+    wheel::Wheel,
 };
 
 /// Small enough that a bomb does not slow the search down.
@@ -97,6 +98,39 @@ pub fn record(data: &[u8]) {
     }
 }
 
+/// The list of a wheel's files, in a wheel with one library: what is unpacked is that library, where it
+/// was asked for, with the hash that the list states.
+///
+/// # Panics
+/// Where it is not.
+pub fn wheel_record(data: &[u8]) {
+    const LIBRARY: &[u8] = b"a library";
+    let work = Work::create(&env::temp_dir()).expect("the folder for temporary files is writable");
+    let path = work.0.join("a-1-py3-none-any.whl");
+    let mut zip = zip::ZipWriter::new(fs::File::create(&path).expect("it is writable"));
+    let stored =
+        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    for (name, content) in [("pkg/lib.so", LIBRARY), ("a-1.dist-info/RECORD", data)] {
+        zip.start_file(name, stored).expect("it is writable");
+        zip.write_all(content).expect("it is writable");
+    }
+    zip.finish().expect("it is writable");
+    let Ok(mut wheel) = Wheel::open(&path, None) else { return };
+    let members: Vec<String> = wheel.members().map(String::from).collect();
+    for (number, member) in members.iter().take(64).enumerate() {
+        let target = work.0.join("out").join(number.to_string());
+        match wheel.extract(member, None, &target) {
+            Ok(done) if member == "pkg/lib.so" => {
+                assert_eq!(fs::read(&done.path).expect("it was unpacked"), LIBRARY);
+                let hash = crate::digest::hash_file(&target, None).expect("it was unpacked").sha256;
+                assert_eq!(done.sha256, hash);
+            }
+            Ok(_) => assert_eq!(member, "a-1.dist-info/RECORD", "it is not in the wheel"),
+            Err(_) => assert!(!target.exists()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,5 +158,10 @@ mod tests {
     #[test]
     fn records() {
         each("record", record);
+    }
+
+    #[test]
+    fn lists_of_wheels() {
+        each("wheel_record", wheel_record);
     }
 }

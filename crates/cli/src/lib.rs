@@ -1,0 +1,46 @@
+//! The program `embedkit`: embed and search texts, manage models and the runtime, from the shell.
+//!
+//! A library only so that a fuzzer can call parts of it; applications use the crate `embedkit`.
+//!
+//! ```no_run
+//! embedkit_cli::main();
+//! ```
+
+mod args;
+mod commands;
+mod encoder;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
+mod input;
+#[cfg(unix)]
+mod interrupt;
+mod model;
+mod output;
+mod postprocess;
+mod ranking;
+mod report;
+mod stream;
+mod value;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::{args::Cli, report::Report};
+
+/// Runs the program with the arguments of the process, and says how it ended.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let report = Report::new(cli.run.quiet, cli.run.verbose);
+    #[cfg(unix)]
+    interrupt::watch(&report);
+    match commands::run(cli, &report) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let ending = report::ending(&error);
+            report.say(&ending.text);
+            ExitCode::from(ending.status)
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! ONNX files that are to be quantised.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| embedkit_convert::fuzzing::quantize(data));

@@ -1,0 +1,5 @@
+//! Lists of the files of a wheel.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| embedkit_hub::fuzzing::wheel_record(data));
