@@ -1,10 +1,7 @@
 //! What a fuzzer calls, and what the tests call with the inputs that are kept in `tests/corpus`.
 //! Compiled for tests and by cargo-fuzz only.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
 use crate::onnx;
 
@@ -51,6 +48,8 @@ impl Drop for Folder {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
