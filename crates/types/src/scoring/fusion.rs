@@ -1,3 +1,5 @@
+//! One ranking of several.
+
 use std::collections::BTreeMap;
 
 use super::{Ranked, TopK};

@@ -1,3 +1,5 @@
+//! Inverse document frequency over the documents of one search.
+
 use super::Ranked;
 use crate::SparseEmbedding;
 

@@ -1,3 +1,5 @@
+//! A scored document.
+
 use std::cmp::Ordering;
 
 /// A document's position in the input and its score.

@@ -1,3 +1,5 @@
+//! The best of many scores.
+
 use std::{
     cmp::{Ordering, Reverse},
     collections::BinaryHeap,
