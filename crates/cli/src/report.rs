@@ -3,6 +3,7 @@
 use std::{
     fmt::{self, Write as _},
     io::{self, Write},
+    thread,
     time::Duration,
 };
 
@@ -245,7 +246,10 @@ impl Report {
             return ProgressBar::hidden();
         }
         let bar = self.bars.add(bar);
-        bar.enable_steady_tick(Duration::from_millis(200));
+        // The bar starts a thread for it, and panics where there is none to be had.
+        if !bar.is_hidden() && thread::Builder::new().spawn(|| ()).is_ok() {
+            bar.enable_steady_tick(Duration::from_millis(200));
+        }
         bar
     }
 

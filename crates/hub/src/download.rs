@@ -209,21 +209,26 @@ impl Repository<'_> {
     fn fetch_all(&self, files: &[ListedFile]) -> Result<Vec<(FetchedFile, PathBuf)>, Error> {
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let results = Mutex::new(Vec::new());
-        thread::scope(|scope| {
-            for _ in 0..PARALLEL.min(files.len()) {
-                scope.spawn(|| {
-                    while !stop.load(Ordering::Relaxed)
-                        && let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed))
-                    {
-                        let result = self.fetch(file, &stop);
-                        if result.is_err() {
-                            stop.store(true, Ordering::Relaxed);
-                        }
-                        let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
-                        results.push(result);
-                    }
-                });
+        let work = || {
+            while !stop.load(Ordering::Relaxed)
+                && let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed))
+            {
+                let result = self.fetch(file, &stop);
+                if result.is_err() {
+                    stop.store(true, Ordering::Relaxed);
+                }
+                results.lock().unwrap_or_else(PoisonError::into_inner).push(result);
             }
+        };
+        thread::scope(|scope| {
+            for _ in 1..PARALLEL.min(files.len()) {
+                // The threads that there are, this one among them, fetch all files.
+                if let Err(error) = thread::Builder::new().spawn_scoped(scope, work) {
+                    tracing::debug!(%error, "fewer files are fetched at a time");
+                    break;
+                }
+            }
+            work();
         });
         let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
         // The error that came first; the others stopped because of it.

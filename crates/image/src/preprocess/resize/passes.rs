@@ -2,7 +2,11 @@
 //!
 //! Sums are taken modulo 2^32, in which order does not matter; the true sums lie within.
 
-use std::{num::NonZeroUsize, thread};
+use std::{
+    num::NonZeroUsize,
+    sync::{Mutex, PoisonError},
+    thread,
+};
 
 use super::weights::{PRECISION, Weights};
 
@@ -25,10 +29,21 @@ pub(super) fn horizontal(
     // Four rows are done at a time.
     let share = (rows.len() / stride).div_ceil(threads).next_multiple_of(4);
     let shares = rows.chunks(share * stride).zip(out.chunks_mut(share * 3 * weights.len()));
-    thread::scope(|scope| {
-        for (rows, out) in shares {
-            scope.spawn(|| horizontal_alone(rows, stride, weights, out));
+    let shares = Mutex::new(shares);
+    let next = || shares.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || {
+        while let Some((rows, out)) = next() {
+            horizontal_alone(rows, stride, weights, out);
         }
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            // The threads that there are, this one among them, do all shares.
+            if thread::Builder::new().spawn_scoped(scope, work).is_err() {
+                break;
+            }
+        }
+        work();
     });
 }
 
