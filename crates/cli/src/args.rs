@@ -2,14 +2,14 @@
 
 mod values;
 
-use std::{num::NonZeroUsize, path::PathBuf};
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
 use embedkit::postprocess::MuveraOptions;
 use embedkit_convert::Head;
 use embedkit_types::{BatchOptions, Device, LoadOptions, PromptUse, Role, Task};
 
-use values::{count, factor, heads, key_value, muvera, some_threads};
+use values::{count, factor, heads, key_value, muvera, seconds, some_threads};
 
 /// Embeddings for retrieval on ONNX Runtime: embed, search and rerank from the shell.
 #[derive(Debug, Parser)]
@@ -235,6 +235,10 @@ pub(crate) struct RunArgs {
     /// Copies of the model that run side by side [default: one for each core or GPU]
     #[arg(long, global = true, value_name = "N", value_parser = some_threads, allow_negative_numbers = true)]
     pub(crate) replicas: Option<NonZeroUsize>,
+    /// Most seconds for one run of a graph, such as 30 or 0.5; a slower batch is tried in halves, down
+    /// to the inputs that are too slow by themselves [default: none]
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
     /// auto, cpu, cuda[:N[,M…]], tensorrt, coreml, directml, openvino or migraphx
     #[arg(long, global = true, value_name = "DEVICE", default_value = "auto")]
     pub(crate) device: Device,
@@ -263,6 +267,7 @@ impl RunArgs {
             device: self.device.clone(),
             threads: self.threads,
             replicas: self.replicas,
+            timeout: self.timeout,
             cache_dir: self.cache_dir.clone(),
             offline: self.offline,
             onnxruntime: self.onnxruntime.clone(),
@@ -491,6 +496,20 @@ mod tests {
         assert_eq!(options.batch.rows.get(), 3);
         assert_eq!(options.batch.tokens, BatchOptions::default().tokens);
         assert!(parse("embedkit embed a --batch-size 0").is_err());
+    }
+
+    #[test]
+    fn a_time_limit_is_in_seconds() {
+        let limit = |limit: &str| {
+            let cli = parse(&format!("embedkit embed a --timeout={limit}"));
+            cli.map(|cli| cli.run.load_options().timeout)
+        };
+        assert_eq!(limit("30").unwrap(), Some(Duration::from_secs(30)));
+        assert_eq!(limit("0.5").unwrap(), Some(Duration::from_millis(500)));
+        for bad in ["0", "-1", "nan", "inf", "1e300", "1s", ""] {
+            assert!(limit(bad).is_err(), "{bad}");
+        }
+        assert_eq!(parse("embedkit embed a").unwrap().run.load_options().timeout, None);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! What can go wrong below the model families.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 /// An error of the registry, the tokenizer, the runtime or a session.
 ///
-/// Cloneable, because one failed batch is reported for each of its inputs.
+/// Cloneable, because a failure of the session is reported for each input of a batch.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -55,6 +55,34 @@ pub enum Error {
     Tokenize {
         /// What the tokenizer said.
         reason: String,
+    },
+    /// A text has a token that the graph has no vector for.
+    #[error(
+        "the token {token:?} has the id {id}, but the token table of {path} has {rows} rows",
+        path = path.display()
+    )]
+    TokenWithoutRow {
+        /// The graph.
+        path: PathBuf,
+        /// The token, as the tokenizer has it.
+        token: String,
+        /// Its id.
+        id: u32,
+        /// Rows of the table.
+        rows: usize,
+    },
+    /// A text has more tokens than the graph has positions for.
+    #[error(
+        "the text has {found} tokens, but the position table of {path} is for {limit} at most",
+        path = path.display()
+    )]
+    TooManyTokens {
+        /// The graph.
+        path: PathBuf,
+        /// Tokens of the text, with special tokens and what it is padded to by itself.
+        found: usize,
+        /// The largest number that there are positions for.
+        limit: usize,
     },
     /// ONNX Runtime is missing or does not fit.
     #[cfg(feature = "onnx")]
@@ -200,15 +228,97 @@ pub enum Error {
         /// What the runtime said.
         reason: String,
     },
-    /// A worker thread died of a defect.
-    #[error("a worker thread panicked: {reason}")]
+    /// A run did not get the memory that it asked for.
+    #[error("there is not enough memory to run {path}: {reason}", path = path.display())]
+    OutOfMemory {
+        /// The graph.
+        path: PathBuf,
+        /// What the runtime said.
+        reason: String,
+    },
+    /// The device failed, and every further run with it.
+    #[error("the device failed while it ran {path}: {reason}", path = path.display())]
+    DeviceFailed {
+        /// The graph.
+        path: PathBuf,
+        /// What the runtime said.
+        reason: String,
+    },
+    /// A run was stopped at the time limit.
+    #[error(
+        "{path} was stopped: with {rows} in a batch it ran longer than the limit of {limit:?}",
+        path = path.display()
+    )]
+    TimedOut {
+        /// The graph.
+        path: PathBuf,
+        /// The limit for one run.
+        limit: Duration,
+        /// Inputs in the batch.
+        rows: usize,
+    },
+    /// The system does not start as many threads as were asked for.
+    #[error("only {started} of {wanted} threads can be started: {source}")]
+    Thread {
+        /// How many were started.
+        started: usize,
+        /// How many were asked for.
+        wanted: usize,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
+    /// The work on an input panicked.
+    #[error("embedkit panicked: {reason}")]
     Panicked {
         /// The message of the panic.
+        reason: String,
+    },
+    /// Something that cannot be has happened.
+    #[error("embedkit has failed: {reason}")]
+    Defect {
+        /// What has happened.
         reason: String,
     },
 }
 
 impl Error {
+    /// Whether no input is to blame: the model cannot be opened, or its session or device is lost.
+    /// Another batch, or another row of the same, would fail the same way.
+    #[must_use]
+    pub fn is_of_session(&self) -> bool {
+        match self {
+            #[cfg(feature = "onnx")]
+            Self::Runtime(_) => true,
+            Self::Read { .. }
+            | Self::TooLarge { .. }
+            | Self::InvalidFile { .. }
+            | Self::Device { .. }
+            | Self::TooMany { .. }
+            | Self::LfsPointer { .. }
+            | Self::ExternalData { .. }
+            | Self::LoadGraph { .. }
+            | Self::UnknownInput { .. }
+            | Self::MissingOutput { .. }
+            | Self::OutputType { .. }
+            | Self::OutputShape { .. }
+            | Self::Dimensions { .. }
+            | Self::OutOfMemory { .. }
+            | Self::DeviceFailed { .. }
+            | Self::Thread { .. } => true,
+            // In a run it is the mask, which only some texts need.
+            Self::MissingInput { .. }
+            | Self::Tokenize { .. }
+            | Self::TokenWithoutRow { .. }
+            | Self::TooManyTokens { .. }
+            | Self::InputShape { .. }
+            | Self::WidthChanged { .. }
+            | Self::Run { .. }
+            | Self::TimedOut { .. }
+            | Self::Panicked { .. }
+            | Self::Defect { .. } => false,
+        }
+    }
+
     /// What the user can do about it, where we know.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -246,13 +356,44 @@ impl Error {
                 "the width depends on the input: pool the graph's output, or bring images to one size"
                     .to_owned(),
             ),
-            Self::Panicked { .. } => {
+            Self::TokenWithoutRow { .. } => Some(
+                "the tokenizer does not belong to this graph, or tokens were added to it that the graph \
+                 has no rows for: take both from one place"
+                    .to_owned(),
+            ),
+            Self::TooManyTokens { .. } => Some(
+                "lower the token limit: `model_max_length` in tokenizer_config.json".to_owned(),
+            ),
+            Self::OutOfMemory { .. } => Some(
+                "make batches smaller with `--batch-size` and `--batch-tokens`, or run fewer at once \
+                 with `--replicas`"
+                    .to_owned(),
+            ),
+            Self::DeviceFailed { .. } => Some(
+                "open the model again; where it fails again, look into the device's driver or use \
+                 `--device cpu`"
+                    .to_owned(),
+            ),
+            Self::TimedOut { .. } => Some(
+                "allow a run more time with `--timeout`, or make batches smaller with `--batch-size`; \
+                 a graph that never ends is not to be trusted"
+                    .to_owned(),
+            ),
+            Self::Thread { .. } => Some(FEWER_THREADS.to_owned()),
+            Self::LoadGraph { reason, .. } if reason.contains("pthread_create failed") => {
+                Some(FEWER_THREADS.to_owned())
+            }
+            Self::Panicked { .. } | Self::Defect { .. } => {
                 Some("this is a defect of embedkit; please report it".to_owned())
             }
             _ => None,
         }
     }
 }
+
+/// What to do where the system starts no more threads.
+const FEWER_THREADS: &str = "ask for fewer with `--threads` and `--replicas`, or raise the limit on \
+     processes and memory (`ulimit -u`, `ulimit -v`, the container's)";
 
 /// A declared shape, such as `[?, 3, 448, 448]`.
 fn declared(shape: &[Option<usize>]) -> String {

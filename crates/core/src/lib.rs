@@ -26,6 +26,8 @@ pub mod pipeline;
 pub mod registry;
 #[cfg(feature = "onnx")]
 pub mod runtime;
+#[cfg(feature = "onnx")]
+mod threads;
 #[cfg(feature = "tokenizer")]
 pub mod tokenizer;
 

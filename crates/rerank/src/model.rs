@@ -210,7 +210,9 @@ impl Step for PairStep {
     fn prepare(&self, (query, document): Pair) -> Result<Tokens, Error> {
         let tokenizer = &self.model.tokenizer;
         let first = query.tokens.get_or_init(|| Ok(tokenizer.first(&query.text)?));
-        Ok(tokenizer.encode_with(first.as_ref().map_err(Clone::clone)?, &document)?)
+        let tokens = tokenizer.encode_with(first.as_ref().map_err(Clone::clone)?, &document)?;
+        self.model.graph.check(&tokens, |id| tokenizer.token(id))?;
+        Ok(tokens)
     }
 
     fn length(&self, tokens: &Tokens) -> usize {
@@ -225,9 +227,9 @@ impl Step for PairStep {
         Ok(self.model.graph.session().lanes()?)
     }
 
-    fn run(&self, workload: Workload, rows: Vec<Tokens>) -> RunResult<Self> {
+    fn run(&self, workload: Workload, rows: &[Tokens]) -> RunResult<Self> {
         let finish = |row: Row<'_>| score(&row, self.model.column);
-        let scores = self.model.graph.run(workload, &rows, &[], finish)?;
+        let scores = self.model.graph.run(workload, rows, &[], finish)?;
         Ok(scores.into_iter().zip(rows).map(|(score, row)| Ok(row.embedded(score?))).collect())
     }
 }

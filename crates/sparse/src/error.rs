@@ -74,6 +74,12 @@ pub enum OptionError {
     File(#[from] embedkit_core::Error),
 }
 
+impl embedkit_core::pipeline::RowError for Error {
+    fn core(&self) -> Option<&embedkit_core::Error> {
+        if let Self::Core(error) = self { Some(error) } else { None }
+    }
+}
+
 impl Error {
     /// [`Error::NotCompiled`] for a kind of model.
     #[cfg(any(feature = "bm25", feature = "splade", feature = "bm42", feature = "minicoil"))]

@@ -10,6 +10,8 @@
 //! - [`multimodal_cases`]: the same for models of text and page images.
 //! - [`assert_close`], [`assert_rows_close`]: comparisons that say where and how far apart;
 //!   [`zip_equal`] for streams.
+//! - [`fault`]: graphs that fail, or never end, for some inputs; [`texts_with_a_long_one`] is for them,
+//!   and [`fails_alone`] checks what came of it.
 //! - [`runtime_library`], [`asset`]: what a test needs from outside, or one line why it is skipped.
 //! - [`load_options`]: where tests run graphs, which `cargo xtask matrix` varies.
 //!
@@ -31,6 +33,7 @@
 mod case;
 mod compare;
 mod dense;
+mod faults;
 mod files;
 mod image;
 mod late;
@@ -48,6 +51,7 @@ pub use compare::{assert_close, assert_rows_close, cosine, max_abs_diff, zip_equ
 pub use dense::{
     DenseCase, DenseGolden, Expected, Failure, Repair, Repaired, Stage, dense_case, dense_cases,
 };
+pub use faults::{FAULT_TOKENS, fails_alone, fault, one_batch, texts_with_a_long_one};
 pub use image::{
     ImageCase, ImageGolden, StoredImages, image_case, image_cases, picture, stored_images,
 };

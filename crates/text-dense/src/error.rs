@@ -41,6 +41,12 @@ pub enum Error {
     },
 }
 
+impl embedkit_core::pipeline::RowError for Error {
+    fn core(&self) -> Option<&embedkit_core::Error> {
+        if let Self::Core(error) = self { Some(error) } else { None }
+    }
+}
+
 impl Error {
     /// What the user can do about it, where we know.
     #[must_use]

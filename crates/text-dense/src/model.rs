@@ -205,7 +205,7 @@ impl Step for TextStep {
 
     fn prepare(&self, text: String) -> Result<Tokens, Error> {
         let text = self.model.prompts.put_before(self.role, text);
-        Ok(self.model.backend.tokenizer().encode(&text)?)
+        self.model.backend.encode(&text)
     }
 
     fn length(&self, tokens: &Tokens) -> usize {
@@ -220,8 +220,8 @@ impl Step for TextStep {
         self.model.backend.lanes()
     }
 
-    fn run(&self, workload: Workload, rows: Vec<Tokens>) -> RunResult<Self> {
-        let vectors = self.model.backend.run(workload, self.role, &rows)?;
+    fn run(&self, workload: Workload, rows: &[Tokens]) -> RunResult<Self> {
+        let vectors = self.model.backend.run(workload, self.role, rows)?;
         let finished = vectors
             .into_iter()
             .zip(rows)
@@ -305,6 +305,19 @@ impl Backend {
             #[cfg(feature = "static")]
             Self::Static(_) => Ok(Grouping::Any),
         }
+    }
+
+    /// The tokens of a text. Whether the model has a vector for each of them and for each position is
+    /// checked here where a graph shows it; a lookup table says it when it is used.
+    fn encode(&self, text: &str) -> Result<Tokens, Error> {
+        let tokens = self.tokenizer().encode(text)?;
+        match self {
+            #[cfg(feature = "transformer")]
+            Self::Transformer(model) => model.check(&tokens)?,
+            #[cfg(feature = "static")]
+            Self::Static(_) => {}
+        }
+        Ok(tokens)
     }
 
     fn length(&self, tokens: &Tokens) -> usize {

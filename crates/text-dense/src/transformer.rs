@@ -60,6 +60,10 @@ impl Transformer {
         Ok(self.graph.grouping()?)
     }
 
+    pub(crate) fn check(&self, tokens: &Tokens) -> Result<(), Error> {
+        Ok(self.graph.check(tokens, |id| self.tokenizer.token(id))?)
+    }
+
     pub(crate) fn length(&self, tokens: &Tokens) -> usize {
         self.graph.padded(tokens)
     }

@@ -1,6 +1,6 @@
 //! How a model is opened and run.
 
-use std::{num::NonZeroUsize, path::PathBuf};
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use crate::Device;
 
@@ -17,6 +17,12 @@ pub struct LoadOptions {
     /// Copies of the graph that run side by side; by default one per core of a CPU, one per device
     /// otherwise.
     pub replicas: Option<NonZeroUsize>,
+    /// How long one run of the graph, for one batch, may take; without a limit when `None`.
+    ///
+    /// A batch that takes longer is stopped between two operators of the graph and run again in halves,
+    /// each with the whole limit, so that only the inputs that are too slow by themselves fail. Loading
+    /// and preprocessing do not count.
+    pub timeout: Option<Duration>,
     /// Where model files are kept; by default the user's cache folder.
     pub cache_dir: Option<PathBuf>,
     /// Never touch the network.

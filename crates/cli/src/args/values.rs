@@ -1,6 +1,9 @@
 //! Values on the command line that are more than a string, a number or one of a few words.
 
-use std::num::{IntErrorKind, NonZeroUsize, ParseIntError};
+use std::{
+    num::{IntErrorKind, NonZeroUsize, ParseIntError},
+    time::Duration,
+};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use embedkit::postprocess::MuveraOptions;
@@ -24,6 +27,13 @@ pub(super) fn some_threads(text: &str) -> Result<NonZeroUsize, String> {
     const MOST: usize = 1024;
     let number = text.parse().ok().filter(|number: &NonZeroUsize| number.get() <= MOST);
     number.ok_or_else(|| format!("expected a whole number from 1 to {MOST}"))
+}
+
+/// A time in seconds, above zero.
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+    let time = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let time = time.filter(|time| !time.is_zero());
+    time.ok_or_else(|| "expected a number of seconds above 0, such as 30 or 0.5".to_owned())
 }
 
 /// A key and its value; the value may hold further equals signs.

@@ -21,6 +21,7 @@ pub(crate) fn run(args: &QuantizeArgs, run: &RunArgs, report: &Report) -> Result
     let options = QuantizeOptions {
         onnxruntime: run.onnxruntime.clone(),
         cache_dir: run.cache_dir.clone(),
+        timeout: run.timeout,
         ..QuantizeOptions::default()
     };
     let done = quantize(&args.input, &args.output, &options)?;

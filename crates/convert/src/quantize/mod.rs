@@ -16,6 +16,7 @@ mod wire;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::Error;
 use crate::model::MESSAGE_LIMIT;
@@ -50,11 +51,13 @@ pub struct QuantizeOptions {
     pub onnxruntime: Option<PathBuf>,
     /// The cache folder in which a library may have been installed; `None` is the default one.
     pub cache_dir: Option<PathBuf>,
+    /// How long one run of the graph may take in calibration; `None` is without a limit.
+    pub timeout: Option<Duration>,
 }
 
 impl Default for QuantizeOptions {
     fn default() -> Self {
-        Self { tables: true, onnxruntime: None, cache_dir: None }
+        Self { tables: true, onnxruntime: None, cache_dir: None, timeout: None }
     }
 }
 
@@ -187,6 +190,7 @@ fn calibrate(
     let load = LoadOptions {
         onnxruntime: options.onnxruntime.clone(),
         cache_dir: options.cache_dir.clone(),
+        timeout: options.timeout,
         ..LoadOptions::default()
     };
     let channels = feed.run(file.path(), &ranges, width, &load).map_err(failed)?;

@@ -34,17 +34,8 @@ pub(crate) struct Outline {
 ///
 /// # Errors
 /// [`Error::Read`]. A file that is not ONNX is reported by the runtime, which knows better.
-#[expect(unsafe_code, reason = "a memory map; reading gigabytes to find a name would be waste")]
 pub(crate) fn outline(path: &Path) -> Result<Outline, Error> {
-    let read = |source| Error::Read { path: path.to_owned(), source: std::sync::Arc::new(source) };
-    let file = std::fs::File::open(path).map_err(read)?;
-    if file.metadata().map_err(read)?.len() == 0 {
-        return Ok(Outline::default());
-    }
-    // SAFETY: the map is read once, now, by code that tolerates any content; a file that another
-    // process cuts short meanwhile is as fatal for the runtime, which maps it too.
-    let map = unsafe { memmap2::Mmap::map(&file) }.map_err(read)?;
-    Ok(Outline::of(&map))
+    Ok(map(path)?.map_or_else(Outline::default, |map| Outline::of(&map)))
 }
 
 impl Outline {
@@ -140,21 +131,34 @@ impl Outline {
 }
 
 /// What a field holds, as far as it is looked at.
-enum Value<'a> {
+pub(super) enum Value<'a> {
     Number(u64),
     Bytes(&'a [u8]),
 }
 
 /// The fields of bytes of a protobuf message.
-fn messages(message: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+pub(super) fn messages(message: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
     fields(message).filter_map(|(field, value)| match value {
         Value::Bytes(bytes) => Some((field, bytes)),
         Value::Number(_) => None,
     })
 }
 
+/// The bytes of a file; `None` where it has none.
+#[expect(unsafe_code, reason = "a memory map; reading gigabytes to find a name would be waste")]
+pub(super) fn map(path: &Path) -> Result<Option<memmap2::Mmap>, Error> {
+    let read = |source| Error::Read { path: path.to_owned(), source: std::sync::Arc::new(source) };
+    let file = std::fs::File::open(path).map_err(read)?;
+    if file.metadata().map_err(read)?.len() == 0 {
+        return Ok(None);
+    }
+    // SAFETY: the map is read once, now, by code that tolerates any content; a file that another
+    // process cuts short meanwhile is as fatal for the runtime, which maps it too.
+    unsafe { memmap2::Mmap::map(&file) }.map(Some).map_err(read)
+}
+
 /// The fields of a protobuf message; ends at the first malformed byte.
-fn fields(mut bytes: &[u8]) -> impl Iterator<Item = (u32, Value<'_>)> {
+pub(super) fn fields(mut bytes: &[u8]) -> impl Iterator<Item = (u32, Value<'_>)> {
     std::iter::from_fn(move || {
         loop {
             // As protobuf reads a key: five bytes at most, and what is beyond 32 bits is cut off.
@@ -179,7 +183,8 @@ fn fields(mut bytes: &[u8]) -> impl Iterator<Item = (u32, Value<'_>)> {
     })
 }
 
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
+/// A variable-length integer, of which the bytes are taken away.
+pub(super) fn varint(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
         let (&byte, rest) = bytes.split_first()?;

@@ -2,6 +2,7 @@
 
 mod device;
 mod external;
+mod failure;
 mod graph;
 mod int8;
 mod narrow;
@@ -11,8 +12,11 @@ mod placement;
 mod pool;
 mod session;
 #[cfg(feature = "tokenizer")]
+mod tables;
+#[cfg(feature = "tokenizer")]
 mod text;
 mod turns;
+mod watchdog;
 
 /// The files that a graph names as its weights, checked as before it is loaded.
 #[cfg(any(test, fuzzing))]

@@ -11,7 +11,7 @@
 use std::{
     borrow::Cow,
     ffi::{CString, c_char},
-    fmt,
+    fmt, io,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     ptr::NonNull,
@@ -33,14 +33,17 @@ use ort::{
 
 use super::{
     device::{self, Place},
-    external, graph, operators,
+    external,
+    failure::run_error,
+    graph, operators,
     placement::Placement,
     turns::{Turn, Turnstile},
+    watchdog::Watchdog,
 };
 use crate::{
     error::{Error, probe},
     pipeline::Workload,
-    runtime,
+    runtime, threads,
 };
 
 /// Each is a thread of the process; more than any machine has cores.
@@ -93,6 +96,8 @@ pub struct Session {
     stream: OnceLock<Arc<Lanes>>,
     /// Lone batches that run or wait.
     singles: AtomicUsize,
+    /// Where runs have a time limit.
+    watchdog: Option<Watchdog>,
 }
 
 /// What the first loading of the graph has shown.
@@ -158,7 +163,12 @@ impl Session {
     pub fn open(path: &Path, options: &LoadOptions) -> Result<Self, Error> {
         // Reported here even when lazy: the runtime's message for a missing file is of no help.
         probe(path)?;
+        let thread = |source: io::Error| {
+            let source = Arc::new(source);
+            Error::Thread { started: 0, wanted: 1, source }
+        };
         let session = Self {
+            watchdog: options.timeout.map(Watchdog::start).transpose().map_err(thread)?,
             path: path.to_owned(),
             options: options.clone(),
             facts: OnceLock::new(),
@@ -259,8 +269,9 @@ impl Session {
     /// Runs the graph and hands one output, in place, to `read`. Waits for a free lane.
     ///
     /// # Errors
-    /// What the runtime says, [`Error::InputShape`] for a tensor that the graph does not take, and
-    /// [`Error::OutputType`] for an output that is no tensor of numbers.
+    /// What the runtime says, [`Error::InputShape`] for a tensor that the graph does not take,
+    /// [`Error::TimedOut`] where the run, without the wait, takes longer than `timeout` of the
+    /// options, and [`Error::OutputType`] for an output that is no tensor of numbers.
     pub fn run<R>(
         &self,
         workload: Workload,
@@ -278,11 +289,11 @@ impl Session {
             lanes = self.lanes_of(Workload::Stream)?;
         }
         let lane = lanes.lane(crowded);
-        let failed = |error: ort::Error| Error::Run {
-            path: self.path.clone(),
-            reason: one_line(&error.to_string()),
+        let failed = |error: ort::Error| run_error(&self.path, error.code(), error.message());
+        let value = match &self.watchdog {
+            None => lane.run(&lanes.run_options, facts, inputs, output).map_err(failed)?,
+            Some(watchdog) => self.run_watched(watchdog, &lane, facts, inputs, output)?,
         };
-        let value = lane.run(facts, inputs, output).map_err(failed)?;
         let output = &facts.outputs[output].name;
         let not_a_number = |found: String| Error::OutputType {
             path: self.path.clone(),
@@ -297,6 +308,34 @@ impl Session {
             .ok_or_else(|| not_a_number(element.to_string()))?;
         let half = matches!(element, TensorElementType::Float16);
         Ok(read(View { shape: &shape, values: &values, half }))
+    }
+
+    /// A run with a time limit. Options of its own tell it from others that run at the same time.
+    fn run_watched(
+        &self,
+        watchdog: &Watchdog,
+        lane: &Lane<'_>,
+        facts: &Facts,
+        inputs: &[Input<'_>],
+        output: usize,
+    ) -> Result<DynValue, Error> {
+        let failed = |error: ort::Error| run_error(&self.path, error.code(), error.message());
+        let options = Arc::new(run_options().map_err(failed)?);
+        let stop = Arc::clone(&options);
+        let watched = watchdog.watch(move || {
+            if let Err(error) = stop.terminate() {
+                tracing::warn!(%error, "a run cannot be stopped at its limit");
+            }
+        });
+        lane.run(&options, facts, inputs, output).map_err(|error| {
+            if watched.expired() {
+                let rows = inputs.iter().find_map(|input| input.shape.first());
+                let (path, limit) = (self.path.clone(), watchdog.limit());
+                Error::TimedOut { path, limit, rows: rows.copied().unwrap_or(1) }
+            } else {
+                failed(error)
+            }
+        })
     }
 
     fn check_shapes(&self, facts: &Facts, inputs: &[Input<'_>]) -> Result<(), Error> {
@@ -320,7 +359,7 @@ impl Session {
         }
         self.lanes_of(Workload::Single)?;
         // Loading sets them, or fails.
-        self.facts.get().ok_or_else(|| Error::Panicked { reason: "no graph".to_owned() })
+        self.facts.get().ok_or_else(|| Error::Defect { reason: "no graph".to_owned() })
     }
 
     /// The graph for a workload, loaded if this is the first time.
@@ -433,6 +472,8 @@ impl Lanes {
             None => 1,
         };
         let threads = options.threads.map_or_else(|| (cores() / replicas).max(1), usize::from);
+        // The caller's thread is one of them.
+        threads::check(places.len() * if on_cpu { 1 } else { replicas } * (threads - 1))?;
         let graphs = places
             .iter()
             .flat_map(|place| std::iter::repeat_n(place, if on_cpu { 1 } else { replicas }))
@@ -443,10 +484,8 @@ impl Lanes {
             path: path.to_owned(),
             reason: one_line(&error.to_string()),
         };
-        let mut run_options = RunOptions::new().map_err(refused)?;
-        run_options.set_log_level(LogLevel::Fatal).map_err(refused)?;
         Ok(Self {
-            run_options,
+            run_options: run_options().map_err(refused)?,
             turns: Turnstile::new((0..count).map(|lane| lane % graphs.len())),
             crowd: Turnstile::new((0..CROWD * count).map(|lane| lane % graphs.len())),
             used: AtomicBool::new(false),
@@ -479,6 +518,13 @@ impl Drop for Single<'_> {
     fn drop(&mut self) {
         self.singles.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// Options for runs without a log, which only would repeat the error.
+fn run_options() -> ort::Result<RunOptions> {
+    let mut options = RunOptions::new()?;
+    options.set_log_level(LogLevel::Fatal)?;
+    Ok(options)
 }
 
 fn at_most(option: &'static str, asked: Option<NonZeroUsize>, limit: usize) -> Result<(), Error> {
@@ -543,7 +589,13 @@ impl Lane<'_> {
         unsafe_code,
         reason = "ort's `run` wants `&mut`, which would cost one copy of the weights per lane"
     )]
-    fn run(&self, facts: &Facts, inputs: &[Input<'_>], output: usize) -> ort::Result<DynValue> {
+    fn run(
+        &self,
+        run_options: &RunOptions,
+        facts: &Facts,
+        inputs: &[Input<'_>],
+        output: usize,
+    ) -> ort::Result<DynValue> {
         let graph = &self.lanes.graphs[self.turn.place];
         let mut names: Vec<*const c_char> = Vec::with_capacity(inputs.len());
         let mut tensors: Vec<TensorOf<'_>> = Vec::with_capacity(inputs.len());
@@ -566,7 +618,7 @@ impl Lane<'_> {
         let status = unsafe {
             (ort::api().Run)(
                 graph.ptr().cast_mut(),
-                self.lanes.run_options.ptr(),
+                run_options.ptr(),
                 names.as_ptr(),
                 values.as_ptr(),
                 names.len(),
@@ -637,7 +689,8 @@ fn widen(value: &DynValue, element: TensorElementType) -> ort::Result<Option<Sha
     Ok(Some((shape, values)))
 }
 
-fn one_line(text: &str) -> String {
+/// The same text without line breaks, as errors have it.
+pub(super) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

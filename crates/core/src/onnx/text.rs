@@ -1,12 +1,16 @@
 //! Token rows through a graph: packing, running, and cutting the padding off again.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    borrow::Borrow,
+    sync::{Arc, OnceLock},
+};
 
 use embedkit_types::{LoadOptions, ModelFiles, Output, Str};
 
 use super::{
     narrow,
     session::{Input, Session, Values, View},
+    tables::{Counted, Tables, tables},
 };
 use crate::{
     error::Error,
@@ -14,8 +18,8 @@ use crate::{
     tokenizer::{Padding, Side, Tokens},
 };
 
-const INPUT_IDS: &str = "input_ids";
-const ATTENTION_MASK: &str = "attention_mask";
+pub(super) const INPUT_IDS: &str = "input_ids";
+pub(super) const ATTENTION_MASK: &str = "attention_mask";
 const TOKEN_TYPE_IDS: &str = "token_type_ids";
 
 /// What a family says of its graph.
@@ -37,6 +41,7 @@ pub struct TextGraph {
     options: TextGraphOptions,
     allow_batch_dependence: bool,
     bound: OnceLock<Bound>,
+    tables: OnceLock<Tables>,
 }
 
 /// What the graph turned out to declare.
@@ -97,9 +102,11 @@ impl TextGraph {
             options,
             allow_batch_dependence: load.allow_batch_dependence,
             bound: OnceLock::new(),
+            tables: OnceLock::new(),
         };
         if !load.lazy {
             graph.bound()?;
+            graph.tables()?;
         }
         Ok(graph)
     }
@@ -148,25 +155,69 @@ impl TextGraph {
         self.options.padding.padded(tokens.ids.len())
     }
 
+    /// Checks that the graph has a vector for each token of a text and for each of its positions, as
+    /// far as its file shows. `text` is the text of a token.
+    ///
+    /// # Errors
+    /// [`Error::TokenWithoutRow`], [`Error::TooManyTokens`], and [`Error::Read`].
+    pub fn check(
+        &self,
+        tokens: &Tokens,
+        text: impl FnOnce(u32) -> Option<String>,
+    ) -> Result<(), Error> {
+        let tables = self.tables()?;
+        if let Some(rows) = tables.tokens {
+            let has_row = |&&id: &&u32| usize::try_from(id).is_ok_and(|id| id < rows);
+            if let Some(&id) = tokens.ids.iter().find(|id| !has_row(id)) {
+                let (path, token) = (self.session.path().to_owned(), text(id).unwrap_or_default());
+                return Err(Error::TokenWithoutRow { path, token, id, rows });
+            }
+        }
+        for positions in &tables.positions {
+            let found = match positions.counted {
+                Counted::All => self.padded(tokens),
+                Counted::Attended if tokens.attention.is_empty() => tokens.ids.len(),
+                Counted::Attended => tokens.attention.iter().filter(|&&seen| seen).count(),
+                Counted::Without(token) => {
+                    tokens.ids.iter().filter(|&&id| i64::from(id) != token).count()
+                }
+            };
+            let limit = positions.limit();
+            if found > limit {
+                let path = self.session.path().to_owned();
+                return Err(Error::TooManyTokens { path, found, limit });
+            }
+        }
+        Ok(())
+    }
+
+    fn tables(&self) -> Result<&Tables, Error> {
+        if let Some(tables) = self.tables.get() {
+            return Ok(tables);
+        }
+        let tables = tables(self.session.path())?;
+        Ok(self.tables.get_or_init(|| tables))
+    }
+
     /// Runs one batch and finishes its rows, in order. `extra` are the family's own inputs.
     ///
     /// # Errors
     /// Those of the run, an output whose first axis is not the batch, and [`Error::MissingInput`] for
     /// a token that is not to be attended to where the graph takes no mask.
-    pub fn run<T>(
+    pub fn run<T, R: Borrow<Tokens>>(
         &self,
         workload: Workload,
-        rows: &[Tokens],
+        rows: &[R],
         extra: &[Input<'_>],
         mut finish: impl FnMut(Row<'_>) -> T,
     ) -> Result<Vec<T>, Error> {
         let bound = *self.bound()?;
-        if !bound.mask && rows.iter().any(|row| !row.attention.is_empty()) {
+        if !bound.mask && rows.iter().any(|row| !row.borrow().attention.is_empty()) {
             // It would attend to tokens that it must not attend to.
             let declared: Vec<_> = self.session.inputs()?.collect();
             return Err(self.missing_input(ATTENTION_MASK, &declared));
         }
-        let length = rows.iter().map(|row| self.padded(row)).max().unwrap_or(0);
+        let length = rows.iter().map(|row| self.padded(row.borrow())).max().unwrap_or(0);
         let packed = Packed::new(rows, length, self.options.padding);
         let shape = [rows.len(), length];
         let mut inputs = Vec::with_capacity(3 + extra.len());
@@ -181,7 +232,7 @@ impl TextGraph {
             feed(TOKEN_TYPE_IDS, &packed.types);
         }
         inputs.extend_from_slice(extra);
-        let tokens: usize = rows.iter().map(|row| row.ids.len()).sum();
+        let tokens: usize = rows.iter().map(|row| row.borrow().ids.len()).sum();
         let span = tracing::debug_span!("run", rows = rows.len(), length, tokens);
         let entered = span.enter();
         self.session.run(workload, &inputs, bound.output, |view| {
@@ -191,9 +242,9 @@ impl TextGraph {
         })?
     }
 
-    fn finish<T>(
+    fn finish<T, R: Borrow<Tokens>>(
         &self,
-        rows: &[Tokens],
+        rows: &[R],
         length: usize,
         view: &View<'_>,
         finish: &mut impl FnMut(Row<'_>) -> T,
@@ -209,7 +260,8 @@ impl TextGraph {
         // happens to be as long.
         let per_token = per_row.len() == 2 && per_row[0] == length;
         let mut shape = per_row.to_vec();
-        let one = |(index, row): (usize, &Tokens)| {
+        let one = |(index, row): (usize, &R)| {
+            let row: &Tokens = row.borrow();
             let mut values = &view.values[index * size..(index + 1) * size];
             let attended = if row.attention.is_empty() {
                 row.ids.len()
@@ -288,12 +340,12 @@ struct Packed {
 }
 
 impl Packed {
-    fn new(rows: &[Tokens], length: usize, padding: Padding) -> Self {
+    fn new<R: Borrow<Tokens>>(rows: &[R], length: usize, padding: Padding) -> Self {
         let size = rows.len() * length;
         let mut ids = vec![i64::from(padding.id); size];
         let mut mask = vec![0; size];
         let mut types = vec![0; size];
-        for (index, row) in rows.iter().enumerate() {
+        for (index, row) in rows.iter().map(R::borrow).enumerate() {
             let start = index * length
                 + match padding.side {
                     Side::Left => length - row.ids.len(),

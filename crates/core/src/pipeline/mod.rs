@@ -6,15 +6,18 @@
 //! [`Step::AHEAD`] and one) however long the input is. Dropping the stream stops the work after the batches that are running.
 
 mod plan;
+mod rows;
 mod workers;
 
 use std::{collections::VecDeque, sync::Arc};
 
 use embedkit_types::BatchOptions;
 
-pub use self::plan::{Grouping, plan};
 use self::workers::{Done, Job, Workers};
-use crate::error::Error;
+pub use self::{
+    plan::{Grouping, plan},
+    rows::{RowError, run_rows},
+};
 
 /// Inputs of the first window at most: early results soon.
 const FIRST_WINDOW: usize = 512;
@@ -29,8 +32,8 @@ pub trait Step: Send + Sync + 'static {
     type Prepared: Send + 'static;
     /// One result.
     type Output: Send + 'static;
-    /// What can go wrong; one failed batch is reported for each of its inputs.
-    type Error: From<Error> + Clone + Send + 'static;
+    /// What can go wrong.
+    type Error: RowError;
 
     /// Inputs that one worker prepares at a time: fewer where one takes long, as an image does.
     const CHUNK: usize = 64;
@@ -62,8 +65,9 @@ pub trait Step: Send + Sync + 'static {
     /// Runs one batch: a result for each row, in order.
     ///
     /// # Errors
-    /// For the whole batch, or within the list for one row.
-    fn run(&self, workload: Workload, batch: Vec<Self::Prepared>) -> RunResult<Self>;
+    /// For the whole batch, which is then [run again in halves](run_rows), or within the list for one
+    /// row.
+    fn run(&self, workload: Workload, batch: &[Self::Prepared]) -> RunResult<Self>;
 }
 
 /// What a batch is part of, which decides how the cores are used.
@@ -171,7 +175,7 @@ impl<S: Step, I: Iterator<Item = S::Input>> Stream<S, I> {
         let prepared = workers::prepare(&*self.step, inputs).into_iter();
         window.prepared = prepared.enumerate().map(|(i, p)| window.keep(i, p)).collect();
         for (indices, rows) in window.batches(&*self.step, &self.options)? {
-            let results = workers::run(&*self.step, Workload::Single, rows);
+            let results = workers::run(&*self.step, Workload::Single, &rows);
             window.store(indices.into_iter().zip(results));
         }
         self.windows.push_back(window);

@@ -1,14 +1,15 @@
 //! Threads that prepare inputs and run batches for one stream.
 
 use std::{
-    any::Any,
     collections::VecDeque,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
     thread::JoinHandle,
 };
 
-use super::{Step, Workload};
+use super::{
+    Step, Workload,
+    rows::{catching, run_rows},
+};
 use crate::error::Error;
 
 /// Work for a thread.
@@ -63,8 +64,10 @@ impl<S: Step> Workers<S> {
                 });
             };
             let thread = std::thread::Builder::new().name(format!("embedkit-{number}"));
-            workers.threads.push(thread.spawn(work).map_err(|error| Error::Panicked {
-                reason: format!("a thread cannot be started: {error}"),
+            workers.threads.push(thread.spawn(work).map_err(|error| Error::Thread {
+                started: number,
+                wanted: lanes + 1,
+                source: Arc::new(error),
             })?);
         }
         Ok(workers)
@@ -84,7 +87,7 @@ impl<S: Step> Workers<S> {
         // Threads catch panics and only end when the queue is closed.
         self.done
             .recv()
-            .map_err(|_| Error::Panicked { reason: "all worker threads are gone".to_owned() })
+            .map_err(|_| Error::Defect { reason: "all worker threads are gone".to_owned() })
     }
 }
 
@@ -141,7 +144,7 @@ fn work<S: Step>(step: &S, queue: &Queue<S>, send: &mpsc::Sender<Done<S>>) {
                 Done::Prepared { window, start, prepared: prepare(step, inputs) }
             }
             Job::Run { window, indices, rows } => {
-                let results = run(step, Workload::Stream, rows);
+                let results = run(step, Workload::Stream, &rows);
                 queue.give_lane_back();
                 Done::Run { window, indices, results }
             }
@@ -158,38 +161,14 @@ pub(super) fn prepare<S: Step>(
     inputs: Vec<S::Input>,
 ) -> Vec<Result<S::Prepared, S::Error>> {
     let _span = tracing::debug_span!("tokenise", inputs = inputs.len()).entered();
-    let one = |input| {
-        catch_unwind(AssertUnwindSafe(|| step.prepare(input)))
-            .unwrap_or_else(|panic| Err(panicked(&*panic).into()))
-    };
-    inputs.into_iter().map(one).collect()
+    inputs.into_iter().map(|input| catching(|| step.prepare(input))).collect()
 }
 
-/// Runs one batch; an error of the batch becomes the error of each of its rows.
+/// Runs one batch: a result for each of its rows.
 pub(super) fn run<S: Step>(
     step: &S,
     workload: Workload,
-    rows: Vec<S::Prepared>,
+    rows: &[S::Prepared],
 ) -> Vec<Result<S::Output, S::Error>> {
-    let count = rows.len();
-    let results = catch_unwind(AssertUnwindSafe(|| step.run(workload, rows)))
-        .unwrap_or_else(|panic| Err(panicked(&*panic).into()));
-    match results {
-        Ok(results) if results.len() == count => results,
-        Ok(results) => {
-            let reason = format!("{} results for {count} inputs", results.len());
-            vec_of(count, &S::Error::from(Error::Panicked { reason }))
-        }
-        Err(error) => vec_of(count, &error),
-    }
-}
-
-fn vec_of<T, E: Clone>(count: usize, error: &E) -> Vec<Result<T, E>> {
-    (0..count).map(|_| Err(error.clone())).collect()
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> Error {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    Error::Panicked { reason: text.unwrap_or("without a message").to_owned() }
+    run_rows(rows, |rows| step.run(workload, rows))
 }

@@ -57,6 +57,12 @@ impl PairTokenizer {
         self.tokenizer.padding
     }
 
+    /// The token of an id, with special and added tokens.
+    #[must_use]
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.tokenizer.token(id)
+    }
+
     /// Splits two texts into tokens and cuts them so that they and the special tokens are within the
     /// limit.
     ///

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "in tests")]
 
 mod external;
+mod faults;
 mod fuzzed;
 mod operators;
 mod pipeline;

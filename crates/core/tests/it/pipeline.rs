@@ -54,7 +54,7 @@ impl Step for Doubling {
         Ok(self.lanes.max(1))
     }
 
-    fn run(&self, _: Workload, batch: Vec<u32>) -> RunResult<Self> {
+    fn run(&self, _: Workload, batch: &[u32]) -> RunResult<Self> {
         let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(running, Ordering::SeqCst);
         assert!(!batch.iter().any(|&x| Some(x) == self.panic_on), "a defect");
@@ -116,16 +116,25 @@ fn an_input_that_cannot_be_prepared_is_an_error_in_its_place() {
 }
 
 #[test]
-fn a_failed_batch_concerns_its_rows_only() {
-    for panics in [false, true] {
-        let mut step = Doubling::default();
-        *(if panics { &mut step.panic_on } else { &mut step.fail_to_run }) = Some(44);
-        let results = stream(step, 400, options(3, 64, 100));
-        assert_eq!(results.len(), 400);
-        assert!(results[44].is_err());
-        assert!((1..=3).contains(&results.iter().filter(|result| result.is_err()).count()));
-        if panics {
-            assert!(results[44].as_ref().unwrap_err().to_string().contains("a defect"));
+fn a_row_that_fails_does_so_alone() {
+    // Few are the work of the caller's thread, many that of others.
+    for (inputs, bad) in [(8, 3), (400, 44)] {
+        for panics in [false, true] {
+            let mut step = Doubling::default();
+            *(if panics { &mut step.panic_on } else { &mut step.fail_to_run }) = Some(bad);
+            let results = stream(step, inputs, options(256, 100_000, 2048));
+            assert_eq!(results.len(), inputs as usize);
+            for (index, result) in (0..).zip(results) {
+                match result {
+                    Ok(doubled) => {
+                        assert_eq!((doubled, index == bad), (u64::from(index) * 2, false));
+                    }
+                    Err(error) => {
+                        assert_eq!(index, bad);
+                        assert_eq!(error.to_string().contains("a defect"), panics, "{error}");
+                    }
+                }
+            }
         }
     }
 }
@@ -194,11 +203,11 @@ impl Step for Slow {
         Ok(1)
     }
 
-    fn run(&self, _: Workload, batch: Vec<u32>) -> RunResult<Self> {
+    fn run(&self, _: Workload, batch: &[u32]) -> RunResult<Self> {
         self.running.fetch_add(1, Ordering::SeqCst);
         std::thread::sleep(Duration::from_millis(4));
         self.running.fetch_sub(1, Ordering::SeqCst);
-        Ok(batch.into_iter().map(Ok).collect())
+        Ok(batch.iter().copied().map(Ok).collect())
     }
 }
 

@@ -44,6 +44,12 @@ pub enum Error {
     },
 }
 
+impl embedkit_core::pipeline::RowError for Error {
+    fn core(&self) -> Option<&embedkit_core::Error> {
+        if let Self::Core(error) = self { Some(error) } else { None }
+    }
+}
+
 impl Error {
     /// The error of one image, which is named once.
     pub(super) fn image(position: usize, path: Option<PathBuf>, error: PreprocessError) -> Self {

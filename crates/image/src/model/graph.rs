@@ -1,6 +1,6 @@
 //! A batch of tensors through the graph, and what comes out as one vector per image.
 
-use std::{num::NonZeroUsize, sync::OnceLock, thread::available_parallelism};
+use std::{borrow::Cow, num::NonZeroUsize, sync::OnceLock, thread::available_parallelism};
 
 use embedkit_core::{
     Error as CoreError, l2_normalize,
@@ -89,21 +89,20 @@ impl ImageGraph {
     pub(super) fn run(
         &self,
         workload: Workload,
-        mut images: Vec<Pixels>,
+        images: &[Pixels],
     ) -> Result<Vec<Result<Vec<f32>, Error>>, Error> {
         let bound = self.bound()?;
         let rows = images.len();
         let Some([channels, height, width]) = images.first().map(|image| image.shape) else {
             return Ok(Vec::new());
         };
-        let values = match &mut images[..] {
-            [one] => std::mem::take(&mut one.values),
+        let values = match images {
+            [one] => Cow::Borrowed(&one.values[..]),
             many => {
                 let parts: Vec<&[f32]> = many.iter().map(|image| &image.values[..]).collect();
-                parts.concat()
+                Cow::Owned(parts.concat())
             }
         };
-        drop(images);
         let shape = [rows, channels, height, width];
         let input = Input { name: &bound.input, shape: &shape, values: Values::F32(&values) };
         let entered = tracing::debug_span!("run", rows, height, width).entered();

@@ -43,7 +43,7 @@ impl Step for ImageStep {
         self.model.graph.lanes()
     }
 
-    fn run(&self, workload: Workload, images: Vec<Pixels>) -> RunResult<Self> {
+    fn run(&self, workload: Workload, images: &[Pixels]) -> RunResult<Self> {
         let vectors = self.model.graph.run(workload, images)?;
         Ok(vectors.into_iter().map(|vector| Ok(self.model.width.cut(vector?)?)).collect())
     }

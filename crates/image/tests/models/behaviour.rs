@@ -14,7 +14,9 @@ use embedkit_image::{
     DecodeLimits, DecodeOptions, Error, ImageEmbedding, ImageInput, ImageOptions, PreprocessError,
     PreprocessOptions, ResizeQuality, RgbImage,
 };
-use embedkit_testkit::{assert_close, cosine, image_case, picture, zip_equal};
+use embedkit_testkit::{
+    assert_close, cosine, fails_alone, fault, image_case, one_batch, picture, zip_equal,
+};
 use embedkit_types::{Embed, Image, LoadOptions, ModelFiles, ModelSpec, Output, Role, Task};
 
 use crate::options;
@@ -284,4 +286,21 @@ fn extreme_shapes_are_embedded() {
 fn the_registry_has_eight_models() {
     let ids: Vec<_> = ImageEmbedding::supported_models().map(|spec| spec.id.as_ref()).collect();
     assert_eq!(ids.len(), 8, "{ids:?}");
+}
+
+#[test]
+fn an_image_that_the_graph_fails_on_fails_alone() {
+    let Some(options) = options() else { return };
+    let case = image_case("clip");
+    let files = ModelFiles { model: fault("image"), ..case.files() };
+    let options = LoadOptions { batch: one_batch(), ..options };
+    let model = ImageEmbedding::from_files(&case.spec, &files, &options).unwrap();
+    // It fails for a bright image.
+    let image = |shade| ImageInput::Decoded(RgbImage::new(16, 16, vec![shade; 768]).unwrap());
+    let images = |bad| (0..41).map(move |index| image(if index == bad { 255 } else { index }));
+    for bad in [0, 23, 40] {
+        let others = (0..41).filter(|index| *index != bad).map(image);
+        let error = fails_alone(bad.into(), model.embed(images(bad)), model.embed(others));
+        assert!(matches!(error, Error::Core(Core::Run { .. })), "{error}");
+    }
 }

@@ -1,6 +1,6 @@
 //! From texts and images to what the graph takes: tokens and pixels.
 
-use std::fmt;
+use std::{borrow::Borrow, fmt};
 
 use embedkit_core::tokenizer::{Side, Tokenizer, Tokens};
 use embedkit_image::{
@@ -47,6 +47,12 @@ pub(super) struct Page {
     pub(super) pixels: Vec<f32>,
     /// `[3, height, width]`, or `[tiles, 3, height, width]`.
     pub(super) shape: Vec<usize>,
+}
+
+impl Borrow<Tokens> for Page {
+    fn borrow(&self) -> &Tokens {
+        &self.tokens
+    }
 }
 
 impl Processor {

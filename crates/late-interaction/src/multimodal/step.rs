@@ -1,6 +1,6 @@
 //! Streams of texts and of images through the graph.
 
-use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism};
+use std::{borrow::Cow, num::NonZeroUsize, sync::Arc, thread::available_parallelism};
 
 use embedkit_core::{
     onnx::{Input, Row, Values},
@@ -28,7 +28,10 @@ impl Step for TextStep {
     type Error = Error;
 
     fn prepare(&self, text: String) -> Result<Tokens, Error> {
-        self.model.processor.text(&text)
+        let tokens = self.model.processor.text(&text)?;
+        let tokenizer = self.model.processor.tokenizer();
+        self.model.texts.check(&tokens, |id| tokenizer.token(id))?;
+        Ok(tokens)
     }
 
     fn length(&self, tokens: &Tokens) -> usize {
@@ -43,12 +46,12 @@ impl Step for TextStep {
         Ok(self.model.texts.session().lanes()?)
     }
 
-    fn run(&self, workload: Workload, rows: Vec<Tokens>) -> RunResult<Self> {
+    fn run(&self, workload: Workload, rows: &[Tokens]) -> RunResult<Self> {
         let shape = self.model.processor.black(rows.len());
         let pixels = vec![0.0; shape.iter().product()];
         let pixels = Input { name: PIXEL_VALUES, shape: &shape, values: Values::F32(&pixels) };
         let finish = |row: Row<'_>| self.model.vectors(&row);
-        let vectors = self.model.texts.run(workload, &rows, &[pixels], finish)?;
+        let vectors = self.model.texts.run(workload, rows, &[pixels], finish)?;
         Ok(vectors.into_iter().zip(rows).map(|(value, row)| Ok(row.embedded(value?))).collect())
     }
 }
@@ -79,10 +82,11 @@ impl Step for ImageStep {
     const CHUNK: usize = 1;
 
     fn prepare(&self, (position, image): (usize, ImageInput)) -> Result<Page, Error> {
-        self.model
-            .processor
-            .image(&image)
-            .map_err(|error| Error::Image { position, source: error.into() })
+        let page = self.model.processor.image(&image);
+        let page = page.map_err(|error| Error::Image { position, source: error.into() })?;
+        let tokenizer = self.model.processor.tokenizer();
+        self.model.images.check(&page.tokens, |id| tokenizer.token(id))?;
+        Ok(page)
     }
 
     fn length(&self, page: &Page) -> usize {
@@ -101,9 +105,9 @@ impl Step for ImageStep {
         Ok(self.model.images.session().lanes()?)
     }
 
-    fn run(&self, workload: Workload, mut pages: Vec<Page>) -> RunResult<Self> {
+    fn run(&self, workload: Workload, pages: &[Page]) -> RunResult<Self> {
         let mut results = Vec::with_capacity(pages.len());
-        for pages in pages.chunk_by_mut(|a, b| a.shape == b.shape) {
+        for pages in pages.chunk_by(|a, b| a.shape == b.shape) {
             results.extend(self.run_same_shape(workload, pages)?);
         }
         Ok(results)
@@ -111,22 +115,21 @@ impl Step for ImageStep {
 }
 
 impl ImageStep {
-    fn run_same_shape(
-        &self,
-        workload: Workload,
-        pages: &mut [Page],
-    ) -> Result<Vec<Result<Embedded<MultiVector>, Error>>, Error> {
-        let Some((first, rest)) = pages.split_first_mut() else { return Ok(Vec::new()) };
-        let mut shape = vec![1 + rest.len()];
+    fn run_same_shape(&self, workload: Workload, pages: &[Page]) -> RunResult<Self> {
+        let Some(first) = pages.first() else { return Ok(Vec::new()) };
+        let mut shape = vec![pages.len()];
         shape.extend(&first.shape);
-        let mut pixels = std::mem::take(&mut first.pixels);
-        for page in rest {
-            pixels.append(&mut page.pixels);
-        }
-        let rows: Vec<_> = pages.iter_mut().map(|page| std::mem::take(&mut page.tokens)).collect();
+        let pixels = match pages {
+            [one] => Cow::Borrowed(&one.pixels[..]),
+            many => {
+                let parts: Vec<&[f32]> = many.iter().map(|page| &page.pixels[..]).collect();
+                Cow::Owned(parts.concat())
+            }
+        };
         let pixels = Input { name: PIXEL_VALUES, shape: &shape, values: Values::F32(&pixels) };
         let finish = |row: Row<'_>| self.model.image_vectors(&row);
-        let vectors = self.model.images.run(workload, &rows, &[pixels], finish)?;
-        Ok(vectors.into_iter().zip(rows).map(|(value, row)| Ok(row.embedded(value?))).collect())
+        let vectors = self.model.images.run(workload, pages, &[pixels], finish)?;
+        let results = vectors.into_iter().zip(pages);
+        Ok(results.map(|(value, page)| Ok(page.tokens.embedded(value?))).collect())
     }
 }

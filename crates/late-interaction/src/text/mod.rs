@@ -260,7 +260,10 @@ impl Step for TextStep {
 
     fn prepare(&self, text: String) -> Result<Prepared, Error> {
         let text = self.model.prompts.put_before(self.role, text);
-        self.model.rules.prepare(self.role, &text)
+        let prepared = self.model.rules.prepare(self.role, &text)?;
+        let tokenizer = self.model.rules.tokenizer();
+        self.graph().check(&prepared.tokens, |id| tokenizer.token(id))?;
+        Ok(prepared)
     }
 
     fn length(&self, prepared: &Prepared) -> usize {
@@ -275,18 +278,16 @@ impl Step for TextStep {
         Ok(self.graph().session().lanes()?)
     }
 
-    fn run(&self, workload: Workload, batch: Vec<Prepared>) -> RunResult<Self> {
-        let (rows, own): (Vec<Tokens>, Vec<usize>) =
-            batch.into_iter().map(|prepared| (prepared.tokens, prepared.own)).unzip();
-        let mut texts = rows.iter().zip(own);
+    fn run(&self, workload: Workload, batch: &[Prepared]) -> RunResult<Self> {
+        let mut texts = batch.iter();
         let finish = |row: Row<'_>| {
-            let Some((text, tokens)) = texts.next() else {
+            let Some(Prepared { tokens: text, own }) = texts.next() else {
                 return Err(row.shape_error("one row per text").into());
             };
             let value = self.model.finish(self.role, text, &row)?;
-            Ok(Embedded { value, tokens, truncated: text.truncated })
+            Ok(Embedded { value, tokens: *own, truncated: text.truncated })
         };
-        Ok(self.graph().run(workload, &rows, &[], finish)?)
+        Ok(self.graph().run(workload, batch, &[], finish)?)
     }
 }
 

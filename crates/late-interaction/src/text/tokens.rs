@@ -1,6 +1,6 @@
 //! From a text to the tokens that the graph sees, and which of them have vectors.
 
-use std::collections::BTreeSet;
+use std::{borrow::Borrow, collections::BTreeSet};
 
 use embedkit_core::tokenizer::{Tokenizer, Tokens};
 use embedkit_types::{LateText, ModelFiles, Role};
@@ -26,6 +26,12 @@ pub(super) struct Prepared {
     pub(super) tokens: Tokens,
     /// How many of them are the text's own, special tokens included.
     pub(super) own: usize,
+}
+
+impl Borrow<Tokens> for Prepared {
+    fn borrow(&self) -> &Tokens {
+        &self.tokens
+    }
 }
 
 impl TokenRules {

@@ -4,10 +4,13 @@ use std::num::NonZeroUsize;
 
 use embedkit_core::{Error as Core, registry};
 use embedkit_late_interaction::{Error, LateInteractionTextEmbedding};
-use embedkit_testkit::{assert_close, dense_case, late_case, load_options, runtime_library};
+use embedkit_testkit::{
+    assert_close, dense_case, fails_alone, fault, late_case, load_options, one_batch,
+    runtime_library, texts_with_a_long_one,
+};
 use embedkit_types::{
-    BatchOptions, Embed, LateText, LoadOptions, ModelSpec, MultiVector, MultiVectorModel,
-    PromptUse, Prompts, Role, Task,
+    BatchOptions, Embed, LateText, LoadOptions, ModelFiles, ModelSpec, MultiVector,
+    MultiVectorModel, PromptUse, Prompts, Role, Task,
 };
 
 fn count(n: usize) -> NonZeroUsize {
@@ -223,4 +226,18 @@ fn no_texts_give_nothing() {
     assert_eq!(model.embed(Vec::<&str>::new()).count(), 0);
     assert_eq!(model.token_count(Vec::<&str>::new(), Role::Query, true).unwrap(), 0);
     assert!(!model.device().unwrap().is_empty());
+}
+
+#[test]
+fn a_text_that_the_graph_fails_on_fails_alone() {
+    let Some(library) = runtime_library() else { return };
+    let case = late_case("token-embeddings");
+    let files = ModelFiles { model: fault("hidden"), ..case.files() };
+    let options = LoadOptions { onnxruntime: Some(library), batch: one_batch(), ..load_options() };
+    let model = LateInteractionTextEmbedding::from_files(&case.spec, &files, &options).unwrap();
+    let texts = texts_with_a_long_one(23);
+    let mut others = texts.clone();
+    others.remove(23);
+    let error = fails_alone(23, model.embed(&texts), model.embed(&others));
+    assert!(matches!(error, Error::Core(Core::Run { .. })), "{error}");
 }

@@ -10,9 +10,13 @@ use embedkit_image::{
     DecodeLimits, DecodeOptions, ImageInput, ImageOptions, RgbImage, Transparency, decode,
 };
 use embedkit_late_interaction::{Error, LateInteractionMultimodalEmbedding};
-use embedkit_testkit::{assert_close, max_abs_diff, multimodal_case, multimodal_image, zip_equal};
+use embedkit_testkit::{
+    FAULT_TOKENS, assert_close, fails_alone, fault, max_abs_diff, multimodal_case,
+    multimodal_image, one_batch, zip_equal,
+};
 use embedkit_types::{
-    BatchOptions, Embed, LateMultimodalKind, LoadOptions, ModelSpec, MultiVectorModel, Role, Task,
+    BatchOptions, Embed, LateMultimodalKind, LoadOptions, ModelFiles, ModelSpec, MultiVectorModel,
+    Role, Task,
 };
 
 use super::{open, open_with, options};
@@ -330,4 +334,31 @@ fn damaged_configurations_are_named() {
         let text = chain(&opened.unwrap_err());
         assert!(text.contains(expected), "{text}");
     }
+}
+
+#[test]
+fn a_text_or_page_that_the_graph_fails_on_fails_alone() {
+    let Some(options) = options() else { return };
+    let mut case = multimodal_case("colpali");
+    let Task::LateMultimodal(task) = &mut case.spec.task else { panic!("another task") };
+    let LateMultimodalKind::ColPali(facts) = &mut task.kind else { panic!("another kind") };
+    facts.image_tokens = 4;
+    let files = ModelFiles { model: fault("hidden-pages"), ..case.files() };
+    let options = LoadOptions { batch: one_batch(), ..options };
+    let model =
+        LateInteractionMultimodalEmbedding::from_files(&case.spec, &files, &options).unwrap();
+    // The model puts tokens of its own around a text.
+    let text = |index: usize| "fox ".repeat(if index == 5 { FAULT_TOKENS } else { index % 3 });
+    let others = (0..12).filter(|index| *index != 5).map(text);
+    let error = fails_alone(5, model.embed_text((0..12).map(text)), model.embed_text(others));
+    assert!(matches!(error, Error::Core(Core::Run { .. })), "{error}");
+    // It fails for a bright page.
+    let page = |shade| ImageInput::Decoded(RgbImage::new(2, 2, vec![shade; 12]).unwrap());
+    let pages = |bad| (0..12).map(move |index| page(if index == bad { 255 } else { index }));
+    let error = fails_alone(
+        5,
+        model.embed_image(pages(5)),
+        model.embed_image((0..12).filter(|index| *index != 5).map(page)),
+    );
+    assert!(matches!(error, Error::Core(Core::Run { .. })), "{error}");
 }

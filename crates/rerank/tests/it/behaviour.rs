@@ -3,7 +3,9 @@
 use std::{cell::Cell, num::NonZeroUsize};
 
 use embedkit_rerank::{Error, TextCrossEncoder};
-use embedkit_testkit::{assert_close, rerank_case, zip_equal};
+use embedkit_testkit::{
+    assert_close, fails_alone, fault, one_batch, rerank_case, texts_with_a_long_one, zip_equal,
+};
 use embedkit_types::{BatchOptions, LoadOptions, ModelFiles, Task, TextDense};
 
 use crate::{open, options};
@@ -178,4 +180,18 @@ fn the_built_in_models_are_cross_encoders() {
     let models: Vec<_> = TextCrossEncoder::supported_models().map(|spec| &*spec.id).collect();
     assert_eq!(models.len(), 8);
     assert!(models.contains(&"Xenova/ms-marco-MiniLM-L-6-v2"), "{models:?}");
+}
+
+#[test]
+fn a_document_that_the_graph_fails_on_fails_alone() {
+    let Some(options) = options() else { return };
+    let case = rerank_case("one-label");
+    let files = ModelFiles { model: fault("hidden-score"), ..case.files() };
+    let options = LoadOptions { batch: one_batch(), ..options };
+    let model = TextCrossEncoder::from_files(&case.spec, &files, &options).unwrap();
+    let documents = texts_with_a_long_one(23);
+    let mut others = documents.clone();
+    others.remove(23);
+    let error = fails_alone(23, model.rerank("a fox", &documents), model.rerank("a fox", &others));
+    assert!(error.to_string().contains("hidden-score.onnx"), "{error}");
 }

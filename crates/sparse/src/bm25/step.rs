@@ -60,14 +60,14 @@ impl Step for Bm25Step {
         Ok(self.threads)
     }
 
-    fn run(&self, _: Workload, texts: Vec<String>) -> RunResult<Self> {
-        let embed = |text: String| {
+    fn run(&self, _: Workload, texts: &[String]) -> RunResult<Self> {
+        let embed = |text: &String| {
             let (value, tokens) = match self.role {
-                Role::Query => self.bm25.query_and_count(&text),
-                Role::Raw | Role::Document => self.bm25.document_and_count(&text),
+                Role::Query => self.bm25.query_and_count(text),
+                Role::Raw | Role::Document => self.bm25.document_and_count(text),
             };
             Ok(Embedded { value, tokens, truncated: false })
         };
-        Ok(texts.into_iter().map(embed).collect())
+        Ok(texts.iter().map(embed).collect())
     }
 }

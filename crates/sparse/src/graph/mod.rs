@@ -109,6 +109,14 @@ impl GraphModel {
         Ok(self.tokenizer.encode(text)?)
     }
 
+    /// Whether the graph, where it is run, has a vector for each token and position.
+    fn check(&self, role: Role, tokens: &Tokens) -> Result<(), Error> {
+        if self.looks_up(role) {
+            return Ok(());
+        }
+        Ok(self.graph.check(tokens, |id| self.tokenizer.token(id))?)
+    }
+
     pub(crate) fn device(&self) -> Result<&str, Error> {
         Ok(self.graph.session().device()?)
     }

@@ -24,7 +24,9 @@ impl Step for GraphStep {
     type Error = Error;
 
     fn prepare(&self, text: String) -> Result<Tokens, Error> {
-        self.model.encode(&text)
+        let tokens = self.model.encode(&text)?;
+        self.model.check(self.role, &tokens)?;
+        Ok(tokens)
     }
 
     fn length(&self, tokens: &Tokens) -> usize {
@@ -39,8 +41,8 @@ impl Step for GraphStep {
         self.model.lanes(self.role)
     }
 
-    fn run(&self, workload: Workload, rows: Vec<Tokens>) -> RunResult<Self> {
-        let vectors = self.model.run(workload, self.role, &rows)?;
+    fn run(&self, workload: Workload, rows: &[Tokens]) -> RunResult<Self> {
+        let vectors = self.model.run(workload, self.role, rows)?;
         Ok(vectors.into_iter().zip(rows).map(|(value, row)| Ok(row.embedded(value?))).collect())
     }
 }

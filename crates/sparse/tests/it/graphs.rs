@@ -4,10 +4,11 @@ use std::{num::NonZeroUsize, path::PathBuf};
 
 use embedkit_sparse::{Error, SparseOptions, SparseTextEmbedding};
 use embedkit_testkit::{
-    SparseCase, assert_close, load_options, runtime_library, sparse_case, sparse_cases, zip_equal,
+    SparseCase, assert_close, fails_alone, fault, load_options, one_batch, runtime_library,
+    sparse_case, sparse_cases, texts_with_a_long_one, zip_equal,
 };
 use embedkit_types::{
-    BatchOptions, Device, LoadOptions, Role, Sparse, SparseEmbedding, SparseKind, Task,
+    BatchOptions, Device, LoadOptions, ModelFiles, Role, Sparse, SparseEmbedding, SparseKind, Task,
 };
 
 /// Options for tests, with the library found.
@@ -220,4 +221,19 @@ fn a_graph_without_the_attention_is_refused() {
     let model = open(&case, &load(library)).unwrap();
     let error = model.embed(["the fox"]).next().unwrap().unwrap_err();
     assert!(error.to_string().contains("expected is [texts, heads, tokens, tokens]"), "{error}");
+}
+
+#[cfg(feature = "splade")]
+#[test]
+fn a_text_that_the_graph_fails_on_fails_alone() {
+    let Some(library) = runtime_library() else { return };
+    let case = sparse_case("splade");
+    let files = ModelFiles { model: fault("hidden"), ..case.files() };
+    let load = LoadOptions { batch: one_batch(), ..load(library) };
+    let model = SparseTextEmbedding::from_files(&case.spec, &files, &load).unwrap();
+    let texts = texts_with_a_long_one(23);
+    let mut others = texts.clone();
+    others.remove(23);
+    let error = fails_alone(23, model.embed(&texts), model.embed(&others));
+    assert!(error.to_string().contains("hidden.onnx"), "{error}");
 }

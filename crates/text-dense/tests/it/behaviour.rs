@@ -1,9 +1,12 @@
 //! What the original does not have, or does wrong: options, errors, streaming, concurrency.
 
-use std::{cell::Cell, num::NonZeroUsize, path::PathBuf};
+use std::{cell::Cell, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use embedkit_core::Error as Core;
-use embedkit_testkit::{assert_close, dense_case, load_options, runtime_library, zip_equal};
+use embedkit_testkit::{
+    FAULT_TOKENS, assert_close, dense_case, fails_alone, fault, load_options, one_batch,
+    runtime_library, texts_with_a_long_one, zip_equal,
+};
 use embedkit_text_dense::{Error, TextEmbedding};
 use embedkit_types::{BatchOptions, Device, LoadOptions, ModelFiles, PromptUse, Prompts, Role};
 
@@ -250,4 +253,60 @@ fn files_of_another_family_are_refused() {
     case.spec.task = embedkit_core::registry::find("Qdrant/bm25").unwrap()[0].task.clone();
     let error = TextEmbedding::from_files(&case.spec, &case.files(), &load_options()).unwrap_err();
     assert!(matches!(error, Error::WrongTask { found: "sparse", .. }), "{error}");
+}
+
+/// A model whose graph fails for texts of more than [`FAULT_TOKENS`] tokens.
+fn with_fault(name: &str, change: impl FnOnce(&mut LoadOptions)) -> Option<TextEmbedding> {
+    let case = dense_case("mean");
+    let files = ModelFiles { model: fault(name), ..case.files() };
+    let mut options =
+        LoadOptions { onnxruntime: Some(runtime_library()?), batch: one_batch(), ..load_options() };
+    change(&mut options);
+    Some(TextEmbedding::from_files(&case.spec, &files, &options).unwrap())
+}
+
+#[test]
+fn a_text_that_the_graph_fails_on_fails_alone() {
+    let Some(model) = with_fault("hidden", |_| {}) else { return };
+    for (first, last, bad) in [(0, 41, 0), (0, 41, 23), (0, 41, 40), (20, 26, 3)] {
+        // Few are embedded by the caller's thread, many by others.
+        let texts = &texts_with_a_long_one(first + bad)[first..last];
+        let mut others = texts.to_vec();
+        others.remove(bad);
+        let error = fails_alone(bad, model.embed(texts), model.embed(&others));
+        let Error::Core(Core::Run { path, reason }) = &error else { panic!("{error}") };
+        assert_eq!(*path, fault("hidden"));
+        assert!(reason.contains(&format!("idx={FAULT_TOKENS}")), "{reason}");
+    }
+}
+
+#[test]
+fn a_text_beyond_the_positions_of_the_graph_is_refused_before_it_runs() {
+    let Some(model) = with_fault("shown-slice", |_| {}) else { return };
+    let texts = texts_with_a_long_one(7);
+    let mut others = texts.clone();
+    others.remove(7);
+    let error = fails_alone(7, model.embed(&texts), model.embed(&others));
+    let Error::Core(Core::TooManyTokens { limit: FAULT_TOKENS, .. }) = error else {
+        panic!("{error}")
+    };
+}
+
+#[test]
+fn a_text_that_takes_too_long_fails_alone() {
+    // The others take microseconds.
+    let limit = Duration::from_secs(1);
+    let change = |options: &mut LoadOptions| {
+        options.timeout = Some(limit);
+        options.batch.rows = count(4);
+    };
+    let Some(model) = with_fault("endless", change) else { return };
+    let texts = texts_with_a_long_one(23);
+    let mut others = texts.clone();
+    others.remove(23);
+    let error = fails_alone(23, model.embed(&texts), model.embed(&others));
+    let Error::Core(Core::TimedOut { rows: 1, limit: found, .. }) = error else {
+        panic!("{error}")
+    };
+    assert_eq!(found, limit);
 }

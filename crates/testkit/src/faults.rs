@@ -1,0 +1,69 @@
+//! Graphs that fail, or never end, for some inputs; the files beside them are those of any case.
+
+use std::{
+    fmt::{Debug, Display},
+    num::NonZeroUsize,
+    path::PathBuf,
+};
+
+use embedkit_types::BatchOptions;
+
+/// Tokens of a text, special tokens included, beyond which the graphs for texts fail.
+pub const FAULT_TOKENS: usize = 30;
+
+/// The graph of a name, as `data/README.md` lists them.
+///
+/// # Panics
+/// Where there is none.
+#[must_use]
+pub fn fault(name: &str) -> PathBuf {
+    let path = crate::data_dir().join("faults").join(format!("{name}.onnx"));
+    assert!(path.is_file(), "no {}", path.display());
+    path
+}
+
+/// 41 texts of a few words, with the one at `bad` longer than [`FAULT_TOKENS`].
+#[must_use]
+pub fn texts_with_a_long_one(bad: usize) -> Vec<String> {
+    let text = |index: usize| match index {
+        index if index == bad => "the fox ".repeat(FAULT_TOKENS),
+        index => "a dog and the fox ".repeat(1 + index % 3),
+    };
+    (0..41).map(text).collect()
+}
+
+/// Options with which all inputs of a test share one batch.
+///
+/// # Panics
+/// Never.
+#[must_use]
+pub fn one_batch() -> BatchOptions {
+    let many = NonZeroUsize::new(1 << 20).expect("not zero");
+    BatchOptions { rows: many, tokens: many, ..BatchOptions::default() }
+}
+
+/// Checks that of the results the one at `bad` is an error, and that the others are those that come
+/// of the same inputs `without` it; returns the error.
+///
+/// # Panics
+/// Where it is otherwise.
+#[track_caller]
+pub fn fails_alone<T: Debug + PartialEq, E: Display + Debug>(
+    bad: usize,
+    results: impl IntoIterator<Item = Result<T, E>>,
+    without: impl IntoIterator<Item = Result<T, E>>,
+) -> E {
+    let mut without = without.into_iter();
+    let mut found = None;
+    for (index, result) in results.into_iter().enumerate() {
+        if index == bad {
+            found = Some(result.expect_err("the input is bad"));
+            continue;
+        }
+        let result = result.unwrap_or_else(|error| panic!("{index} instead of {bad}: {error}"));
+        let expected = without.next().expect("a result without the bad one");
+        assert_eq!(result, expected.expect("all others are good"), "{index}");
+    }
+    assert!(without.next().is_none(), "results are missing");
+    found.expect("a result for the bad one")
+}
