@@ -6,6 +6,8 @@ use std::{
 };
 
 use embedkit::registry;
+use embedkit_testkit::{dense_case, fault, runtime_library, texts_with_a_long_one};
+use tempfile::TempDir;
 
 use crate::program::{Program, arg, embedding, file, names, read_npy};
 
@@ -286,7 +288,7 @@ fn a_bad_first_line_is_found_before_the_model_is_opened() {
 #[test]
 fn what_the_model_cannot_embed_names_the_input() {
     // The table has fewer rows than the vocabulary, so that some texts can be embedded.
-    let texts = embedkit_testkit::dense_case("error-static-few-rows").golden.texts;
+    let texts = dense_case("error-static-few-rows").golden.texts;
     let run = |args: &[&str]| {
         Program::new(["embed"]).case("error-static-few-rows").args(args).args(&texts).run()
     };
@@ -345,4 +347,67 @@ fn a_reader_that_leaves_is_no_failure() {
     let mut child = Program::new(["models", "list"]).start();
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// A model whose graph fails for a long text, or never ends; `None` without a runtime.
+fn faulty<const N: usize>(name: &str, args: [&str; N]) -> Option<(TempDir, Program)> {
+    let library = runtime_library()?;
+    let (dir, files) = dense_case("mean").copy();
+    fs::copy(fault(name), &files.model).unwrap();
+    let program = Program::new(["embed"]).args(args).model_in(dir.path());
+    Some((dir, program.var("ORT_DYLIB_PATH", library)))
+}
+
+#[test]
+fn an_input_that_the_model_fails_on_is_the_only_one_that_is_skipped() {
+    let texts = texts_with_a_long_one(23);
+    let mut others = texts.clone();
+    others.remove(23);
+    for (name, options, reason) in [
+        ("hidden", ["--batch-tokens=100000", "--threads=1"], "indices element out of data bounds"),
+        (
+            "shown-slice",
+            ["--batch-tokens=100000", "--threads=1"],
+            "has 32 tokens, but the position table of",
+        ),
+        (
+            "endless",
+            ["--batch-size=4", "--timeout=1"],
+            "was stopped: with 1 in a batch it ran longer than",
+        ),
+    ] {
+        let Some((_dir, program)) = faulty(name, ["--on-error", "skip"]) else { return };
+        let outcome = program.args(options).stdin(texts.join("\n")).run();
+        assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+        assert_eq!(outcome.stderr, "warning: 1 of 41 inputs was skipped\n");
+        let mut records = outcome.records();
+        let bad = records.remove(23);
+        let said = bad["error"].as_str().unwrap();
+        assert!(
+            bad["index"] == 23 && said.contains("input 23: ") && said.contains(reason),
+            "{bad}"
+        );
+        let (_dir, program) = faulty(name, []).unwrap();
+        let without = program.args(options).stdin(others.join("\n")).run().silent_success();
+        let vectors = |records: &[serde_json::Value]| -> Vec<_> {
+            records.iter().map(|record| record["embedding"].clone()).collect()
+        };
+        assert_eq!(vectors(&records), vectors(&without.records()), "{name}");
+    }
+}
+
+#[test]
+fn a_time_limit_ends_a_graph_that_does_not_end() {
+    let text = texts_with_a_long_one(0).remove(0);
+    let Some((_dir, program)) = faulty("endless", [&text, "--timeout", "0.1"]) else { return };
+    program.run().failure(1, "input 0: ", Some("--timeout"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn threads_that_cannot_be_had_are_an_error() {
+    let Some((_dir, program)) = faulty("hidden", ["a", "--threads", "1024"]) else { return };
+    // Their stacks alone would take twice as much.
+    let outcome = program.script("ulimit -v 4194304 && exec \"$@\"").run();
+    outcome.failure(1, " of 1023 threads can be started", Some("`--threads`"));
 }
