@@ -274,7 +274,7 @@ impl<'a> Node<'a> {
                 (1, graph::Value::Bytes(bytes)) => name = bytes,
                 (3, graph::Value::Number(value)) => integer = Some(value.cast_signed()),
                 (5, graph::Value::Bytes(tensor)) => {
-                    self.constant = Some(Tensor::new(tensor).value())
+                    self.constant = Some(Tensor::new(tensor).value());
                 }
                 _ => {}
             }
