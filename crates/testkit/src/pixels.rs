@@ -15,7 +15,7 @@ pub struct TensorCase {
     pub config_name: String,
     /// The content of a `preprocessor_config.json`.
     pub config: String,
-    /// The image as Pillow decoded it, in a PNG.
+    /// The image's file.
     pub image: PathBuf,
     /// The result.
     pub golden: TensorGolden,
@@ -65,8 +65,6 @@ pub struct FileCase {
     pub size: (u32, u32),
     /// Of the RGB bytes.
     pub sha256: String,
-    /// A PNG of the pixels, for formats whose decoders differ.
-    pub decoded: Option<PathBuf>,
 }
 
 /// All tensors.
@@ -83,7 +81,7 @@ pub fn tensor_cases() -> Vec<TensorCase> {
         TensorCase {
             config_name: config.to_owned(),
             config: configs[config].to_string(),
-            image: decoded(image),
+            image: folder().join("images").join(image),
             golden,
             name,
         }
@@ -127,8 +125,7 @@ pub fn file_cases() -> Vec<FileCase> {
         if !path.is_file() {
             path = folder().join("files").join(&name);
         }
-        let decoded = Some(decoded(&name)).filter(|path| path.is_file());
-        FileCase { path, size, sha256, decoded, name }
+        FileCase { path, size, sha256, name }
     };
     parsed::<BTreeMap<_, _>>(&folder().join("files.json")).into_iter().map(case).collect()
 }
@@ -155,8 +152,4 @@ pub fn noise(width: u32, height: u32, seed: u64) -> Vec<u8> {
 
 fn folder() -> PathBuf {
     crate::data_dir().join("image-preprocess")
-}
-
-fn decoded(image: &str) -> PathBuf {
-    folder().join("decoded").join(format!("{image}.rgb.png"))
 }

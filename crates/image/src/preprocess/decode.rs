@@ -6,6 +6,7 @@
 mod bmp;
 mod gif;
 mod jpeg;
+mod orientation;
 mod tiff;
 
 use std::{
@@ -172,7 +173,11 @@ fn decode_with(
     decoder.set_limits(options.limits.of_decoder(bytes)).map_err(|e| failure(format, &e))?;
     let turn = match options.orientation {
         Orientation::Ignore => Turn::NoTransforms,
-        Orientation::Apply => decoder.orientation().map_err(|e| failure(format, &e))?,
+        Orientation::Apply => {
+            let exif = decoder.exif_metadata().map_err(|e| failure(format, &e))?;
+            let xmp = decoder.xmp_metadata().map_err(|e| failure(format, &e))?;
+            orientation::of(exif.as_deref(), xmp.as_deref())
+        }
     };
     let image = DynamicImage::from_decoder(decoder).map_err(|e| failure(format, &e))?;
     turned(to_rgb(image)?, turn)

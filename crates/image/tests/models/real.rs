@@ -50,12 +50,7 @@ fn photographs_equal_the_original() {
     assert_eq!(vectors.len(), stored.vectors.len());
     for ((vector, expected), name) in vectors.iter().zip(&stored.vectors).zip(&stored.pictures) {
         println!("{name}: cosine {:.7}", cosine(vector, expected));
-        if name.ends_with(".jpg") {
-            // Decoders of JPEG differ by a few levels.
-            assert!(cosine(vector, expected) > 0.999, "{name}: {}", cosine(vector, expected));
-        } else {
-            assert_close(vector, expected, 1e-5);
-        }
+        assert_close(vector, expected, 1e-5);
     }
     // The two pictures of a stereo pair are alike, and no others are.
     for (i, a) in vectors.iter().enumerate() {

@@ -37,9 +37,7 @@ def write(name, rows):
 def tensors():
     """What FastEmbed makes of each image under each configuration, or the exception."""
     configs = json.loads((FOLDER / "configs.json").read_text())
-    # JPEG decoders differ, so all start from what Pillow decoded.
-    names = sorted(path.name for path in (FOLDER / "images").iterdir())
-    images = [FOLDER / "decoded" / f"{name}.rgb.png" for name in names]
+    images = sorted((FOLDER / "images").iterdir())
     rows = {}
     for name, config in configs.items():
         # One image is enough where the tensor is large.
@@ -51,7 +49,7 @@ def tensors():
                 row = {"shape": result.shape, "dtype": str(result.dtype), "sha256": digest(result)}
             except Exception as error:
                 row = {"error": f"{type(error).__name__}: {error}"}
-            rows[f"{name}/{path.name.removesuffix('.rgb.png')}"] = row
+            rows[f"{name}/{path.name}"] = row
     write("tensors.json", rows)
 
 
@@ -243,15 +241,11 @@ def files():
     for name, content in made_files():
         (folder / name).write_bytes(content)
     for path in sorted([*(FOLDER / "images").iterdir(), *folder.iterdir()]):
-        if path.name.endswith(".rgb.png"):
-            continue
         try:
             image = Image.open(path)
             mode = image.mode
             image = image.convert("RGB")
             rows[path.name] = {"mode": mode, "size": image.size, "sha256": digest(np.asarray(image))}
-            if path.suffix == ".jpg" or path.name.startswith("lossy"):
-                image.save(FOLDER / "decoded" / f"{path.name}.rgb.png", optimize=True)
         except Exception as error:
             rows[path.name] = {"error": f"{type(error).__name__}: {error}"}
     write("files.json", rows)

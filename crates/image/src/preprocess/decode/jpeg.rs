@@ -1,13 +1,12 @@
-//! JPEG, by zune-jpeg.
+//! JPEG, by the decoder that Pillow uses, so that pixels are the same to the bit.
+
+mod header;
+mod libjpeg;
 
 use image::metadata::Orientation as Turn;
-use zune_jpeg::{
-    JpegDecoder,
-    errors::DecodeErrors,
-    zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions},
-};
 
-use super::{DecodeOptions, Orientation, turned};
+use self::libjpeg::{AtEnd, Failure, Reader, Space};
+use super::{DecodeOptions, Orientation, orientation, turned};
 use crate::preprocess::{PreprocessError, RgbImage, colour};
 
 const FORMAT: &str = "jpeg";
@@ -17,72 +16,51 @@ const FORMAT: &str = "jpeg";
 const BYTES_PER_PIXEL: u64 = 4 * 2 + 3;
 
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage, PreprocessError> {
-    // The decoder's own limits on sides come before ours and could only be lower.
-    let lenient = DecoderOptions::default()
-        .set_strict_mode(false)
-        .set_max_width(usize::MAX)
-        .set_max_height(usize::MAX);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), lenient);
-    decoder.decode_headers().map_err(|error| failure(&error))?;
-    let (width, height) = decoder.dimensions().expect("the headers were decoded");
-    let (width, height) = (width as u32, height as u32); // 16 bits in the file
+    let header = header::read(bytes)?;
+    let (width, height) = (u32::from(header.width), u32::from(header.height));
     options.limits.check_pixels(width, height)?;
     let needed = BYTES_PER_PIXEL * u64::from(width) * u64::from(height);
     options.limits.check_memory(needed.saturating_add(bytes.len() as u64))?;
-    if !is_complete(bytes) {
-        // The decoder would fill what is missing with grey.
-        return Err(PreprocessError::Damaged {
-            format: FORMAT,
-            reason: "the file ends before the image".to_owned(),
-        });
-    }
 
-    let space = match decoder.input_colorspace().expect("the headers were decoded") {
-        space @ (ColorSpace::Luma | ColorSpace::CMYK) => space,
-        _ => ColorSpace::RGB,
-    };
-    decoder.set_options(lenient.jpeg_set_out_colorspace(space));
-    let samples = decoder.decode().map_err(|error| failure(&error))?;
-    let pixels = match space {
-        ColorSpace::Luma => colour::gray(&samples, |&v| v),
-        // Stored inverted, as Adobe's programs do and Pillow takes for granted.
-        ColorSpace::CMYK => {
-            let inks: Vec<u8> = samples.iter().map(|light| 255 - light).collect();
+    let failure = |failure| self::failure(failure, options);
+    let memory = options.limits.max_memory - bytes.len() as u64;
+    let reader = Reader::new(memory, AtEnd::Fail).map_err(failure)?;
+    let (reader, frame) = reader.read_header(bytes).map_err(failure)?;
+    if (frame.width, frame.height, frame.components) != (width, height, header.components) {
+        return Err(damaged("there are two frame headers, which contradict each other"));
+    }
+    let pixels = match header.components {
+        1 => colour::gray(&reader.decode(Space::Gray).map_err(failure)?, |&v| v),
+        3 => reader.decode(Space::Rgb).map_err(failure)?,
+        _ => {
+            let mut inks = reader.decode(Space::Cmyk).map_err(failure)?;
+            // Stored inverted, as Adobe's programs do and Pillow takes for granted.
+            inks.iter_mut().for_each(|ink| *ink = 255 - *ink);
             colour::from_cmyk(&inks)
         }
-        _ => samples,
     };
-    let turn = match (options.orientation, decoder.exif()) {
-        (Orientation::Apply, Some(exif)) => Turn::from_exif_chunk(exif),
-        _ => None,
+    let turn = match options.orientation {
+        Orientation::Ignore => Turn::NoTransforms,
+        Orientation::Apply => orientation::of(header.exif.as_deref(), header.xmp),
     };
-    turned(RgbImage::new(width, height, pixels)?, turn.unwrap_or(Turn::NoTransforms))
+    turned(RgbImage::new(width, height, pixels)?, turn)
 }
 
-/// Whether the file has an end-of-image marker after its first scan begins. The one in a preview
-/// within the header does not count.
-fn is_complete(bytes: &[u8]) -> bool {
-    let mut at = 2; // after the start-of-image marker
-    loop {
-        let Some(&[0xff, marker]) = bytes.get(at..at + 2) else { return false };
-        match marker {
-            0xff => at += 1, // padding
-            0xda => break,   // start of scan
-            0x01 | 0xd0..=0xd8 => at += 2,
-            _ => {
-                let Some(&[high, low]) = bytes.get(at + 2..at + 4) else { return false };
-                at += 2 + usize::from(u16::from_be_bytes([high, low]));
-            }
-        }
-    }
-    bytes[at..].windows(2).any(|pair| pair == [0xff, 0xd9])
+fn damaged(reason: &str) -> PreprocessError {
+    PreprocessError::Damaged { format: FORMAT, reason: reason.to_owned() }
 }
 
-fn failure(error: &DecodeErrors) -> PreprocessError {
-    match error {
-        DecodeErrors::Unsupported(what) => {
-            PreprocessError::Unsupported { format: FORMAT, what: format!("{what:?}") }
+fn unsupported(what: String) -> PreprocessError {
+    PreprocessError::Unsupported { format: FORMAT, what }
+}
+
+fn failure(failure: Failure, options: &DecodeOptions) -> PreprocessError {
+    match failure {
+        Failure::Unsupported(what) => unsupported(what),
+        Failure::Damaged(reason) => PreprocessError::Damaged { format: FORMAT, reason },
+        Failure::Memory => {
+            let limit = options.limits.max_memory;
+            PreprocessError::TooMuchMemory { needed: limit.saturating_add(1), limit }
         }
-        error => PreprocessError::Damaged { format: FORMAT, reason: format!("{error:?}") },
     }
 }

@@ -9,26 +9,13 @@ use super::{open, sha256};
 
 #[test]
 fn pixels_are_those_of_pillow() {
-    let (mut equal, mut near) = (0, 0);
-    for case in file_cases() {
+    let cases = file_cases();
+    assert!(cases.len() >= 89, "{} files", cases.len());
+    for case in cases {
         let image = open(&case.path);
         assert_eq!((image.width(), image.height()), case.size, "{}", case.name);
-        if !case.name.ends_with(".jpg") {
-            assert_eq!(sha256(image.pixels()), case.sha256, "{}", case.name);
-            equal += 1;
-            continue;
-        }
-        // The standard leaves decoders some freedom.
-        let pillow = open(&case.decoded.expect("Pillow's pixels"));
-        assert_eq!(sha256(pillow.pixels()), case.sha256, "{}", case.name);
-        let differences = image.pixels().iter().zip(pillow.pixels());
-        let differences: Vec<u8> = differences.map(|(a, b)| a.abs_diff(*b)).collect();
-        let many = differences.iter().filter(|&&difference| difference > 0).count();
-        assert!(differences.iter().all(|&difference| difference <= 4), "{}", case.name);
-        assert!(many * 10 <= differences.len() * 3, "{}: {many}", case.name);
-        near += 1;
+        assert_eq!(sha256(image.pixels()), case.sha256, "{}", case.name);
     }
-    assert_eq!((equal, near), (81, 8));
 }
 
 #[test]

@@ -1,0 +1,457 @@
+//! A safe interface to libjpeg's decoder.
+//!
+//! libjpeg reports an error by a callback that must not return. Ours unwinds through the C frames,
+//! which are built for it, up to [`Reader::guarded`]. After that only destruction is allowed, which
+//! is why readers are consumed by what can fail.
+#![expect(unsafe_code, reason = "libjpeg is C")]
+
+use std::{
+    any::Any,
+    ffi::CStr,
+    marker::PhantomData,
+    panic::{self, AssertUnwindSafe},
+    ptr::NonNull,
+};
+
+use mozjpeg_sys as c;
+
+/// The most scans of a progressive file. Each is a pass over the whole image, however few bytes it
+/// has; encoders write about ten.
+const MOST_SCANS: i32 = 500;
+
+/// What a stream's samples mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::preprocess::decode) enum Space {
+    Gray,
+    Rgb,
+    YCbCr,
+    Cmyk,
+    Ycck,
+    /// Anything; it is not converted.
+    Unknown,
+}
+
+/// What happens where the data end before the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::preprocess::decode) enum AtEnd {
+    /// An error, as in Pillow.
+    Fail,
+    /// What is missing stays grey, as in libtiff.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for JPEG within TIFF"))]
+    Finish,
+}
+
+/// Why a stream cannot be decoded.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::preprocess::decode) enum Failure {
+    /// The standard allows what the stream has, and the decoder does not.
+    Unsupported(String),
+    /// The stream contradicts itself or ends too early.
+    Damaged(String),
+    /// The memory that was allowed does not suffice.
+    Memory,
+}
+
+/// What the frame header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::preprocess::decode) struct Header {
+    pub(in crate::preprocess::decode) width: u32,
+    pub(in crate::preprocess::decode) height: u32,
+    pub(in crate::preprocess::decode) components: u8,
+    /// What the markers and component ids say about the samples.
+    pub(in crate::preprocess::decode) space: Space,
+}
+
+/// A decoder of streams that live for `'a`.
+pub(in crate::preprocess::decode) struct Reader<'a> {
+    state: NonNull<State>,
+    data: PhantomData<&'a [u8]>,
+}
+
+/// What libjpeg holds pointers into, and so never moves. The source comes first: the callbacks get
+/// from it to `State`.
+#[repr(C)]
+struct State {
+    source: c::jpeg_source_mgr,
+    decoder: c::jpeg_decompress_struct,
+    errors: c::jpeg_error_mgr,
+    progress: c::jpeg_progress_mgr,
+    at_end: AtEnd,
+}
+
+/// The payload that unwinds out of an error of libjpeg.
+struct Exit;
+
+/// The payload that unwinds out of a stream with too many scans.
+struct TooManyScans;
+
+impl<'a> Reader<'a> {
+    /// A decoder whose coefficients may take `max_memory` bytes.
+    pub(in crate::preprocess::decode) fn new(
+        max_memory: u64,
+        at_end: AtEnd,
+    ) -> Result<Self, Failure> {
+        // SAFETY: all four are C structures of numbers, pointers and optional functions, for which
+        // zero is a value, and `AtEnd` is set before it is read.
+        let state = Box::new(unsafe {
+            State {
+                source: std::mem::zeroed(),
+                decoder: std::mem::zeroed(),
+                errors: std::mem::zeroed(),
+                progress: std::mem::zeroed(),
+                at_end,
+            }
+        });
+        let reader = Self { state: NonNull::from(Box::leak(state)), data: PhantomData };
+        reader.guarded(|state| {
+            // SAFETY: `state` is ours alone for the call, at an address that stays.
+            unsafe {
+                let state = state.as_ptr();
+                (*state).decoder.common.err = c::jpeg_std_error(&mut (*state).errors);
+                (*state).errors.error_exit = Some(error_exit);
+                (*state).errors.output_message = Some(output_message);
+                c::jpeg_create_decompress(&raw mut (*state).decoder);
+                let memory = (*state).decoder.common.mem;
+                // Zero would mean that there is no limit.
+                (*memory).max_memory_to_use =
+                    max_memory.clamp(1, 1 << 62).try_into().unwrap_or(c::c_long::MAX);
+                (*state).progress.progress_monitor = Some(progress_monitor);
+                (*state).decoder.common.progress = &raw mut (*state).progress;
+                (*state).source.init_source = Some(no_op);
+                (*state).source.fill_input_buffer = Some(fill_input_buffer);
+                (*state).source.skip_input_data = Some(skip_input_data);
+                (*state).source.resync_to_restart = Some(c::jpeg_resync_to_restart);
+                (*state).source.term_source = Some(no_op);
+                (*state).decoder.src = &raw mut (*state).source;
+            }
+        })?;
+        Ok(reader)
+    }
+
+    /// Reads a stream that has only tables, for those that follow.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for JPEG within TIFF"))]
+    pub(in crate::preprocess::decode) fn read_tables(
+        self,
+        tables: &'a [u8],
+    ) -> Result<Self, Failure> {
+        self.feed(tables);
+        let found = self.guarded(|state| {
+            // SAFETY: the decoder was created, and its source has `tables`, which live for `'a`.
+            unsafe { c::jpeg_read_header(&mut (*state.as_ptr()).decoder, 0) }
+        })?;
+        // 2: tables only.
+        if found == 2 {
+            Ok(self)
+        } else {
+            Err(Failure::Damaged("the tables do not end".to_owned()))
+        }
+    }
+
+    /// Reads up to the first scan.
+    pub(in crate::preprocess::decode) fn read_header(
+        self,
+        stream: &'a [u8],
+    ) -> Result<(Self, Header), Failure> {
+        self.feed(stream);
+        let (found, header) = self.guarded(|state| {
+            // SAFETY: the decoder was created, and its source has `stream`, which lives for `'a`.
+            // Tables without an image may come before it in the same stream.
+            unsafe {
+                let decoder = &mut (*state.as_ptr()).decoder;
+                let mut found = c::jpeg_read_header(decoder, 0);
+                while found == 2 {
+                    found = c::jpeg_read_header(decoder, 0);
+                }
+                let header = Header {
+                    width: decoder.image_width,
+                    height: decoder.image_height,
+                    components: decoder.num_components.try_into().unwrap_or(u8::MAX),
+                    space: Space::from_c(decoder.jpeg_color_space),
+                };
+                (found, header)
+            }
+        })?;
+        // 1: an image. Anything else is a suspension: more data were wanted than there are.
+        if found == 1 { Ok((self, header)) } else { Err(too_short()) }
+    }
+
+    /// Takes the samples for something else than what [`Header::space`] says.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for JPEG within TIFF"))]
+    pub(in crate::preprocess::decode) fn set_space(&mut self, space: Space) {
+        // SAFETY: nothing else uses the decoder now.
+        unsafe { self.state.as_mut() }.decoder.jpeg_color_space = space.to_c();
+    }
+
+    /// The image: rows from the top, interleaved samples without gaps.
+    pub(in crate::preprocess::decode) fn decode(self, out: Space) -> Result<Vec<u8>, Failure> {
+        let complete = self.guarded(|state| {
+            // SAFETY: a header was read, or libjpeg reports the wrong order of calls.
+            unsafe {
+                let decoder = &mut (*state.as_ptr()).decoder;
+                decoder.out_color_space = out.to_c();
+                c::jpeg_start_decompress(decoder) != 0
+            }
+        })?;
+        if !complete {
+            return Err(too_short());
+        }
+        // SAFETY: the decoder is set up, and nothing else uses it now.
+        let decoder = unsafe { &self.state.as_ref().decoder };
+        let height = decoder.output_height as usize;
+        let stride =
+            decoder.output_width as usize * usize::try_from(decoder.output_components).unwrap_or(0);
+        let length = stride.checked_mul(height).ok_or(Failure::Memory)?;
+        let mut samples = Vec::new();
+        samples.try_reserve_exact(length).map_err(|_| Failure::Memory)?;
+        samples.resize(length, 0);
+        let rows = &mut samples[..];
+        let done = self.guarded(|state| {
+            for row in rows.chunks_exact_mut(stride.max(1)) {
+                let mut row = row.as_mut_ptr();
+                // SAFETY: the row has room for `output_width` pixels of `output_components` samples,
+                // and libjpeg writes one row into it.
+                let read = unsafe {
+                    c::jpeg_read_scanlines(&mut (*state.as_ptr()).decoder, &raw mut row, 1)
+                };
+                if read != 1 {
+                    return false;
+                }
+            }
+            // What follows is looked through for errors. That it may end is Pillow's leniency.
+            // SAFETY: all rows were read.
+            unsafe { c::jpeg_finish_decompress(&mut (*state.as_ptr()).decoder) };
+            true
+        })?;
+        if done { Ok(samples) } else { Err(too_short()) }
+    }
+
+    /// Makes `bytes` the source.
+    fn feed(&self, bytes: &'a [u8]) {
+        // SAFETY: nothing else uses the source now, and libjpeg reads the bytes only while `'a` lasts.
+        let source = unsafe { &mut (*self.state.as_ptr()).source };
+        source.next_input_byte = bytes.as_ptr();
+        source.bytes_in_buffer = bytes.len();
+    }
+
+    /// Calls libjpeg, and turns an error that unwinds out of it into a failure.
+    fn guarded<T>(&self, call: impl FnOnce(NonNull<State>) -> T) -> Result<T, Failure> {
+        let state = self.state;
+        panic::catch_unwind(AssertUnwindSafe(|| call(state)))
+            .map_err(|payload| self.failure(payload))
+    }
+
+    fn failure(&self, payload: Box<dyn Any + Send>) -> Failure {
+        if payload.is::<TooManyScans>() {
+            return Failure::Unsupported(format!("more than {MOST_SCANS} scans"));
+        }
+        if !payload.is::<Exit>() {
+            panic::resume_unwind(payload); // not libjpeg's
+        }
+        // SAFETY: libjpeg has set code and parameters, and nothing else uses the state now.
+        let errors = unsafe { &mut (*self.state.as_ptr()).errors };
+        // SAFETY: the table of libjpeg has static strings for all codes up to the last.
+        let text = unsafe {
+            let code = errors.msg_code.clamp(0, errors.last_jpeg_message) as usize;
+            CStr::from_ptr((*errors.jpeg_message_table.add(code)).cast()).to_string_lossy()
+        };
+        // SAFETY: the union of integers and text is of integers alone to whoever reads it so.
+        let parameters = unsafe { *errors.msg_parm.i() };
+        let message = filled_in(&text, &parameters);
+        match errors.msg_code {
+            c::JERR_NO_BACKING_STORE | c::JERR_OUT_OF_MEMORY => Failure::Memory,
+            c::JERR_ARITH_NOTIMPL
+            | c::JERR_BAD_PRECISION
+            | c::JERR_CCIR601_NOTIMPL
+            | c::JERR_COMPONENT_COUNT
+            | c::JERR_CONVERSION_NOTIMPL
+            | c::JERR_FRACT_SAMPLE_NOTIMPL
+            | c::JERR_NOTIMPL
+            | c::JERR_SOF_UNSUPPORTED => Failure::Unsupported(message),
+            _ => Failure::Damaged(message),
+        }
+    }
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        // Destruction reports no errors, and if it did, leaking would be the best that is left.
+        let destroyed = self.guarded(|state| {
+            // SAFETY: destruction is allowed in every state, also after an error, and before
+            // creation, where there is no memory manager.
+            unsafe { c::jpeg_destroy_decompress(&mut (*state.as_ptr()).decoder) }
+        });
+        if destroyed.is_ok() {
+            // SAFETY: the pointer came out of a box, and libjpeg has let go of everything.
+            drop(unsafe { Box::from_raw(self.state.as_ptr()) });
+        }
+    }
+}
+
+impl Space {
+    fn from_c(space: c::J_COLOR_SPACE) -> Self {
+        match space {
+            c::JCS_GRAYSCALE => Self::Gray,
+            c::JCS_RGB => Self::Rgb,
+            c::JCS_YCbCr => Self::YCbCr,
+            c::JCS_CMYK => Self::Cmyk,
+            c::JCS_YCCK => Self::Ycck,
+            _ => Self::Unknown,
+        }
+    }
+
+    fn to_c(self) -> c::J_COLOR_SPACE {
+        match self {
+            Self::Gray => c::JCS_GRAYSCALE,
+            Self::Rgb => c::JCS_RGB,
+            Self::YCbCr => c::JCS_YCbCr,
+            Self::Cmyk => c::JCS_CMYK,
+            Self::Ycck => c::JCS_YCCK,
+            Self::Unknown => c::JCS_UNKNOWN,
+        }
+    }
+}
+
+fn too_short() -> Failure {
+    Failure::Damaged("the file ends before the image".to_owned())
+}
+
+/// A message of libjpeg with its numbers. Its few messages with text keep the placeholder.
+fn filled_in(message: &str, numbers: &[i32]) -> String {
+    let mut parts = message.split('%');
+    let mut filled = parts.next().unwrap_or_default().to_owned();
+    for (part, number) in parts.zip(numbers) {
+        let end = part.find(|letter: char| letter.is_ascii_alphabetic() && letter != 'l');
+        let Some(end) = end else { continue };
+        match &part[end..=end] {
+            "x" | "X" => filled.push_str(&format!("{number:02x}")),
+            "s" => filled.push('?'),
+            _ => filled.push_str(&number.to_string()),
+        }
+        filled.push_str(&part[end + 1..]);
+    }
+    filled
+}
+
+unsafe extern "C-unwind" fn error_exit(_: &mut c::jpeg_common_struct) {
+    panic::resume_unwind(Box::new(Exit)) // without the message of a panic
+}
+
+/// Warnings go nowhere: Pillow takes what libjpeg makes of a stream with faults it can mend.
+unsafe extern "C-unwind" fn output_message(_: &mut c::jpeg_common_struct) {}
+
+unsafe extern "C-unwind" fn progress_monitor(common: &mut c::jpeg_common_struct) {
+    let decoder = (&raw mut *common).cast::<c::jpeg_decompress_struct>();
+    // SAFETY: the structure that is common to both directions is the beginning of a decoder here.
+    if unsafe { (*decoder).input_scan_number } > MOST_SCANS {
+        panic::resume_unwind(Box::new(TooManyScans))
+    }
+}
+
+unsafe extern "C-unwind" fn no_op(_: &mut c::jpeg_decompress_struct) {}
+
+/// Says that there are no more data, or makes up the end of the image.
+unsafe extern "C-unwind" fn fill_input_buffer(
+    decoder: &mut c::jpeg_decompress_struct,
+) -> c::boolean {
+    static END_OF_IMAGE: [u8; 2] = [0xff, 0xd9];
+    // SAFETY: the source is the first field of our state, which outlives the decoder.
+    unsafe {
+        if (*decoder.src.cast::<State>()).at_end == AtEnd::Fail {
+            return 0;
+        }
+        (*decoder.src).next_input_byte = END_OF_IMAGE.as_ptr();
+        (*decoder.src).bytes_in_buffer = END_OF_IMAGE.len();
+    }
+    1
+}
+
+unsafe extern "C-unwind" fn skip_input_data(
+    decoder: &mut c::jpeg_decompress_struct,
+    bytes: c::c_long,
+) {
+    // SAFETY: the source is ours, and what it points to has at least as many bytes as it says.
+    unsafe {
+        let source = &mut *decoder.src;
+        let skipped = source.bytes_in_buffer.min(usize::try_from(bytes).unwrap_or(0));
+        source.next_input_byte = source.next_input_byte.add(skipped);
+        source.bytes_in_buffer -= skipped;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file of the test kit with subsampled colours.
+    fn stream() -> Vec<u8> {
+        let mut cases = embedkit_testkit::file_cases().into_iter();
+        std::fs::read(cases.find(|case| case.name == "420.jpg").unwrap().path).unwrap()
+    }
+
+    /// The tables of a stream, and the stream without them.
+    fn split(stream: &[u8]) -> (Vec<u8>, Vec<u8>) {
+        let (mut tables, mut rest) = (vec![0xff, 0xd8], vec![0xff, 0xd8]);
+        let mut at = 2;
+        while stream[at + 1] != 0xda {
+            let length = usize::from(u16::from_be_bytes([stream[at + 2], stream[at + 3]]));
+            let segment = &stream[at..at + 2 + length];
+            let is_table = matches!(stream[at + 1], 0xc4 | 0xdb);
+            if is_table { &mut tables } else { &mut rest }.extend(segment);
+            at += segment.len();
+        }
+        tables.extend([0xff, 0xd9]);
+        rest.extend(&stream[at..]);
+        (tables, rest)
+    }
+
+    fn decoded(stream: &[u8], at_end: AtEnd, space: Space) -> Result<Vec<u8>, Failure> {
+        Reader::new(1 << 20, at_end)?.read_header(stream)?.0.decode(space)
+    }
+
+    #[test]
+    fn tables_may_come_in_a_stream_of_their_own() {
+        let stream = stream();
+        let (tables, rest) = split(&stream);
+        let reader = Reader::new(1 << 20, AtEnd::Fail).unwrap().read_tables(&tables).unwrap();
+        let (mut reader, header) = reader.read_header(&rest).unwrap();
+        let expected = Header { width: 45, height: 31, components: 3, space: Space::YCbCr };
+        assert_eq!(header, expected);
+        let whole = decoded(&stream, AtEnd::Fail, Space::Rgb).unwrap();
+        reader.set_space(Space::YCbCr);
+        assert_eq!(reader.decode(Space::Rgb).unwrap(), whole);
+        // Samples that are no luminance and chrominance stay as they are.
+        let reader = Reader::new(1 << 20, AtEnd::Fail).unwrap().read_tables(&tables).unwrap();
+        let mut reader = reader.read_header(&rest).unwrap().0;
+        reader.set_space(Space::Rgb);
+        let plain = reader.decode(Space::Rgb).unwrap();
+        assert_eq!(plain, decoded(&stream, AtEnd::Fail, Space::YCbCr).unwrap());
+        assert_ne!(plain, whole);
+        let alone = decoded(&rest, AtEnd::Fail, Space::Rgb);
+        assert!(matches!(alone, Err(Failure::Damaged(_))), "without its tables: {alone:?}");
+        assert!(Reader::new(1 << 20, AtEnd::Fail).unwrap().read_tables(&tables[..40]).is_err());
+    }
+
+    #[test]
+    fn data_that_end_early_are_an_error_or_leave_the_rest_gray() {
+        let stream = stream();
+        let part = &stream[..stream.len() - 20];
+        assert_eq!(decoded(part, AtEnd::Fail, Space::Rgb), Err(too_short()));
+        let whole = decoded(&stream, AtEnd::Fail, Space::Rgb).unwrap();
+        let found = decoded(part, AtEnd::Finish, Space::Rgb).unwrap();
+        let row = 3 * 45;
+        assert_eq!((found.len(), &found[..row]), (whole.len(), &whole[..row]));
+        assert_ne!(found, whole);
+    }
+
+    #[test]
+    fn messages_have_their_numbers() {
+        assert_eq!(
+            filled_in("Unsupported marker type 0x%02x", &[0xc3, 7]),
+            "Unsupported marker type 0xc3"
+        );
+        assert_eq!(filled_in("Bogus DQT index %d, %ld", &[5, 6]), "Bogus DQT index 5, 6");
+        assert_eq!(filled_in("nothing", &[5]), "nothing");
+        let failure = decoded(b"\xff\xd8\xff\xdb\0\x05\x09\0\0", AtEnd::Fail, Space::Rgb);
+        assert_eq!(failure, Err(Failure::Damaged("Bogus DQT index 9".into())));
+    }
+}
