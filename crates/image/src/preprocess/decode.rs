@@ -7,7 +7,9 @@ mod bmp;
 mod gif;
 mod jpeg;
 mod orientation;
+mod others;
 mod tiff;
+mod webp;
 
 use std::{
     fs::File,
@@ -17,7 +19,7 @@ use std::{
 
 use image::{
     DynamicImage, ImageDecoder, ImageError,
-    codecs::{bmp::BmpDecoder, png::PngDecoder, webp::WebPDecoder},
+    codecs::{png::PngDecoder, webp::WebPDecoder},
     metadata::Orientation as Turn,
 };
 
@@ -90,8 +92,8 @@ pub enum Gray16 {
 /// # Errors
 ///
 /// [`PreprocessError::File`] with the path and the reason, or the reason itself where there is no
-/// path: [`PreprocessError::UnknownFormat`], [`PreprocessError::Damaged`],
-/// [`PreprocessError::Unsupported`], [`PreprocessError::TooManyPixels`],
+/// path: [`PreprocessError::UnknownFormat`], [`PreprocessError::UnsupportedFormat`],
+/// [`PreprocessError::Damaged`], [`PreprocessError::Unsupported`], [`PreprocessError::TooManyPixels`],
 /// [`PreprocessError::TooMuchMemory`] or [`PreprocessError::NoPixels`].
 pub fn decode(input: &ImageInput, options: &DecodeOptions) -> Result<RgbImage, PreprocessError> {
     match input {
@@ -138,23 +140,19 @@ fn decode_bytes(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage, Prepr
         }
         [0xff, 0xd8, 0xff, ..] => jpeg::decode(bytes, options),
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => {
+            limits.check_memory(2 * bytes.len() as u64)?;
+            let file = Cursor::new(webp::unblended(bytes));
             let decoder = WebPDecoder::new(file).map_err(|e| failure("webp", &e))?;
             decode_with("webp", decoder, bytes, options, |image| colour::to_rgb(image, options))
         }
         [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => gif::decode(bytes, options),
-        [b'B', b'M', ..] => {
-            let decoder = BmpDecoder::new(file).map_err(|e| failure("bmp", &e))?;
-            let bits = bmp::bits_of_16(bytes);
-            decode_with("bmp", decoder, bytes, options, |image| {
-                let image = colour::to_rgb(image, options)?;
-                match bits {
-                    Some(bits) => bmp::widened(image, bits),
-                    None => Ok(image),
-                }
-            })
-        }
+        [b'B', b'M', ..] => bmp::decode(bytes, options),
         [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => tiff::decode(bytes, options),
-        _ => Err(PreprocessError::UnknownFormat),
+        _ if bmp::is_dib(bytes) => bmp::decode(bytes, options),
+        _ => Err(match others::name(bytes) {
+            Some(found) => PreprocessError::UnsupportedFormat { found },
+            None => PreprocessError::UnknownFormat,
+        }),
     }
 }
 

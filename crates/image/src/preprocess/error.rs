@@ -24,6 +24,12 @@ pub enum PreprocessError {
     /// The file has no known signature at its beginning.
     #[error("is not an image of a known format (png, jpeg, webp, gif, bmp, tiff)")]
     UnknownFormat,
+    /// The file's format is known, and we do not read it.
+    #[error("is a {found} file, and png, jpeg, webp, gif, bmp and tiff are read")]
+    UnsupportedFormat {
+        /// The file's format.
+        found: &'static str,
+    },
     /// The format allows what the file has, and we do not.
     #[error("{format} with {what} is not supported")]
     Unsupported {
@@ -167,7 +173,9 @@ impl PreprocessError {
             Self::OutputTooLarge { .. } => {
                 "crop the image, or raise the limit on preprocessed pixels".to_owned()
             }
-            Self::UnknownFormat => "convert it to png or jpeg".to_owned(),
+            Self::UnknownFormat | Self::UnsupportedFormat { .. } => {
+                "convert it to png or jpeg".to_owned()
+            }
             Self::Unsupported { .. } => "convert it to 8-bit rgb".to_owned(),
             Self::UnknownPreprocessor { .. } => {
                 "image_processor_type may be CLIPImageProcessor, SiglipImageProcessor, \

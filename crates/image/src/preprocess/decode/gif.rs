@@ -1,6 +1,6 @@
 //! The first frame of GIF files.
 
-use std::io::Cursor;
+use std::{borrow::Cow, io::Cursor};
 
 use gif::{ColorOutput, DecodeOptions as Reading, DecodingError, MemoryLimit};
 
@@ -16,7 +16,9 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage, 
     reading.set_color_output(ColorOutput::Indexed);
     reading.set_memory_limit(MemoryLimit::Unlimited); // ours is checked below
     reading.allow_unknown_blocks(true);
-    let mut decoder = reading.read_info(Cursor::new(bytes)).map_err(|error| failure(&error))?;
+    options.limits.check_memory(2 * bytes.len() as u64)?;
+    let file = Cursor::new(with_palette(bytes));
+    let mut decoder = reading.read_info(file).map_err(|error| failure(&error))?;
     let global = decoder.global_palette().map(<[u8]>::to_vec);
     let frame = decoder.next_frame_info().map_err(|error| failure(&error))?;
     let Some(frame) = frame else {
@@ -53,15 +55,38 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage, 
     RgbImage::new(width as u32, height as u32, canvas)
 }
 
-/// The colour of every index. Those that the palette lacks are greys, as they all are without one.
+/// The file, with a palette of all greys where it has none of its own, since the decoder refuses frames
+/// without any palette. Pillow takes their indices for greys.
+fn with_palette(file: &[u8]) -> Cow<'_, [u8]> {
+    /// In the flags of the screen: a palette follows it.
+    const HAS_PALETTE: u8 = 0x80;
+    /// In the same: the palette has 256 colours.
+    const ALL: u8 = 7;
+    match file.split_at_checked(13) {
+        Some((screen, rest)) if screen[10] & HAS_PALETTE == 0 => {
+            let mut file = screen.to_vec();
+            file[10] |= HAS_PALETTE | ALL;
+            file.extend((0..=255).flat_map(|gray| [gray; 3]));
+            file.extend(rest);
+            Cow::Owned(file)
+        }
+        _ => Cow::Borrowed(file),
+    }
+}
+
+/// The colour of every index. Those that the palette lacks are black, unless it lists nothing but the
+/// greys of its places, which Pillow takes for all greys.
 fn colours(
     palette: Option<&[u8]>,
     transparent: Option<u8>,
     options: &DecodeOptions,
 ) -> [[u8; 3]; 256] {
-    let mut colours: [[u8; 3]; 256] = std::array::from_fn(|index| [index as u8; 3]);
     let palette = palette.unwrap_or_default().as_chunks().0;
-    colours.iter_mut().zip(palette).for_each(|(colour, listed)| *colour = *listed);
+    let mut colours: [[u8; 3]; 256] = std::array::from_fn(|index| [index as u8; 3]);
+    if !colours.starts_with(palette) {
+        colours = [[0; 3]; 256];
+        colours.iter_mut().zip(palette).for_each(|(colour, listed)| *colour = *listed);
+    }
     if let (Some(index), Transparency::Composite(background)) = (transparent, options.transparency)
     {
         colours[usize::from(index)] = background;

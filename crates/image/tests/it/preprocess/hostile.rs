@@ -69,8 +69,20 @@ fn damaged_files_do_no_harm() {
 
 #[test]
 fn files_of_other_kinds_are_no_images() {
-    for bytes in [&b""[..], b"GIF", b"%PDF-1.7", b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>"] {
+    for bytes in [&b""[..], b"GIF", b"plain text"] {
         assert!(matches!(try_decode(bytes), Err(PreprocessError::UnknownFormat)), "{bytes:?}");
+    }
+    for (bytes, name) in [
+        (&b"%PDF-1.7"[..], "pdf"),
+        (b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>", "svg"),
+        (b"\0\0\0\x1cftypheic\0\0\0\0", "heif"),
+        (b"\0\0\0\x1cftypavif\0\0\0\0", "avif"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "jpeg 2000"),
+    ] {
+        let Err(PreprocessError::UnsupportedFormat { found }) = try_decode(bytes) else {
+            panic!("{name}: {:?}", try_decode(bytes));
+        };
+        assert_eq!(found, name);
     }
     // The ending of the name says nothing.
     let folder = tempfile::tempdir().unwrap();

@@ -1,0 +1,31 @@
+//! What Pillow does with animated WebP.
+
+use std::borrow::Cow;
+
+/// The file, with a first frame that replaces what is below it.
+///
+/// Nothing is below it but an empty canvas, onto which Pillow puts the frame as it is. The decoder
+/// blends it when the file says so, and loses the colours of what is transparent.
+pub(super) fn unblended(file: &[u8]) -> Cow<'_, [u8]> {
+    /// In the flags of a frame: replaces what is below it.
+    const REPLACES: u8 = 0b10;
+    let mut at = 12; // behind the file's header
+    while let Some(&[id @ .., s0, s1, s2, s3]) =
+        file.get(at..).and_then(|rest| rest.first_chunk::<8>())
+    {
+        if id == *b"ANMF" {
+            let flags = at + 8 + 15;
+            return match file.get(flags) {
+                Some(found) if found & REPLACES == 0 => {
+                    let mut file = file.to_vec();
+                    file[flags] |= REPLACES;
+                    Cow::Owned(file)
+                }
+                _ => Cow::Borrowed(file),
+            };
+        }
+        let size = u32::from_le_bytes([s0, s1, s2, s3]) as usize;
+        at = at.saturating_add(8).saturating_add(size.saturating_add(size % 2));
+    }
+    Cow::Borrowed(file)
+}
