@@ -4,7 +4,10 @@
 //! `--live` the golden values of the tiny dense models are made again, which changes files that are
 //! committed only where the original or the script changed; `crates/testkit/data/README.md` has the
 //! scripts of the other families. With `--live` the same texts go through
-//! the original and through the `embedkit` program, on the real model.
+//! the original and through the `embedkit` program, on the real model; with `--pictures` all files of
+//! Pillow's own tests are decoded by both.
+
+mod pictures;
 
 use std::{
     fs,
@@ -22,7 +25,7 @@ use crate::{
 
 /// What the virtual environment holds; the original's own dependencies come with it. Both sides run
 /// on the same ONNX Runtime.
-const PACKAGES: &[&str] = &["fastembed==0.9.1", "onnx==1.23.2", "pillow<13", "safetensors==0.8.0"];
+const PACKAGES: &[&str] = &["fastembed==0.9.1", "onnx==1.23.2", "safetensors==0.8.0"];
 
 /// The furthest that a component may be from the original's.
 const TOLERANCE: f64 = 1e-5;
@@ -42,8 +45,11 @@ pub(crate) struct Arguments {
     /// Texts to compare on: .json, .jsonl, or a text a line [default: the 200 of the test kit]
     #[arg(long, value_name = "FILE", requires = "live")]
     texts: Option<PathBuf>,
+    /// Decode every file of Pillow's source package with both instead
+    #[arg(long, conflicts_with = "live")]
+    pictures: bool,
     /// Only these cases of the tiny dense models
-    #[arg(conflicts_with = "live")]
+    #[arg(conflicts_with_all = ["live", "pictures"])]
     cases: Vec<String>,
 }
 
@@ -52,6 +58,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let oracle = Oracle::ready()?;
     if arguments.live {
         return compare(&oracle, arguments.texts.as_deref());
+    }
+    if arguments.pictures {
+        return pictures::compare(&oracle);
     }
     let mut command = oracle.script("make.py");
     run::status(command.arg("dense").args(&arguments.cases))?;
@@ -108,8 +117,9 @@ impl Oracle {
     /// The environment, made where it is not there or was made with other packages.
     fn ready() -> Result<Self> {
         let folder = repo::root().join(".cache").join("oracle");
-        let runtime = format!("onnxruntime=={NEWEST}");
-        let packages: Vec<&str> = PACKAGES.iter().copied().chain([runtime.as_str()]).collect();
+        let pinned = [format!("onnxruntime=={NEWEST}"), format!("pillow=={}", pictures::PILLOW)];
+        let packages: Vec<&str> =
+            PACKAGES.iter().copied().chain(pinned.iter().map(String::as_str)).collect();
         let python = python::environment(&folder, &packages)?;
         Ok(Self { folder, python })
     }

@@ -39,6 +39,44 @@ pub(crate) fn environment(folder: &Path, packages: &[&str]) -> Result<PathBuf> {
     Ok(python)
 }
 
+/// The unpacked source package of this name, version and SHA-256, in a folder; fetched where it is not
+/// there. pip compares the sum before it runs anything of the package.
+pub(crate) fn source(
+    python: &Path,
+    package: &str,
+    version: &str,
+    sha256: &str,
+    folder: &Path,
+) -> Result<PathBuf> {
+    const UNPACK: &str = "import sys, tarfile\n\
+                          tarfile.open(sys.argv[1]).extractall(sys.argv[2], filter='data')";
+    let name = format!("{package}-{version}");
+    let unpacked = folder.join(&name);
+    if unpacked.is_dir() {
+        return Ok(unpacked);
+    }
+    println!("fetching the source of {package} {version}");
+    let folder = std::path::absolute(folder)?;
+    let aside = Aside::create()?;
+    let requirements = folder.join("requirements.txt");
+    fs::write(&requirements, format!("{package}=={version} --hash=sha256:{sha256}\n"))
+        .with_context(|| format!("could not write {}", requirements.display()))?;
+    let mut pip = started(&aside, python.as_os_str())?;
+    pip.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]);
+    pip.args(["--require-hashes", "--no-binary", package, "--dest"]).arg(&folder);
+    run::status(pip.arg("--requirement").arg(&requirements))
+        .with_context(|| format!("could not fetch the source of {package} {version}"))?;
+    let staging = folder.join("unpacked");
+    let archive = folder.join(format!("{name}.tar.gz"));
+    run::status(
+        started(&aside, python.as_os_str())?.args(["-c", UNPACK]).arg(&archive).arg(&staging),
+    )?;
+    fs::rename(staging.join(&name), &unpacked)
+        .with_context(|| format!("could not make {}", unpacked.display()))?;
+    fs::remove_file(&archive).with_context(|| format!("could not remove {}", archive.display()))?;
+    Ok(unpacked)
+}
+
 /// The names of all packages that pip would install for these, without installing any.
 pub(crate) fn would_install(packages: &[&str]) -> Result<Vec<String>> {
     let aside = Aside::create()?;

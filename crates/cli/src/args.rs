@@ -183,7 +183,8 @@ pub(crate) struct ModelArgs {
     #[arg(long, value_name = "WHICH", value_enum, default_value_t = PromptsArg::None)]
     pub(crate) prompts: PromptsArg,
     /// A setting of the model; can be repeated. BM25: k, b, avg_len, language, disable_stemmer,
-    /// token_max_length, stopwords (a file); MiniCOIL: k, b, avg_len; BM42: alpha; Jina v3: task
+    /// token_max_length, stopwords (a file); MiniCOIL: k, b, avg_len; BM42: alpha; Jina v3: task;
+    /// images: orientation=ignore|apply, transparency=drop|#rrggbb, gray16=clip|high-byte
     #[arg(long = "option", value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) options: Vec<(String, String)>,
 }

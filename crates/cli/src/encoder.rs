@@ -4,8 +4,8 @@ use std::{iter, path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, Error, Result, bail};
 use embedkit::{
-    Embedded, ImageEmbedding, ImageOptions, LateInteractionMultimodalEmbedding,
-    LateInteractionTextEmbedding, Role, SparseTextEmbedding, TextEmbedding,
+    Embedded, ImageEmbedding, LateInteractionMultimodalEmbedding, LateInteractionTextEmbedding,
+    Role, SparseTextEmbedding, TextEmbedding,
 };
 use embedkit_types::{ModelSpec, Task};
 
@@ -61,9 +61,9 @@ impl Encoder {
             Task::Sparse(_) => Self::Sparse(selected.load(spec, &selected.sparse, report)?),
             Task::LateText(_) => Self::LateText(selected.load(spec, &(), report)?),
             Task::LateMultimodal(_) => {
-                Self::LateMultimodal(selected.load(spec, &ImageOptions::default(), report)?)
+                Self::LateMultimodal(selected.load(spec, &selected.images, report)?)
             }
-            Task::Image(_) => Self::Image(selected.load(spec, &ImageOptions::default(), report)?),
+            Task::Image(_) => Self::Image(selected.load(spec, &selected.images, report)?),
             other => bail!("{} is a model of task {}", spec.id, other.name()),
         })
     }

@@ -12,6 +12,7 @@ mod encoder;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod image_options;
 mod input;
 #[cfg(unix)]
 mod interrupt;

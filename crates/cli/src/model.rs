@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Error, Result, ensure};
 use embedkit::{
-    DEFAULT_MODEL, Load, SparseOptions,
+    DEFAULT_MODEL, ImageOptions, Load, SparseOptions,
     hub::{self, Event, Hub},
     registry,
     sparse::OptionError,
@@ -22,6 +22,7 @@ use embedkit_types::{AdapterTasks, LoadOptions, ModelFile, ModelSpec, Task};
 use crate::{
     args::{ModelArgs, RoleArg, RunArgs},
     encoder::{self, Encoder},
+    image_options,
     input::{Kind, QueryKey, Wanted},
     report::{Complaint, Report, causes, failure, usage},
     value::Shape,
@@ -41,6 +42,8 @@ pub(crate) struct Selected {
     pub(crate) options: LoadOptions,
     /// Of sparse models.
     pub(crate) sparse: SparseOptions,
+    /// Of models that take images.
+    pub(crate) images: ImageOptions,
 }
 
 impl Selected {
@@ -79,7 +82,12 @@ impl Selected {
     pub(crate) fn reranker_by_id(id: &str, run: &RunArgs) -> Result<Self> {
         let specs = rerankers(registry::find(id)?.into_iter().map(Cow::Borrowed).collect())?;
         let options = run.load_options();
-        Ok(Self { specs, dir: None, options, sparse: SparseOptions::default() })
+        Ok(Self::without_options(specs, None, options))
+    }
+
+    fn without_options(specs: Specs, dir: Option<PathBuf>, options: LoadOptions) -> Self {
+        let (sparse, images) = (SparseOptions::default(), ImageOptions::default());
+        Self { specs, dir, options, sparse, images }
     }
 
     fn of(specs: Specs, args: &ModelArgs, run: &RunArgs) -> Result<Self> {
@@ -89,7 +97,7 @@ impl Selected {
         if let Some(dir) = &dir {
             check_dir(dir)?;
         }
-        let mut selected = Self { specs, dir, options, sparse: SparseOptions::default() };
+        let mut selected = Self::without_options(specs, dir, options);
         for (key, value) in &args.options {
             selected.set_option(key, value)?;
         }
@@ -147,6 +155,9 @@ impl Selected {
     /// Takes one `--option` over.
     fn set_option(&mut self, key: &str, value: &str) -> Result<()> {
         let id = &self.specs[0].id;
+        if self.place(Kind::Image).is_some() {
+            return Ok(image_options::set(id, key, value, &mut self.images.decode)?);
+        }
         match &self.specs[0].task {
             Task::Sparse(sparse) => self
                 .sparse

@@ -1,13 +1,14 @@
 //! `decode OUT FOLDER < NAMES`: decodes the files of a folder that standard input names, one a line.
 //!
 //! For each it prints a line of JSON: `{"name", "width", "height", "pixels"}`, where `pixels` is a
-//! file in the folder OUT with RGB bytes, or `{"name", "error"}`. It is one half of
-//! `cargo xtask golden --pictures`.
+//! file in the folder OUT with RGB bytes, or `{"name", "error"}`, or `{"name", "panicked"}` where the
+//! decoder has a fault. It is one half of `cargo xtask golden --pictures`.
 
 use std::{
     error::Error,
     fs,
     io::{self, BufRead, Write},
+    panic,
     path::Path,
 };
 
@@ -21,14 +22,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (index, name) in io::stdin().lock().lines().enumerate() {
         let name = name?;
         let input = ImageInput::from(Path::new(folder).join(&name));
-        let line = match decode(&input, &DecodeOptions::default()) {
-            Ok(image) => {
+        let decoded = panic::catch_unwind(|| decode(&input, &DecodeOptions::default()));
+        let line = match decoded {
+            Err(_) => json!({"name": name, "panicked": true}),
+            Ok(Ok(image)) => {
                 let pixels = Path::new(out).join(index.to_string());
                 fs::write(&pixels, image.pixels())?;
                 let (width, height) = (image.width(), image.height());
                 json!({"name": name, "width": width, "height": height, "pixels": pixels})
             }
-            Err(error) => json!({"name": name, "error": reason(&error)}),
+            Ok(Err(error)) => json!({"name": name, "error": reason(&error)}),
         };
         writeln!(lines, "{line}")?;
     }

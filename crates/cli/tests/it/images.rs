@@ -7,8 +7,8 @@ use std::{
 
 use embedkit::{MultiVector, scoring::max_sim};
 use embedkit_testkit::{
-    ImageCase, MultimodalCase, assert_close, cosine, dense_case, image_case, multimodal_case,
-    picture, runtime_library, zip_equal,
+    ImageCase, MultimodalCase, assert_close, cosine, dense_case, file_cases, image_case,
+    multimodal_case, picture, runtime_library, zip_equal,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -118,6 +118,35 @@ fn a_bad_image_is_skipped_in_its_place() {
     }
     for at in [0, 3] {
         assert_picture(&case, &records[at], &paths[at]);
+    }
+}
+
+#[test]
+fn options_change_how_files_are_decoded() {
+    let vector = |name: &str, options: &[&str]| -> Option<Vec<f32>> {
+        let path = file_cases().into_iter().find(|case| case.name == name).unwrap().path;
+        let options = options.iter().flat_map(|option| ["--option", option]);
+        let outcome = embed(options)?.0.args([path]).run().silent_success();
+        Some(embedding(&outcome.records()[0]))
+    };
+    for (name, option, default) in [
+        ("exif_rot6.jpg", "orientation=apply", "orientation=ignore"),
+        ("palette_trns.png", "transparency=#ffffff", "transparency=drop"),
+        ("gray16.png", "gray16=high-byte", "gray16=clip"),
+    ] {
+        let Some(plain) = vector(name, &[]) else { return };
+        assert_eq!(vector(name, &[default]).unwrap(), plain, "{default}");
+        assert_ne!(vector(name, &[option]).unwrap(), plain, "{option}");
+        assert_eq!(vector(name, &[option, default]).unwrap(), plain, "the last one counts");
+    }
+    for (option, message, hint) in [
+        ("orientation=turn", "the option orientation cannot be turn", "valid is ignore or apply"),
+        ("transparency=white", "the option transparency cannot be white", "#ffffff"),
+        ("gray16=8", "the option gray16 cannot be 8", "clip or high-byte"),
+        ("resize=fast", "has no option \"resize\"", "orientation, transparency and gray16"),
+    ] {
+        let outcome = embed(["--option", option, "a.png"]).unwrap().0.run();
+        outcome.failure(2, message, Some(hint));
     }
 }
 

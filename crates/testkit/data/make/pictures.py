@@ -1,11 +1,11 @@
 """Compares pictures: `pictures.py OURS.jsonl FOLDER` reads what `decode` of ours made of each file
-(`{"name", "width", "height", "pixels"}` with a file of RGB bytes, or `{"name", "error"}`), opens
-FOLDER/name as FastEmbed does, and prints one line of JSON for each:
+(`{"name", "width", "height", "pixels"}` with a file of RGB bytes, `{"name", "error"}` or `{"name",
+"panicked"}`), opens FOLDER/name as FastEmbed does, and prints one line of JSON for each:
 `{"name", "format", "verdict"}` with the largest difference, the share of values that differ, both
 shapes or the errors where there are any.
 
 A verdict is "same", "small JPEG difference" (of at most 4 levels), "differs", "ours only", "original
-only" or "neither".
+only", "neither" or "panicked".
 """
 
 import json
@@ -30,6 +30,8 @@ def original(path):
 
 
 def verdict(ours, theirs, kind):
+    if "panicked" in ours:
+        return {"verdict": "panicked"}
     if theirs is None:
         return {"verdict": "neither" if "error" in ours else "ours only"}
     if "error" in ours:

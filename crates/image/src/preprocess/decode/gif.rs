@@ -17,7 +17,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage, 
     reading.set_memory_limit(MemoryLimit::Unlimited); // ours is checked below
     reading.allow_unknown_blocks(true);
     options.limits.check_memory(2 * bytes.len() as u64)?;
-    let file = Cursor::new(with_palette(bytes));
+    let file = Cursor::new(with_usable_head(bytes));
     let mut decoder = reading.read_info(file).map_err(|error| failure(&error))?;
     let global = decoder.global_palette().map(<[u8]>::to_vec);
     let frame = decoder.next_frame_info().map_err(|error| failure(&error))?;
@@ -55,23 +55,56 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage, 
     RgbImage::new(width as u32, height as u32, canvas)
 }
 
-/// The file, with a palette of all greys where it has none of its own, since the decoder refuses frames
-/// without any palette. Pillow takes their indices for greys.
-fn with_palette(file: &[u8]) -> Cow<'_, [u8]> {
+/// The file, with a head that the decoder takes: a palette of all greys where there is none, since the
+/// decoder refuses frames without any palette, and a control extension of its right length. Pillow
+/// takes indices without a palette for greys, and passes over what it does not know.
+fn with_usable_head(file: &[u8]) -> Cow<'_, [u8]> {
     /// In the flags of the screen: a palette follows it.
     const HAS_PALETTE: u8 = 0x80;
     /// In the same: the palette has 256 colours.
     const ALL: u8 = 7;
-    match file.split_at_checked(13) {
-        Some((screen, rest)) if screen[10] & HAS_PALETTE == 0 => {
-            let mut file = screen.to_vec();
-            file[10] |= HAS_PALETTE | ALL;
-            file.extend((0..=255).flat_map(|gray| [gray; 3]));
-            file.extend(rest);
-            Cow::Owned(file)
+    const CONTROL: u8 = 0xf9;
+    let Some((screen, _)) = file.split_first_chunk::<13>() else { return Cow::Borrowed(file) };
+    let has_palette = screen[10] & HAS_PALETTE != 0;
+    let behind = if has_palette { 13 + (6 << (screen[10] & 7)) } else { 13 };
+    let (mut at, mut is_usable, mut transparent) = (behind, has_palette, None);
+    loop {
+        match file.get(at..).unwrap_or_default() {
+            [b',', ..] => break,
+            [b'!', label, rest @ ..] => {
+                let (mut blocks, mut length) = (0, 0);
+                while let Some(&size) = rest.get(length).filter(|&&size| size > 0) {
+                    if let (&CONTROL, 0, Some(&[flags, _, _, index])) =
+                        (label, blocks, rest.get(length + 1..).and_then(<[u8]>::first_chunk))
+                    {
+                        transparent = if flags & 1 == 1 { Some(index) } else { transparent };
+                    }
+                    is_usable &= *label != CONTROL || (blocks, size) == (0, 4);
+                    blocks += 1;
+                    length += 1 + usize::from(size);
+                }
+                at += 2 + length + 1;
+            }
+            [] | [b';', ..] => return Cow::Borrowed(file), // an error of the decoder
+            _ => {
+                is_usable = false;
+                at += 1;
+            }
         }
-        _ => Cow::Borrowed(file),
     }
+    if is_usable {
+        return Cow::Borrowed(file);
+    }
+    let mut usable = file[..behind].to_vec();
+    if !has_palette {
+        usable[10] |= HAS_PALETTE | ALL;
+        usable.extend((0..=255).flat_map(|gray| [gray; 3]));
+    }
+    if let Some(index) = transparent {
+        usable.extend([b'!', CONTROL, 4, 1, 0, 0, index, 0]);
+    }
+    usable.extend(&file[at..]);
+    Cow::Owned(usable)
 }
 
 /// The colour of every index. Those that the palette lacks are black, unless it lists nothing but the

@@ -38,10 +38,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Header<'_>, PreprocessError> {
         let rest = &rest[2..];
         let length: [u8; 2] = rest.first_chunk().copied().ok_or_else(too_short)?;
         let length = usize::from(u16::from_be_bytes(length));
-        let segment = match rest.get(2..length.max(2)) {
-            Some(segment) => segment,
-            None => return Err(too_short()),
-        };
+        let segment = rest.get(2..length.max(2)).ok_or_else(too_short)?;
         at += length.max(2);
         match marker {
             0xda => break,
