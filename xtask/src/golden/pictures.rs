@@ -1,5 +1,5 @@
 //! `cargo xtask golden --pictures`: every file of Pillow's own tests through ours and through Pillow,
-//! opened as FastEmbed opens it.
+//! opened as FastEmbed opens it. It needs nasm, as the release does.
 //!
 //! What is not the same has to be in the table of the guide that says why.
 
@@ -64,7 +64,7 @@ fn verdicts(oracle: &Oracle, folder: &Path, images: &Path) -> Result<Vec<Found>>
     fs::create_dir(&pixels).with_context(|| pixels.display().to_string())?;
     let ours = folder.join("ours.jsonl");
     let mut command = run::cargo(["run", "--quiet", "--package", "embedkit-image"]);
-    command.args(["--example", "decode", "--"]).arg(&pixels).arg(images);
+    command.args(["--features", "jpeg-simd", "--example", "decode", "--"]).arg(&pixels).arg(images);
     command.stdin(Stdio::from(File::open(&list)?)).stdout(Stdio::from(File::create(&ours)?));
     run::status(&mut command)?;
 

@@ -95,11 +95,16 @@ def png(width, height, bits, colour, rows, *extra):
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in chunks)
 
 
-def bmp(width, height, bits, data, compression=0, palette=b"", masks=b""):
+def bmp(width, height, bits, data, compression=0, palette=b"", masks=b"", header=40):
     """A BMP; `height` is negative where the first row is the top."""
-    start = 14 + 40 + len(masks) + len(palette)
-    info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, compression, len(data), 0, 0, len(palette) // 4, 0)
-    return struct.pack("<2sIHHI", b"BM", start + len(data), 0, 0, start) + info + masks + palette + data
+    start = 14 + max(header, 40 + len(masks) if masks else 0) + len(palette)
+    if header == 12:
+        info = struct.pack("<IHHHH", 12, width, height, 1, bits)
+    else:
+        info = struct.pack("<IiiHHIIiiII", header, width, height, 1, bits, compression, len(data), 0, 0, len(palette) // 4, 0)
+    # Longer headers hold the masks; the one of 40 bytes is followed by them.
+    info = (info + masks).ljust(header, b"\0")
+    return struct.pack("<2sIHHI", b"BM", start + len(data), 0, 0, start) + info + palette + data
 
 
 def tiff(tags, data, order="<", strips=1):
@@ -229,8 +234,66 @@ def made_files():
         yield f"{name}.jpg", saved(smooth, "JPEG", quality=85, **options)
     yield "gray.jpg", saved(smooth.convert("L"), "JPEG", quality=85)
 
+    yield from variants(smooth)
+
     planes = random(3, height, width)
     yield "rgb_planes.tiff", tiff(tags([8] * 3, 2, t284=short(2)), planes.tobytes(), strips=3)
+
+
+def variants(smooth):
+    """Files that programs write seldom. They have random numbers of their own."""
+    width, height = 13, 7
+    rng = np.random.default_rng(11)
+    random = lambda count: rng.integers(0, 256, count, np.uint8).tobytes()
+    rows = lambda bits: b"".join(random((width * bits + 31) // 32 * 4) for _ in range(height))
+
+    yield "os2v1.bmp", bmp(width, height, 8, rows(8), palette=random(3 * 256), header=12)
+    yield "os2v2.bmp", bmp(width, height, 4, rows(4), palette=random(4 * 16), header=64)
+    yield "headless.dib", bmp(width, height, 8, rows(8), palette=random(4 * 256))[14:]
+    yield "short_palette.bmp", bmp(width, height, 8, rows(8), palette=random(4 * 100))
+    grays = b"".join(bytes([gray] * 3 + [0]) for gray in range(256))
+    yield "gray_palette.bmp", bmp(width, height, 8, rows(8), palette=grays)
+    black_white = bytes([0, 0, 0, 0, 255, 255, 255, 0])
+    yield "black_white.bmp", bmp(width, height, 1, rows(1), palette=black_white)
+    masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    yield "rgba_masks.bmp", bmp(width, height, 32, rows(32), 3, masks=masks, header=124)
+    # A run of pairs, pixels one by one of an odd number, a move of the pen, and an early end of a row.
+    row = bytes([5, 0x12, 0, 5, 0x34, 0x56, 0, 2, 1, 0, 0, 0])
+    packed = row * (height - 1) + bytes([9, 0x78, 0, 0, 0, 1])
+    yield "rle4.bmp", bmp(width, height, 4, packed, 2, palette=random(4 * 16))
+    packed = bytes([0, 2, 3, 1, 4, 7, 0, 3, 1, 2, 3, 0, 99, 8, 0, 2, 0, 9])
+    yield "rle8_moves.bmp", bmp(width, height, 8, packed, 1, palette=random(4 * 256))
+    yield "rle8_top_down.bmp", bmp(width, -height, 8, packed, 1, palette=random(4 * 256))
+
+    def saved(image, format, **options):
+        file = io.BytesIO()
+        image.save(file, format, **options)
+        return file.getvalue()
+
+    plain = saved(smooth.convert("L"), "GIF", interlace=0)  # its palette has all greys
+    start = 13 + 3 * 256
+    yield "no_palette.gif", plain[:10] + bytes([plain[10] & 0x7F]) + plain[11:13] + plain[start:]
+    yield "short_palette.gif", plain[:10] + bytes([0x82]) + plain[11:13] + random(24) + plain[start:]
+    long_control = b"!\xf9\4\1\0\0\5\2\0\0\0"
+    yield "long_control.gif", plain[:start] + long_control + plain[start:]
+
+    clear = smooth.convert("RGBA")
+    clear.putalpha(Image.linear_gradient("L").resize(smooth.size))
+    frames = [clear.rotate(180)]
+    blended = bytearray(saved(clear, "WEBP", save_all=True, append_images=frames, lossless=True, exact=True))
+    blended[blended.index(b"ANMF") + 8 + 15] &= ~2  # blends with what is below
+    yield "blended_first_frame.webp", bytes(blended)
+
+    jpeg = saved(smooth, "JPEG", quality=85, subsampling=2)
+    tables = jpeg.index(b"\xff\xdb")
+    yield "stray_bytes.jpg", jpeg[:tables] + b"\0\0\x0d\xff\xff" + jpeg[tables:]
+    corner = smooth.crop((0, 0, 4, 4))
+    yield "420_4x4.jpg", saved(corner, "JPEG", quality=85, subsampling=2)
+    progressive = saved(smooth, "JPEG", quality=85, progressive=True)
+    scan = [at for at in range(len(progressive)) if progressive[at : at + 2] == b"\xff\xda"]
+    yield "progressive_first_scans.jpg", progressive[: scan[2]] + b"\xff\xd9"
+    turned = b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\1\0\0\0\1\6\0\0\0\0\0\0\0"
+    yield "orientation_byte.jpg", saved(smooth, "JPEG", quality=85, exif=turned)
 
 
 def files():

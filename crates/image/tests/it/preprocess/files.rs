@@ -10,7 +10,7 @@ use super::{open, sha256};
 #[test]
 fn pixels_are_those_of_pillow() {
     let cases = file_cases();
-    assert!(cases.len() >= 89, "{} files", cases.len());
+    assert!(cases.len() >= 107, "{} files", cases.len());
     for case in cases {
         let image = open(&case.path);
         assert_eq!((image.width(), image.height()), case.size, "{}", case.name);
@@ -41,6 +41,9 @@ fn orientation_is_applied_when_asked_for() {
         let bottom_left = 3 * (width * (height - 1)) as usize;
         assert_eq!(turned.pixels()[..3], plain.pixels()[bottom_left..][..3], "{name}");
     }
+    // A byte where the standard has a short number is no orientation, as in Pillow.
+    let FileCase { path, .. } = case("orientation_byte.jpg");
+    assert_eq!(decode(&ImageInput::from(&*path), &options).unwrap(), open(&path));
 }
 
 #[test]
