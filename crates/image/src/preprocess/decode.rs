@@ -147,7 +147,10 @@ fn decode_bytes(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage, Prepr
         }
         [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => gif::decode(bytes, options),
         [b'B', b'M', ..] => bmp::decode(bytes, options),
-        [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => tiff::decode(bytes, options),
+        [b'I', b'I', 42 | 43, 0, ..]
+        | [b'I', b'I', 0, 42, ..]
+        | [b'M', b'M', 0, 42 | 43, ..]
+        | [b'M', b'M', 42, 0, ..] => tiff::decode(bytes, options),
         _ if bmp::is_dib(bytes) => bmp::decode(bytes, options),
         _ => Err(match others::name(bytes) {
             Some(found) => PreprocessError::UnsupportedFormat { found },

@@ -1,7 +1,7 @@
 //! JPEG, by the decoder that Pillow uses, so that pixels are the same to the bit.
 
 mod header;
-mod libjpeg;
+pub(super) mod libjpeg;
 
 use image::metadata::Orientation as Turn;
 

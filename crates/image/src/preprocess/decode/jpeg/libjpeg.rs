@@ -37,7 +37,6 @@ pub(in crate::preprocess::decode) enum AtEnd {
     /// An error, as in Pillow.
     Fail,
     /// What is missing stays grey, as in libtiff.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for JPEG within TIFF"))]
     Finish,
 }
 
@@ -129,7 +128,6 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a stream that has only tables, for those that follow.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for JPEG within TIFF"))]
     pub(in crate::preprocess::decode) fn read_tables(
         self,
         tables: &'a [u8],
@@ -176,7 +174,6 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes the samples for something else than what [`Header::space`] says.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for JPEG within TIFF"))]
     pub(in crate::preprocess::decode) fn set_space(&mut self, space: Space) {
         // SAFETY: nothing else uses the decoder now.
         unsafe { self.state.as_mut() }.decoder.jpeg_color_space = space.to_c();

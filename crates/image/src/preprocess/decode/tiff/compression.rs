@@ -1,0 +1,90 @@
+//! The bytes of strips and tiles before they were compressed, except for facsimile coding and JPEG.
+
+use std::io::{self, Read};
+
+use weezl::{BitOrder, LzwStatus, decode::Decoder};
+
+use super::damaged;
+use crate::preprocess::PreprocessError;
+
+/// Memory for what a stream refers back to. It is far more than encoders use.
+const MOST_WINDOW: u32 = 256 << 20;
+
+/// Exactly `length` bytes, or an error; what follows them is not looked at.
+pub(super) fn deflate(bytes: &[u8], length: usize) -> Result<Vec<u8>, PreprocessError> {
+    exactly("deflate", flate2::bufread::ZlibDecoder::new(bytes), length)
+}
+
+pub(super) fn zstd(bytes: &[u8], length: usize) -> Result<Vec<u8>, PreprocessError> {
+    let window = u64::from(MOST_WINDOW);
+    let reader = ruzstd::decoding::StreamingDecoder::new_with_max_window_size(bytes, window);
+    exactly("zstd", reader.map_err(|error| damaged(format!("zstd: {error}")))?, length)
+}
+
+pub(super) fn lzma(bytes: &[u8], length: usize) -> Result<Vec<u8>, PreprocessError> {
+    let reader = lzma_rust2::XzReader::new_mem_limit(bytes, false, MOST_WINDOW >> 10);
+    exactly("lzma", reader, length)
+}
+
+fn exactly(name: &str, mut reader: impl Read, length: usize) -> Result<Vec<u8>, PreprocessError> {
+    let mut decoded = vec![0; length];
+    reader.read_exact(&mut decoded).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => too_short(name, length),
+        _ => damaged(format!("{name}: {error}")),
+    })?;
+    Ok(decoded)
+}
+
+pub(super) fn lzw(bytes: &[u8], length: usize) -> Result<Vec<u8>, PreprocessError> {
+    // Old writers begin with the lowest bit, and make codes longer one later. The first code clears
+    // the table, by which libtiff tells them, too.
+    let mut decoder = match bytes {
+        [0, second, ..] if second & 1 == 1 => Decoder::new(BitOrder::Lsb, 8),
+        _ => Decoder::with_tiff_size_switch(BitOrder::Msb, 8),
+    };
+    let mut decoded = vec![0; length];
+    let (mut input, mut output) = (bytes, &mut decoded[..]);
+    while !output.is_empty() {
+        let result = decoder.decode_bytes(input, output);
+        input = &input[result.consumed_in..];
+        output = &mut output[result.consumed_out..];
+        match result.status {
+            Ok(LzwStatus::Ok) => {}
+            Ok(LzwStatus::Done | LzwStatus::NoProgress) if output.is_empty() => {}
+            Ok(LzwStatus::Done | LzwStatus::NoProgress) => return Err(too_short("lzw", length)),
+            Err(error) => return Err(damaged(format!("lzw: {error}"))),
+        }
+    }
+    Ok(decoded)
+}
+
+pub(super) fn pack_bits(bytes: &[u8], length: usize) -> Result<Vec<u8>, PreprocessError> {
+    let mut decoded = Vec::with_capacity(length);
+    let mut rest = bytes;
+    while decoded.len() < length {
+        let Some((&first, after)) = rest.split_first() else {
+            return Err(too_short("packbits", length));
+        };
+        let room = length - decoded.len();
+        let used = match first {
+            0..=127 => {
+                let literal = after.get(..=usize::from(first));
+                let literal = literal.ok_or_else(|| too_short("packbits", length))?;
+                decoded.extend(&literal[..literal.len().min(room)]);
+                literal.len()
+            }
+            128 => 0,
+            129..=255 => {
+                let &value = after.first().ok_or_else(|| too_short("packbits", length))?;
+                decoded.extend(std::iter::repeat_n(value, (257 - usize::from(first)).min(room)));
+                1
+            }
+        };
+        rest = &after[used..];
+    }
+    Ok(decoded)
+}
+
+fn too_short(name: &str, length: usize) -> PreprocessError {
+    damaged(format!("{name}: a strip or tile ends before its {length} bytes"))
+}

@@ -1,0 +1,58 @@
+//! JPEG within TIFF: a stream for every strip or tile, maybe with tables that all share.
+
+use super::{
+    damaged,
+    page::{Page, Pixels},
+    unsupported,
+};
+use crate::preprocess::{
+    DecodeLimits, PreprocessError,
+    decode::jpeg::libjpeg::{AtEnd, Failure, Reader, Space},
+};
+
+/// Bytes for a sample: its coefficient in a progressive stream, itself, and its copy.
+const BYTES_PER_SAMPLE: u64 = 2 + 1 + 1;
+
+/// The samples of a strip or tile, interleaved, rows as wide as it. YCbCr whose samples share a stream
+/// becomes RGB; other samples stay as they are.
+pub(super) fn decode(
+    page: &Page<'_>,
+    tables: Option<&[u8]>,
+    stream: &[u8],
+    rows: u32,
+    limits: DecodeLimits,
+) -> Result<Vec<u8>, PreprocessError> {
+    let failure = |failure| match failure {
+        Failure::Unsupported(what) => unsupported(format!("JPEG with {what}")),
+        Failure::Damaged(reason) => damaged(format!("jpeg: {reason}")),
+        Failure::Memory => {
+            let limit = limits.max_memory;
+            PreprocessError::TooMuchMemory { needed: limit.saturating_add(1), limit }
+        }
+    };
+    let mut reader = Reader::new(limits.max_memory, AtEnd::Finish).map_err(failure)?;
+    if let Some(tables) = tables {
+        reader = reader.read_tables(tables).map_err(failure)?;
+    }
+    let (mut reader, header) = reader.read_header(stream).map_err(failure)?;
+    let components = if page.is_planar { 1 } else { page.samples };
+    let width = page.segments.width;
+    if header.width != width || header.height < rows || u32::from(header.components) != components {
+        return Err(damaged(format!(
+            "jpeg of {} x {} pixels and {} components, where the tags say {width} x {rows} and \
+             {components}",
+            header.width, header.height, header.components
+        )));
+    }
+    let samples = u64::from(width) * u64::from(header.height) * u64::from(components);
+    limits.check_memory(BYTES_PER_SAMPLE * samples)?;
+    // The tags say what the samples mean, and not the markers.
+    let (space, out) = match page.pixels {
+        Pixels::YCbCr(_) if !page.is_planar => (Space::YCbCr, Space::Rgb),
+        _ => (Space::Unknown, Space::Unknown),
+    };
+    reader.set_space(space);
+    let mut samples = reader.decode(out).map_err(failure)?;
+    samples.truncate(width as usize * rows as usize * components as usize);
+    Ok(samples)
+}
