@@ -37,6 +37,9 @@ const FLOAT: u64 = 3;
 /// How often strips or tiles may share bytes of the file, on average.
 const MOST_OVERLAP: u64 = 16;
 
+/// Strips or tiles of so few bytes may be shared by any number.
+const SMALL: u64 = 4096;
+
 /// The most samples of a pixel: those of the kinds below.
 const MOST_SAMPLES: u64 = 6;
 
@@ -169,24 +172,23 @@ impl<'a> Page<'a> {
             other => return Err(unsupported(format!("fill order {other}"))),
         };
         let mut samples = or(SAMPLES_PER_PIXEL, 1)?;
-        if !(1..=MOST_SAMPLES).contains(&samples) {
-            return Err(unsupported(format!("{samples} samples per pixel")));
-        }
         let mut bits = directory.integers(BITS_PER_SAMPLE)?.unwrap_or_else(|| vec![1]);
         let mut extra = directory.integers(EXTRA_SAMPLES)?.unwrap_or_default();
         let mut formats = directory.integers(SAMPLE_FORMAT)?.unwrap_or_else(|| vec![UNSIGNED]);
+        if is_planar && !extra.is_empty() && extra.iter().all(|&kind| kind == 0) {
+            // Planes without a meaning come last and are left out.
+            samples = samples.saturating_sub(extra.len() as u64);
+            extra.clear();
+        }
+        if !(1..=MOST_SAMPLES).contains(&samples) {
+            return Err(unsupported(format!("{samples} samples per pixel")));
+        }
         // Some writers give one value for all samples, and some more values than there are samples.
         if bits.len() == 1 {
             bits.resize(samples as usize, bits[0]);
         }
         bits.truncate(samples as usize);
         formats.dedup();
-        if is_planar && !extra.is_empty() && extra.iter().all(|&kind| kind == 0) {
-            // Planes without a meaning come last and are left out.
-            samples = samples.saturating_sub(extra.len() as u64).max(1);
-            bits.truncate(samples as usize);
-            extra.clear();
-        }
         // With one sample, planes are no different from pixels.
         let is_planar = is_planar && samples > 1;
 
@@ -466,8 +468,8 @@ fn palette(directory: &Directory<'_>) -> Result<Vec<[u8; 3]>, PreprocessError> {
         return Err(unsupported(format!("a palette of {count} colours")));
     }
     let high = |value: u64| (value / 256).min(255) as u8;
-    // Those that are missing are greys, as in Pillow.
-    let mut colours: Vec<[u8; 3]> = (0..=255).map(|index| [index; 3]).collect();
+    // Those that are missing are black, as in Pillow.
+    let mut colours = vec![[0; 3]; 256];
     for (index, colour) in colours.iter_mut().enumerate().take(count) {
         *colour = [0, 1, 2].map(|channel| high(values[channel * count + index]));
     }
@@ -542,13 +544,16 @@ fn segments(
     let mut ranges: Vec<(u64, u64)> = (0..offsets.len()).map(range).collect();
     if is_compressed {
         // Writers may store equal tiles once. More is an attempt to make much work of a small file.
-        let sum = ranges.iter().fold(0u64, |sum, range| sum.saturating_add(range.1));
+        let beyond = ranges.iter().map(|range| range.1.saturating_sub(SMALL));
+        let sum = beyond.fold(0, u64::saturating_add);
         if sum > end.saturating_mul(MOST_OVERLAP) {
             return Err(damaged(format!("its strips or tiles have {sum} bytes, the file {end}")));
         }
-    } else if (across, down) == (1, 1) && directory.integer(PLANAR_CONFIGURATION)? != Some(2) {
-        // Of several strips that are each the whole page, the last counts, as in Pillow.
-        ranges.drain(..ranges.len().saturating_sub(1));
+    } else if directory.integer(PLANAR_CONFIGURATION)? != Some(2) {
+        // More than fill the page lie over the first ones, as in Pillow.
+        let count = across as usize * down as usize; // at most as many as there are pixels
+        let more = ranges.split_off(count.min(ranges.len()));
+        more.chunks(count).for_each(|more| ranges[..more.len()].copy_from_slice(more));
     }
     Ok(Segments { width: of_width, height: of_height, across, down, are_tiles, ranges })
 }
