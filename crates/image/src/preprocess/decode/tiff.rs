@@ -22,11 +22,12 @@ use self::{
     directory::Directory,
     page::{Compression, Page, Pixels},
 };
-use super::{DecodeOptions, turned};
+use super::{DecodeOptions, orientation, turned};
 use crate::preprocess::{DecodeLimits, PreprocessError, RgbImage};
 
 const FORMAT: &str = "tiff";
 const ORIENTATION: u16 = 274;
+const XMP: u16 = 700;
 
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage, PreprocessError> {
     let directory = Directory::read(bytes)?;
@@ -81,6 +82,9 @@ fn samples(
     if let Compression::Jpeg(tables) = page.compression {
         return jpeg::decode(page, tables, bytes, rows, limits);
     }
+    if let Compression::OldJpeg(start) = page.compression {
+        return jpeg::decode_old(page, start, bytes, limits);
+    }
     let mut bytes = match page.compression {
         Compression::None => uncompressed(page, bytes, length)?,
         _ => Cow::Borrowed(bytes),
@@ -89,7 +93,7 @@ fn samples(
         bytes.to_mut().iter_mut().for_each(|byte| *byte = byte.reverse_bits());
     }
     let mut samples = match page.compression {
-        Compression::None | Compression::Jpeg(_) => bytes.into_owned(),
+        Compression::None | Compression::Jpeg(_) | Compression::OldJpeg(_) => bytes.into_owned(),
         Compression::Ccitt(coding) => ccitt::decode(coding, &bytes, page.segments.width, rows)?,
         Compression::Lzw => compression::lzw(&bytes, length)?,
         Compression::Deflate => compression::deflate(&bytes, length)?,
@@ -149,8 +153,12 @@ fn put(page: &Page<'_>, canvas: &mut [u8], column: u32, row: u32, pixels: &[u8])
     }
 }
 
-/// The page's orientation, if the tag is of numbers. Pillow ignores bytes and text there.
+/// The page's orientation: of the tag, if that is of numbers, or else of XMP. Pillow ignores bytes and
+/// text in the tag.
 fn turn(directory: &Directory<'_>) -> Turn {
+    if !directory.has(ORIENTATION) {
+        return orientation::of(None, directory.bytes(XMP).ok().flatten());
+    }
     let values = directory.floats(ORIENTATION).ok().flatten().unwrap_or_default();
     let value = (1..=8u8).find(|&value| values.first() == Some(&f64::from(value)));
     value.and_then(Turn::from_exif).unwrap_or(Turn::NoTransforms)

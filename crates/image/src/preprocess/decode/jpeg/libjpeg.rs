@@ -40,6 +40,15 @@ pub(in crate::preprocess::decode) enum AtEnd {
     Finish,
 }
 
+/// How pixels share subsampled chroma.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::preprocess::decode) enum Upsampling {
+    /// Interpolated between neighbours, which is what libjpeg does by itself.
+    Smooth,
+    /// Repeated.
+    Plain,
+}
+
 /// Why a stream cannot be decoded.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::preprocess::decode) enum Failure {
@@ -177,6 +186,13 @@ impl<'a> Reader<'a> {
     pub(in crate::preprocess::decode) fn set_space(&mut self, space: Space) {
         // SAFETY: nothing else uses the decoder now.
         unsafe { self.state.as_mut() }.decoder.jpeg_color_space = space.to_c();
+    }
+
+    /// Called between [`Self::read_header`] and [`Self::decode`].
+    pub(in crate::preprocess::decode) fn set_upsampling(&mut self, upsampling: Upsampling) {
+        // SAFETY: nothing else uses the decoder now.
+        let decoder = unsafe { &mut self.state.as_mut().decoder };
+        decoder.do_fancy_upsampling = (upsampling == Upsampling::Smooth).into();
     }
 
     /// The image: rows from the top, interleaved samples without gaps.

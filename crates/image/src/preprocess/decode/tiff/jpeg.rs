@@ -7,7 +7,7 @@ use super::{
 };
 use crate::preprocess::{
     DecodeLimits, PreprocessError,
-    decode::jpeg::libjpeg::{AtEnd, Failure, Reader, Space},
+    decode::jpeg::libjpeg::{AtEnd, Failure, Reader, Space, Upsampling},
 };
 
 /// Bytes for a sample: its coefficient in a progressive stream, itself, and its copy.
@@ -21,6 +21,36 @@ pub(super) fn decode(
     stream: &[u8],
     rows: u32,
     limits: DecodeLimits,
+) -> Result<Vec<u8>, PreprocessError> {
+    // The tags say what the samples mean, and not the markers.
+    let spaces = match page.pixels {
+        Pixels::YCbCr(_) if !page.is_planar => (Space::YCbCr, Space::Rgb),
+        _ => (Space::Unknown, Space::Unknown),
+    };
+    decoded(page, tables, stream, rows, limits, spaces, Upsampling::Smooth)
+}
+
+/// The samples of the one strip of a file of the old style: YCbCr, which libtiff converts, and not
+/// libjpeg. The stream may go on in the strip.
+pub(super) fn decode_old(
+    page: &Page<'_>,
+    start: &[u8],
+    strip: &[u8],
+    limits: DecodeLimits,
+) -> Result<Vec<u8>, PreprocessError> {
+    let stream = [start, strip].concat();
+    let spaces = (Space::YCbCr, Space::YCbCr);
+    decoded(page, None, &stream, page.height, limits, spaces, Upsampling::Plain)
+}
+
+fn decoded(
+    page: &Page<'_>,
+    tables: Option<&[u8]>,
+    stream: &[u8],
+    rows: u32,
+    limits: DecodeLimits,
+    (space, out): (Space, Space),
+    upsampling: Upsampling,
 ) -> Result<Vec<u8>, PreprocessError> {
     let failure = |failure| match failure {
         Failure::Unsupported(what) => unsupported(format!("JPEG with {what}")),
@@ -46,12 +76,8 @@ pub(super) fn decode(
     }
     let samples = u64::from(width) * u64::from(header.height) * u64::from(components);
     limits.check_memory(BYTES_PER_SAMPLE * samples)?;
-    // The tags say what the samples mean, and not the markers.
-    let (space, out) = match page.pixels {
-        Pixels::YCbCr(_) if !page.is_planar => (Space::YCbCr, Space::Rgb),
-        _ => (Space::Unknown, Space::Unknown),
-    };
     reader.set_space(space);
+    reader.set_upsampling(upsampling);
     let mut samples = reader.decode(out).map_err(failure)?;
     samples.truncate(width as usize * rows as usize * components as usize);
     Ok(samples)

@@ -25,6 +25,8 @@ const TILE_BYTE_COUNTS: u16 = 325;
 const EXTRA_SAMPLES: u16 = 338;
 const SAMPLE_FORMAT: u16 = 339;
 const JPEG_TABLES: u16 = 347;
+const JPEG_INTERCHANGE_FORMAT: u16 = 513;
+const JPEG_INTERCHANGE_FORMAT_LENGTH: u16 = 514;
 const YCBCR_COEFFICIENTS: u16 = 529;
 const YCBCR_SUBSAMPLING: u16 = 530;
 const REFERENCE_BLACK_WHITE: u16 = 532;
@@ -51,6 +53,8 @@ pub(super) enum Compression<'a> {
     Lzw,
     /// With the tables that the streams have in common.
     Jpeg(Option<&'a [u8]>),
+    /// With the beginning of the one stream, or all of it.
+    OldJpeg(&'a [u8]),
     Deflate,
     PackBits,
     Lzma,
@@ -171,7 +175,8 @@ impl<'a> Page<'a> {
             2 => true,
             other => return Err(unsupported(format!("fill order {other}"))),
         };
-        let mut samples = or(SAMPLES_PER_PIXEL, 1)?;
+        let is_old_jpeg = matches!(compression, Compression::OldJpeg(_));
+        let mut samples = or(SAMPLES_PER_PIXEL, if is_old_jpeg { 3 } else { 1 })?;
         let mut bits = directory.integers(BITS_PER_SAMPLE)?.unwrap_or_else(|| vec![1]);
         let mut extra = directory.integers(EXTRA_SAMPLES)?.unwrap_or_default();
         let mut formats = directory.integers(SAMPLE_FORMAT)?.unwrap_or_else(|| vec![UNSIGNED]);
@@ -239,6 +244,16 @@ impl<'a> Page<'a> {
             Compression::Jpeg(_) if self.bits != 8 => {
                 return Err(unsupported(format!("JPEG of {} bits", self.bits)));
             }
+            Compression::OldJpeg(_)
+                if !matches!(self.pixels, Pixels::YCbCr(_))
+                    || self.is_planar
+                    || (self.segments.across, self.segments.down) != (1, 1) =>
+            {
+                return Err(unsupported(
+                    "compression 6, the old style of JPEG, of other pixels than YCbCr in one strip"
+                        .to_owned(),
+                ));
+            }
             _ => {}
         }
         if let Pixels::YCbCr(YCbCr { subsampling, .. }) = self.pixels
@@ -279,7 +294,8 @@ impl<'a> Page<'a> {
 
     /// Whether pixels come in blocks that share their chroma.
     pub(super) fn has_blocks(&self) -> bool {
-        matches!(self.pixels, Pixels::YCbCr(_)) && !self.is_planar
+        let is_plain = self.is_planar || matches!(self.compression, Compression::OldJpeg(_));
+        matches!(self.pixels, Pixels::YCbCr(_)) && !is_plain
     }
 
     /// How many bytes a segment's row has, all planes together or one.
@@ -426,7 +442,7 @@ fn compression<'a>(directory: &Directory<'a>) -> Result<Compression<'a>, Preproc
         }
         4 => Compression::Ccitt(Ccitt::Group4),
         5 => Compression::Lzw,
-        6 => return Err(unsupported("compression 6, the old style of JPEG,".to_owned())),
+        6 => Compression::OldJpeg(old_jpeg(directory)?),
         7 => Compression::Jpeg(directory.bytes(JPEG_TABLES)?),
         8 | 32946 => Compression::Deflate,
         32771 => Compression::Ccitt(Ccitt::Rows(16)),
@@ -435,6 +451,22 @@ fn compression<'a>(directory: &Directory<'a>) -> Result<Compression<'a>, Preproc
         50000 => Compression::Zstd,
         other => return Err(unsupported(format!("compression {other}"))),
     })
+}
+
+/// What a file of the old style of JPEG has of a stream outside of its strips. Tables that are
+/// scattered over the file are not put together.
+fn old_jpeg<'a>(directory: &Directory<'a>) -> Result<&'a [u8], PreprocessError> {
+    let Some(at) = directory.integer(JPEG_INTERCHANGE_FORMAT)? else {
+        return Err(unsupported(
+            "compression 6, the old style of JPEG, in loose tables".to_owned(),
+        ));
+    };
+    let length = directory.integer(JPEG_INTERCHANGE_FORMAT_LENGTH)?.filter(|&length| length > 0);
+    let stream = match length {
+        Some(length) => directory.slice(at, length),
+        None => directory.from(at),
+    };
+    stream.ok_or_else(|| damaged("the JPEG stream lies beyond the end of the file".to_owned()))
 }
 
 /// The tag means something only with the compressions that have predictors.
