@@ -66,7 +66,8 @@ pub use multimodal::{
 };
 pub use outside::{asset, runtime_library};
 pub use pixels::{
-    FileCase, ResizeCase, TensorCase, TensorGolden, file_cases, noise, resize_cases, tensor_cases,
+    FileCase, ResizeCase, TensorCase, TensorGolden, TiffCase, TiffGolden, file_cases, noise,
+    resize_cases, tensor_cases, tiff_cases,
 };
 pub use rerank::{RerankCase, RerankGolden, rerank_case, rerank_cases, rerank_stored};
 pub use sparse::{

@@ -130,6 +130,56 @@ pub fn file_cases() -> Vec<FileCase> {
     parsed::<BTreeMap<_, _>>(&folder().join("files.json")).into_iter().map(case).collect()
 }
 
+/// A TIFF file, and what is expected of it.
+#[derive(Debug)]
+pub struct TiffCase {
+    /// Its name.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+    /// What decoding it has to give.
+    pub expected: TiffGolden,
+}
+
+/// What decoding a TIFF file has to give.
+#[derive(Debug)]
+pub enum TiffGolden {
+    /// Pillow's pixels: size and SHA-256 of RGB.
+    Pixels((u32, u32), String),
+    /// The pixels of this case, where Pillow fails or gives others.
+    Same(String),
+    /// An error.
+    Refused,
+}
+
+/// TIFF files of every kind. Made by `data/make/tiffs.py`.
+///
+/// # Panics
+///
+/// If the file is missing or is not what the script writes.
+#[must_use]
+pub fn tiff_cases() -> Vec<TiffCase> {
+    #[derive(Deserialize)]
+    struct Golden {
+        size: Option<(u32, u32)>,
+        sha256: Option<String>,
+        same: Option<String>,
+        error: Option<String>,
+    }
+    let case = |(name, golden): (String, Golden)| {
+        let expected = match golden {
+            Golden { size: Some(size), sha256: Some(sha256), .. } => {
+                TiffGolden::Pixels(size, sha256)
+            }
+            Golden { same: Some(same), .. } => TiffGolden::Same(same),
+            Golden { error: Some(_), .. } => TiffGolden::Refused,
+            _ => panic!("{name} lacks what is expected"),
+        };
+        TiffCase { path: folder().join("tiff").join(&name), name, expected }
+    };
+    parsed::<BTreeMap<_, _>>(&folder().join("tiff.json")).into_iter().map(case).collect()
+}
+
 /// The pixels that the resizes start from: random bytes, in every third row all 0 or 255.
 #[must_use]
 pub fn noise(width: u32, height: u32, seed: u64) -> Vec<u8> {

@@ -6,6 +6,7 @@ mod hostile;
 mod reference;
 mod resizes;
 mod tensors;
+mod tiff;
 
 use std::path::Path;
 

@@ -32,7 +32,7 @@ pub(super) fn decode(
             }
             Ccitt::Group4 => {
                 if bits.is_end_of_line() {
-                    break; // the end of the block: white rows may be left out before it
+                    return Err(Fault::End.in_row(index)); // the end of the block
                 }
                 false
             }

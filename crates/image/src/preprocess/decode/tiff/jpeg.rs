@@ -13,6 +13,8 @@ use crate::preprocess::{
 /// Bytes for a sample: its coefficient in a progressive stream, itself, and its copy.
 const BYTES_PER_SAMPLE: u64 = 2 + 1 + 1;
 
+const START_OF_IMAGE: &[u8] = b"\xff\xd8";
+
 /// The samples of a strip or tile, interleaved, rows as wide as it. YCbCr whose samples share a stream
 /// becomes RGB; other samples stay as they are.
 pub(super) fn decode(
@@ -39,6 +41,11 @@ pub(super) fn decode_old(
     limits: DecodeLimits,
 ) -> Result<Vec<u8>, PreprocessError> {
     let stream = [start, strip].concat();
+    if !stream.starts_with(START_OF_IMAGE) {
+        return Err(unsupported(
+            "compression 6, the old style of JPEG, in loose tables".to_owned(),
+        ));
+    }
     let spaces = (Space::YCbCr, Space::YCbCr);
     decoded(page, None, &stream, page.height, limits, spaces, Upsampling::Plain)
 }

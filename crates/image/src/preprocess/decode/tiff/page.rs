@@ -456,11 +456,7 @@ fn compression<'a>(directory: &Directory<'a>) -> Result<Compression<'a>, Preproc
 /// What a file of the old style of JPEG has of a stream outside of its strips. Tables that are
 /// scattered over the file are not put together.
 fn old_jpeg<'a>(directory: &Directory<'a>) -> Result<&'a [u8], PreprocessError> {
-    let Some(at) = directory.integer(JPEG_INTERCHANGE_FORMAT)? else {
-        return Err(unsupported(
-            "compression 6, the old style of JPEG, in loose tables".to_owned(),
-        ));
-    };
+    let Some(at) = directory.integer(JPEG_INTERCHANGE_FORMAT)? else { return Ok(&[]) };
     let length = directory.integer(JPEG_INTERCHANGE_FORMAT_LENGTH)?.filter(|&length| length > 0);
     let stream = match length {
         Some(length) => directory.slice(at, length),
