@@ -40,7 +40,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage, 
             put(&page, &mut canvas, column, row, &pixels);
         }
     }
-    turned(RgbImage::new(page.width, page.height, canvas)?, turn(&directory))
+    turned(RgbImage::new(page.width, page.height, canvas)?, turn(&directory)?)
 }
 
 /// RGB of the rows of a strip or tile that are within the page, as wide as it is itself.
@@ -155,13 +155,13 @@ fn put(page: &Page<'_>, canvas: &mut [u8], column: u32, row: u32, pixels: &[u8])
 
 /// The page's orientation: of the tag, if that is of numbers, or else of XMP. Pillow ignores bytes and
 /// text in the tag.
-fn turn(directory: &Directory<'_>) -> Turn {
+fn turn(directory: &Directory<'_>) -> Result<Turn, PreprocessError> {
     if !directory.has(ORIENTATION) {
-        return orientation::of(None, directory.bytes(XMP).ok().flatten());
+        return Ok(orientation::of(None, directory.bytes(XMP)?));
     }
-    let values = directory.floats(ORIENTATION).ok().flatten().unwrap_or_default();
+    let values = directory.floats(ORIENTATION)?.unwrap_or_default();
     let value = (1..=8u8).find(|&value| values.first() == Some(&f64::from(value)));
-    value.and_then(Turn::from_exif).unwrap_or(Turn::NoTransforms)
+    Ok(value.and_then(Turn::from_exif).unwrap_or(Turn::NoTransforms))
 }
 
 fn damaged(reason: String) -> PreprocessError {

@@ -12,10 +12,11 @@ pub(super) struct Directory<'a> {
     fields: BTreeMap<u16, Field<'a>>,
 }
 
+#[derive(PartialEq)]
 struct Field<'a> {
     kind: u16,
-    /// `None` where they lie beyond the end of the file: an error as soon as they are asked for.
-    values: Option<&'a [u8]>,
+    /// Or why there are none, which is an error as soon as they are asked for.
+    values: Result<&'a [u8], &'static str>,
 }
 
 // Types of values.
@@ -84,7 +85,12 @@ impl<'a> Directory<'a> {
                 let at = if length <= inline { inside } else { self.number_at(inside, inline)? };
                 self.slice(at, length)
             });
-            self.fields.insert(tag, Field { kind, values });
+            let mut field = Field { kind, values: values.ok_or("lie beyond the end of the file") };
+            // Some programs take the first and some the last.
+            if self.fields.get(&tag).is_some_and(|first| *first != field) {
+                field.values = Err("contradict each other");
+            }
+            self.fields.insert(tag, field);
         }
         Some(())
     }
@@ -128,9 +134,8 @@ impl<'a> Directory<'a> {
     /// The type and the bytes of a tag's values.
     fn field(&self, tag: u16) -> Result<Option<(u16, &'a [u8])>, PreprocessError> {
         let Some(field) = self.fields.get(&tag) else { return Ok(None) };
-        let values = field.values.ok_or_else(|| {
-            damaged(format!("the values of tag {tag} lie beyond the end of the file"))
-        })?;
+        let values =
+            field.values.map_err(|reason| damaged(format!("the values of tag {tag} {reason}")))?;
         Ok(Some((field.kind, values)))
     }
 
@@ -138,7 +143,7 @@ impl<'a> Directory<'a> {
     pub(super) fn integers(&self, tag: u16) -> Result<Option<Vec<u64>>, PreprocessError> {
         let Some((kind, values)) = self.field(tag)? else { return Ok(None) };
         let is_signed = match kind {
-            BYTE | SHORT | LONG | IFD | LONG8 | IFD8 => false,
+            BYTE | SHORT | LONG | LONG8 => false,
             SBYTE | SSHORT | SLONG | SLONG8 => true,
             _ => return Err(unsupported(format!("values of type {kind} in tag {tag}"))),
         };
@@ -154,6 +159,15 @@ impl<'a> Directory<'a> {
     /// The first value of a tag that has to be of whole numbers.
     pub(super) fn integer(&self, tag: u16) -> Result<Option<u64>, PreprocessError> {
         Ok(self.integers(tag)?.and_then(|values| values.first().copied()))
+    }
+
+    /// The value of a tag that has to be one whole number. Where there are more, programs disagree.
+    pub(super) fn single(&self, tag: u16) -> Result<Option<u64>, PreprocessError> {
+        match self.integers(tag)?.as_deref() {
+            None => Ok(None),
+            Some([value]) => Ok(Some(*value)),
+            Some(more) => Err(damaged(format!("tag {tag} has {} values", more.len()))),
+        }
     }
 
     /// The values of a tag that may be of fractions, too.

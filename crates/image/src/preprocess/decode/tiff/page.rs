@@ -170,7 +170,7 @@ impl<'a> Page<'a> {
             2 => true,
             other => return Err(unsupported(format!("planar configuration {other}"))),
         };
-        let is_reversed = match or(FILL_ORDER, 1)? {
+        let is_reversed = match directory.single(FILL_ORDER)?.unwrap_or(1) {
             1 => false,
             2 => true,
             other => return Err(unsupported(format!("fill order {other}"))),
@@ -437,7 +437,7 @@ fn compression<'a>(directory: &Directory<'a>) -> Result<Compression<'a>, Preproc
         1 => Compression::None,
         2 => Compression::Ccitt(Ccitt::Rows(8)),
         3 => {
-            let options = directory.integer(T4_OPTIONS)?.unwrap_or(0);
+            let options = directory.single(T4_OPTIONS)?.unwrap_or(0);
             Compression::Ccitt(Ccitt::Group3 { is_2d: options & 1 == 1 })
         }
         4 => Compression::Ccitt(Ccitt::Group4),
@@ -476,7 +476,7 @@ fn predictor(
     if !matches!(compression, Lzw | Deflate | Lzma | Zstd) {
         return Ok(Predictor::None);
     }
-    match directory.integer(PREDICTOR)?.unwrap_or(1) {
+    match directory.single(PREDICTOR)?.unwrap_or(1) {
         1 => Ok(Predictor::None),
         2 if matches!(bits, 8 | 16 | 32) => Ok(Predictor::Horizontal),
         3 if bits == 32 && format == FLOAT => Ok(Predictor::Float),
