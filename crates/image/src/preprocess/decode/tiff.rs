@@ -8,10 +8,12 @@ mod ccitt;
 mod compression;
 mod directory;
 mod jpeg;
+mod kinds;
 mod lab;
 mod page;
 mod pixels;
 mod predictor;
+mod segments;
 mod ycbcr;
 
 use std::borrow::Cow;
@@ -20,7 +22,8 @@ use image::metadata::Orientation as Turn;
 
 use self::{
     directory::Directory,
-    page::{Compression, Page, Pixels},
+    kinds::Pixels,
+    page::{Compression, Page},
 };
 use super::{DecodeOptions, orientation, turned};
 use crate::preprocess::{DecodeLimits, PreprocessError, RgbImage};

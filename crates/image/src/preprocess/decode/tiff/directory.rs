@@ -19,6 +19,9 @@ struct Field<'a> {
     values: Result<&'a [u8], &'static str>,
 }
 
+/// The most values of a tag: they take memory before anything else is known of the page.
+const MOST_VALUES: usize = 1 << 22;
+
 // Types of values.
 const BYTE: u16 = 1;
 const SHORT: u16 = 3;
@@ -148,6 +151,9 @@ impl<'a> Directory<'a> {
             _ => return Err(unsupported(format!("values of type {kind} in tag {tag}"))),
         };
         let width = width_of(kind).unwrap_or(1) as usize;
+        if values.len() / width > MOST_VALUES {
+            return Err(unsupported(format!("{} values in tag {tag}", values.len() / width)));
+        }
         let numbers: Vec<u64> = values.chunks_exact(width).map(|one| self.number(one)).collect();
         let limit = 1u64 << (8 * width - 1);
         if is_signed && numbers.iter().any(|&number| number >= limit) {
@@ -168,6 +174,15 @@ impl<'a> Directory<'a> {
             Some([value]) => Ok(Some(*value)),
             Some(more) => Err(damaged(format!("tag {tag} has {} values", more.len()))),
         }
+    }
+
+    /// A width or height.
+    pub(super) fn side(&self, tag: u16) -> Result<u32, PreprocessError> {
+        let value = self.integer(tag)?;
+        let value =
+            value.ok_or_else(|| damaged(format!("tag {tag}, the width or height, is missing")))?;
+        u32::try_from(value)
+            .map_err(|_| damaged(format!("tag {tag}, the width or height, is {value}")))
     }
 
     /// The values of a tag that may be of fractions, too.

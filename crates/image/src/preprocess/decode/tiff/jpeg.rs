@@ -1,10 +1,6 @@
 //! JPEG within TIFF: a stream for every strip or tile, maybe with tables that all share.
 
-use super::{
-    damaged,
-    page::{Page, Pixels},
-    unsupported,
-};
+use super::{damaged, kinds::Pixels, page::Page, unsupported};
 use crate::preprocess::{
     DecodeLimits, PreprocessError,
     decode::jpeg::libjpeg::{AtEnd, Failure, Reader, Space, Upsampling},

@@ -1,8 +1,9 @@
 //! Samples of a segment to RGB.
 
 use super::{
+    kinds::{Alpha, Pixels},
     lab,
-    page::{Alpha, Page, Pixels},
+    page::Page,
     ycbcr,
 };
 use crate::preprocess::{
@@ -21,7 +22,7 @@ pub(super) fn to_rgb(page: &Page<'_>, bytes: &[u8], rows: u32, options: &DecodeO
         Pixels::Gray { is_inverted } => {
             let white = 255 / ((1u16 << page.bits) - 1) as u8;
             let flip = if *is_inverted { 255 } else { 0 };
-            colour::gray(&unpacked(bytes, width, page.bits), |v| v * white ^ flip)
+            colour::gray(&unpacked(bytes, width, page.bits), |v| (v * white) ^ flip)
         }
         Pixels::GrayAlpha => colour::gray_alpha(bytes, options, |v| v),
         Pixels::Gray12 => colour::gray(&twelve(bytes, width), |&v| match options.gray16 {

@@ -1,6 +1,6 @@
 //! YCbCr that no JPEG decoder has converted, with the whole numbers of libtiff.
 
-use super::page::YCbCr;
+use super::kinds::YCbCr;
 
 /// Fractions have this many bits.
 const SHIFT: u32 = 16;
