@@ -101,8 +101,8 @@ fn samples(
         Compression::Lzw => compression::lzw(&bytes, length)?,
         Compression::Deflate => compression::deflate(&bytes, length)?,
         Compression::PackBits => compression::pack_bits(&bytes, length)?,
-        Compression::Lzma => compression::lzma(&bytes, length)?,
-        Compression::Zstd => compression::zstd(&bytes, length)?,
+        Compression::Lzma => compression::lzma(&bytes, length, limits)?,
+        Compression::Zstd => compression::zstd(&bytes, length, limits)?,
     };
     let stride = if page.is_planar { 1 } else { page.samples as usize };
     predictor::undo(

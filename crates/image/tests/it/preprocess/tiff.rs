@@ -63,6 +63,19 @@ fn transparency_is_laid_over_a_colour_when_asked_for() {
     assert_eq!(over, open(&case.path), "a sample without a meaning is no alpha");
 }
 
+/// A stream may ask for a window that is larger than the limit on memory.
+#[test]
+fn windows_of_compressed_data_count_as_memory() {
+    for name in ["rgb_lzma.tiff", "gray16_lzma_predictor.tiff"] {
+        let case = tiff_cases().into_iter().find(|case| case.name == name).unwrap();
+        let bytes = fs::read(case.path).unwrap();
+        let limits = |max_memory| DecodeLimits { max_memory, ..DecodeLimits::default() };
+        assert!(try_decode(bytes.clone(), limits(16 << 20)).is_ok(), "{name}");
+        let error = try_decode(bytes, limits(1 << 20)).expect_err(name);
+        assert!(matches!(error, PreprocessError::Damaged { .. }), "{name}: {error:?}");
+    }
+}
+
 /// Cut off anywhere, a file is an error, or has the pixels that it has as a whole.
 #[test]
 fn files_that_end_early_have_no_other_pixels() {
@@ -77,7 +90,7 @@ fn files_that_end_early_have_no_other_pixels() {
     }
 }
 
-/// Wrong bits give some pixels or an error: no panic, and no memory beyond the limit.
+/// Wrong bits give an error, or pixels within the limits, and never a panic.
 #[test]
 fn damaged_files_stay_within_the_limits() {
     let mut state = 1u64;

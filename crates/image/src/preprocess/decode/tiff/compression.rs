@@ -5,24 +5,33 @@ use std::io::{self, Read};
 use weezl::{BitOrder, LzwStatus, decode::Decoder};
 
 use super::damaged;
-use crate::preprocess::PreprocessError;
+use crate::preprocess::{DecodeLimits, PreprocessError};
 
-/// Memory for what a stream refers back to. It is far more than encoders use.
-const MOST_WINDOW: u32 = 256 << 20;
+/// The most memory for what a stream refers back to. It is far more than encoders use.
+const MOST_WINDOW: u64 = 256 << 20;
 
 /// Exactly `length` bytes, or an error; what follows them is not looked at.
 pub(super) fn deflate(bytes: &[u8], length: usize) -> Result<Vec<u8>, PreprocessError> {
     exactly("deflate", flate2::bufread::ZlibDecoder::new(bytes), length)
 }
 
-pub(super) fn zstd(bytes: &[u8], length: usize) -> Result<Vec<u8>, PreprocessError> {
-    let window = u64::from(MOST_WINDOW);
+pub(super) fn zstd(
+    bytes: &[u8],
+    length: usize,
+    limits: DecodeLimits,
+) -> Result<Vec<u8>, PreprocessError> {
+    let window = limits.max_memory.min(MOST_WINDOW);
     let reader = ruzstd::decoding::StreamingDecoder::new_with_max_window_size(bytes, window);
     exactly("zstd", reader.map_err(|error| damaged(format!("zstd: {error}")))?, length)
 }
 
-pub(super) fn lzma(bytes: &[u8], length: usize) -> Result<Vec<u8>, PreprocessError> {
-    let reader = lzma_rust2::XzReader::new_mem_limit(bytes, false, MOST_WINDOW >> 10);
+pub(super) fn lzma(
+    bytes: &[u8],
+    length: usize,
+    limits: DecodeLimits,
+) -> Result<Vec<u8>, PreprocessError> {
+    let kibibytes = (limits.max_memory.min(MOST_WINDOW) >> 10) as u32;
+    let reader = lzma_rust2::XzReader::new_mem_limit(bytes, false, kibibytes);
     exactly("lzma", reader, length)
 }
 
@@ -30,6 +39,9 @@ fn exactly(name: &str, mut reader: impl Read, length: usize) -> Result<Vec<u8>, 
     let mut decoded = vec![0; length];
     reader.read_exact(&mut decoded).map_err(|error| match error.kind() {
         io::ErrorKind::UnexpectedEof => too_short(name, length),
+        io::ErrorKind::OutOfMemory => {
+            damaged(format!("{name}: the window takes more memory than is allowed"))
+        }
         _ => damaged(format!("{name}: {error}")),
     })?;
     Ok(decoded)
