@@ -17,7 +17,7 @@ use embedkit::{
     registry,
     sparse::OptionError,
 };
-use embedkit_types::{AdapterTasks, LoadOptions, ModelFile, ModelSpec, Task};
+use embedkit_types::{AdapterTasks, LoadOptions, ModelFile, ModelSpec, SparseKind, Task};
 
 use crate::{
     args::{ModelArgs, RoleArg, RunArgs},
@@ -93,11 +93,16 @@ impl Selected {
     fn of(specs: Specs, args: &ModelArgs, run: &RunArgs) -> Result<Self> {
         let mut options = run.load_options();
         options.prompts = args.prompts.into();
+        options.max_tokens = args.max_tokens;
         let dir = args.model_dir.clone();
         if let Some(dir) = &dir {
             check_dir(dir)?;
         }
         let mut selected = Self::without_options(specs, dir, options);
+        if args.max_tokens.is_some() && !selected.has_tokens() {
+            let what = format!("--max-tokens is given, and {} makes no tokens", selected.id());
+            return Err(usage(what).into());
+        }
         for (key, value) in &args.options {
             selected.set_option(key, value)?;
         }
@@ -137,6 +142,14 @@ impl Selected {
     /// Whether the documents in which a term occurs have to be counted.
     pub(crate) fn requires_idf(&self) -> bool {
         self.specs[0].task.requires_idf() == Some(true)
+    }
+
+    /// Whether texts become tokens of a limited number: not those of BM25, and images do not.
+    fn has_tokens(&self) -> bool {
+        self.specs.iter().any(|spec| match &spec.task {
+            Task::Sparse(sparse) => !matches!(sparse.kind, SparseKind::Bm25(_)),
+            task => encoder::kinds(task).contains(&Kind::Text),
+        })
     }
 
     /// The place of the description that is for inputs of a kind.

@@ -50,6 +50,33 @@ pub enum Error {
         /// The size of the file itself in bytes, where the pointer says it.
         size: Option<u64>,
     },
+    /// `tokenizer.json` has a part of a type that the tokenizers library here does not know.
+    #[error(
+        "{path} is of a newer kind than this version reads: its {part} is of the unknown type \
+         `{found}`",
+        path = path.display()
+    )]
+    NewerTokenizer {
+        /// The file.
+        path: PathBuf,
+        /// The part, such as `pre_tokenizer`.
+        part: &'static str,
+        /// Its type.
+        found: String,
+    },
+    /// More tokens were asked for than the model has positions.
+    #[error(
+        "a limit of {asked} tokens was asked for, and the model has {positions} positions ({path})",
+        path = path.display()
+    )]
+    MaxTokens {
+        /// The limit asked for.
+        asked: usize,
+        /// The most tokens that the model can take.
+        positions: usize,
+        /// The file that says so.
+        path: PathBuf,
+    },
     /// A text cannot be split into tokens.
     #[error("the tokenizer failed: {reason}")]
     Tokenize {
@@ -295,6 +322,8 @@ impl Error {
             | Self::Device { .. }
             | Self::TooMany { .. }
             | Self::LfsPointer { .. }
+            | Self::NewerTokenizer { .. }
+            | Self::MaxTokens { .. }
             | Self::ExternalData { .. }
             | Self::LoadGraph { .. }
             | Self::UnknownInput { .. }
@@ -337,6 +366,14 @@ impl Error {
                  there and save the graph with their names, if you trust it"
                     .to_owned(),
             ),
+            Self::NewerTokenizer { .. } => Some(
+                "try a newer version of embedkit, or save the tokenizer again with the tokenizers \
+                 library 0.23"
+                    .to_owned(),
+            ),
+            Self::MaxTokens { positions, .. } => {
+                Some(format!("ask for at most {positions}, or leave the limit to the model's files"))
+            }
             Self::Device { .. } => Some(
                 "use `--device auto` to fall back to the CPU, or a build and a runtime with that \
                  provider"

@@ -3,10 +3,14 @@
 //! Truncation is settled here, once; padding is only *described* here ([`Padding`]), since a text
 //! has no padding until it meets a batch.
 
+mod limit;
+mod newer;
 mod pair;
+mod vocabulary;
 
 use std::{
     collections::HashSet,
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
 };
@@ -18,7 +22,12 @@ use tokenizers::{
     TruncationDirection, TruncationParams,
 };
 
-pub use self::pair::{FirstText, PairTokenizer};
+#[cfg(feature = "onnx")]
+pub(crate) use self::limit::Positions;
+pub use self::{
+    limit::Limits,
+    pair::{FirstText, PairTokenizer},
+};
 use crate::error::{Error, read_bounded};
 
 /// The largest `tokenizer.json` known has 35 MB; ten times that is not an honest file.
@@ -96,50 +105,48 @@ pub struct Tokenizer {
     inner: Inner,
     special: bool,
     limit: usize,
+    /// The limit of the model's own files.
+    own_limit: usize,
     truncation_side: TruncationDirection,
     padding: Padding,
 }
 
 impl Tokenizer {
-    /// Loads `tokenizer.json`, `tokenizer_config.json` and, where they exist, `config.json` and
-    /// `special_tokens_map.json` from the root of `files`.
+    /// Loads `tokenizer.json`, `tokenizer_config.json` and, where they exist, `config.json`,
+    /// `special_tokens_map.json` and `sentence_bert_config.json` from the root of `files`. Where there
+    /// is no `tokenizer.json`, `vocab.txt` is read as BERT's.
     ///
     /// # Errors
-    /// Missing, oversized or invalid files; no usable limit (`model_max_length` or `max_length`
-    /// between the number of special tokens and the largest index); no padding token or no id for it.
+    /// Missing, oversized or invalid files; no usable limit (one between the number of special tokens
+    /// and the largest index); no padding token or no id for it.
     pub fn load(files: &ModelFiles) -> Result<Self, Error> {
-        Self::load_with(files, None)
+        Self::load_with(files, Limits::default())
     }
 
-    /// As [`load`](Self::load), for a model that is given `reserve` tokens beyond those of the
-    /// text: the limit is lowered by these, and texts are cut at the right whatever the files say.
+    /// As [`load`](Self::load), with what is known of the limit besides the files.
     ///
     /// # Errors
-    /// Those of [`load`](Self::load), for the lowered limit.
-    pub fn load_reserving(files: &ModelFiles, reserve: usize) -> Result<Self, Error> {
-        Self::load_with(files, Some(reserve))
-    }
-
-    fn load_with(files: &ModelFiles, reserve: Option<usize>) -> Result<Self, Error> {
+    /// Those of [`load`](Self::load), for the limit in force, and [`Error::MaxTokens`].
+    pub fn load_with(files: &ModelFiles, limits: Limits) -> Result<Self, Error> {
         let config_path = files.path("tokenizer_config.json");
-        let mut inner = parse(&files.path("tokenizer.json"))?;
-        let tokenizer_config = object(&config_path, Presence::Required)?;
+        let Source { mut inner, config: tokenizer_config } = Source::read(files)?;
         let config = object(&files.path("config.json"), Presence::Optional)?;
         let tokens_path = files.path("special_tokens_map.json");
         let special_tokens = object(&tokens_path, Presence::Optional)?;
 
-        let mut limit = limit(&config_path, &tokenizer_config)?;
+        let settled = limit::settle(files, &tokenizer_config, &config, limits)?;
+        let mut limit = settled.tokens;
         let mut truncation_side = match side(&config_path, &tokenizer_config, "truncation_side")? {
             Some(Side::Left) => TruncationDirection::Left,
             Some(Side::Right) => TruncationDirection::Right,
             None => inner.get_truncation().map_or(TruncationDirection::Right, |t| t.direction),
         };
-        if let Some(reserve) = reserve {
+        if let Some(reserve) = limits.reserve {
             limit = limit.checked_sub(reserve).filter(|&left| left > 0).ok_or_else(|| {
                 let reason = format!(
                     "the limit of {limit} tokens leaves no room for a text beside {reserve} more"
                 );
-                Error::InvalidFile { path: config_path.clone(), reason }
+                Error::InvalidFile { path: settled.path.clone(), reason }
             })?;
             truncation_side = TruncationDirection::Right;
         }
@@ -156,24 +163,27 @@ impl Tokenizer {
         inner.with_padding(None);
         let special = special_count(&inner, Texts::One);
         truncate(&mut inner, &config_path, limit, truncation_side, Texts::One, special)?;
-        Ok(Self { inner, special: true, limit, truncation_side, padding })
+        let own_limit = settled.own.unwrap_or(limit);
+        Ok(Self { inner, special: true, limit, own_limit, truncation_side, padding })
     }
 
     /// Loads `tokenizer.json` alone, for models that look tokens up in a table: no special tokens,
-    /// at most [`STATIC_MAX_TOKENS`] tokens. The second value is the id of the unknown token.
+    /// at most [`STATIC_MAX_TOKENS`] tokens or as many as are asked for. The second value is the id of
+    /// the unknown token.
     ///
     /// # Errors
     /// A missing, oversized or invalid file.
-    pub fn load_static(files: &ModelFiles) -> Result<(Self, Option<u32>), Error> {
+    pub fn load_static(files: &ModelFiles, limits: Limits) -> Result<(Self, Option<u32>), Error> {
         let path = files.path("tokenizer.json");
         let bytes = read_bounded(&path, MAX_TOKENIZER_BYTES)?;
         let mut inner = parse_bytes(&path, &bytes)?;
         inner.with_padding(None);
-        let limit = STATIC_MAX_TOKENS;
+        let limit = limits.of_table(STATIC_MAX_TOKENS);
         let truncation_side = TruncationDirection::Right;
         truncate(&mut inner, &path, limit, truncation_side, Texts::One, 0)?;
         let padding = Padding { side: Side::Right, id: 0, type_id: 0, multiple_of: 1, fixed: None };
-        let tokenizer = Self { inner, special: false, limit, truncation_side, padding };
+        let own_limit = STATIC_MAX_TOKENS;
+        let tokenizer = Self { inner, special: false, limit, own_limit, truncation_side, padding };
         let unknown = unknown_id(&path, &bytes)?;
         Ok((tokenizer, unknown))
     }
@@ -190,12 +200,14 @@ impl Tokenizer {
         self.padding
     }
 
-    /// The same with every row brought to the [`limit`](Self::limit), which replaces rounding.
+    /// The same with every row brought to one length, which replaces rounding: to the limit of the
+    /// model's own files, which it was trained with, or to a larger [`limit`](Self::limit) that is asked
+    /// for.
     ///
     /// # Errors
     /// [`Error::InvalidFile`] where the limit is one that no row can be padded to.
     pub fn padding_to_limit(&self, files: &ModelFiles) -> Result<Padding, Error> {
-        let limit = self.limit;
+        let limit = self.own_limit.max(self.limit);
         if limit > MAX_PADDING {
             return Err(Error::InvalidFile {
                 path: files.path("tokenizer_config.json"),
@@ -275,15 +287,54 @@ fn guarded(run: impl FnOnce() -> tokenizers::Result<Encoding>) -> Result<Encodin
         .map_err(|error| Error::Tokenize { reason: error.to_string() })
 }
 
-fn parse(path: &Path) -> Result<Inner, Error> {
-    parse_bytes(path, &read_bounded(path, MAX_TOKENIZER_BYTES)?)
+/// What a tokenizer is made of.
+struct Source {
+    inner: Inner,
+    /// tokenizer_config.json.
+    config: Map<String, Value>,
+}
+
+impl Source {
+    /// `tokenizer.json` and its configuration, or a `vocab.txt` that stands for both.
+    fn read(files: &ModelFiles) -> Result<Self, Error> {
+        let path = files.path("tokenizer.json");
+        let config_path = files.path("tokenizer_config.json");
+        match read_bounded(&path, MAX_TOKENIZER_BYTES) {
+            Ok(bytes) => Ok(Self {
+                inner: parse_bytes(&path, &bytes)?,
+                config: object(&config_path, Presence::Required)?,
+            }),
+            Err(error) if is_missing(&error) && files.path(vocabulary::FILE).is_file() => {
+                let mut config = object(&config_path, Presence::Optional)?;
+                let path = files.path(vocabulary::FILE);
+                let vocabulary = vocabulary::tokenizer_json(files, &mut config)?;
+                let inner = parse_bytes(&path, &vocabulary.json)?;
+                // The library gives out ids from the size of the vocabulary on.
+                for (token, id) in vocabulary.ids {
+                    let found = inner.token_to_id(&token).map(u64::from);
+                    if found != Some(id) {
+                        let reason = format!(
+                            "the files beside it give the token {token:?} the id {id}, and its \
+                             place is {found:?}"
+                        );
+                        return Err(Error::InvalidFile { path, reason });
+                    }
+                }
+                Ok(Self { inner, config })
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn is_missing(error: &Error) -> bool {
+    matches!(error, Error::Read { source, .. } if source.kind() == io::ErrorKind::NotFound)
 }
 
 fn parse_bytes(path: &Path, bytes: &[u8]) -> Result<Inner, Error> {
-    let invalid = |reason: String| Error::InvalidFile { path: path.to_owned(), reason };
     catch_unwind(AssertUnwindSafe(|| Inner::from_bytes(bytes)))
-        .map_err(|_| invalid("the tokenizers library panicked on it".to_owned()))?
-        .map_err(|error| invalid(error.to_string()))
+        .unwrap_or_else(|_| Err("the tokenizers library panicked on it".into()))
+        .map_err(|error| newer::explain(path, bytes, error.to_string()))
 }
 
 /// What is encoded together.
@@ -334,10 +385,7 @@ enum Presence {
 
 fn object(path: &Path, presence: Presence) -> Result<Map<String, Value>, Error> {
     let bytes = match read_bounded(path, MAX_CONFIG_BYTES) {
-        Err(Error::Read { source, .. })
-            if matches!(presence, Presence::Optional)
-                && source.kind() == std::io::ErrorKind::NotFound =>
-        {
+        Err(error) if matches!(presence, Presence::Optional) && is_missing(&error) => {
             return Ok(Map::new());
         }
         other => other?,
@@ -349,21 +397,16 @@ fn object(path: &Path, presence: Presence) -> Result<Map<String, Value>, Error> 
     }
 }
 
-/// The smaller of the two limits that are usable. `max_position_embeddings` of config.json is left
-/// aside on purpose: it is the size of a table, 514 for a usable 512.
-fn limit(path: &Path, config: &Map<String, Value>) -> Result<usize, Error> {
-    let usable = |key: &str| {
-        let value = config.get(key)?.as_u64()?;
-        usize::try_from(value).ok().filter(|&n| n > 0 && n <= isize::MAX as usize)
-    };
-    ["model_max_length", "max_length"].into_iter().filter_map(usable).min().ok_or_else(|| {
-        Error::InvalidFile {
+/// A setting that is true or false, or left to its default by `null` or absence.
+fn flag(path: &Path, map: &Map<String, Value>, key: &str) -> Result<Option<bool>, Error> {
+    match map.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Bool(value)) => Ok(Some(*value)),
+        Some(other) => Err(Error::InvalidFile {
             path: path.to_owned(),
-            reason: "neither `model_max_length` nor `max_length` is a positive integer, so the \
-                     longest text is unknown"
-                .to_owned(),
-        }
-    })
+            reason: format!("`{key}` is {other}, expected is true or false"),
+        }),
+    }
 }
 
 fn side(path: &Path, config: &Map<String, Value>, key: &str) -> Result<Option<Side>, Error> {

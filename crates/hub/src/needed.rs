@@ -20,9 +20,12 @@ pub struct NeededFiles {
 
 const TOKENIZER: &str = "tokenizer.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+const VOCABULARY: &str = "vocab.txt";
 const PREPROCESSOR_CONFIG: &str = "preprocessor_config.json";
 const CONFIG: &str = "config.json";
 const SPECIAL_TOKENS: &str = "special_tokens_map.json";
+/// Has the limit on tokens of some models.
+const SENTENCE_CONFIG: &str = "sentence_bert_config.json";
 
 /// What besides the model file and its additional files is read, always from the root of the
 /// repository.
@@ -37,7 +40,7 @@ impl Companions {
     const TEXT: Self = Self {
         model: true,
         required: &[TOKENIZER, TOKENIZER_CONFIG],
-        optional: &[CONFIG, SPECIAL_TOKENS],
+        optional: &[CONFIG, SPECIAL_TOKENS, SENTENCE_CONFIG],
     };
     /// A table of rows per token.
     const STATIC: Self = Self {
@@ -104,7 +107,8 @@ pub fn needed_files(spec: &ModelSpec) -> NeededFiles {
 /// The files of `spec` in a folder of the user's own, which is laid out like the repository.
 ///
 /// The model file, `tokenizer.json` and their like have to be there; additional files are checked by
-/// whoever reads them, since not all are needed for every use. No network.
+/// whoever reads them, since not all are needed for every use. `vocab.txt` may take the place of
+/// `tokenizer.json` and `tokenizer_config.json`, as it does for BERT models of old. No network.
 ///
 /// # Errors
 /// [`Error::Missing`] with the names of the files that are not there, [`Error::Disk`] where `dir` is
@@ -114,7 +118,12 @@ pub fn local(dir: &Path, spec: &ModelSpec) -> Result<ModelFiles, Error> {
     let model = companions.model.then_some(spec.file.as_ref());
     let names: Vec<&str> = model.into_iter().chain(companions.required.iter().copied()).collect();
     fs::read_dir(dir).or_disk("open", dir)?;
-    let missing = missing(dir, names)?;
+    let mut missing = missing(dir, names)?;
+    // A static model's table has no use for it.
+    let tokenizer = companions.required.contains(&TOKENIZER_CONFIG);
+    if tokenizer && missing.iter().any(|name| name == TOKENIZER) && dir.join(VOCABULARY).is_file() {
+        missing.retain(|name| name != TOKENIZER && name != TOKENIZER_CONFIG);
+    }
     if missing.is_empty() {
         return Ok(ModelFiles::in_dir(dir, spec));
     }
@@ -190,7 +199,7 @@ mod tests {
         let expect =
             ["onnx/model.onnx", "onnx/model.onnx_data", CONFIG, TOKENIZER, TOKENIZER_CONFIG];
         assert_eq!(files.required, expect);
-        assert_eq!(files.optional, [SPECIAL_TOKENS]);
+        assert_eq!(files.optional, [SPECIAL_TOKENS, SENTENCE_CONFIG]);
         let files = needed_files(&spec(Encoder::Static));
         assert!(!files.required.iter().any(|name| name == TOKENIZER_CONFIG));
     }
@@ -229,6 +238,8 @@ mod tests {
         fs::remove_file(dir.path().join(TOKENIZER)).unwrap();
         fs::remove_file(dir.path().join(TOKENIZER_CONFIG)).unwrap();
         assert!(local(dir.path(), &spec).is_err());
+        fs::write(dir.path().join(VOCABULARY), "x").unwrap();
+        local(dir.path(), &spec).unwrap();
         let away = ModelSpec { file: "../model.onnx".into(), ..spec };
         assert!(matches!(local(dir.path(), &away), Err(Error::Name { .. })));
     }

@@ -6,7 +6,7 @@ use embedkit_core::{
     onnx::{Row, TextGraph, TextGraphOptions},
     pipeline::{Grouping, RunResult, Step, Stream, Workload},
     registry,
-    tokenizer::{FirstText, PairTokenizer, Tokens},
+    tokenizer::{FirstText, Limits, PairTokenizer, Tokens},
 };
 use embedkit_types::{
     BatchOptions, Embedded, LoadOptions, ModelFiles, ModelSpec, Task,
@@ -52,7 +52,8 @@ impl TextCrossEncoder {
             return Err(Error::Option { id, option });
         }
         let span = tracing::info_span!("load", path = %files.root.display());
-        let tokenizer = span.in_scope(|| PairTokenizer::load(files))?;
+        let tokenizer =
+            span.in_scope(|| PairTokenizer::load_with(files, Limits::of(spec, options)))?;
         let graph = TextGraphOptions {
             output: task.output.clone(),
             padding: tokenizer.padding(),

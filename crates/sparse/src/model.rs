@@ -266,7 +266,7 @@ impl Backend {
             #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
             _ => {
                 let files = files.ok_or_else(|| Error::NeedsFiles { id: spec.id.to_string() })?;
-                Ok(Self::Graph(Arc::new(GraphModel::open(&spec.id, task, files, load, options)?)))
+                Ok(Self::Graph(Arc::new(GraphModel::open(spec, task, files, load, options)?)))
             }
             #[cfg(not(any(feature = "splade", feature = "bm42", feature = "minicoil")))]
             kind => Err(Error::not_compiled(&spec.id, kind)),

@@ -113,9 +113,11 @@ impl SparseOptions {
             ("stemmer", stemmer),
             ("dimensions", load.dimensions.is_some()),
             ("task", load.task.is_some()),
+            ("max_tokens", load.max_tokens.is_some()),
         ];
         let takes = |option: &str| match option {
             "stemmer" => matches!(kind, SparseKind::Bm25(_)),
+            "max_tokens" => !matches!(kind, SparseKind::Bm25(_)),
             option => known.contains(&option),
         };
         match given.iter().find(|&&(option, given)| given && !takes(option)) {

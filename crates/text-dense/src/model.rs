@@ -248,11 +248,12 @@ impl Backend {
             }
             #[cfg(feature = "static")]
             Encoder::Static => {
+                use embedkit_core::tokenizer::Limits;
                 if let Some(task) = &options.task {
                     let (id, task) = (spec.id.to_string(), task.clone());
                     return Err(Error::UnknownTask { id, task, known: Vec::new() });
                 }
-                Ok(Self::Static(Box::new(StaticTable::open(files)?)))
+                Ok(Self::Static(Box::new(StaticTable::open(files, Limits::of(spec, options))?)))
             }
             #[cfg(not(feature = "static"))]
             Encoder::Static => {

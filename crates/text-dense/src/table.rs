@@ -8,7 +8,7 @@ use std::{path::Path, sync::Arc};
 
 use embedkit_core::{
     Error, MappedFile, l2_normalize,
-    tokenizer::{Tokenizer, Tokens},
+    tokenizer::{Limits, Tokenizer, Tokens},
 };
 use embedkit_types::ModelFiles;
 use half::{bf16, f16};
@@ -22,10 +22,10 @@ pub(crate) struct StaticTable {
 }
 
 impl StaticTable {
-    pub(crate) fn open(files: &ModelFiles) -> Result<Self, Error> {
+    pub(crate) fn open(files: &ModelFiles, limits: Limits) -> Result<Self, Error> {
         let _span = tracing::info_span!("load", path = %files.model.display()).entered();
         let table = Table::open(&files.model)?;
-        let (tokenizer, unknown) = Tokenizer::load_static(files)?;
+        let (tokenizer, unknown) = Tokenizer::load_static(files, limits)?;
         Ok(Self { tokenizer, unknown, table })
     }
 

@@ -3,7 +3,7 @@
 use embedkit_core::{
     onnx::{Input, TextGraph, TextGraphOptions, Values, finish_dense},
     pipeline::{Grouping, Workload},
-    tokenizer::{Tokenizer, Tokens},
+    tokenizer::{Limits, Tokenizer, Tokens},
 };
 use embedkit_types::{AdapterTasks, LoadOptions, ModelFiles, ModelSpec, Role, TextDense};
 
@@ -27,7 +27,7 @@ impl Transformer {
     ) -> Result<Self, Error> {
         let raw_task = raw_task(spec, task.tasks.as_ref(), load.task.as_deref())?;
         let span = tracing::info_span!("load", path = %files.root.display());
-        let tokenizer = span.in_scope(|| Tokenizer::load(files))?;
+        let tokenizer = span.in_scope(|| Tokenizer::load_with(files, Limits::of(spec, load)))?;
         let padding = if task.pad_to_limit {
             tokenizer.padding_to_limit(files)?
         } else {

@@ -201,6 +201,7 @@ impl TryFrom<Row> for ModelSpec {
             license: row.license,
             size_gb: row.size_gb,
             max_tokens: row.max_tokens,
+            token_limit: None,
             languages: row.languages,
             year: row.year,
             prompts,

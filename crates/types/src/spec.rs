@@ -1,6 +1,6 @@
 //! What a model is: plain data, the same type for built-in models and for a user's own.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, num::NonZeroU32};
 
 use crate::{Pooling, PromptUse, Role, Task, TextDense};
 
@@ -29,9 +29,15 @@ pub struct ModelSpec {
     pub license: Option<Str>,
     /// Download size in gigabytes (10^9 bytes), as FastEmbed states it.
     pub size_gb: Option<f32>,
-    /// The context length that the authors state, in tokens. Informative: the limit in force is the
-    /// one in `tokenizer_config.json`.
+    /// The context length that the authors state, in tokens. In force where the model's own files
+    /// give no limit; they usually do.
     pub max_tokens: Option<u32>,
+    /// The most tokens of a text, whatever the model's files say; [`LoadOptions::max_tokens`] goes
+    /// before it. `None` for built-in models. In a file that describes a single model it is
+    /// `max_tokens`.
+    ///
+    /// [`LoadOptions::max_tokens`]: crate::LoadOptions::max_tokens
+    pub token_limit: Option<NonZeroU32>,
     /// Languages in plain words, such as `English`.
     pub languages: List<Str>,
     /// Year of publication.
@@ -59,6 +65,7 @@ impl ModelSpec {
         license: None,
         size_gb: None,
         max_tokens: None,
+        token_limit: None,
         languages: Cow::Borrowed(&[]),
         year: None,
         prompts: None,

@@ -52,6 +52,8 @@ fn fields(spec: &ModelSpec) -> Vec<String> {
         license,
         size_gb,
         max_tokens,
+        // Of a user's own description only.
+        token_limit: _,
         languages,
         year,
         prompts,
@@ -68,6 +70,7 @@ fn fields(spec: &ModelSpec) -> Vec<String> {
         format!("license: {}", license.literal()),
         format!("size_gb: {}", size_gb.literal()),
         format!("max_tokens: {}", max_tokens.literal()),
+        "token_limit: None".to_owned(),
         format!("languages: {}", languages.literal()),
         format!("year: {}", year.literal()),
         format!("prompts: {}", prompts.literal()),

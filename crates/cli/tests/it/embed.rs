@@ -157,6 +157,38 @@ fn truncation_is_marked_and_counted() {
 }
 
 #[test]
+fn the_limit_on_tokens_can_be_set() {
+    let text = "one two three four five six seven eight nine";
+    let cut = Program::embed([text, "--max-tokens", "3"]).run();
+    assert_eq!((cut.status, &cut.records()[0]["truncated"]), (0, &true.into()), "{}", cut.stderr);
+    let same = Program::embed(["one two three"]).run().silent_success().records();
+    assert_eq!(cut.records()[0]["embedding"], same[0]["embedding"]);
+
+    let many = Program::new(["embed", text, "--max-tokens", "11"]).case("limit-of-positions").run();
+    many.failure(1, "11 tokens was asked for, and the model has 10 positions", Some("at most 10"));
+    let none = Program::new(["embed", text, "--max-tokens", "0"]).run();
+    assert_eq!(none.status, 2);
+    assert!(none.stderr.contains("expected a whole number of at least 1"), "{}", none.stderr);
+    for model in ["Qdrant/bm25", "Qdrant/resnet50-onnx"] {
+        let outcome = Program::new(["embed", text, "--max-tokens", "9", "--model", model]).run();
+        outcome.failure(2, "makes no tokens", None);
+    }
+}
+
+#[test]
+fn verbose_output_says_where_limit_and_tokenizer_are_from() {
+    for (case, said) in [
+        ("limit-of-sentence-config", "taken from sentence_bert_config.json tokens=9"),
+        ("limit-of-positions", "taken from config.json tokens=10"),
+        ("vocabulary-alone", "there is no tokenizer.json; the tokenizer is BERT's"),
+        ("vocabulary-alone", "the limit on tokens is the one asked for tokens=32"),
+    ] {
+        let outcome = Program::new(["embed", "a", "-v"]).case(case).run();
+        assert!(outcome.stderr.contains(said), "{case}: {}", outcome.stderr);
+    }
+}
+
+#[test]
 fn dimensions_are_cut_and_scaled_to_unit_length() {
     let whole = Program::embed(["hello world"]).run().silent_success().records();
     let cut = Program::embed(["hello world", "--dimensions", "3"]).run().silent_success().records();

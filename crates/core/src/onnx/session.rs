@@ -28,7 +28,7 @@ use ort::{
     environment::Environment,
     logging::LogLevel,
     session::{RunOptions, builder::GraphOptimizationLevel},
-    value::{DynValue, TensorElementType, TensorRef},
+    value::{DynValue, Tensor, TensorElementType, TensorRef},
 };
 
 use super::{
@@ -59,7 +59,7 @@ const CROWD: usize = 4;
 pub struct Input<'a> {
     /// Name of the graph's input.
     pub name: &'a str,
-    /// Shape; empty for a scalar. No dimension may be 0.
+    /// Shape; empty for a scalar. A dimension of 0 makes a tensor without elements.
     pub shape: &'a [usize],
     /// Elements in row-major order.
     pub values: Values<'a>,
@@ -68,7 +68,8 @@ pub struct Input<'a> {
 /// The elements of an input.
 #[derive(Debug, Clone, Copy)]
 pub enum Values<'a> {
-    /// 64-bit integers: token ids, masks.
+    /// Integers: token ids, masks. They become what the graph declares: integers of 32 bits, floats,
+    /// or booleans (everything but 0 is true).
     I64(&'a [i64]),
     /// 32-bit floats: pixels.
     F32(&'a [f32]),
@@ -132,6 +133,8 @@ struct Port {
     c_name: CString,
     /// Dimensions, where the graph fixes them. Without any the shape may also be undeclared.
     shape: Vec<Option<usize>>,
+    /// The type of the elements, of a tensor.
+    element: Option<TensorElementType>,
 }
 
 impl Port {
@@ -142,7 +145,7 @@ impl Port {
         let fixed = |&dim: &i64| usize::try_from(dim).ok().filter(|&dim| dim > 0);
         let shape = outlet.dtype().tensor_shape();
         let shape = shape.map_or_else(Vec::new, |shape| shape.iter().map(fixed).collect());
-        Self { name, c_name, shape }
+        Self { name, c_name, shape, element: outlet.dtype().tensor_type() }
     }
 
     /// Whether the runtime takes a tensor of this shape here.
@@ -605,7 +608,7 @@ impl Lane<'_> {
                 return Err(ort::Error::new(format!("the graph has no input `{}`", input.name)));
             };
             names.push(port.c_name.as_ptr());
-            tensors.push(TensorOf::new(input)?);
+            tensors.push(TensorOf::new(input, port.element)?);
         }
         let values: Vec<_> = tensors.iter().map(TensorOf::ptr).collect();
         let output = facts.outputs[output].c_name.as_ptr();
@@ -640,14 +643,45 @@ impl Lane<'_> {
 enum TensorOf<'a> {
     I64(TensorRef<'a, i64>),
     F32(TensorRef<'a, f32>),
+    /// Elements that were converted.
+    Owned(DynValue),
 }
 
 impl<'a> TensorOf<'a> {
-    fn new(input: &Input<'a>) -> ort::Result<Self> {
+    /// The tensor for an input that the graph declares with elements of this type.
+    #[expect(clippy::cast_precision_loss, reason = "masks and flags")]
+    fn new(input: &Input<'a>, declared: Option<TensorElementType>) -> ort::Result<Self> {
         let shape = input.shape.to_vec();
-        Ok(match input.values {
-            Values::I64(values) => Self::I64(TensorRef::from_array_view((shape, values))?),
-            Values::F32(values) => Self::F32(TensorRef::from_array_view((shape, values))?),
+        macro_rules! converted {
+            ($values:expr, $convert:expr) => {{
+                let values: Vec<_> = $values.iter().map($convert).collect();
+                Self::Owned(Tensor::from_array((shape, values))?.into_dyn())
+            }};
+        }
+        Ok(match (input.values, declared) {
+            (Values::I64(values), Some(TensorElementType::Int32)) => {
+                let narrow = |&value: &i64| {
+                    i32::try_from(value).map_err(|_| {
+                        let name = input.name;
+                        ort::Error::new(format!("`{name}` takes 32 bits, {value} has more"))
+                    })
+                };
+                let values = values.iter().map(narrow).collect::<ort::Result<Vec<i32>>>()?;
+                Self::Owned(Tensor::from_array((shape, values))?.into_dyn())
+            }
+            (Values::I64(values), Some(TensorElementType::Bool)) => converted!(values, |&x| x != 0),
+            (Values::I64(values), Some(TensorElementType::Float32)) => {
+                converted!(values, |&x| x as f32)
+            }
+            (Values::I64(values), Some(TensorElementType::Float16)) => {
+                converted!(values, |&x| half::f16::from_f32(x as f32))
+            }
+            // Nothing is nothing in either precision. Pixels in half are no input of FastEmbed's.
+            (Values::F32([]), Some(TensorElementType::Float16)) => {
+                Self::Owned(Tensor::from_array((shape, Vec::<half::f16>::new()))?.into_dyn())
+            }
+            (Values::I64(values), _) => Self::I64(TensorRef::from_array_view((shape, values))?),
+            (Values::F32(values), _) => Self::F32(TensorRef::from_array_view((shape, values))?),
         })
     }
 
@@ -655,6 +689,7 @@ impl<'a> TensorOf<'a> {
         match self {
             Self::I64(tensor) => tensor.ptr(),
             Self::F32(tensor) => tensor.ptr(),
+            Self::Owned(tensor) => tensor.ptr(),
         }
     }
 }

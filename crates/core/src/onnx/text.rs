@@ -15,12 +15,19 @@ use super::{
 use crate::{
     error::Error,
     pipeline::{Grouping, Workload},
-    tokenizer::{Padding, Side, Tokens},
+    tokenizer::{Padding, Positions, Side, Tokens},
 };
 
 pub(super) const INPUT_IDS: &str = "input_ids";
 pub(super) const ATTENTION_MASK: &str = "attention_mask";
 const TOKEN_TYPE_IDS: &str = "token_type_ids";
+const POSITION_IDS: &str = "position_ids";
+/// Whether a decoder that was exported once for both uses reads its cache.
+const USE_CACHE: &str = "use_cache_branch";
+/// How the names of inputs begin that continue an earlier run of a decoder, such as `past_key_values.0.key`.
+const CACHE: &str = "past_";
+/// The place of padding before a text, as transformers has it.
+const PADDING_POSITION: i64 = 1;
 
 /// What a family says of its graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,16 +47,48 @@ pub struct TextGraph {
     session: Arc<Session>,
     options: TextGraphOptions,
     allow_batch_dependence: bool,
+    files: ModelFiles,
     bound: OnceLock<Bound>,
     tables: OnceLock<Tables>,
 }
 
 /// What the graph turned out to declare.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Bound {
     output: usize,
     mask: bool,
     types: bool,
+    /// The place of the first token, where the graph wants to be told places.
+    first_position: Option<i64>,
+    /// Inputs for what earlier runs have left, which is nothing.
+    cache: Vec<CacheInput>,
+    use_cache: Option<UseCache>,
+}
+
+/// Keys or values of earlier tokens.
+#[derive(Debug, Clone)]
+struct CacheInput {
+    name: String,
+    /// `[batch, heads, tokens, width]` as a rule; open are the batch, which comes first of these, and
+    /// the number of tokens.
+    shape: Vec<Option<usize>>,
+}
+
+impl CacheInput {
+    /// The shape without tokens.
+    fn empty(&self, rows: usize) -> Vec<usize> {
+        // A lone open dimension is the number of tokens, in a graph for batches of one size.
+        let open = self.shape.iter().filter(|dim| dim.is_none()).count();
+        let batch = self.shape.iter().position(Option::is_none).filter(|_| open > 1);
+        let dims = self.shape.iter().enumerate();
+        dims.map(|(axis, dim)| dim.unwrap_or(if Some(axis) == batch { rows } else { 0 })).collect()
+    }
+}
+
+/// The shape of the switch, `[1]` or that of a scalar.
+#[derive(Debug, Clone, Copy)]
+struct UseCache {
+    scalar: bool,
 }
 
 /// What the graph said of one text, without padding.
@@ -101,6 +140,7 @@ impl TextGraph {
             session: Arc::new(Session::open(&files.model, load)?),
             options,
             allow_batch_dependence: load.allow_batch_dependence,
+            files: files.clone(),
             bound: OnceLock::new(),
             tables: OnceLock::new(),
         };
@@ -211,7 +251,7 @@ impl TextGraph {
         extra: &[Input<'_>],
         mut finish: impl FnMut(Row<'_>) -> T,
     ) -> Result<Vec<T>, Error> {
-        let bound = *self.bound()?;
+        let bound = self.bound()?;
         if !bound.mask && rows.iter().any(|row| !row.borrow().attention.is_empty()) {
             // It would attend to tokens that it must not attend to.
             let declared: Vec<_> = self.session.inputs()?.collect();
@@ -231,6 +271,22 @@ impl TextGraph {
         if bound.types {
             feed(TOKEN_TYPE_IDS, &packed.types);
         }
+        let positions;
+        if let Some(first) = bound.first_position {
+            positions = places(rows, length, self.options.padding.side, first);
+            feed(POSITION_IDS, &positions);
+        }
+        let empty: Vec<_> = bound.cache.iter().map(|cache| cache.empty(rows.len())).collect();
+        inputs.extend(bound.cache.iter().zip(&empty).map(|(cache, shape)| Input {
+            name: &cache.name,
+            shape,
+            values: Values::F32(&[]),
+        }));
+        inputs.extend(bound.use_cache.map(|switch| Input {
+            name: USE_CACHE,
+            shape: if switch.scalar { &[] } else { &[1] },
+            values: Values::I64(&[0]),
+        }));
         inputs.extend_from_slice(extra);
         let tokens: usize = rows.iter().map(|row| row.borrow().ids.len()).sum();
         let span = tracing::debug_span!("run", rows = rows.len(), length, tokens);
@@ -296,9 +352,28 @@ impl TextGraph {
         if let Some(missing) = required.find(|input| !declared.contains(input)) {
             return Err(self.missing_input(missing, &declared));
         }
-        let known: Vec<&str> =
-            [INPUT_IDS, ATTENTION_MASK, TOKEN_TYPE_IDS].into_iter().chain(extra()).collect();
-        if let Some(input) = declared.iter().find(|input| !known.contains(input)) {
+        let known: Vec<&str> = [
+            INPUT_IDS,
+            ATTENTION_MASK,
+            TOKEN_TYPE_IDS,
+            POSITION_IDS,
+            USE_CACHE,
+            "past_key_values.*",
+        ]
+        .into_iter()
+        .chain(extra())
+        .collect();
+        let mut cache = Vec::new();
+        for (index, name) in declared.iter().enumerate() {
+            let shape = self.session.input_shape(index)?;
+            if name.starts_with(CACHE) && shape.contains(&None) {
+                cache.push(CacheInput { name: (*name).to_owned(), shape: shape.to_vec() });
+            }
+        }
+        let unknown = |input: &&&str| {
+            !known.contains(*input) && !cache.iter().any(|known| known.name == **input)
+        };
+        if let Some(input) = declared.iter().find(unknown) {
             return Err(Error::UnknownInput {
                 path: self.session.path().to_owned(),
                 input: (*input).to_owned(),
@@ -309,6 +384,21 @@ impl TextGraph {
             output: self.session.output(&self.options.output)?,
             mask: declared.contains(&ATTENTION_MASK),
             types: declared.contains(&TOKEN_TYPE_IDS),
+            first_position: if declared.contains(&POSITION_IDS)
+                && !extra().any(|name| name == POSITION_IDS)
+            {
+                let first = Positions::load(&self.files)?.first;
+                Some(i64::try_from(first).unwrap_or(i64::MAX))
+            } else {
+                None
+            },
+            use_cache: match declared.iter().position(|name| *name == USE_CACHE) {
+                Some(index) => {
+                    Some(UseCache { scalar: self.session.input_shape(index)?.is_empty() })
+                }
+                None => None,
+            },
+            cache,
         };
         Ok(self.bound.get_or_init(|| bound))
     }
@@ -332,6 +422,21 @@ impl TextGraph {
     }
 }
 
+/// The place of each token of a batch, `[rows, length]`: from `first` on within its text, wherever
+/// padding has moved that. Behind a text the count goes on, as it does in encoders that count
+/// themselves.
+fn places<R: Borrow<Tokens>>(rows: &[R], length: usize, side: Side, first: i64) -> Vec<i64> {
+    let row = |row: &R| {
+        let before = match side {
+            Side::Left => length - row.borrow().ids.len(),
+            Side::Right => 0,
+        };
+        let counted = (first..).take(length - before);
+        std::iter::repeat_n(PADDING_POSITION, before).chain(counted)
+    };
+    rows.iter().flat_map(row).collect()
+}
+
 /// A batch as rectangular tensors.
 struct Packed {
     ids: Vec<i64>,
@@ -348,7 +453,7 @@ impl Packed {
         for (index, row) in rows.iter().map(R::borrow).enumerate() {
             let start = index * length
                 + match padding.side {
-                    Side::Left => length - row.ids.len(),
+                    Side::Left => length - row.borrow().ids.len(),
                     Side::Right => 0,
                 };
             let end = start + row.ids.len();
@@ -396,6 +501,26 @@ mod tests {
         assert_eq!(packed.ids, [1, 2, 3, 9, 9, 4]);
         assert_eq!(packed.mask, [1, 1, 1, 0, 0, 1]);
         assert_eq!(packed.types, [0, 0, 0, 2, 2, 1]);
+    }
+
+    #[test]
+    fn places_follow_the_text() {
+        let rows = [3, 1, 0].map(|len| Tokens { ids: vec![7; len], ..Tokens::default() });
+        let right = places(&rows, 3, Side::Right, 0);
+        assert_eq!(right, [0, 1, 2, 0, 1, 2, 0, 1, 2]);
+        let left = places(&rows, 3, Side::Left, 2);
+        assert_eq!(left, [2, 3, 4, 1, 1, 2, 1, 1, 1]);
+    }
+
+    #[test]
+    fn a_cache_is_empty() {
+        let empty = |shape: &[Option<usize>]| {
+            CacheInput { name: "past_0".to_owned(), shape: shape.to_vec() }.empty(5)
+        };
+        assert_eq!(empty(&[None, Some(8), None, Some(64)]), [5, 8, 0, 64]);
+        // Keys and values in one, as older exports have them.
+        assert_eq!(empty(&[Some(2), None, Some(8), None, Some(64)]), [2, 5, 8, 0, 64]);
+        assert_eq!(empty(&[Some(1), Some(8), None, Some(64)]), [1, 8, 0, 64]);
     }
 
     #[test]

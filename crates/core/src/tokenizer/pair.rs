@@ -5,7 +5,7 @@ use std::{cell::Cell, sync::OnceLock};
 use embedkit_types::ModelFiles;
 use tokenizers::{Encoding, Model, OffsetType, PreTokenizer};
 
-use super::{Padding, Texts, Tokenizer, Tokens, guarded, special_count, truncate};
+use super::{Limits, Padding, Texts, Tokenizer, Tokens, guarded, special_count, truncate};
 use crate::error::Error;
 
 /// A tokenizer of pairs with its limit settled; thread-safe.
@@ -37,7 +37,15 @@ impl PairTokenizer {
     /// # Errors
     /// As there, and a limit below the number of special tokens of a pair.
     pub fn load(files: &ModelFiles) -> Result<Self, Error> {
-        let mut tokenizer = Tokenizer::load(files)?;
+        Self::load_with(files, Limits::default())
+    }
+
+    /// As [`load`](Self::load), with what is known of the limit besides the files.
+    ///
+    /// # Errors
+    /// As there, and [`Error::MaxTokens`].
+    pub fn load_with(files: &ModelFiles, limits: Limits) -> Result<Self, Error> {
+        let mut tokenizer = Tokenizer::load_with(files, limits)?;
         let special = special_count(&tokenizer.inner, Texts::Pair);
         let path = files.path("tokenizer_config.json");
         let (limit, side) = (tokenizer.limit, tokenizer.truncation_side);

@@ -11,7 +11,7 @@ use embedkit_core::{
     onnx::{Row, TextGraph, TextGraphOptions},
     pipeline::Stream,
     registry,
-    tokenizer::Padding,
+    tokenizer::{Limits, Padding},
 };
 use embedkit_image::{ImageInput, ImageOptions};
 use embedkit_types::{
@@ -104,7 +104,8 @@ impl LateInteractionMultimodalEmbedding {
             return Err(Error::UnknownTask { id, task });
         }
         let span = tracing::info_span!("load", path = %files.root.display());
-        let processor = span.in_scope(|| Processor::load(spec, task, files, images))?;
+        let limits = Limits::of(spec, options);
+        let processor = span.in_scope(|| Processor::load(spec, task, files, limits, images))?;
         let padding = processor.tokenizer().padding();
         let texts = TextGraph::open(
             files,

@@ -2,7 +2,7 @@
 
 use std::{borrow::Borrow, fmt};
 
-use embedkit_core::tokenizer::{Side, Tokenizer, Tokens};
+use embedkit_core::tokenizer::{Limits, Side, Tokenizer, Tokens};
 use embedkit_image::{
     DecodeOptions, ImageInput, ImageOptions, PreprocessError, Preprocessor, decode,
 };
@@ -60,10 +60,11 @@ impl Processor {
         spec: &ModelSpec,
         task: &LateMultimodal,
         files: &ModelFiles,
+        limits: Limits,
         images: &ImageOptions,
     ) -> Result<Self, Error> {
         let id = spec.id.to_string();
-        let tokenizer = Tokenizer::load(files)?;
+        let tokenizer = Tokenizer::load_with(files, limits)?;
         let path = files.path("preprocessor_config.json");
         let preprocessor = Preprocessor::from_file(&path)?.with_options(images.preprocess);
         let (kind, tiles) = match &task.kind {

@@ -9,7 +9,7 @@ use embedkit_core::{
     onnx::{Row, TextGraph, TextGraphOptions},
     pipeline::{Grouping, RunResult, Step, Stream, Workload},
     registry,
-    tokenizer::{Padding, Side, Tokens},
+    tokenizer::{Limits, Padding, Side, Tokens},
 };
 use embedkit_types::{
     BatchOptions, Embed, Embedded, LateText, LoadOptions, ModelFiles, ModelSpec, MultiVector,
@@ -69,7 +69,8 @@ impl LateInteractionTextEmbedding {
             return Err(Error::PromptUnknown { id });
         };
         let span = tracing::info_span!("load", path = %files.root.display());
-        let rules = span.in_scope(|| TokenRules::load(&id, task, files))?;
+        let limits = Limits::of(spec, options);
+        let rules = span.in_scope(|| TokenRules::load(&id, task, files, limits))?;
         let padding = rules.tokenizer().padding();
         let documents = TextGraph::open(
             files,

@@ -2,7 +2,7 @@
 
 use std::{borrow::Borrow, collections::BTreeSet};
 
-use embedkit_core::tokenizer::{Tokenizer, Tokens};
+use embedkit_core::tokenizer::{Limits, Tokenizer, Tokens};
 use embedkit_types::{LateText, ModelFiles, Role};
 
 use crate::Error;
@@ -35,11 +35,17 @@ impl Borrow<Tokens> for Prepared {
 }
 
 impl TokenRules {
-    pub(super) fn load(id: &str, task: &LateText, files: &ModelFiles) -> Result<Self, Error> {
-        let tokenizer = match task.markers {
-            Some(_) => Tokenizer::load_reserving(files, task.reserve)?,
-            None => Tokenizer::load(files)?,
+    pub(super) fn load(
+        id: &str,
+        task: &LateText,
+        files: &ModelFiles,
+        limits: Limits,
+    ) -> Result<Self, Error> {
+        let limits = match task.markers {
+            Some(_) => limits.reserving(task.reserve),
+            None => limits,
         };
+        let tokenizer = Tokenizer::load_with(files, limits)?;
         let query_padding = match &task.query_padding {
             None => None,
             Some(padding) => {

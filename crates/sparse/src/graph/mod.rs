@@ -17,9 +17,11 @@ use std::thread::available_parallelism;
 use embedkit_core::{
     onnx::{Row, TextGraph, TextGraphOptions},
     pipeline::{Grouping, Workload},
-    tokenizer::{Tokenizer, Tokens},
+    tokenizer::{Limits, Tokenizer, Tokens},
 };
-use embedkit_types::{LoadOptions, ModelFiles, Role, Sparse, SparseEmbedding, SparseKind};
+use embedkit_types::{
+    LoadOptions, ModelFiles, ModelSpec, Role, Sparse, SparseEmbedding, SparseKind,
+};
 
 pub(crate) use self::step::GraphStep;
 use crate::{Error, SparseOptions};
@@ -47,12 +49,13 @@ enum Kind {
 
 impl GraphModel {
     pub(crate) fn open(
-        id: &str,
+        spec: &ModelSpec,
         task: &Sparse,
         files: &ModelFiles,
         load: &LoadOptions,
         options: &SparseOptions,
     ) -> Result<Self, Error> {
+        let id = spec.id.as_ref();
         let compiled = [
             ("splade", cfg!(feature = "splade")),
             ("bm42", cfg!(feature = "bm42")),
@@ -62,7 +65,7 @@ impl GraphModel {
             return Err(Error::not_compiled(id, &task.kind));
         }
         let span = tracing::info_span!("load", path = %files.root.display());
-        let tokenizer = span.in_scope(|| Tokenizer::load(files))?;
+        let tokenizer = span.in_scope(|| Tokenizer::load_with(files, Limits::of(spec, load)))?;
         let (output, kind) = match &task.kind {
             #[cfg(feature = "splade")]
             SparseKind::Splade(facts) => (&facts.output, Kind::Splade),

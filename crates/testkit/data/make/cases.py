@@ -1,5 +1,6 @@
 """The table of dense cases: for each its kind of model, its files and its texts."""
 
+import json
 import zlib
 from dataclasses import dataclass, field
 from typing import Any, Callable
@@ -7,6 +8,7 @@ from typing import Any, Callable
 import numpy as np
 import onnx
 from onnx import TensorProto
+from tokenizers import BertWordPieceTokenizer
 
 import graphs
 import safetensors_file
@@ -188,6 +190,18 @@ def set_limit(limit):
 case("siglip", "siglip", siglip, change=set_limit(16))
 
 
+def twin_case(name, kind, build, twin, why, change=None, **options):
+    """A graph that FastEmbed cannot feed; its values are those of one that computes the same."""
+    model, path, facts = KINDS[kind]
+    files = tokenizer_files.wordpiece()
+    g = graphs.Graph(seed(name), 8)
+    twin(g, tokenizer_files.vocab_size(files))
+    instead = onnx_files(path, g.model())
+    repaired = {"to": "embed", "why": why}
+    options |= {"change": change, "repaired": repaired, "instead": instead}
+    case(name, kind, build, texts=SHORT, **options)
+
+
 def siglip_left(files):
     files["tokenizer_config.json"] |= {"model_max_length": 12, "padding_side": "left"}
     files["tokenizer.json"]["padding"] = padding_block(pad_to_multiple_of=5)
@@ -359,7 +373,7 @@ case("dynamic-quantized-normalized", "mean-normalized", dynamic, dim=16)
 
 def unknown_input(g, vocab):
     hidden = graphs.hidden_states(g, vocab)
-    places = g.cast(g.input("position_ids"), TensorProto.FLOAT)
+    places = g.cast(g.input("bbox"), TensorProto.FLOAT)
     tokens(g.add("Add", hidden, g.add("Unsqueeze", places, g.axes(2))), g)
 
 
@@ -392,7 +406,6 @@ case(
 )
 case("error-unknown-input", "cls", unknown_input, texts=SHORT)
 case("error-no-input-ids", "cls", plain(ids_name="tokens"), texts=SHORT)
-case("error-int32-input", "cls", plain(ids_kind=TensorProto.INT32), texts=SHORT)
 case("error-rank-4", "cls", rank_4, texts=SHORT)
 case("error-builtin-one-output", "builtin", plain(), texts=SHORT)
 case("error-siglip-output-name", "siglip", pooled(), texts=SHORT)
@@ -417,6 +430,64 @@ case(
     repaired={"to": "error", "why": "the original returns a matrix for each text"},
 )
 
+# --- inputs of other types and names --------------------------------------------------------------
+
+INT64_ONLY = "the original feeds integers of 64 bits only"
+twin_case("int32-inputs", "cls", plain(kind=TensorProto.INT32), plain(), INT64_ONLY)
+for label, kind in [("bool", TensorProto.BOOL), ("float", TensorProto.FLOAT)]:
+    twin_case(f"{label}-mask", "custom", plain(mask_kind=kind), plain(), INT64_ONLY)
+
+NOT_FED = "the original feeds ids, mask and token types only"
+
+
+def roberta(files):
+    files["config.json"]["model_type"] = "xlm-roberta"
+
+
+twin_case("position-ids", "cls", plain(positions="input"), plain(), NOT_FED)
+twin_case(
+    "position-ids-int32",
+    "mean",
+    plain(positions="input", kind=TensorProto.INT32),
+    plain(),
+    NOT_FED,
+)
+twin_case(
+    "position-ids-left",
+    "last-token",
+    plain(positions="input"),
+    plain(positions="mask", first=-1),
+    NOT_FED,
+    change=lambda files: files["tokenizer_config.json"].update({"padding_side": "left"}),
+)
+# The padding token has the id 3, and the first place is behind it.
+twin_case("position-ids-roberta", "cls", plain(positions="input"), plain(first=4), NOT_FED, change=roberta)
+
+
+def decoder(kind=TensorProto.FLOAT, cached=True):
+    """Keys of earlier tokens stand before a row's own in a sum; there are none."""
+
+    def build(g, vocab):
+        hidden = graphs.hidden_states(g, vocab, positions="input" if cached else "absolute")
+        if cached:
+            for part in ("key", "value"):
+                shape = ("batch", 2, "past_sequence_length", 4)
+                past = g.input(f"past_key_values.0.{part}", shape=shape, kind=kind)
+                past = g.add("ReduceSum", g.cast(past, TensorProto.FLOAT), g.axes(1, 2, 3), keepdims=0)
+                hidden = g.add("Add", hidden, g.add("Unsqueeze", past, g.axes(1, 2)))
+            branch = g.input("use_cache_branch", shape=(1,), kind=TensorProto.BOOL)
+            branch = g.cast(branch, TensorProto.FLOAT)
+            hidden = g.add("Add", hidden, branch)
+        tokens(hidden, g)
+
+    return build
+
+
+for label, kind in [("", TensorProto.FLOAT), ("-half", TensorProto.FLOAT16)]:
+    twin_case(
+        f"past-key-values{label}", "last-token", decoder(kind), decoder(cached=False), NOT_FED
+    )
+
 # --- tokenizer files ------------------------------------------------------------------------------
 
 
@@ -432,6 +503,20 @@ def tokenizer_case(name, change, texts=SHORT, repaired=None, instead=None, token
         repaired=repaired,
         instead=instead,
     )
+
+
+def edit(**files_changes):
+    """Sets keys of JSON files, or a whole file; `None` as a file removes it."""
+
+    def change(files):
+        for key, value in files_changes.items():
+            name = key + ".json"
+            if value is None or name not in files:
+                files[name] = value
+            else:
+                files[name] = files[name] | value
+
+    return change
 
 
 def config_case(name, repaired=None, instead=None, drop=(), **changes):
@@ -461,7 +546,6 @@ config_case("error-limit-below-specials", model_max_length=1, repaired=NO_ROOM)
 for label, value in [
     ("huge", 10**30),
     ("above-pointer-size", 2**63),
-    ("float", 8.0),
     ("string", "8"),
     ("null", None),
     ("true", True),
@@ -470,6 +554,36 @@ for label, value in [
 ]:
     config_case(f"error-limit-{label}", model_max_length=value)
 config_case("error-limit-missing", drop=["model_max_length"])
+
+
+def limit_case(name, limit, length=None, **changes):
+    """A limit that is not an integer of tokenizer_config.json, in other files or as a float."""
+    plainly = tokenizer_files.wordpiece()["tokenizer_config.json"] | {"model_max_length": limit}
+
+    def change(files):
+        files["tokenizer_config.json"]["model_max_length"] = length
+        edit(**changes)(files)
+
+    repaired = {"to": "embed", "why": "the original takes the limit from tokenizer_config.json only"}
+    instead = {"tokenizer_config.json": plainly}
+    tokenizer_case(name, change, repaired=repaired, instead=instead)
+
+
+def tables(rows, kind="bert"):
+    return {"model_type": kind, "pad_token_id": 3, "max_position_embeddings": rows}
+
+
+limit_case("limit-float", 8, length=8.0)
+limit_case(
+    "limit-of-sentence-config",
+    9,
+    length=10**30,
+    sentence_bert_config={"max_seq_length": 9, "do_lower_case": False},
+    config=tables(12),
+)
+limit_case("limit-of-positions", 10, config=tables(10))
+# Its places begin behind that of the padding token, which is the fourth here.
+limit_case("limit-of-positions-roberta", 10, config=tables(14, "xlm-roberta"))
 config_case("truncation-left", model_max_length=9, truncation_side="left")
 config_case("error-truncation-side", truncation_side="middle")
 config_case("error-padding-side", padding_side="middle")
@@ -539,20 +653,6 @@ tokenizer_case(
 )
 
 
-def edit(**files_changes):
-    """Sets keys of JSON files, or a whole file; `None` as a file removes it."""
-
-    def change(files):
-        for key, value in files_changes.items():
-            name = key + ".json"
-            if value is None or name not in files:
-                files[name] = value
-            else:
-                files[name] = files[name] | value
-
-    return change
-
-
 def pad_id_absent(files):
     del files["config.json"]["pad_token_id"]
 
@@ -567,6 +667,46 @@ tokenizer_case("config-missing", edit(config=None))
 tokenizer_case("special-tokens-map-missing", edit(special_tokens_map=None))
 tokenizer_case("config-and-map-missing", edit(config=None, special_tokens_map=None))
 tokenizer_case("error-tokenizer-missing", edit(tokenizer=None))
+
+
+def vocabulary_case(name, settings=None, **library):
+    """vocab.txt alone; the other file is what the tokenizers library makes of it."""
+    files = tokenizer_files.wordpiece()
+    vocab = files["tokenizer.json"]["model"]["vocab"]
+    made = BertWordPieceTokenizer(vocab, **library)
+
+    def change(files):
+        files["tokenizer.json"] = None
+        files["vocab.txt"] = "".join(f"{token}\n" for token in vocab).encode()
+        if settings is None:
+            files["tokenizer_config.json"] = None
+        else:
+            files["tokenizer_config.json"] |= settings
+
+    case(
+        name,
+        "mean-normalized",
+        plain(positions="mask"),
+        change=change,
+        dim=4,
+        repaired={"to": "embed", "why": "the original reads tokenizer.json only"},
+        instead={
+            "tokenizer.json": json.loads(made.to_str()),
+            "tokenizer_config.json": files["tokenizer_config.json"],
+        },
+        **({"max_tokens": 32} if settings is None else {}),
+    )
+
+
+vocabulary_case("vocabulary", {})
+vocabulary_case("vocabulary-alone")
+vocabulary_case(
+    "vocabulary-cased",
+    {"do_lower_case": False, "tokenize_chinese_chars": False},
+    lowercase=False,
+    handle_chinese_chars=False,
+)
+vocabulary_case("vocabulary-accents", {"strip_accents": False}, strip_accents=False)
 tokenizer_case("error-tokenizer-config-missing", edit(tokenizer_config=None))
 
 

@@ -77,23 +77,32 @@ def hidden_states(
     positions="absolute",
     causal=False,
     ids_name="input_ids",
-    ids_kind=TensorProto.INT64,
+    kind=TensorProto.INT64,
+    mask_kind=None,
+    first=0,
 ):
     """Token vectors [batch, sequence, dim] after one layer of attention.
 
-    `positions` counts along the padded sequence ("absolute") or over attended tokens only ("mask").
+    `positions` counts along the padded sequence ("absolute"), over attended tokens only ("mask"), or
+    is an input ("input"). Inputs are of the type `kind`, the mask of `mask_kind` where that is given;
+    places begin at `first`.
     """
     dim = g.dim
-    ids = g.input(ids_name, kind=ids_kind)
-    mask_input = g.input("attention_mask") if mask else None
+    ids = g.input(ids_name, kind=kind)
+    mask_input = g.input("attention_mask", kind=mask_kind or kind) if mask else None
     x = g.add("Gather", g.weight(vocab + SPARE_IDS, dim), ids)
     if types:
-        x = g.add("Add", x, g.add("Gather", g.weight(2, dim), g.input("token_type_ids")))
+        x = g.add("Add", x, g.add("Gather", g.weight(2, dim), g.input("token_type_ids", kind=kind)))
     if positions == "mask":
         counted = g.add("CumSum", mask_input, g.constant(np.array(1, dtype=np.int64)))
         place = g.add("Unsqueeze", g.cast(counted, TensorProto.FLOAT), g.axes(2))
+    elif positions == "input":
+        place = g.cast(g.input("position_ids", kind=kind), TensorProto.FLOAT)
+        place = g.add("Unsqueeze", place, g.axes(2))
     else:
         place = g.add("Unsqueeze", sequence_positions(g, ids), g.axes(1))
+    if first:
+        place = g.add("Add", place, g.constant(np.float32(first)))
     frequency = np.linspace(0.3, 1.7, dim, dtype=np.float32)
     x = g.add("Add", x, g.add("Sin", g.add("Mul", place, g.constant(frequency))))
     return attention_layer(g, x, mask_input, ids if causal else None)

@@ -1,6 +1,6 @@
 //! A file that describes a single model.
 
-use std::fmt;
+use std::{fmt, num::NonZeroU32};
 
 use serde::{
     Deserialize, Deserializer,
@@ -9,7 +9,8 @@ use serde::{
 
 use crate::ModelSpec;
 
-/// A file with one model: its row at top level, or as the only `[[model]]`.
+/// A file with one model: its row at top level, or as the only `[[model]]`. Its `max_tokens` is in
+/// force, as [`ModelSpec::token_limit`].
 ///
 /// ```
 /// let text = r#"
@@ -32,7 +33,10 @@ pub struct ModelFile {
 
 impl<'de> Deserialize<'de> for ModelFile {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ModelFileVisitor)
+        let mut file = deserializer.deserialize_map(ModelFileVisitor)?;
+        // Whoever writes a description of their own means what they write.
+        file.model.token_limit = file.model.max_tokens.and_then(NonZeroU32::new);
+        Ok(file)
     }
 }
 

@@ -91,6 +91,7 @@ fn a_full_row() {
         license: Some("mit".into()),
         size_gb: Some(0.067),
         max_tokens: Some(512),
+        token_limit: std::num::NonZeroU32::new(512),
         languages: vec!["English".into()].into(),
         year: Some(2023),
         prompts: Some(Prompts { query: Some("query: ".into()), ..Prompts::default() }),
