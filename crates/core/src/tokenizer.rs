@@ -3,6 +3,7 @@
 //! Truncation is settled here, once; padding is only *described* here ([`Padding`]), since a text
 //! has no padding until it meets a batch.
 
+mod cuts;
 mod limit;
 mod newer;
 mod pair;
@@ -22,6 +23,7 @@ use tokenizers::{
     TruncationDirection, TruncationParams,
 };
 
+use self::cuts::Cuts;
 #[cfg(feature = "onnx")]
 pub(crate) use self::limit::Positions;
 pub use self::{
@@ -40,6 +42,11 @@ const USUAL_MULTIPLE: usize = 1024;
 /// No text is padded to more tokens than this, which every model with padding of a fixed length has
 /// room in.
 const MAX_PADDING: usize = 1 << 16;
+/// As many bytes of a text as a token has at most, as a rule; where they are more, a second look is
+/// taken.
+const BYTES_OF_A_TOKEN: usize = 16;
+/// Texts that are shorter than this are taken whole.
+const SHORT: usize = 4096;
 /// Static models are cut at this length whatever their files say, as FastEmbed and model2vec do.
 pub const STATIC_MAX_TOKENS: usize = 512;
 
@@ -109,6 +116,7 @@ pub struct Tokenizer {
     own_limit: usize,
     truncation_side: TruncationDirection,
     padding: Padding,
+    cuts: Option<Cuts>,
 }
 
 impl Tokenizer {
@@ -164,7 +172,8 @@ impl Tokenizer {
         let special = special_count(&inner, Texts::One);
         truncate(&mut inner, &config_path, limit, truncation_side, Texts::One, special)?;
         let own_limit = settled.own.unwrap_or(limit);
-        Ok(Self { inner, special: true, limit, own_limit, truncation_side, padding })
+        let cuts = Cuts::of(&inner);
+        Ok(Self { inner, special: true, limit, own_limit, truncation_side, padding, cuts })
     }
 
     /// Loads `tokenizer.json` alone, for models that look tokens up in a table: no special tokens,
@@ -183,7 +192,9 @@ impl Tokenizer {
         truncate(&mut inner, &path, limit, truncation_side, Texts::One, 0)?;
         let padding = Padding { side: Side::Right, id: 0, type_id: 0, multiple_of: 1, fixed: None };
         let own_limit = STATIC_MAX_TOKENS;
-        let tokenizer = Self { inner, special: false, limit, own_limit, truncation_side, padding };
+        let cuts = Cuts::of(&inner);
+        let tokenizer =
+            Self { inner, special: false, limit, own_limit, truncation_side, padding, cuts };
         let unknown = unknown_id(&path, &bytes)?;
         Ok((tokenizer, unknown))
     }
@@ -253,9 +264,39 @@ impl Tokenizer {
 
     /// Splits a text into tokens and cuts it at the limit.
     ///
+    /// Of a text that is far longer than the limit only the part that counts is looked at, where the
+    /// kind of tokenizer allows to know it; otherwise time and memory grow with the text.
+    ///
     /// # Errors
     /// [`Error::Tokenize`] where the tokenizer's model has no token for a piece and no unknown token.
     pub fn encode(&self, text: &str) -> Result<Tokens, Error> {
+        self.of_enough(text, |text| self.encode_whole(text), |tokens| tokens.truncated)
+    }
+
+    /// The result for a text, made of a part of it where that has more tokens than the limit.
+    fn of_enough<T>(
+        &self,
+        text: &str,
+        encode: impl Fn(&str) -> Result<T, Error>,
+        enough: impl Fn(&T) -> bool,
+    ) -> Result<T, Error> {
+        if let Some(cuts) = &self.cuts {
+            let mut most = self.limit.saturating_mul(BYTES_OF_A_TOKEN).max(SHORT);
+            while most < text.len() / 2 {
+                // Where a part fails the whole decides.
+                if let Some(part) = cuts.part(&self.inner, text, most, self.truncation_side)
+                    && let Ok(result) = encode(part)
+                    && enough(&result)
+                {
+                    return Ok(result);
+                }
+                most = most.saturating_mul(4);
+            }
+        }
+        encode(text)
+    }
+
+    fn encode_whole(&self, text: &str) -> Result<Tokens, Error> {
         let encoding = self.encoding(text, self.special)?;
         let mut ids = encoding.get_ids().to_vec();
         let excess = ids.len().saturating_sub(self.limit);

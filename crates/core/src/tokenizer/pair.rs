@@ -3,7 +3,7 @@
 use std::{cell::Cell, sync::OnceLock};
 
 use embedkit_types::ModelFiles;
-use tokenizers::{Encoding, Model, OffsetType, PreTokenizer};
+use tokenizers::{Encoding, Model, OffsetType, PreTokenizer, TruncationDirection};
 
 use super::{Limits, Padding, Texts, Tokenizer, Tokens, guarded, special_count, truncate};
 use crate::error::Error;
@@ -14,7 +14,7 @@ use crate::error::Error;
 /// both: from their ends, or from their starts where the model's files say so.
 #[derive(Debug)]
 pub struct PairTokenizer {
-    tokenizer: Tokenizer,
+    pub(super) tokenizer: Tokenizer,
     /// The most tokens of both texts together, without the special ones.
     room: usize,
 }
@@ -85,7 +85,7 @@ impl PairTokenizer {
     /// # Errors
     /// As [`encode`](Self::encode).
     pub fn first(&self, text: &str) -> Result<FirstText, Error> {
-        let mut encoding = self.tokenizer.encoding(text, false)?;
+        let mut encoding = self.part(text)?;
         let seen = seen(&encoding);
         encoding.take_overflowing();
         Ok(FirstText { text: text.to_owned(), encoding, seen, whole: OnceLock::new() })
@@ -98,20 +98,22 @@ impl PairTokenizer {
     pub fn encode_with(&self, first: &FirstText, second: &str) -> Result<Tokens, Error> {
         // One by one and cut here: given both, the library would keep every combination of the parts
         // that it cuts off one text with those that it cuts off the other.
-        let mut encodings = [first.encoding.clone(), self.tokenizer.encoding(second, false)?];
+        let mut encodings = [first.encoding.clone(), self.part(second)?];
         let mut lengths = [first.seen, seen(&encodings[1])];
-        // The library stops splitting a text at the limit. What it has left out matters where it
-        // decides which text is the longer one, and where nothing else is too much.
+        // A text is not looked at beyond the limit. What is left out matters where it decides which text
+        // is the longer one and gets the odd token, and where nothing else is too much.
         let stopped = lengths.map(|length| length >= self.limit());
-        if stopped == [true; 2] || stopped != [false; 2] && lengths[0] + lengths[1] <= self.room {
-            let whole = match first.whole.get() {
-                Some(&whole) => whole,
-                None => {
-                    let whole = self.length(&first.text)?;
-                    *first.whole.get_or_init(|| whole)
+        if stopped == [true; 2] && self.room % 2 == 1 {
+            lengths = self.compared(first, second)?;
+        } else if stopped != [false; 2] && lengths[0] + lengths[1] <= self.room {
+            let texts = [first.text.as_str(), second];
+            for (length, text) in lengths.iter_mut().zip(texts) {
+                let mut count = Count::new(text);
+                while !count.is_whole() && count.tokens <= self.room {
+                    self.count_on(&mut count)?;
                 }
-            };
-            lengths = [whole, self.length(second)?];
+                *length = count.tokens;
+            }
         }
         let kept = kept(lengths, self.room);
         for (encoding, kept) in encodings.iter_mut().zip(kept) {
@@ -130,7 +132,55 @@ impl PairTokenizer {
         })
     }
 
-    /// How many tokens a whole text has, special ones apart.
+    /// The tokens of a text, special ones apart, or the limit and more of those that count.
+    fn part(&self, text: &str) -> Result<Encoding, Error> {
+        let encode = |text: &str| self.tokenizer.encoding(text, false);
+        self.tokenizer.of_enough(text, encode, |encoding| seen(encoding) >= self.limit())
+    }
+
+    /// Numbers of tokens of two texts of which the larger one is that of the longer text. This takes as
+    /// much of both as the shorter one has.
+    fn compared(&self, first: &FirstText, second: &str) -> Result<[usize; 2], Error> {
+        let mut counts = [Count::new(&first.text), Count::new(second)];
+        if let Some(&whole) = first.whole.get() {
+            counts[0] = Count { tokens: whole, rest: "" };
+        }
+        loop {
+            let [one, other] = &counts;
+            let behind = usize::from(one.tokens > other.tokens);
+            if counts[behind].is_whole() {
+                // Equal numbers are no decision where the other text may go on.
+                let ahead = 1 - behind;
+                if counts[ahead].is_whole() || counts[ahead].tokens > counts[behind].tokens {
+                    break;
+                }
+                self.count_on(&mut counts[ahead])?;
+            } else {
+                self.count_on(&mut counts[behind])?;
+            }
+        }
+        if counts[0].is_whole() {
+            first.whole.get_or_init(|| counts[0].tokens);
+        }
+        Ok(counts.map(|count| count.tokens))
+    }
+
+    /// Counts the tokens of a further piece of a text, special ones apart.
+    fn count_on(&self, count: &mut Count<'_>) -> Result<(), Error> {
+        let Tokenizer { inner, cuts, .. } = &self.tokenizer;
+        let piece = match cuts {
+            Some(cuts) if count.rest.len() > COUNTED => {
+                cuts.part(inner, count.rest, COUNTED, TruncationDirection::Right)
+            }
+            _ => None,
+        };
+        let piece = piece.unwrap_or(count.rest);
+        count.tokens += self.length(piece)?;
+        count.rest = &count.rest[piece.len()..];
+        Ok(())
+    }
+
+    /// How many tokens a text has, special ones apart.
     fn length(&self, text: &str) -> Result<usize, Error> {
         let inner = &self.tokenizer.inner;
         let count = Cell::new(0);
@@ -148,6 +198,26 @@ impl PairTokenizer {
             pieces.into_encoding(None, 0, OffsetType::None)
         })?;
         Ok(count.get() + added.len())
+    }
+}
+
+/// Bytes of a text that are counted at a time.
+const COUNTED: usize = 64 << 10;
+
+/// How many tokens a text has, counted from its start.
+struct Count<'t> {
+    tokens: usize,
+    /// What is not counted yet.
+    rest: &'t str,
+}
+
+impl<'t> Count<'t> {
+    fn new(text: &'t str) -> Self {
+        Self { tokens: 0, rest: text }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.rest.is_empty()
     }
 }
 
