@@ -52,8 +52,9 @@
 //! [`Preprocessor::apply_into`] writes into a batch without a copy; [`Preprocessor::tiles`] is for
 //! models that take an image in tiles. [`resize()`] is useful alone.
 //!
-//! JPEG is decoded by libjpeg-turbo's code, which a C compiler builds; with nasm, feature `jpeg-simd`
-//! makes it faster on x86, and clips coefficients that are out of range as Pillow does. Its errors unwind: with `panic = "abort"` a broken file ends the process.
+//! JPEG is decoded by libjpeg-turbo's code, which a C compiler builds; nasm, where it is installed, makes
+//! it faster on x86, and clips coefficients that are out of range as Pillow does. Its errors unwind:
+//! with `panic = "abort"` a broken file ends the process.
 
 #[cfg(feature = "models")]
 mod model;
