@@ -11,12 +11,16 @@ pub(super) fn name(bytes: &[u8]) -> Option<&'static str> {
             _ => Some("mp4"),
         };
     }
+    // Without a picture in it, these are the first bytes of a TGA file.
+    if let [0, 0, 2, 0, 1..=u8::MAX, 0, ..] = bytes {
+        return Some("cur");
+    }
     let is_known = |(start, _): &&(&[u8], _)| bytes.starts_with(start);
     STARTS.iter().find(is_known).map(|(_, name)| *name)
 }
 
 /// What files begin with, and the format's name.
-const STARTS: [(&[u8], &str); 42] = [
+const STARTS: [(&[u8], &str); 41] = [
     (b"\0\0\0\x0cjP  \r\n\x87\n", "jpeg 2000"),
     (b"\xff\x4f\xff\x51", "jpeg 2000"),
     (b"\0\0\0\x0cJXL \r\n\x87\n", "jpeg xl"),
@@ -39,7 +43,6 @@ const STARTS: [(&[u8], &str); 42] = [
     (b"icns", "icns"),
     (b"qoif", "qoi"),
     (b"\0\0\x01\0", "ico"),
-    (b"\0\0\x02\0", "cur"),
     (b"\x01\xda", "sgi"),
     (b"\x0a\x00", "pcx"),
     (b"\x0a\x02", "pcx"),
