@@ -64,12 +64,14 @@ class Embedding:
         return {"seconds": seconds, "count": count, "checksum": total / max(count, 1)}
 
     def query(self, request):
-        def call(text):
+        def call(texts):
             start = time.perf_counter()
-            list(self.model.query_embed(text))
+            list(self.model.query_embed(texts))
             return time.perf_counter() - start
 
         texts = lines(request["inputs"])
+        size = request.get("texts", 1)
+        texts = [texts[i : i + size] for i in range(0, len(texts), size)]
         start = time.perf_counter()
         if request["callers"] == 1:
             seconds = [call(text) for text in texts]

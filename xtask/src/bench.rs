@@ -25,6 +25,7 @@ mod rerank;
 mod roofline;
 mod rounds;
 mod scale;
+mod serve_like;
 mod sizes;
 mod sparse;
 mod variants;
@@ -90,6 +91,8 @@ enum What {
     Cold,
     /// Time and peak memory by the number of texts
     Sizes,
+    /// Many callers on one model: single queries and requests of 32 texts
+    ServeLike,
     /// Settings of ours beside each other
     Variants,
     /// Measure nothing: draw the figures that are kept into docs/
@@ -98,7 +101,7 @@ enum What {
 
 impl What {
     /// What `all` stands for.
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Dense,
         Self::Bm25,
         Self::Sparse,
@@ -110,6 +113,7 @@ impl What {
         Self::Int8,
         Self::Cold,
         Self::Sizes,
+        Self::ServeLike,
     ];
 
     fn name(self) -> &'static str {
@@ -126,6 +130,7 @@ impl What {
             Self::Int8 => "int8",
             Self::Cold => "cold",
             Self::Sizes => "sizes",
+            Self::ServeLike => "serve-like",
             Self::Variants => "variants",
             Self::Docs => "docs",
         }
@@ -198,6 +203,7 @@ fn measure(
         What::Muvera => muvera::measure(setting, scale, report),
         What::Cold => cold::measure(setting, scale, corpus, report),
         What::Sizes => sizes::measure(setting, scale, corpus, report),
+        What::ServeLike => serve_like::measure(setting, scale, corpus, report),
         What::Variants => variants::measure(setting, scale, corpus, report),
         What::All | What::Docs => bail!("{} is no benchmark", what.name()),
     }

@@ -22,6 +22,7 @@
 use std::{
     error::Error as StdError,
     fs::File,
+    hint::black_box,
     io::{self, BufRead, BufReader, BufWriter, Write},
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
@@ -163,6 +164,13 @@ struct Embed {
 struct Query {
     inputs: PathBuf,
     callers: usize,
+    /// Texts of one call; a call of one is a query.
+    #[serde(default = "one")]
+    texts: usize,
+}
+
+fn one() -> usize {
+    1
 }
 
 #[derive(Deserialize)]
@@ -229,15 +237,22 @@ fn embed(contestant: &dyn Contestant, request: &Embed) -> Result<Value> {
     Ok(json!({"seconds": seconds, "count": checksum.count, "checksum": checksum.mean()}))
 }
 
-/// Every text is a query of its own; the callers take them in turn.
+/// Each call takes the next texts, one or more; the callers take their turns.
 fn query(contestant: &dyn Contestant, request: &Query) -> Result<Value> {
     let texts = lines(&request.inputs)?;
+    let calls: Vec<&[String]> = texts.chunks(request.texts.max(1)).collect();
     let next = AtomicUsize::new(0);
     let caller = || -> Result<Vec<f64>> {
         let mut seconds = Vec::new();
-        while let Some(text) = texts.get(next.fetch_add(1, Ordering::Relaxed)) {
+        while let Some(texts) = calls.get(next.fetch_add(1, Ordering::Relaxed)) {
             let start = Instant::now();
-            std::hint::black_box(contestant.query(text)?);
+            match texts {
+                [text] => _ = black_box(contestant.query(text)?),
+                texts => {
+                    let mut texts = texts.iter().cloned();
+                    contestant.embed(&mut texts, None, &mut |vector| _ = black_box(vector))?;
+                }
+            }
             seconds.push(start.elapsed().as_secs_f64());
         }
         Ok(seconds)

@@ -6,11 +6,11 @@ mod step;
 
 use std::sync::Arc;
 
-use embedkit_core::{Width, pipeline::Stream, registry};
+use embedkit_core::{Width, pipeline::Engine, registry};
 use embedkit_types::{Embed, Embedded, LoadOptions, ModelFiles, ModelSpec, Role, Task};
 
 pub use self::error::Error;
-use self::{graph::ImageGraph, step::ImageStep};
+use self::graph::ImageGraph;
 use crate::{DecodeOptions, ImageInput, ImageOptions, PreprocessError, Preprocessor};
 
 /// The file that says how pixels become a tensor, in the root of a model's folder.
@@ -20,7 +20,7 @@ const CONFIGURATION: &str = "preprocessor_config.json";
 /// several threads may embed at once.
 #[derive(Debug, Clone)]
 pub struct ImageEmbedding {
-    model: Arc<Model>,
+    engine: Engine<Model>,
 }
 
 #[derive(Debug)]
@@ -79,7 +79,8 @@ impl ImageEmbedding {
             decode: image.decode,
             width: Width::new(id, task.dim, options.dimensions),
         };
-        Ok(Self { model: Arc::new(model) })
+        let batch = model.graph.batch();
+        Ok(Self { engine: Engine::new(model, batch) })
     }
 
     /// The built-in models of this family.
@@ -97,9 +98,7 @@ impl ImageEmbedding {
         I: IntoIterator,
         I::Item: Into<ImageInput>,
     {
-        let step = ImageStep { model: Arc::clone(&self.model) };
-        let images = images.into_iter().map(Into::into).enumerate();
-        Stream::new(step, images, self.model.graph.batch())
+        self.engine.stream(images.into_iter().map(Into::into).enumerate())
     }
 
     /// [`embed`](Self::embed) in the form that all families have. An image has no tokens and is never
@@ -128,7 +127,7 @@ impl ImageEmbedding {
     /// session.
     #[must_use]
     pub fn embedding_size(&self) -> usize {
-        self.model.width.of_results()
+        self.engine.step().width.of_results()
     }
 
     /// Where the model runs, such as `cpu` or `cuda:0`.
@@ -136,7 +135,7 @@ impl ImageEmbedding {
     /// # Errors
     /// Those of loading, where the graph is opened lazily.
     pub fn device(&self) -> Result<&str, Error> {
-        self.model.graph.device()
+        self.engine.step().graph.device()
     }
 }
 

@@ -4,12 +4,12 @@ use std::sync::{Arc, OnceLock};
 
 use embedkit_core::{
     onnx::{Row, TextGraph, TextGraphOptions},
-    pipeline::{Grouping, RunResult, Step, Stream, Workload},
+    pipeline::{Engine, Pool, RunResult, Step, Stream, Workload},
     registry,
     tokenizer::{FirstText, Limits, PairTokenizer, Tokens},
 };
 use embedkit_types::{
-    BatchOptions, Embedded, LoadOptions, ModelFiles, ModelSpec, Task,
+    Embedded, LoadOptions, ModelFiles, ModelSpec, Task,
     scoring::{Ranked, top_k},
 };
 
@@ -19,7 +19,7 @@ use crate::Error;
 /// several threads may score at once.
 #[derive(Debug, Clone)]
 pub struct TextCrossEncoder {
-    model: Arc<Model>,
+    engine: Engine<Model>,
 }
 
 #[derive(Debug)]
@@ -28,7 +28,6 @@ struct Model {
     tokenizer: PairTokenizer,
     graph: TextGraph,
     column: usize,
-    batch: BatchOptions,
 }
 
 impl TextCrossEncoder {
@@ -60,8 +59,8 @@ impl TextCrossEncoder {
             extra_inputs: Vec::new(),
         };
         let graph = TextGraph::open(files, options, graph)?;
-        let (column, batch) = (task.column, options.batch);
-        Ok(Self { model: Arc::new(Model { id, tokenizer, graph, column, batch }) })
+        let model = Model { id, tokenizer, graph, column: task.column };
+        Ok(Self { engine: Engine::new(model, options.batch) })
     }
 
     /// The built-in models of this family.
@@ -145,7 +144,7 @@ impl TextCrossEncoder {
         let scores = self.rerank(query, documents).enumerate().map(|(index, score)| {
             let score = score?;
             if score.is_nan() {
-                return Err(Error::NotANumber { id: self.model.id.clone(), index });
+                return Err(Error::NotANumber { id: self.engine.step().id.clone(), index });
             }
             Ok(score)
         });
@@ -162,7 +161,7 @@ impl TextCrossEncoder {
         Q: AsRef<str>,
         D: AsRef<str>,
     {
-        let tokenizer = &self.model.tokenizer;
+        let tokenizer = &self.engine.step().tokenizer;
         let count = |(query, document): (Q, D)| {
             Ok(tokenizer.encode(query.as_ref(), document.as_ref())?.ids.len())
         };
@@ -174,11 +173,11 @@ impl TextCrossEncoder {
     /// # Errors
     /// Those of loading, where the graph is opened lazily.
     pub fn device(&self) -> Result<&str, Error> {
-        Ok(self.model.graph.session().device()?)
+        Ok(self.engine.step().graph.session().device()?)
     }
 
-    fn stream<I: Iterator<Item = Pair>>(&self, pairs: I) -> Stream<PairStep, I> {
-        Stream::new(PairStep { model: Arc::clone(&self.model) }, pairs, self.model.batch)
+    fn stream<I: Iterator<Item = Pair>>(&self, pairs: I) -> Stream<Model, I> {
+        self.engine.stream(pairs)
     }
 }
 
@@ -197,40 +196,35 @@ impl Query {
     }
 }
 
-/// One stream of pairs through the model.
-struct PairStep {
-    model: Arc<Model>,
-}
-
-impl Step for PairStep {
+impl Step for Model {
     type Input = Pair;
     type Prepared = Tokens;
     type Output = Embedded<f32>;
     type Error = Error;
 
     fn prepare(&self, (query, document): Pair) -> Result<Tokens, Error> {
-        let tokenizer = &self.model.tokenizer;
+        let tokenizer = &self.tokenizer;
         let first = query.tokens.get_or_init(|| Ok(tokenizer.first(&query.text)?));
         let tokens = tokenizer.encode_with(first.as_ref().map_err(Clone::clone)?, &document)?;
-        self.model.graph.check(&tokens, |id| tokenizer.token(id))?;
+        self.graph.check(&tokens, |id| tokenizer.token(id))?;
         Ok(tokens)
     }
 
     fn length(&self, tokens: &Tokens) -> usize {
-        self.model.graph.padded(tokens)
+        self.graph.padded(tokens)
     }
 
-    fn grouping(&self) -> Result<Grouping, Error> {
-        Ok(self.model.graph.grouping()?)
+    fn pool(&self, _: &Tokens) -> Result<Pool, Error> {
+        Ok(Pool::new(self.graph.grouping()?))
     }
 
     fn lanes(&self) -> Result<usize, Error> {
-        Ok(self.model.graph.session().lanes()?)
+        Ok(self.graph.session().lanes()?)
     }
 
     fn run(&self, workload: Workload, rows: &[Tokens]) -> RunResult<Self> {
-        let finish = |row: Row<'_>| score(&row, self.model.column);
-        let scores = self.model.graph.run(workload, rows, &[], finish)?;
+        let finish = |row: Row<'_>| score(&row, self.column);
+        let scores = self.graph.run(workload, rows, &[], finish)?;
         Ok(scores.into_iter().zip(rows).map(|(score, row)| Ok(row.embedded(score?))).collect())
     }
 }

@@ -1,19 +1,21 @@
 //! [`SparseTextEmbedding`], the model that applications hold.
 
-use std::sync::Arc;
-#[cfg(feature = "bm25")]
-use std::{num::NonZeroUsize, thread::available_parallelism};
+use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism};
 
-use embedkit_core::{pipeline::Stream, registry};
+#[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
+use either::Either;
+#[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
+use embedkit_core::pipeline::Engine;
+use embedkit_core::{pipeline::ParallelMap, registry};
 use embedkit_types::{
     BatchOptions, Embed, Embedded, LoadOptions, ModelFiles, ModelSpec, Role, Sparse,
     SparseEmbedding, SparseKind, Task,
 };
 
 #[cfg(feature = "bm25")]
-use crate::bm25::{Bm25, Bm25Step, StopwordLists};
+use crate::bm25::{Bm25, StopwordLists};
 #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
-use crate::graph::{GraphModel, GraphStep};
+use crate::graph::GraphModel;
 use crate::{Error, SparseOptions};
 
 /// A model that turns a text into weighted terms. Cheap to clone; every method takes `&self`, and
@@ -27,16 +29,17 @@ pub struct SparseTextEmbedding {
 struct Model {
     backend: Backend,
     requires_idf: bool,
+    /// Threads for what needs no graph.
+    threads: usize,
     batch: BatchOptions,
 }
 
 #[derive(Debug)]
 enum Backend {
-    /// With the number of threads.
     #[cfg(feature = "bm25")]
-    Bm25(Arc<Bm25>, usize),
+    Bm25(Box<Bm25>),
     #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
-    Graph(Arc<GraphModel>),
+    Graph(Engine<GraphModel>),
 }
 
 impl SparseTextEmbedding {
@@ -100,6 +103,7 @@ impl SparseTextEmbedding {
         let model = Model {
             backend: Backend::open(spec, task, files, load, options)?,
             requires_idf: task.requires_idf,
+            threads: threads(load)?,
             batch: load.batch,
         };
         Ok(Self { model: Arc::new(model) })
@@ -162,19 +166,22 @@ impl SparseTextEmbedding {
         I::Item: AsRef<str>,
     {
         let texts = texts.into_iter().map(|text| text.as_ref().to_owned());
-        let batch = self.model.batch;
-        match &self.model.backend {
-            #[cfg(feature = "bm25")]
-            Backend::Bm25(bm25, threads) => {
-                let step = Bm25Step { bm25: Arc::clone(bm25), threads: *threads, role };
-                Results::Bm25(Stream::new(step, texts, Bm25Step::batches(batch)))
+        let mapped = |texts| {
+            let (model, threads, window) =
+                (Arc::clone(&self.model), self.model.threads, self.model.batch.window);
+            let embed = move |text: String| model.backend.embed(role, &text);
+            ParallelMap::new(texts, threads, window, String::len, embed)
+        };
+        #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
+        let results = match &self.model.backend {
+            Backend::Graph(engine) if !engine.step().looks_up(role) => {
+                Either::Right(engine.stream(texts.map(move |text| (role, text))))
             }
-            #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
-            Backend::Graph(model) => {
-                let step = GraphStep { model: Arc::clone(model), role };
-                Results::Graph(Stream::new(step, texts, batch))
-            }
-        }
+            _ => Either::Left(mapped(texts)),
+        };
+        #[cfg(not(any(feature = "splade", feature = "bm42", feature = "minicoil")))]
+        let results = mapped(texts);
+        results
     }
 
     /// Embeds all texts of a slice. Also the method of the trait [`Embed`].
@@ -197,9 +204,9 @@ impl SparseTextEmbedding {
     {
         let count = |text: I::Item| match &self.model.backend {
             #[cfg(feature = "bm25")]
-            Backend::Bm25(bm25, _) => Ok(bm25.token_count(text.as_ref())),
+            Backend::Bm25(bm25) => Ok(bm25.token_count(text.as_ref())),
             #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
-            Backend::Graph(model) => Ok(model.encode(text.as_ref())?.ids.len()),
+            Backend::Graph(engine) => Ok(engine.step().encode(text.as_ref())?.ids.len()),
         };
         texts.into_iter().map(count).sum()
     }
@@ -217,9 +224,9 @@ impl SparseTextEmbedding {
     pub fn device(&self) -> Result<&str, Error> {
         match &self.model.backend {
             #[cfg(feature = "bm25")]
-            Backend::Bm25(..) => Ok("cpu"),
+            Backend::Bm25(_) => Ok("cpu"),
             #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
-            Backend::Graph(model) => model.device(),
+            Backend::Graph(engine) => engine.step().device(),
         }
     }
 
@@ -247,6 +254,17 @@ impl Embed for SparseTextEmbedding {
 }
 
 impl Backend {
+    /// A text whose vector needs no run of a graph.
+    fn embed(&self, role: Role, text: &str) -> Result<Embedded<SparseEmbedding>, Error> {
+        let _ = role; // only BM25 looks up more than queries
+        match self {
+            #[cfg(feature = "bm25")]
+            Self::Bm25(bm25) => Ok(bm25.embed(role, text)),
+            #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
+            Self::Graph(engine) => engine.step().query(text),
+        }
+    }
+
     fn open(
         spec: &ModelSpec,
         task: &Sparse,
@@ -254,19 +272,21 @@ impl Backend {
         load: &LoadOptions,
         options: &SparseOptions,
     ) -> Result<Self, Error> {
+        let _ = load; // BM25 loads nothing
         match &task.kind {
             #[cfg(feature = "bm25")]
             SparseKind::Bm25(facts) => {
                 let folder = files.map(|files| StopwordLists::Folder(&files.root));
                 let lists = folder.unwrap_or(StopwordLists::BuiltIn);
-                Ok(Self::Bm25(Arc::new(Bm25::new(facts, options, lists)?), threads(load)?))
+                Ok(Self::Bm25(Box::new(Bm25::new(facts, options, lists)?)))
             }
             #[cfg(not(feature = "bm25"))]
             kind @ SparseKind::Bm25(_) => Err(Error::not_compiled(&spec.id, kind)),
             #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
             _ => {
                 let files = files.ok_or_else(|| Error::NeedsFiles { id: spec.id.to_string() })?;
-                Ok(Self::Graph(Arc::new(GraphModel::open(spec, task, files, load, options)?)))
+                let model = GraphModel::open(spec, task, files, load, options)?;
+                Ok(Self::Graph(Engine::new(model, load.batch)))
             }
             #[cfg(not(any(feature = "splade", feature = "bm42", feature = "minicoil")))]
             kind => Err(Error::not_compiled(&spec.id, kind)),
@@ -274,12 +294,10 @@ impl Backend {
     }
 }
 
-/// More threads than any machine has cores, for a model without a graph.
-#[cfg(feature = "bm25")]
+/// More threads than any machine has cores.
 const MOST_THREADS: usize = 1024;
 
-/// Threads for a model without a graph: as many as its replicas and their threads would be.
-#[cfg(feature = "bm25")]
+/// Threads for what needs no graph: as many as the replicas of one and their threads would be.
 fn threads(load: &LoadOptions) -> Result<usize, Error> {
     let one = NonZeroUsize::MIN;
     let found = match (load.replicas, load.threads) {
@@ -293,25 +311,4 @@ fn threads(load: &LoadOptions) -> Result<usize, Error> {
         return Err(embedkit_core::Error::TooMany { option, found, limit }.into());
     }
     Ok(found)
-}
-
-/// The results of one call, by kind of model.
-enum Results<I> {
-    #[cfg(feature = "bm25")]
-    Bm25(Stream<Bm25Step, I>),
-    #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
-    Graph(Stream<GraphStep, I>),
-}
-
-impl<I: Iterator<Item = String>> Iterator for Results<I> {
-    type Item = Result<Embedded<SparseEmbedding>, Error>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        match self {
-            #[cfg(feature = "bm25")]
-            Self::Bm25(results) => results.next(),
-            #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
-            Self::Graph(results) => results.next(),
-        }
-    }
 }

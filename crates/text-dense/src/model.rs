@@ -1,16 +1,23 @@
 //! [`TextEmbedding`], the model that applications hold.
 
-use std::sync::Arc;
+#[cfg(feature = "transformer")]
+use std::borrow::Borrow;
+#[cfg(feature = "static")]
+use std::thread::available_parallelism;
+use std::{num::NonZeroUsize, sync::Arc};
 
+#[cfg(all(feature = "static", feature = "transformer"))]
+use either::Either;
+#[cfg(feature = "static")]
+use embedkit_core::pipeline::ParallelMap;
+use embedkit_core::{Width, registry, tokenizer::Tokenizer};
+#[cfg(feature = "transformer")]
 use embedkit_core::{
-    Width,
-    pipeline::{Grouping, RunResult, Step, Stream, Workload},
-    registry,
-    tokenizer::{Tokenizer, Tokens},
+    pipeline::{Engine, Pool, RunResult, Step, Workload},
+    tokenizer::Tokens,
 };
 use embedkit_types::{
-    BatchOptions, Embed, Embedded, Encoder, LoadOptions, ModelFiles, ModelSpec, Prompts, Role,
-    Task, TextDense,
+    Embed, Embedded, Encoder, LoadOptions, ModelFiles, ModelSpec, Prompts, Role, Task, TextDense,
 };
 
 use crate::Error;
@@ -29,15 +36,22 @@ pub struct TextEmbedding {
 #[derive(Debug)]
 struct Model {
     backend: Backend,
-    width: Width,
+    rules: Arc<Rules>,
+    /// Texts that are read ahead, where the model has no graph.
+    window: NonZeroUsize,
+}
+
+/// Ahead of and behind the encoder.
+#[derive(Debug)]
+struct Rules {
     prompts: Prompts,
-    batch: BatchOptions,
+    width: Width,
 }
 
 #[derive(Debug)]
 enum Backend {
     #[cfg(feature = "transformer")]
-    Transformer(Box<Transformer>),
+    Transformer(Engine<TextStep>),
     #[cfg(feature = "static")]
     Static(Box<StaticTable>),
 }
@@ -61,18 +75,15 @@ impl TextEmbedding {
         let Some(prompts) = spec.prompts_for(&options.prompts) else {
             return Err(Error::PromptUnknown { id });
         };
-        let model = Model {
-            backend: Backend::open(spec, task, files, options)?,
-            width: Width::new(id, task.dim, options.dimensions),
-            prompts,
-            batch: options.batch,
-        };
+        let width = Width::new(id, task.dim, options.dimensions);
+        let rules = Arc::new(Rules { prompts, width });
+        let backend = Backend::open(spec, task, files, options, &rules)?;
         if !options.lazy
-            && let Some(width) = model.backend.width()?
+            && let Some(width) = backend.width()?
         {
-            model.width.check(width)?;
+            rules.width.check(width)?;
         }
-        Ok(Self { model: Arc::new(model) })
+        Ok(Self { model: Arc::new(Model { backend, rules, window: options.batch.window }) })
     }
 
     /// The built-in models of this family.
@@ -125,9 +136,28 @@ impl TextEmbedding {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let step = TextStep { model: Arc::clone(&self.model), role };
         let texts = texts.into_iter().map(|text| text.as_ref().to_owned());
-        Stream::new(step, texts, self.model.batch)
+        #[cfg(feature = "static")]
+        let looked_up = |texts| {
+            let (model, window) = (Arc::clone(&self.model), self.model.window);
+            let threads = available_parallelism().map_or(1, usize::from);
+            let embed = move |text: String| model.look_up(role, text);
+            ParallelMap::new(texts, threads, window, String::len, embed)
+        };
+        #[cfg(all(feature = "static", feature = "transformer"))]
+        let results = match &self.model.backend {
+            Backend::Static(_) => Either::Left(looked_up(texts)),
+            Backend::Transformer(engine) => {
+                Either::Right(engine.stream(texts.map(move |text| (role, text))))
+            }
+        };
+        #[cfg(not(feature = "transformer"))]
+        let results = looked_up(texts);
+        #[cfg(not(feature = "static"))]
+        let Backend::Transformer(engine) = &self.model.backend;
+        #[cfg(not(feature = "static"))]
+        let results = engine.stream(texts.map(move |text| (role, text)));
+        results
     }
 
     /// The sum of the texts' tokens, special tokens included, after truncation. Needs no session.
@@ -147,7 +177,7 @@ impl TextEmbedding {
     /// first vector has been seen. Needs no session.
     #[must_use]
     pub fn embedding_size(&self) -> usize {
-        self.model.width.of_results()
+        self.model.rules.width.of_results()
     }
 
     /// Where the model runs, such as `cpu` or `cuda:0`.
@@ -191,42 +221,78 @@ impl TextEmbedding {
     }
 }
 
-/// One stream of texts through the model.
-struct TextStep {
-    model: Arc<Model>,
-    role: Role,
+#[cfg(feature = "static")]
+impl Model {
+    /// The vector of a text of a model without a graph.
+    fn look_up(&self, role: Role, text: String) -> Result<Embedded<Vec<f32>>, Error> {
+        let text = self.rules.prompts.put_before(role, text);
+        let tokens = self.backend.tokenizer().encode(&text)?;
+        let vector = match &self.backend {
+            Backend::Static(table) => table.embed(&tokens)?,
+            #[cfg(feature = "transformer")]
+            Backend::Transformer(_) => Vec::new(),
+        };
+        Ok(tokens.embedded(self.rules.width.cut(vector)?))
+    }
 }
 
+/// Texts, each with its role, through the graph.
+#[cfg(feature = "transformer")]
+#[derive(Debug)]
+struct TextStep {
+    transformer: Transformer,
+    rules: Arc<Rules>,
+}
+
+/// A text with its role.
+#[cfg(feature = "transformer")]
+struct Text {
+    role: Role,
+    tokens: Tokens,
+}
+
+#[cfg(feature = "transformer")]
+impl Borrow<Tokens> for Text {
+    fn borrow(&self) -> &Tokens {
+        &self.tokens
+    }
+}
+
+#[cfg(feature = "transformer")]
 impl Step for TextStep {
-    type Input = String;
-    type Prepared = Tokens;
+    type Input = (Role, String);
+    type Prepared = Text;
     type Output = Embedded<Vec<f32>>;
     type Error = Error;
 
-    fn prepare(&self, text: String) -> Result<Tokens, Error> {
-        let text = self.model.prompts.put_before(self.role, text);
-        self.model.backend.encode(&text)
+    fn prepare(&self, (role, text): (Role, String)) -> Result<Text, Error> {
+        let text = self.rules.prompts.put_before(role, text);
+        let tokens = self.transformer.tokenizer().encode(&text)?;
+        self.transformer.check(&tokens)?;
+        Ok(Text { role, tokens })
     }
 
-    fn length(&self, tokens: &Tokens) -> usize {
-        self.model.backend.length(tokens)
+    fn length(&self, text: &Text) -> usize {
+        self.transformer.graph().padded(&text.tokens)
     }
 
-    fn grouping(&self) -> Result<Grouping, Error> {
-        self.model.backend.grouping()
+    fn pool(&self, text: &Text) -> Result<Pool, Error> {
+        let key = self.transformer.task_id(text.role);
+        Ok(Pool { key, grouping: self.transformer.graph().grouping()? })
     }
 
     fn lanes(&self) -> Result<usize, Error> {
-        self.model.backend.lanes()
+        Ok(self.transformer.graph().session().lanes()?)
     }
 
-    fn run(&self, workload: Workload, rows: &[Tokens]) -> RunResult<Self> {
-        let vectors = self.model.backend.run(workload, self.role, rows)?;
-        let finished = vectors
-            .into_iter()
-            .zip(rows)
-            .map(|(vector, tokens)| Ok(tokens.embedded(self.model.width.cut(vector?)?)));
-        Ok(finished.collect())
+    fn run(&self, workload: Workload, texts: &[Text]) -> RunResult<Self> {
+        let Some(first) = texts.first() else { return Ok(Vec::new()) };
+        let task = self.transformer.task_id(first.role);
+        let vectors = self.transformer.run(workload, task, texts)?;
+        let results = vectors.into_iter().zip(texts);
+        Ok(results
+            .map(|(vector, text)| Ok(text.tokens.embedded(self.rules.width.cut(vector?)?)))
+            .collect())
     }
 }
 
@@ -236,11 +302,15 @@ impl Backend {
         task: &TextDense,
         files: &ModelFiles,
         options: &LoadOptions,
+        rules: &Arc<Rules>,
     ) -> Result<Self, Error> {
+        let _ = rules; // a table has none of its own
         match task.encoder {
             #[cfg(feature = "transformer")]
             Encoder::Transformer => {
-                Ok(Self::Transformer(Box::new(Transformer::open(spec, task, files, options)?)))
+                let transformer = Transformer::open(spec, task, files, options)?;
+                let step = TextStep { transformer, rules: Arc::clone(rules) };
+                Ok(Self::Transformer(Engine::new(step, options.batch)))
             }
             #[cfg(not(feature = "transformer"))]
             Encoder::Transformer => {
@@ -266,7 +336,7 @@ impl Backend {
     fn width(&self) -> Result<Option<usize>, Error> {
         match self {
             #[cfg(feature = "transformer")]
-            Self::Transformer(model) => model.width(),
+            Self::Transformer(engine) => Ok(engine.step().transformer.graph().width()?),
             #[cfg(feature = "static")]
             Self::Static(model) => Ok(Some(model.width())),
         }
@@ -275,7 +345,7 @@ impl Backend {
     fn tokenizer(&self) -> &Tokenizer {
         match self {
             #[cfg(feature = "transformer")]
-            Self::Transformer(model) => model.tokenizer(),
+            Self::Transformer(engine) => engine.step().transformer.tokenizer(),
             #[cfg(feature = "static")]
             Self::Static(model) => model.tokenizer(),
         }
@@ -284,67 +354,11 @@ impl Backend {
     fn device(&self) -> Result<&str, Error> {
         match self {
             #[cfg(feature = "transformer")]
-            Self::Transformer(model) => model.device(),
+            Self::Transformer(engine) => {
+                Ok(engine.step().transformer.graph().session().device()?)
+            }
             #[cfg(feature = "static")]
             Self::Static(_) => Ok("cpu"),
-        }
-    }
-
-    fn lanes(&self) -> Result<usize, Error> {
-        match self {
-            #[cfg(feature = "transformer")]
-            Self::Transformer(model) => model.lanes(),
-            #[cfg(feature = "static")]
-            Self::Static(_) => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
-        }
-    }
-
-    fn grouping(&self) -> Result<Grouping, Error> {
-        match self {
-            #[cfg(feature = "transformer")]
-            Self::Transformer(model) => model.grouping(),
-            #[cfg(feature = "static")]
-            Self::Static(_) => Ok(Grouping::Any),
-        }
-    }
-
-    /// The tokens of a text. Whether the model has a vector for each of them and for each position is
-    /// checked here where a graph shows it; a lookup table says it when it is used.
-    fn encode(&self, text: &str) -> Result<Tokens, Error> {
-        let tokens = self.tokenizer().encode(text)?;
-        match self {
-            #[cfg(feature = "transformer")]
-            Self::Transformer(model) => model.check(&tokens)?,
-            #[cfg(feature = "static")]
-            Self::Static(_) => {}
-        }
-        Ok(tokens)
-    }
-
-    fn length(&self, tokens: &Tokens) -> usize {
-        match self {
-            #[cfg(feature = "transformer")]
-            Self::Transformer(model) => model.length(tokens),
-            #[cfg(feature = "static")]
-            Self::Static(_) => tokens.ids.len().max(1),
-        }
-    }
-
-    #[cfg_attr(
-        not(feature = "transformer"),
-        expect(unused_variables, reason = "a table knows neither workloads nor roles")
-    )]
-    fn run(
-        &self,
-        workload: Workload,
-        role: Role,
-        rows: &[Tokens],
-    ) -> Result<Vec<Result<Vec<f32>, Error>>, Error> {
-        match self {
-            #[cfg(feature = "transformer")]
-            Self::Transformer(model) => model.run(workload, role, rows),
-            #[cfg(feature = "static")]
-            Self::Static(model) => Ok(rows.iter().map(|tokens| Ok(model.embed(tokens)?)).collect()),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Encoders on ONNX Runtime: tokens through a graph, pooled by the model's rule.
 
+use std::borrow::Borrow;
+
 use embedkit_core::{
     onnx::{Input, TextGraph, TextGraphOptions, Values, finish_dense},
-    pipeline::{Grouping, Workload},
+    pipeline::Workload,
     tokenizer::{Limits, Tokenizer, Tokens},
 };
 use embedkit_types::{AdapterTasks, LoadOptions, ModelFiles, ModelSpec, Role, TextDense};
@@ -43,51 +45,40 @@ impl Transformer {
         &self.tokenizer
     }
 
-    pub(crate) fn device(&self) -> Result<&str, Error> {
-        Ok(self.graph.session().device()?)
-    }
-
-    /// The width of the vectors, where the graph fixes it.
-    pub(crate) fn width(&self) -> Result<Option<usize>, Error> {
-        Ok(self.graph.width()?)
-    }
-
-    pub(crate) fn lanes(&self) -> Result<usize, Error> {
-        Ok(self.graph.session().lanes()?)
-    }
-
-    pub(crate) fn grouping(&self) -> Result<Grouping, Error> {
-        Ok(self.graph.grouping()?)
+    pub(crate) fn graph(&self) -> &TextGraph {
+        &self.graph
     }
 
     pub(crate) fn check(&self, tokens: &Tokens) -> Result<(), Error> {
         Ok(self.graph.check(tokens, |id| self.tokenizer.token(id))?)
     }
 
-    pub(crate) fn length(&self, tokens: &Tokens) -> usize {
-        self.graph.padded(tokens)
+    /// The task of a role, where the model has tasks; else 0.
+    pub(crate) fn task_id(&self, role: Role) -> u32 {
+        let id = self.task.tasks.as_ref().map_or(0, |tasks| match role {
+            Role::Raw => self.raw_task,
+            Role::Document => tasks.passage,
+            Role::Query => tasks.query,
+        });
+        u32::try_from(id).unwrap_or(u32::MAX) // a position in a short list
     }
 
-    pub(crate) fn run(
+    /// Vectors of texts of one task.
+    pub(crate) fn run<R: Borrow<Tokens>>(
         &self,
         workload: Workload,
-        role: Role,
-        rows: &[Tokens],
+        task: u32,
+        texts: &[R],
     ) -> Result<Vec<Result<Vec<f32>, Error>>, Error> {
-        let id;
-        let mut extra = Vec::new();
-        if let Some(tasks) = &self.task.tasks {
-            let number = match role {
-                Role::Raw => self.raw_task,
-                Role::Document => tasks.passage,
-                Role::Query => tasks.query,
-            };
-            // Ids are positions in a short list.
-            id = [i64::try_from(number).unwrap_or(i64::MAX)];
-            extra.push(Input { name: &tasks.input, shape: &[], values: Values::I64(&id) });
-        }
+        let id = [i64::from(task)];
+        let extra = self.task.tasks.iter().map(|tasks| Input {
+            name: &tasks.input,
+            shape: &[],
+            values: Values::I64(&id),
+        });
+        let extra: Vec<_> = extra.collect();
         let finish = |row: embedkit_core::onnx::Row<'_>| Ok(finish_dense(&row, &self.task)?);
-        Ok(self.graph.run(workload, rows, &extra, finish)?)
+        Ok(self.graph.run(workload, texts, &extra, finish)?)
     }
 }
 

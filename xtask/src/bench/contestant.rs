@@ -88,7 +88,12 @@ impl Contestant {
 
     /// Embeds each text of a file in a call of its own, from so many threads.
     pub(super) fn query(&mut self, texts: &Path, callers: usize) -> Result<Queried> {
-        let request = json!({"op": "query", "inputs": texts, "callers": callers});
+        self.calls(texts, 1, callers)
+    }
+
+    /// Embeds the texts of a file, so many in each call, from so many threads.
+    pub(super) fn calls(&mut self, file: &Path, texts: usize, callers: usize) -> Result<Queried> {
+        let request = json!({"op": "query", "inputs": file, "callers": callers, "texts": texts});
         Ok(Queried::deserialize(self.ask(&request)?)?)
     }
 

@@ -17,7 +17,7 @@ use std::{
     ptr::NonNull,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     thread::available_parallelism,
 };
@@ -50,9 +50,6 @@ use crate::{
 const MOST_THREADS: usize = 1024;
 /// Each is a thread of the process, and a copy of the graph on anything but the CPU.
 const MOST_REPLICAS: usize = 256;
-
-/// Callers with a lone batch for each core that run at the same time; more than that wait.
-const CROWD: usize = 4;
 
 /// One tensor that goes into a graph.
 #[derive(Debug, Clone, Copy)]
@@ -95,8 +92,6 @@ pub struct Session {
     /// Held while a graph is loaded, so that it is loaded once.
     single: Mutex<Option<Arc<Lanes>>>,
     stream: OnceLock<Arc<Lanes>>,
-    /// Lone batches that run or wait.
-    singles: AtomicUsize,
     /// Where runs have a time limit.
     watchdog: Option<Watchdog>,
 }
@@ -118,9 +113,6 @@ struct Lanes {
     graphs: Vec<ort::session::Session>,
     count: usize,
     turns: Turnstile,
-    /// For lone batches of several callers at once: more places at the same graph than there are
-    /// cores. The system shares cores out without one having to wake another.
-    crowd: Turnstile,
     used: AtomicBool,
     /// Without a log, which the graphs themselves may keep.
     run_options: RunOptions,
@@ -177,7 +169,6 @@ impl Session {
             facts: OnceLock::new(),
             single: Mutex::new(None),
             stream: OnceLock::new(),
-            singles: AtomicUsize::new(0),
         };
         if !options.lazy {
             session.facts()?;
@@ -282,16 +273,10 @@ impl Session {
         output: usize,
         read: impl FnOnce(View<'_>) -> R,
     ) -> Result<R, Error> {
-        let mut lanes = self.lanes_of(workload)?;
+        let lanes = self.lanes_of(workload)?;
         let facts = self.facts()?;
         self.check_shapes(facts, inputs)?;
-        let single = (workload == Workload::Single).then(|| Single::count(&self.singles));
-        let crowded = single.as_ref().is_some_and(|single| !single.alone) && facts.dual;
-        if crowded {
-            // Others want all cores, too: then a core for each is better than a queue.
-            lanes = self.lanes_of(Workload::Stream)?;
-        }
-        let lane = lanes.lane(crowded);
+        let lane = lanes.lane();
         let failed = |error: ort::Error| run_error(&self.path, error.code(), error.message());
         let value = match &self.watchdog {
             None => lane.run(&lanes.run_options, facts, inputs, output).map_err(failed)?,
@@ -490,36 +475,15 @@ impl Lanes {
         Ok(Self {
             run_options: run_options().map_err(refused)?,
             turns: Turnstile::new((0..count).map(|lane| lane % graphs.len())),
-            crowd: Turnstile::new((0..CROWD * count).map(|lane| lane % graphs.len())),
             used: AtomicBool::new(false),
             graphs,
             count,
         })
     }
 
-    fn lane(&self, crowded: bool) -> Lane<'_> {
+    fn lane(&self) -> Lane<'_> {
         self.used.store(true, Ordering::Relaxed);
-        let turn = if crowded { self.crowd.enter() } else { self.turns.enter() };
-        Lane { lanes: self, turn }
-    }
-}
-
-/// One of the lone batches that run or wait, as long as it lives.
-struct Single<'a> {
-    singles: &'a AtomicUsize,
-    /// Whether there was no other when it came.
-    alone: bool,
-}
-
-impl<'a> Single<'a> {
-    fn count(singles: &'a AtomicUsize) -> Self {
-        Self { singles, alone: singles.fetch_add(1, Ordering::Relaxed) == 0 }
-    }
-}
-
-impl Drop for Single<'_> {
-    fn drop(&mut self) {
-        self.singles.fetch_sub(1, Ordering::Relaxed);
+        Lane { lanes: self, turn: self.turns.enter() }
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "in tests")]
 
+mod engine;
 mod external;
 mod faults;
 mod fuzzed;

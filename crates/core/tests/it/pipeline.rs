@@ -11,7 +11,7 @@ use std::{
 
 use embedkit_core::{
     Error,
-    pipeline::{Grouping, RunResult, Step, Stream, Workload},
+    pipeline::{Engine, Grouping, Pool, RunResult, Step, Workload},
 };
 use embedkit_types::BatchOptions;
 
@@ -46,12 +46,12 @@ impl Step for Doubling {
         (prepared % 10) as usize + 1
     }
 
-    fn grouping(&self) -> Result<Grouping, Error> {
-        if self.no_model { Err(broken("model")) } else { Ok(Grouping::Any) }
+    fn pool(&self, _: &u32) -> Result<Pool, Error> {
+        if self.no_model { Err(broken("model")) } else { Ok(Pool::new(Grouping::Any)) }
     }
 
     fn lanes(&self) -> Result<usize, Error> {
-        Ok(self.lanes.max(1))
+        if self.no_model { Err(broken("model")) } else { Ok(self.lanes.max(1)) }
     }
 
     fn run(&self, _: Workload, batch: &[u32]) -> RunResult<Self> {
@@ -78,7 +78,7 @@ fn options(rows: usize, tokens: usize, window: usize) -> BatchOptions {
 }
 
 fn stream(step: Doubling, inputs: u32, options: BatchOptions) -> Vec<Result<u64, Error>> {
-    Stream::new(step, 0..inputs, options).collect()
+    Engine::new(step, options).stream(0..inputs).collect()
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn a_model_that_cannot_be_loaded_ends_the_stream() {
 fn dropping_the_stream_ends_its_threads() {
     let step = Doubling { lanes: 2, ..Doubling::default() };
     let alive = Arc::clone(&step.running);
-    let mut stream = Stream::new(step, 0.., options(4, 64, 64));
+    let mut stream = Engine::new(step, options(4, 64, 64)).stream(0..);
     assert!(stream.next().is_some());
     drop(stream);
     // The step, and with it this counter, lives as long as any thread.
@@ -195,8 +195,8 @@ impl Step for Slow {
         1
     }
 
-    fn grouping(&self) -> Result<Grouping, Error> {
-        Ok(Grouping::Alone)
+    fn pool(&self, _: &u32) -> Result<Pool, Error> {
+        Ok(Pool::new(Grouping::Alone))
     }
 
     fn lanes(&self) -> Result<usize, Error> {
@@ -215,7 +215,8 @@ impl Step for Slow {
 fn the_next_inputs_are_prepared_while_the_lane_is_busy() {
     let step = Slow::default();
     let beside = Arc::clone(&step.beside);
-    let results: Vec<_> = Stream::new(step, 0..48, options(1, 1, 8)).map(Result::unwrap).collect();
+    let stream = Engine::new(step, options(1, 1, 8)).stream(0..48);
+    let results: Vec<_> = stream.map(Result::unwrap).collect();
     assert!(results.into_iter().eq(0..48));
     // The first window has nothing to run beside it; after it, only a switch between two batches can
     // fall into a preparation.

@@ -1,18 +1,11 @@
 //! An image model in the pipeline.
 
-use std::sync::Arc;
-
-use embedkit_core::pipeline::{Grouping, RunResult, Step, Workload};
+use embedkit_core::pipeline::{Pool, RunResult, Step, Workload};
 
 use super::{Error, Model};
 use crate::{ImageInput, Pixels, decode};
 
-/// One stream of images through the model.
-pub(super) struct ImageStep {
-    pub(super) model: Arc<Model>,
-}
-
-impl Step for ImageStep {
+impl Step for Model {
     /// With its place among the inputs.
     type Input = (usize, ImageInput);
     type Prepared = Pixels;
@@ -23,8 +16,8 @@ impl Step for ImageStep {
     const CHUNK: usize = 1;
 
     fn prepare(&self, (position, image): (usize, ImageInput)) -> Result<Pixels, Error> {
-        let pixels = decode(&image, &self.model.decode)
-            .and_then(|decoded| self.model.preprocessor.apply(&decoded));
+        let pixels =
+            decode(&image, &self.decode).and_then(|decoded| self.preprocessor.apply(&decoded));
         pixels.map_err(|error| {
             let path = if let ImageInput::Path(path) = image { Some(path) } else { None };
             Error::image(position, path, error)
@@ -35,16 +28,16 @@ impl Step for ImageStep {
         1
     }
 
-    fn grouping(&self) -> Result<Grouping, Error> {
-        self.model.graph.grouping()
+    fn pool(&self, _: &Pixels) -> Result<Pool, Error> {
+        Ok(Pool::new(self.graph.grouping()?))
     }
 
     fn lanes(&self) -> Result<usize, Error> {
-        self.model.graph.lanes()
+        self.graph.lanes()
     }
 
     fn run(&self, workload: Workload, images: &[Pixels]) -> RunResult<Self> {
-        let vectors = self.model.graph.run(workload, images)?;
-        Ok(vectors.into_iter().map(|vector| Ok(self.model.width.cut(vector?)?)).collect())
+        let vectors = self.graph.run(workload, images)?;
+        Ok(vectors.into_iter().map(|vector| Ok(self.width.cut(vector?)?)).collect())
     }
 }

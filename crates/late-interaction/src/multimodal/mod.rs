@@ -9,14 +9,13 @@ use std::sync::Arc;
 use embedkit_core::{
     Width,
     onnx::{Row, TextGraph, TextGraphOptions},
-    pipeline::Stream,
+    pipeline::Engine,
     registry,
     tokenizer::{Limits, Padding},
 };
 use embedkit_image::{ImageInput, ImageOptions};
 use embedkit_types::{
-    BatchOptions, Embed, Embedded, LoadOptions, ModelFiles, ModelSpec, MultiVector,
-    MultiVectorModel, Role, Task,
+    Embed, Embedded, LoadOptions, ModelFiles, ModelSpec, MultiVector, MultiVectorModel, Role, Task,
 };
 
 use self::{
@@ -53,6 +52,8 @@ use crate::{Error, vectors::push_unit};
 #[derive(Debug, Clone)]
 pub struct LateInteractionMultimodalEmbedding {
     model: Arc<Model>,
+    texts: Engine<TextStep>,
+    images: Engine<ImageStep>,
 }
 
 #[derive(Debug)]
@@ -63,7 +64,6 @@ struct Model {
     images: TextGraph,
     registered_dim: usize,
     width: Width,
-    batch: BatchOptions,
 }
 
 impl LateInteractionMultimodalEmbedding {
@@ -123,9 +123,11 @@ impl LateInteractionMultimodalEmbedding {
         {
             width.check(found)?;
         }
-        let (registered_dim, batch) = (task.dim, options.batch);
-        let model = Model { processor, texts, images, registered_dim, width, batch };
-        Ok(Self { model: Arc::new(model) })
+        let model = Arc::new(Model { processor, texts, images, registered_dim: task.dim, width });
+        let texts = Engine::new(TextStep { model: Arc::clone(&model) }, options.batch);
+        let images = ImageStep { model: Arc::clone(&model) };
+        let batch = images.batch(options.batch);
+        Ok(Self { model, texts, images: Engine::new(images, batch) })
     }
 
     /// The built-in models of this kind.
@@ -158,9 +160,7 @@ impl LateInteractionMultimodalEmbedding {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let step = TextStep { model: Arc::clone(&self.model) };
-        let texts = texts.into_iter().map(|text| text.as_ref().to_owned());
-        Stream::new(step, texts, self.model.batch)
+        self.texts.stream(texts.into_iter().map(|text| text.as_ref().to_owned()))
     }
 
     /// Embeds all texts of a slice.
@@ -196,10 +196,7 @@ impl LateInteractionMultimodalEmbedding {
         I: IntoIterator,
         I::Item: Into<ImageInput>,
     {
-        let step = ImageStep { model: Arc::clone(&self.model) };
-        let batch = step.batch();
-        let images = images.into_iter().enumerate();
-        Stream::new(step, images.map(|(position, image)| (position, image.into())), batch)
+        self.images.stream(images.into_iter().map(Into::into).enumerate())
     }
 
     /// Embeds all images of a slice.

@@ -4,7 +4,7 @@ use std::{borrow::Cow, num::NonZeroUsize, sync::Arc, thread::available_paralleli
 
 use embedkit_core::{
     onnx::{Input, Row, Values},
-    pipeline::{Grouping, RunResult, Step, Workload},
+    pipeline::{Grouping, Pool, RunResult, Step, Workload},
     tokenizer::Tokens,
 };
 use embedkit_image::ImageInput;
@@ -16,7 +16,8 @@ use crate::Error;
 /// The graph's input for images.
 pub(super) const PIXEL_VALUES: &str = "pixel_values";
 
-/// A stream of texts.
+/// Texts through the graph.
+#[derive(Debug)]
 pub(super) struct TextStep {
     pub(super) model: Arc<Model>,
 }
@@ -38,8 +39,8 @@ impl Step for TextStep {
         self.model.texts.padded(tokens)
     }
 
-    fn grouping(&self) -> Result<Grouping, Error> {
-        Ok(self.model.texts.grouping()?)
+    fn pool(&self, _: &Tokens) -> Result<Pool, Error> {
+        Ok(Pool::new(self.model.texts.grouping()?))
     }
 
     fn lanes(&self) -> Result<usize, Error> {
@@ -56,7 +57,8 @@ impl Step for TextStep {
     }
 }
 
-/// A stream of images, each with its position.
+/// Images, each with its position, through the graph.
+#[derive(Debug)]
 pub(super) struct ImageStep {
     pub(super) model: Arc<Model>,
 }
@@ -64,8 +66,7 @@ pub(super) struct ImageStep {
 impl ImageStep {
     /// How far images are read ahead: a page has up to 2.4 MB (ColPali) or 53 MB (ColModernVBERT)
     /// of pixels, and two windows are in memory.
-    pub(super) fn batch(&self) -> BatchOptions {
-        let batch = self.model.batch;
+    pub(super) fn batch(&self, batch: BatchOptions) -> BatchOptions {
         let ahead = if self.model.processor.makes_tiles() { 4 } else { 16 };
         let cores = available_parallelism().map_or(1, NonZeroUsize::get);
         let ahead = NonZeroUsize::new(ahead.max(cores)).unwrap_or(NonZeroUsize::MIN);
@@ -94,11 +95,11 @@ impl Step for ImageStep {
     }
 
     /// Pages of one length have one number of tiles: none is padded, in tokens or in tiles.
-    fn grouping(&self) -> Result<Grouping, Error> {
-        Ok(match self.model.images.grouping()? {
+    fn pool(&self, _: &Page) -> Result<Pool, Error> {
+        Ok(Pool::new(match self.model.images.grouping()? {
             Grouping::Alone => Grouping::Alone,
             Grouping::SameLength | Grouping::Any => Grouping::SameLength,
-        })
+        }))
     }
 
     fn lanes(&self) -> Result<usize, Error> {

@@ -2,18 +2,16 @@
 
 mod tokens;
 
-use std::sync::Arc;
-
 use embedkit_core::{
     Width,
     onnx::{Row, TextGraph, TextGraphOptions},
-    pipeline::{Grouping, RunResult, Step, Stream, Workload},
+    pipeline::{Engine, Pool, RunResult, Step, Workload},
     registry,
     tokenizer::{Limits, Padding, Side, Tokens},
 };
 use embedkit_types::{
-    BatchOptions, Embed, Embedded, LateText, LoadOptions, ModelFiles, ModelSpec, MultiVector,
-    MultiVectorModel, Prompts, Role, Task,
+    Embed, Embedded, LateText, LoadOptions, ModelFiles, ModelSpec, MultiVector, MultiVectorModel,
+    Prompts, Role, Task,
 };
 
 use self::tokens::{Prepared, TokenRules};
@@ -27,7 +25,7 @@ use crate::{Error, vectors::push_unit};
 /// vectors of their own. All of that is data in the model's [`LateText`].
 #[derive(Debug, Clone)]
 pub struct LateInteractionTextEmbedding {
-    model: Arc<Model>,
+    engine: Engine<Model>,
 }
 
 #[derive(Debug)]
@@ -38,7 +36,6 @@ struct Model {
     documents: TextGraph,
     queries: TextGraph,
     prompts: Prompts,
-    batch: BatchOptions,
     width: Width,
 }
 
@@ -94,14 +91,13 @@ impl LateInteractionTextEmbedding {
             documents,
             queries,
             prompts,
-            batch: options.batch,
         };
         if !options.lazy
             && let Some(found) = model.documents.width()?
         {
             model.width.check(found)?;
         }
-        Ok(Self { model: Arc::new(model) })
+        Ok(Self { engine: Engine::new(model, options.batch) })
     }
 
     /// The built-in models of this kind.
@@ -158,9 +154,7 @@ impl LateInteractionTextEmbedding {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let step = TextStep { model: Arc::clone(&self.model), role };
-        let texts = texts.into_iter().map(|text| text.as_ref().to_owned());
-        Stream::new(step, texts, self.model.batch)
+        self.engine.stream(texts.into_iter().map(move |text| (role, text.as_ref().to_owned())))
     }
 
     /// Embeds all texts of a slice. Also the method of the trait [`Embed`].
@@ -188,7 +182,7 @@ impl LateInteractionTextEmbedding {
         I::Item: AsRef<str>,
     {
         let count = |text: I::Item| {
-            let prepared = self.model.rules.prepare(role, text.as_ref())?;
+            let prepared = self.engine.step().rules.prepare(role, text.as_ref())?;
             Ok(if include_extension { prepared.tokens.ids.len() } else { prepared.own })
         };
         texts.into_iter().map(count).sum()
@@ -198,7 +192,7 @@ impl LateInteractionTextEmbedding {
     /// first vector has been seen. Needs no session.
     #[must_use]
     pub fn embedding_size(&self) -> usize {
-        self.model.width.of_results()
+        self.engine.step().width.of_results()
     }
 
     /// Where the model runs, such as `cpu` or `cuda:0`.
@@ -206,7 +200,7 @@ impl LateInteractionTextEmbedding {
     /// # Errors
     /// Those of loading, where the graph is opened lazily.
     pub fn device(&self) -> Result<&str, Error> {
-        Ok(self.model.documents.session().device()?)
+        Ok(self.engine.step().documents.session().device()?)
     }
 
     fn values<I>(
@@ -238,61 +232,57 @@ impl MultiVectorModel for LateInteractionTextEmbedding {
     }
 }
 
-/// One stream of texts through the model.
-struct TextStep {
-    model: Arc<Model>,
-    role: Role,
-}
-
-impl TextStep {
-    fn graph(&self) -> &TextGraph {
-        match self.role {
-            Role::Raw | Role::Document => &self.model.documents,
-            Role::Query => &self.model.queries,
-        }
-    }
-}
-
-impl Step for TextStep {
-    type Input = String;
+impl Step for Model {
+    type Input = (Role, String);
     type Prepared = Prepared;
     type Output = Embedded<MultiVector>;
     type Error = Error;
 
-    fn prepare(&self, text: String) -> Result<Prepared, Error> {
-        let text = self.model.prompts.put_before(self.role, text);
-        let prepared = self.model.rules.prepare(self.role, &text)?;
-        let tokenizer = self.model.rules.tokenizer();
-        self.graph().check(&prepared.tokens, |id| tokenizer.token(id))?;
+    fn prepare(&self, (role, text): (Role, String)) -> Result<Prepared, Error> {
+        let text = self.prompts.put_before(role, text);
+        let prepared = self.rules.prepare(role, &text)?;
+        let tokenizer = self.rules.tokenizer();
+        self.graph(role).check(&prepared.tokens, |id| tokenizer.token(id))?;
         Ok(prepared)
     }
 
     fn length(&self, prepared: &Prepared) -> usize {
-        self.graph().padded(&prepared.tokens)
+        self.graph(prepared.role).padded(&prepared.tokens)
     }
 
-    fn grouping(&self) -> Result<Grouping, Error> {
-        Ok(self.graph().grouping()?)
+    /// Queries and documents are padded with different tokens.
+    fn pool(&self, prepared: &Prepared) -> Result<Pool, Error> {
+        let key = u32::from(prepared.role == Role::Query);
+        Ok(Pool { key, grouping: self.graph(prepared.role).grouping()? })
     }
 
     fn lanes(&self) -> Result<usize, Error> {
-        Ok(self.graph().session().lanes()?)
+        Ok(self.documents.session().lanes()?)
     }
 
     fn run(&self, workload: Workload, batch: &[Prepared]) -> RunResult<Self> {
+        let Some(first) = batch.first() else { return Ok(Vec::new()) };
         let mut texts = batch.iter();
         let finish = |row: Row<'_>| {
-            let Some(Prepared { tokens: text, own }) = texts.next() else {
+            let Some(Prepared { role, tokens: text, own }) = texts.next() else {
                 return Err(row.shape_error("one row per text").into());
             };
-            let value = self.model.finish(self.role, text, &row)?;
+            let value = self.finish(*role, text, &row)?;
             Ok(Embedded { value, tokens: *own, truncated: text.truncated })
         };
-        Ok(self.graph().run(workload, batch, &[], finish)?)
+        Ok(self.graph(first.role).run(workload, batch, &[], finish)?)
     }
 }
 
 impl Model {
+    /// The graph with the padding of a role.
+    fn graph(&self, role: Role) -> &TextGraph {
+        match role {
+            Role::Raw | Role::Document => &self.documents,
+            Role::Query => &self.queries,
+        }
+    }
+
     /// The vectors of one text: those of its padding are gone already, those of skipped tokens go
     /// here.
     fn finish(&self, role: Role, text: &Tokens, row: &Row<'_>) -> Result<MultiVector, Error> {

@@ -23,6 +23,7 @@ pub(super) struct TokenRules {
 
 /// The tokens of one text, with marker and query padding.
 pub(super) struct Prepared {
+    pub(super) role: Role,
     pub(super) tokens: Tokens,
     /// How many of them are the text's own, special tokens included.
     pub(super) own: usize,
@@ -98,7 +99,7 @@ impl TokenRules {
                 tokens.attention.insert(place, true);
             }
         }
-        Ok(Prepared { tokens, own })
+        Ok(Prepared { role, tokens, own })
     }
 
     /// Fills a short query up to the model's length.

@@ -4,7 +4,6 @@
 //! a hash of its stem. Weights are computed in f64, in the original's order of operations.
 
 mod seeded;
-mod step;
 mod terms;
 mod tokens;
 
@@ -14,9 +13,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use embedkit_types::{Bm25 as Facts, SparseEmbedding};
+use embedkit_types::{Bm25 as Facts, Embedded, Role, SparseEmbedding};
 
-pub(crate) use self::step::Bm25Step;
 use self::{terms::Terms, tokens::each_token};
 use crate::{
     Error, OptionError, SparseOptions, hash::term_index, language::Language, options::check,
@@ -124,6 +122,15 @@ impl Bm25 {
     #[must_use]
     pub fn query(&self, text: &str) -> SparseEmbedding {
         self.query_and_count(text).0
+    }
+
+    /// The vector of a text in its role, and how many words it has.
+    pub(crate) fn embed(&self, role: Role, text: &str) -> Embedded<SparseEmbedding> {
+        let (value, tokens) = match role {
+            Role::Query => self.query_and_count(text),
+            Role::Raw | Role::Document => self.document_and_count(text),
+        };
+        Embedded { value, tokens, truncated: false }
     }
 
     /// The vector of a document, and its tokens.

@@ -12,18 +12,16 @@ mod step;
 #[cfg(any(feature = "bm42", feature = "minicoil"))]
 mod subwords;
 
-use std::thread::available_parallelism;
-
 use embedkit_core::{
     onnx::{Row, TextGraph, TextGraphOptions},
-    pipeline::{Grouping, Workload},
+    pipeline::Workload,
     tokenizer::{Limits, Tokenizer, Tokens},
 };
 use embedkit_types::{
-    LoadOptions, ModelFiles, ModelSpec, Role, Sparse, SparseEmbedding, SparseKind,
+    Embedded, LoadOptions, ModelFiles, ModelSpec, Role, Sparse, SparseEmbedding, SparseKind,
 };
 
-pub(crate) use self::step::GraphStep;
+use self::step::Text;
 use crate::{Error, SparseOptions};
 
 /// A tokenizer, a graph, and what the kind of model makes of its output.
@@ -112,11 +110,8 @@ impl GraphModel {
         Ok(self.tokenizer.encode(text)?)
     }
 
-    /// Whether the graph, where it is run, has a vector for each token and position.
-    fn check(&self, role: Role, tokens: &Tokens) -> Result<(), Error> {
-        if self.looks_up(role) {
-            return Ok(());
-        }
+    /// Whether the graph has a vector for each token and position.
+    fn check(&self, tokens: &Tokens) -> Result<(), Error> {
         Ok(self.graph.check(tokens, |id| self.tokenizer.token(id))?)
     }
 
@@ -125,7 +120,7 @@ impl GraphModel {
     }
 
     /// Whether a role's vectors come without a run of the graph.
-    fn looks_up(&self, role: Role) -> bool {
+    pub(crate) fn looks_up(&self, role: Role) -> bool {
         role == Role::Query
             && match &self.kind {
                 #[cfg(feature = "splade")]
@@ -139,39 +134,23 @@ impl GraphModel {
             }
     }
 
-    fn lanes(&self, role: Role) -> Result<usize, Error> {
-        if self.looks_up(role) {
-            return Ok(available_parallelism().map_or(1, usize::from));
-        }
-        Ok(self.graph.session().lanes()?)
-    }
-
-    fn grouping(&self, role: Role) -> Result<Grouping, Error> {
-        if self.looks_up(role) {
-            return Ok(Grouping::Any);
-        }
-        Ok(self.graph.grouping()?)
-    }
-
-    fn length(&self, tokens: &Tokens) -> usize {
-        self.graph.padded(tokens)
-    }
-
     fn run(
         &self,
         workload: Workload,
-        role: Role,
-        texts: &[Tokens],
+        texts: &[Text],
     ) -> Result<Vec<Result<SparseEmbedding, Error>>, Error> {
-        if self.looks_up(role) {
-            return Ok(texts.iter().map(|text| self.look_up(text)).collect());
-        }
         let mut rest = texts.iter();
         let finish = |row: Row<'_>| match rest.next() {
-            Some(text) => self.finish(role, text, &row),
+            Some(text) => self.finish(text.role, &text.tokens, &row),
             None => Err(row.shape_error("one row per text").into()),
         };
         Ok(self.graph.run(workload, texts, &[], finish)?)
+    }
+
+    /// A query without the graph.
+    pub(crate) fn query(&self, text: &str) -> Result<Embedded<SparseEmbedding>, Error> {
+        let tokens = self.encode(text)?;
+        Ok(tokens.embedded(self.look_up(&tokens)?))
     }
 
     /// The vector of a query without the graph.

@@ -1,9 +1,9 @@
 //! Models with a graph in the pipeline.
 
-use std::sync::Arc;
+use std::borrow::Borrow;
 
 use embedkit_core::{
-    pipeline::{Grouping, RunResult, Step, Workload},
+    pipeline::{Pool, RunResult, Step, Workload},
     tokenizer::Tokens,
 };
 use embedkit_types::{Embedded, Role, SparseEmbedding};
@@ -11,38 +11,45 @@ use embedkit_types::{Embedded, Role, SparseEmbedding};
 use super::GraphModel;
 use crate::Error;
 
-/// One stream of texts through a model.
-pub(crate) struct GraphStep {
-    pub(crate) model: Arc<GraphModel>,
-    pub(crate) role: Role,
+/// A text with its role, which counts once the graph has run.
+pub(crate) struct Text {
+    pub(super) role: Role,
+    pub(super) tokens: Tokens,
 }
 
-impl Step for GraphStep {
-    type Input = String;
-    type Prepared = Tokens;
+impl Borrow<Tokens> for Text {
+    fn borrow(&self) -> &Tokens {
+        &self.tokens
+    }
+}
+
+impl Step for GraphModel {
+    type Input = (Role, String);
+    type Prepared = Text;
     type Output = Embedded<SparseEmbedding>;
     type Error = Error;
 
-    fn prepare(&self, text: String) -> Result<Tokens, Error> {
-        let tokens = self.model.encode(&text)?;
-        self.model.check(self.role, &tokens)?;
-        Ok(tokens)
+    fn prepare(&self, (role, text): (Role, String)) -> Result<Text, Error> {
+        let tokens = self.encode(&text)?;
+        self.check(&tokens)?;
+        Ok(Text { role, tokens })
     }
 
-    fn length(&self, tokens: &Tokens) -> usize {
-        self.model.length(tokens)
+    fn length(&self, text: &Text) -> usize {
+        self.graph.padded(&text.tokens)
     }
 
-    fn grouping(&self) -> Result<Grouping, Error> {
-        self.model.grouping(self.role)
+    fn pool(&self, _: &Text) -> Result<Pool, Error> {
+        Ok(Pool::new(self.graph.grouping()?))
     }
 
     fn lanes(&self) -> Result<usize, Error> {
-        self.model.lanes(self.role)
+        Ok(self.graph.session().lanes()?)
     }
 
-    fn run(&self, workload: Workload, rows: &[Tokens]) -> RunResult<Self> {
-        let vectors = self.model.run(workload, self.role, rows)?;
-        Ok(vectors.into_iter().zip(rows).map(|(value, row)| Ok(row.embedded(value?))).collect())
+    fn run(&self, workload: Workload, texts: &[Text]) -> RunResult<Self> {
+        let vectors = self.run(workload, texts)?;
+        let results = vectors.into_iter().zip(texts);
+        Ok(results.map(|(value, text)| Ok(text.tokens.embedded(value?))).collect())
     }
 }

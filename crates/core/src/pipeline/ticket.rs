@@ -1,0 +1,151 @@
+//! One caller's inputs on their way through an engine.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use tracing::{Dispatch, Span};
+
+use super::{
+    Engine, Outcome, Step,
+    queue::{Row, TicketId},
+};
+
+/// One caller's inputs: pushed in any number of windows, taken in input order, by a blocking iterator or
+/// by [`poll_next`](Self::poll_next). Dropping it takes out the rows that do not run yet.
+pub struct Ticket<S: Step> {
+    engine: Engine<S>,
+    id: TicketId,
+    inbox: Arc<Inbox<Outcome<S>>>,
+    pushed: AtomicUsize,
+    taken: usize,
+}
+
+impl<S: Step> Ticket<S> {
+    pub(super) fn new(engine: Engine<S>, id: TicketId, inbox: Arc<Inbox<Outcome<S>>>) -> Self {
+        Self { engine, id, inbox, pushed: AtomicUsize::new(0), taken: 0 }
+    }
+
+    /// Another window of inputs, which are sorted by length together.
+    pub fn push(&self, inputs: Vec<S::Input>) {
+        let start = self.pushed.fetch_add(inputs.len(), Ordering::Relaxed);
+        self.engine.push(self.id, (start..).zip(inputs));
+    }
+
+    /// Inputs that were made ready already.
+    pub(super) fn push_rows(&self, rows: Vec<Row<S::Prepared>>) {
+        let start = self.pushed.fetch_add(rows.len(), Ordering::Relaxed);
+        let rows = (start..).zip(rows);
+        self.engine.push_rows(rows.map(|(index, row)| Row { ticket: self.id, index, ..row }));
+    }
+
+    /// Inputs whose results were not taken yet.
+    pub fn outstanding(&self) -> usize {
+        self.pushed.load(Ordering::Relaxed) - self.taken
+    }
+
+    /// The result of the next input, if it is there.
+    pub fn try_next(&mut self) -> Option<Outcome<S>> {
+        let result = self.inbox.state().results.remove(&self.taken)?;
+        self.taken += 1;
+        Some(result)
+    }
+
+    /// The result of the next input, once it is there; `None` after the last that was pushed.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Outcome<S>>> {
+        if self.outstanding() == 0 {
+            return Poll::Ready(None);
+        }
+        let mut state = self.inbox.state();
+        let Some(result) = state.results.remove(&self.taken) else {
+            state.waker = Some(context.waker().clone());
+            return Poll::Pending;
+        };
+        self.taken += 1;
+        Poll::Ready(Some(result))
+    }
+}
+
+impl<S: Step> Iterator for Ticket<S> {
+    type Item = Outcome<S>;
+
+    /// Waits for the result of the next input; `None` after the last that was pushed.
+    fn next(&mut self) -> Option<Outcome<S>> {
+        if self.outstanding() == 0 {
+            return None;
+        }
+        let mut state = self.inbox.state();
+        loop {
+            if let Some(result) = state.results.remove(&self.taken) {
+                self.taken += 1;
+                return Some(result);
+            }
+            state = self.inbox.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl<S: Step> Drop for Ticket<S> {
+    fn drop(&mut self) {
+        self.engine.close(self.id);
+    }
+}
+
+impl<S: Step> fmt::Debug for Ticket<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let outstanding = self.outstanding();
+        f.debug_struct("Ticket").field("outstanding", &outstanding).finish_non_exhaustive()
+    }
+}
+
+/// Results on their way to a ticket.
+pub(super) struct Inbox<T> {
+    state: Mutex<Received<T>>,
+    arrived: Condvar,
+    /// The caller's subscriber and span, so that the work shows up where it belongs.
+    trace: (Dispatch, Span),
+}
+
+struct Received<T> {
+    /// By position of the input.
+    results: BTreeMap<usize, T>,
+    waker: Option<Waker>,
+}
+
+impl<T> Inbox<T> {
+    pub(super) fn new() -> Self {
+        let trace = (tracing::dispatcher::get_default(Clone::clone), Span::current());
+        let state = Received { results: BTreeMap::new(), waker: None };
+        Self { state: Mutex::new(state), arrived: Condvar::new(), trace }
+    }
+
+    /// Puts results there and wakes who waits for them.
+    pub(super) fn put(&self, results: impl IntoIterator<Item = (usize, T)>) {
+        let mut state = self.state();
+        state.results.extend(results);
+        let waker = state.waker.take();
+        drop(state);
+        self.arrived.notify_all();
+        if let Some(waker) = waker {
+            // A waker is the caller's code; its panic must not end a thread of the engine.
+            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+        }
+    }
+
+    /// Works as part of the caller's span.
+    pub(super) fn trace<R>(&self, work: impl FnOnce() -> R) -> R {
+        let (dispatch, span) = &self.trace;
+        tracing::dispatcher::with_default(dispatch, || span.in_scope(work))
+    }
+
+    fn state(&self) -> MutexGuard<'_, Received<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
