@@ -13,7 +13,7 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the system.
         #[source]
         source: Arc<io::Error>,
     },
@@ -138,7 +138,7 @@ pub enum Error {
     LoadGraph {
         /// The graph.
         path: PathBuf,
-        /// What the runtime said.
+        /// Message of the runtime.
         reason: String,
     },
     /// A graph names a file as its weights that it may not read.
@@ -252,7 +252,7 @@ pub enum Error {
     Run {
         /// The graph.
         path: PathBuf,
-        /// What the runtime said.
+        /// Message of the runtime.
         reason: String,
     },
     /// A run did not get the memory that it asked for.
@@ -260,7 +260,7 @@ pub enum Error {
     OutOfMemory {
         /// The graph.
         path: PathBuf,
-        /// What the runtime said.
+        /// Message of the runtime.
         reason: String,
     },
     /// The device failed, and every further run with it.
@@ -268,7 +268,7 @@ pub enum Error {
     DeviceFailed {
         /// The graph.
         path: PathBuf,
-        /// What the runtime said.
+        /// Message of the runtime.
         reason: String,
     },
     /// A run was stopped at the time limit.
@@ -291,7 +291,7 @@ pub enum Error {
         started: usize,
         /// How many were asked for.
         wanted: usize,
-        /// What the system said.
+        /// Error of the system.
         source: Arc<io::Error>,
     },
     /// The work on an input panicked.
@@ -303,7 +303,7 @@ pub enum Error {
     /// Something that cannot be has happened.
     #[error("embedkit has failed: {reason}")]
     Defect {
-        /// What has happened.
+        /// Description of the defect.
         reason: String,
     },
 }
@@ -428,7 +428,7 @@ impl Error {
     }
 }
 
-/// What to do where the system starts no more threads.
+/// Hint for a system that starts no more threads.
 const FEWER_THREADS: &str = "ask for fewer with `--threads` and `--replicas`, or raise the limit on \
      processes and memory (`ulimit -u`, `ulimit -v`, the container's)";
 

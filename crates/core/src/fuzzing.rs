@@ -1,4 +1,4 @@
-//! What a fuzzer calls, and what the tests call with the inputs that are kept in `tests/corpus`.
+//! Entry points of fuzzers; tests call them with the inputs that are kept in `tests/corpus`.
 //! Compiled for tests and by cargo-fuzz only.
 
 use std::{fs, path::PathBuf};

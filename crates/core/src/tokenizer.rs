@@ -328,7 +328,7 @@ fn guarded(run: impl FnOnce() -> tokenizers::Result<Encoding>) -> Result<Encodin
         .map_err(|error| Error::Tokenize { reason: error.to_string() })
 }
 
-/// What a tokenizer is made of.
+/// Parts of a tokenizer.
 struct Source {
     inner: Inner,
     /// tokenizer_config.json.

@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What is wrong with the file, without its path.
+/// The error of a file, without its path.
 fn reason(error: &PreprocessError) -> String {
     match error {
         PreprocessError::File { source, .. } => reason(source),

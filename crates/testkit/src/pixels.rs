@@ -137,11 +137,11 @@ pub struct TiffCase {
     pub name: String,
     /// The file.
     pub path: PathBuf,
-    /// What decoding it has to give.
+    /// Expected result of decoding it.
     pub expected: TiffGolden,
 }
 
-/// What decoding a TIFF file has to give.
+/// Expected result of decoding a TIFF file.
 #[derive(Debug)]
 pub enum TiffGolden {
     /// Pillow's pixels: size and SHA-256 of RGB.

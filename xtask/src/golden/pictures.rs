@@ -1,7 +1,7 @@
 //! `cargo xtask golden --pictures`: every file of Pillow's own tests through ours and through Pillow,
 //! opened as FastEmbed opens it. It needs nasm, as the release does.
 //!
-//! What is not the same has to be in the table of the guide that says why.
+//! A file that is not the same has to be in the table of the guide that says why.
 
 use std::{
     collections::BTreeMap,
@@ -39,7 +39,7 @@ pub(super) fn compare(oracle: &Oracle) -> Result<()> {
     Ok(())
 }
 
-/// What became of a file, as `pictures.py` writes it.
+/// Outcome of a file, as `pictures.py` writes it.
 #[derive(Debug, Deserialize)]
 struct Found {
     name: String,

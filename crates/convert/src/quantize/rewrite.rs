@@ -45,7 +45,7 @@ pub(super) struct Rewriter<'m, 'a> {
     prefix: String,
 }
 
-/// What the integers of a matrix are made of: the matrix, whether it is transposed, and the activation
+/// Sources of a quantised matrix: the matrix, whether it is transposed, and the activation
 /// whose channels are divided.
 type Source<'a> = (&'a str, bool, Option<usize>);
 
@@ -57,7 +57,7 @@ struct Matrix {
     scales: String,
 }
 
-/// What stops a graph from being quantised.
+/// Obstacles to quantising a graph.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unwritable {
     /// A tensor is not of finite numbers, as many as its shape says.
@@ -407,7 +407,7 @@ impl<'m, 'a> Rewriter<'m, 'a> {
     }
 }
 
-/// What new names begin with, as no name in use does: `int8.` after as few underscores as that takes.
+/// Prefix of new names, which no name in use has: `int8.` after as few underscores as that takes.
 fn free_prefix(names: &BTreeSet<&str>) -> String {
     let taken: BTreeSet<usize> = names
         .iter()

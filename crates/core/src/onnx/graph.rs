@@ -130,7 +130,7 @@ impl Outline {
     }
 }
 
-/// What a field holds, as far as it is looked at.
+/// Value of a field, as far as it is looked at.
 pub(super) enum Value<'a> {
     Number(u64),
     Bytes(&'a [u8]),

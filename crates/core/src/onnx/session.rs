@@ -263,7 +263,7 @@ impl Session {
     /// Runs the graph and hands one output, in place, to `read`. Waits for a free lane.
     ///
     /// # Errors
-    /// What the runtime says, [`Error::InputShape`] for a tensor that the graph does not take,
+    /// Those of the runtime, [`Error::InputShape`] for a tensor that the graph does not take,
     /// [`Error::TimedOut`] where the run, without the wait, takes longer than `timeout` of the
     /// options, and [`Error::OutputType`] for an output that is no tensor of numbers.
     pub fn run<R>(

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::error::Error;
 
-/// What a graph has vectors for.
+/// Tokens and positions that a graph has vectors for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Tables {
     /// Rows of the smallest table that is read with token ids.
@@ -29,7 +29,7 @@ pub(super) struct Positions {
     pub(super) add: i64,
 }
 
-/// What positions count.
+/// Unit of positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Counted {
     /// All positions of the batch, padding included.
@@ -115,7 +115,7 @@ impl<'a> Reader<'a> {
         if let Value::Number(number) = self.input(node, index)? { Some(*number) } else { None }
     }
 
-    /// What is known of a node's first output; on the way, which tables it reads.
+    /// Facts on a node's first output; on the way, which tables it reads.
     fn read(&mut self, node: &Node<'a>) -> Option<Value> {
         let first = self.input(node, 0).cloned();
         match (node.operator, first) {

@@ -64,7 +64,7 @@ impl<S: Step> Engine<S> {
         Self { handle: Arc::new(Handle { shared: Arc::new(shared) }) }
     }
 
-    /// What the engine does with its inputs.
+    /// The step that the engine takes its inputs through.
     #[must_use]
     pub fn step(&self) -> &S {
         &self.handle.shared.step

@@ -25,7 +25,7 @@ pub use self::{
     ticket::Ticket,
 };
 
-/// What a family does with its inputs.
+/// The steps of a family between input and output.
 pub trait Step: Send + Sync + 'static {
     /// One input, such as a text.
     type Input: Send + 'static;
@@ -33,7 +33,7 @@ pub trait Step: Send + Sync + 'static {
     type Prepared: Send + 'static;
     /// One result.
     type Output: Send + 'static;
-    /// What can go wrong.
+    /// Error of the family.
     type Error: RowError;
 
     /// Inputs that one thread prepares at a time: fewer where one takes long, as an image does.
@@ -68,7 +68,7 @@ pub trait Step: Send + Sync + 'static {
     fn run(&self, workload: Workload, batch: &[Self::Prepared]) -> RunResult<Self>;
 }
 
-/// What a batch is part of, which decides how the cores are used.
+/// Use of the cores by a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Workload {
     /// Alone, and somebody waits for it: all cores for it.

@@ -231,7 +231,7 @@ fn is_local(normalizer: &NormalizerWrapper) -> bool {
     }
 }
 
-/// What is replaced, which the library shows in JSON only.
+/// Pattern of a replacement, which the library shows in JSON only.
 fn pattern(replace: &Replace) -> Option<ReplacePattern> {
     let mut json = serde_json::to_value(replace).ok()?;
     serde_json::from_value(json["pattern"].take()).ok()

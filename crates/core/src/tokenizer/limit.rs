@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{Presence, object};
 use crate::error::Error;
 
-/// What is known of the limit on tokens besides the model's files.
+/// Sources of the limit on tokens besides the model's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {
     asked: Option<usize>,
@@ -47,7 +47,7 @@ impl Limits {
 pub(super) struct Limit {
     /// The limit in force.
     pub(super) tokens: usize,
-    /// That of the model's own files, where they have one.
+    /// Limit of the model's own files, where they have one.
     pub(super) own: Option<usize>,
     /// The file that errors are about.
     pub(super) path: PathBuf,
@@ -122,7 +122,7 @@ fn of_tokenizer(config: &Map<String, Value>) -> Option<usize> {
     integer(config).or(written.min())
 }
 
-/// What FastEmbed takes.
+/// Limit that FastEmbed takes.
 fn integer(config: &Map<String, Value>) -> Option<usize> {
     let integer = |key: &str| {
         let value = config.get(key)?.as_u64()?;

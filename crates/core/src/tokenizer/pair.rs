@@ -207,7 +207,7 @@ const COUNTED: usize = 64 << 10;
 /// How many tokens a text has, counted from its start.
 struct Count<'t> {
     tokens: usize,
-    /// What is not counted yet.
+    /// Rest that is not counted yet.
     rest: &'t str,
 }
 

@@ -1,4 +1,4 @@
-//! What a graph cannot take, found before and while it runs, and runs that do not end.
+//! Inputs that a graph cannot take, found before and while it runs, and runs that do not end.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the fuzzer of models' descriptions calls; the tests call it with the inputs that are kept in
+//! Entry point of the fuzzer of models' descriptions; tests call it with the inputs that are kept in
 //! `tests/corpus`.
 
 use std::path::{Component, Path};

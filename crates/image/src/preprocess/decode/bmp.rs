@@ -63,7 +63,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage, 
     RgbImage::new(width, height, pixels)
 }
 
-/// What a file says about its pixels.
+/// Header of a file, as far as pixels depend on it.
 struct Header {
     width: u32,
     height: u32,
@@ -80,7 +80,7 @@ struct Header {
     pixels: usize,
 }
 
-/// What the samples of a pixel mean.
+/// Meaning of a pixel's samples.
 enum Colours {
     /// An index. Those that the palette lacks are black.
     Listed(Box<[[u8; 3]; 256]>),

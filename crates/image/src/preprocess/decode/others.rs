@@ -19,7 +19,7 @@ pub(super) fn name(bytes: &[u8]) -> Option<&'static str> {
     STARTS.iter().find(is_known).map(|(_, name)| *name)
 }
 
-/// What files begin with, and the format's name.
+/// First bytes of files, and the format's name.
 const STARTS: [(&[u8], &str); 41] = [
     (b"\0\0\0\x0cjP  \r\n\x87\n", "jpeg 2000"),
     (b"\xff\x4f\xff\x51", "jpeg 2000"),

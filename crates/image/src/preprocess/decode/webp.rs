@@ -1,4 +1,4 @@
-//! What Pillow does with animated WebP.
+//! Animated WebP, as Pillow reads it.
 
 use std::borrow::Cow;
 

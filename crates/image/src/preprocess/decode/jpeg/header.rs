@@ -3,7 +3,7 @@
 use super::{damaged, unsupported};
 use crate::preprocess::PreprocessError;
 
-/// What the segments say.
+/// Contents of the segments.
 #[derive(Debug)]
 pub(super) struct Header<'a> {
     pub(super) width: u16,

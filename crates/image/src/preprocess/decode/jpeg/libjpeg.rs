@@ -19,7 +19,7 @@ use mozjpeg_sys as c;
 /// has; encoders write about ten.
 const MOST_SCANS: i32 = 500;
 
-/// What a stream's samples mean.
+/// Meaning of a stream's samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::preprocess::decode) enum Space {
     Gray,
@@ -31,12 +31,12 @@ pub(in crate::preprocess::decode) enum Space {
     Unknown,
 }
 
-/// What happens where the data end before the image.
+/// Treatment of data that end before the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::preprocess::decode) enum AtEnd {
     /// An error, as in Pillow.
     Fail,
-    /// What is missing stays grey, as in libtiff.
+    /// Missing rows stay grey, as in libtiff.
     Finish,
 }
 
@@ -60,13 +60,13 @@ pub(in crate::preprocess::decode) enum Failure {
     Memory,
 }
 
-/// What the frame header says.
+/// Contents of the frame header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::preprocess::decode) struct Header {
     pub(in crate::preprocess::decode) width: u32,
     pub(in crate::preprocess::decode) height: u32,
     pub(in crate::preprocess::decode) components: u8,
-    /// What the markers and component ids say about the samples.
+    /// Colour space of the samples by markers and component ids.
     pub(in crate::preprocess::decode) space: Space,
 }
 
@@ -76,7 +76,7 @@ pub(in crate::preprocess::decode) struct Reader<'a> {
     data: PhantomData<&'a [u8]>,
 }
 
-/// What libjpeg holds pointers into, and so never moves. The source comes first: the callbacks get
+/// State that libjpeg holds pointers into, and that never moves. The source comes first: the callbacks get
 /// from it to `State`.
 #[repr(C)]
 struct State {

@@ -113,7 +113,7 @@ impl<'a> Directory<'a> {
         self.bytes.get(start..end)
     }
 
-    /// What the file has from this place on.
+    /// The file from this place on.
     pub(super) fn from(&self, at: u64) -> Option<&'a [u8]> {
         self.bytes.get(usize::try_from(at).ok()?..)
     }

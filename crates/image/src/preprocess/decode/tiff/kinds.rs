@@ -53,13 +53,13 @@ pub(super) enum Alpha {
 pub(super) struct YCbCr {
     /// Columns and rows of luma that share their chroma.
     pub(super) subsampling: (u32, u32),
-    /// What red, green and blue give to luma.
+    /// Weights of red, green and blue in luma.
     pub(super) luma: [f32; 3],
     /// The codes for black and white of the three samples.
     pub(super) reference: [f32; 6],
 }
 
-/// What decides the meaning of the samples.
+/// Tags that decide the meaning of the samples.
 pub(super) struct Kind<'a> {
     pub(super) photometric: u64,
     pub(super) samples: u64,

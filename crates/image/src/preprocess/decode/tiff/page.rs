@@ -268,7 +268,7 @@ fn compression<'a>(directory: &Directory<'a>) -> Result<Compression<'a>, Preproc
     })
 }
 
-/// What a file of the old style of JPEG has of a stream outside of its strips. Tables that are
+/// The part of an old-style JPEG stream that lies outside of its strips. Tables that are
 /// scattered over the file are not put together.
 fn old_jpeg<'a>(directory: &Directory<'a>) -> Result<&'a [u8], PreprocessError> {
     let Some(at) = directory.integer(JPEG_INTERCHANGE_FORMAT)? else { return Ok(&[]) };

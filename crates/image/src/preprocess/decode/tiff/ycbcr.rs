@@ -6,7 +6,7 @@ use super::kinds::YCbCr;
 const SHIFT: u32 = 16;
 const HALF: i32 = 1 << (SHIFT - 1);
 
-/// What each code of a sample adds.
+/// Contribution of each code of a sample.
 struct Tables {
     y: [i32; 256],
     cr_to_red: [i32; 256],
