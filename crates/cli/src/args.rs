@@ -182,7 +182,7 @@ pub(crate) struct ModelArgs {
     /// The texts put before queries and documents: none, or those that the model's authors state
     #[arg(long, value_name = "WHICH", value_enum, default_value_t = PromptsArg::None)]
     pub(crate) prompts: PromptsArg,
-    /// Most tokens of a text or pair, no more than the model has positions [default: as its files say]
+    /// Most tokens of a text or pair, capped by the model's positions [default: as its files say]
     #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     pub(crate) max_tokens: Option<NonZeroUsize>,
     /// A setting of the model; can be repeated. BM25: k, b, avg_len, language, disable_stemmer,

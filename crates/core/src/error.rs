@@ -64,19 +64,6 @@ pub enum Error {
         /// Its type.
         found: String,
     },
-    /// More tokens were asked for than the model has positions.
-    #[error(
-        "a limit of {asked} tokens was asked for, and the model has {positions} positions ({path})",
-        path = path.display()
-    )]
-    MaxTokens {
-        /// The limit asked for.
-        asked: usize,
-        /// The most tokens that the model can take.
-        positions: usize,
-        /// The file that says so.
-        path: PathBuf,
-    },
     /// A text cannot be split into tokens.
     #[error("the tokenizer failed: {reason}")]
     Tokenize {
@@ -323,7 +310,6 @@ impl Error {
             | Self::TooMany { .. }
             | Self::LfsPointer { .. }
             | Self::NewerTokenizer { .. }
-            | Self::MaxTokens { .. }
             | Self::ExternalData { .. }
             | Self::LoadGraph { .. }
             | Self::UnknownInput { .. }
@@ -371,9 +357,6 @@ impl Error {
                  library 0.23"
                     .to_owned(),
             ),
-            Self::MaxTokens { positions, .. } => {
-                Some(format!("ask for at most {positions}, or leave the limit to the model's files"))
-            }
             Self::Device { .. } => Some(
                 "use `--device auto` to fall back to the CPU, or a build and a runtime with that \
                  provider"

@@ -134,7 +134,7 @@ impl Tokenizer {
     /// As [`load`](Self::load), with what is known of the limit besides the files.
     ///
     /// # Errors
-    /// Those of [`load`](Self::load), for the limit in force, and [`Error::MaxTokens`].
+    /// Those of [`load`](Self::load), for the limit in force.
     pub fn load_with(files: &ModelFiles, limits: Limits) -> Result<Self, Error> {
         let config_path = files.path("tokenizer_config.json");
         let Source { mut inner, config: tokenizer_config } = Source::read(files)?;

@@ -34,7 +34,7 @@ pub struct LoadOptions {
     /// Options of the execution provider, by its own names.
     pub provider_options: Vec<(String, String)>,
     /// The most tokens of a text, or of a pair of texts, special tokens included; by default what
-    /// the model's files say. No more than the model has positions. Images have no tokens.
+    /// the model's files say. Capped, with a warning, by the model's positions. Images have no tokens.
     pub max_tokens: Option<NonZeroUsize>,
     /// Which prompts are put before queries and passages.
     pub prompts: PromptUse,

@@ -57,8 +57,7 @@ pub(super) struct Limit {
 /// `max_seq_length` of sentence_bert_config.json, the positions of config.json, the description.
 ///
 /// # Errors
-/// [`Error::MaxTokens`], [`Error::InvalidFile`] where nothing says a limit, and those of reading
-/// sentence_bert_config.json.
+/// [`Error::InvalidFile`] where nothing says a limit, and those of reading sentence_bert_config.json.
 pub(super) fn settle(
     files: &ModelFiles,
     tokenizer_config: &Map<String, Value>,
@@ -84,11 +83,17 @@ pub(super) fn settle(
     if let Some(asked) = limits.asked {
         // Where a graph takes more than config.json says, tokenizer_config.json knows.
         let most = positions.map(|positions| positions.max(tokenizers.unwrap_or(0)));
-        if let Some(positions) = most.filter(|&most| most < asked) {
-            return Err(Error::MaxTokens { asked, positions, path: files.path("config.json") });
+        let tokens = most.map_or(asked, |most| asked.min(most));
+        if tokens < asked {
+            tracing::warn!(
+                asked,
+                tokens,
+                "the limit on tokens is the number of positions that the model has"
+            );
+        } else {
+            tracing::debug!(tokens, "the limit on tokens is the one asked for");
         }
-        tracing::debug!(tokens = asked, "the limit on tokens is the one asked for");
-        return Ok(Limit { tokens: asked, own: own.map(|(tokens, _)| tokens), path });
+        return Ok(Limit { tokens, own: own.map(|(tokens, _)| tokens), path });
     }
     let (tokens, from) = own.ok_or_else(|| no_limit(&path))?;
     if integer(tokenizer_config).is_none() {
@@ -276,8 +281,7 @@ mod tests {
         assert_eq!(tokens(&own, &config, asked(8)).unwrap(), (8, Some(12)));
         // More than tokenizer_config.json says, up to the positions.
         assert_eq!(tokens(&own, &config, asked(20)).unwrap(), (20, Some(12)));
-        let error = tokens(&own, &config, asked(21)).unwrap_err();
-        assert!(matches!(error, Error::MaxTokens { asked: 21, positions: 20, .. }), "{error}");
+        assert_eq!(tokens(&own, &config, asked(21)).unwrap(), (20, Some(12)));
         let beyond = map(r#"{"model_max_length": 64}"#);
         assert_eq!(tokens(&beyond, &config, asked(64)).unwrap(), (64, Some(64)));
         assert_eq!(tokens(&huge, &map("{}"), asked(9000)).unwrap(), (9000, Some(24)));

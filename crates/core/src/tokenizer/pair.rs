@@ -43,7 +43,7 @@ impl PairTokenizer {
     /// As [`load`](Self::load), with what is known of the limit besides the files.
     ///
     /// # Errors
-    /// As there, and [`Error::MaxTokens`].
+    /// As there.
     pub fn load_with(files: &ModelFiles, limits: Limits) -> Result<Self, Error> {
         let mut tokenizer = Tokenizer::load_with(files, limits)?;
         let special = special_count(&tokenizer.inner, Texts::Pair);
