@@ -69,7 +69,7 @@ pub(super) fn tokenizer_json(
     let text = std::str::from_utf8(&bytes).map_err(|error| invalid(&path, error.to_string()))?;
     if serde_json::from_str::<Map<String, Value>>(text).is_ok() {
         let reason =
-            "it is JSON, expected is a token a line; is it tokenizer.json under another name?";
+            "it is JSON; expected one token per line. Is it tokenizer.json under another name?";
         return Err(invalid(&path, reason.to_owned()));
     }
     let vocab = lines(text);
