@@ -264,8 +264,11 @@ impl<S: Step> Shared<S> {
                     && let Some(anchor) = running.inbox(batch[0].ticket)
                 {
                     let alone = running.free == running.lanes && running.queue.is_empty();
-                    let (workload, count) = match batch.len() {
-                        1 if alone => (Workload::Single, running.lanes),
+                    // The last row of a stream is not worth a graph of another shape.
+                    let (workload, count) = match running.queue.class(batch[0].ticket) {
+                        Some(Class::Interactive) if alone && batch.len() == 1 => {
+                            (Workload::Single, running.lanes)
+                        }
                         _ => (Workload::Stream, 1),
                     };
                     running.free -= count;

@@ -224,6 +224,11 @@ impl<I, P> Queue<I, P> {
         self.bulk.retain(|&other| other != id);
     }
 
+    /// The class of a ticket that is open.
+    pub(super) fn class(&self, id: TicketId) -> Option<Class> {
+        self.tickets.get(&id).map(|ticket| ticket.class)
+    }
+
     /// Whether nothing waits, neither to be prepared nor to be run.
     pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty() && self.unprepared.is_empty()

@@ -124,6 +124,16 @@ fn callers_share_batches_and_get_their_own_results() {
 }
 
 #[test]
+fn a_stream_never_asks_for_the_graph_of_lone_rows() {
+    let engine = engine();
+    for count in [9, 33] {
+        for (_, _, workload) in engine.stream(0..count).flatten() {
+            assert_eq!(workload, Workload::Stream);
+        }
+    }
+}
+
+#[test]
 fn rows_of_a_dropped_ticket_do_not_run() {
     let engine = engine();
     let dropped = engine.open(Class::Bulk).unwrap();
