@@ -42,14 +42,14 @@
 //!
 //! ```
 //! # #[cfg(feature = "bm25")] {
-//! use embedkit::{LoadOptions, SparseOptions, SparseTextEmbedding, registry};
+//! use embedkit::{LoadOptions, Role, SparseOptions, SparseTextEmbedding, registry};
 //!
 //! let spec = registry::find_task("Qdrant/bm25", "sparse")?;
 //! let options = SparseOptions { language: Some("german".into()), ..SparseOptions::default() };
 //! let model = SparseTextEmbedding::without_files(spec, &LoadOptions::default(), &options)?;
-//! let query = model.query_embed(["Katzen"]).next().expect("one for each text")?;
-//! let document = model.embed(["die Katze schläft"]).next().expect("one for each text")?;
-//! assert!(query.dot(&document) > 1.0);
+//! let query = model.query_embed_one("Katzen")?;
+//! let documents = model.embed_batch(Role::Document, &["die Katze schläft"])?;
+//! assert!(query.dot(&documents[0]) > 1.0);
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -6,7 +6,10 @@ use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism};
 use either::Either;
 #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
 use embedkit_core::pipeline::Engine;
-use embedkit_core::{pipeline::ParallelMap, registry};
+use embedkit_core::{
+    pipeline::{ParallelMap, only},
+    registry,
+};
 use embedkit_types::{
     BatchOptions, Embed, Embedded, LoadOptions, ModelFiles, ModelSpec, Role, Sparse,
     SparseEmbedding, SparseKind, Task,
@@ -140,6 +143,14 @@ impl SparseTextEmbedding {
         I::Item: AsRef<str>,
     {
         self.values(Role::Query, texts)
+    }
+
+    /// Embeds one query, as [`query_embed`](Self::query_embed) does.
+    ///
+    /// # Errors
+    /// Those of loading, where the model is opened lazily, and of the query.
+    pub fn query_embed_one(&self, query: &str) -> Result<SparseEmbedding, Error> {
+        only(self.query_embed([query]))
     }
 
     /// The same as [`embed`](Self::embed).

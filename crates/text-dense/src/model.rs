@@ -10,7 +10,7 @@ use std::{num::NonZeroUsize, sync::Arc};
 use either::Either;
 #[cfg(feature = "static")]
 use embedkit_core::pipeline::ParallelMap;
-use embedkit_core::{Width, registry, tokenizer::Tokenizer};
+use embedkit_core::{Width, pipeline::only, registry, tokenizer::Tokenizer};
 #[cfg(feature = "transformer")]
 use embedkit_core::{
     pipeline::{Engine, Pool, RunResult, Step, Workload},
@@ -111,6 +111,14 @@ impl TextEmbedding {
         I::Item: AsRef<str>,
     {
         self.values(Role::Query, texts)
+    }
+
+    /// Embeds one query, as [`query_embed`](Self::query_embed) does.
+    ///
+    /// # Errors
+    /// Those of loading, where the model is opened lazily, and of the query.
+    pub fn query_embed_one(&self, query: &str) -> Result<Vec<f32>, Error> {
+        only(self.query_embed([query]))
     }
 
     /// Embeds passages: with the passage prompt where prompts are switched on, and as the passage

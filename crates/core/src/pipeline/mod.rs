@@ -25,6 +25,8 @@ pub use self::{
     ticket::Ticket,
 };
 
+use crate::error::Error;
+
 /// The steps of a family between input and output.
 pub trait Step: Send + Sync + 'static {
     /// One input, such as a text.
@@ -79,6 +81,15 @@ pub enum Workload {
 
 /// The result of one batch of a [`Step`].
 pub type RunResult<S> = Result<Vec<Outcome<S>>, <S as Step>::Error>;
+
+/// The result of a call with one input.
+///
+/// # Errors
+/// That of the input.
+pub fn only<T, E: From<Error>>(results: impl IntoIterator<Item = Result<T, E>>) -> Result<T, E> {
+    let none = || Err(Error::Defect { reason: "no result for an input".to_owned() }.into());
+    results.into_iter().next().unwrap_or_else(none)
+}
 
 /// The result of one input of a [`Step`].
 pub type Outcome<S> = Result<<S as Step>::Output, <S as Step>::Error>;

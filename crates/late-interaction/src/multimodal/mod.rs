@@ -9,7 +9,7 @@ use std::sync::Arc;
 use embedkit_core::{
     Width,
     onnx::{Row, TextGraph, TextGraphOptions},
-    pipeline::Engine,
+    pipeline::{Engine, only},
     registry,
     tokenizer::{Limits, Padding},
 };
@@ -161,6 +161,14 @@ impl LateInteractionMultimodalEmbedding {
         I::Item: AsRef<str>,
     {
         self.texts.stream(texts.into_iter().map(|text| text.as_ref().to_owned()))
+    }
+
+    /// Embeds one text, such as a query.
+    ///
+    /// # Errors
+    /// Those of loading, where the model is opened lazily, and of the text.
+    pub fn embed_text_one(&self, text: &str) -> Result<MultiVector, Error> {
+        only(self.embed_text([text]))
     }
 
     /// Embeds all texts of a slice.

@@ -5,7 +5,7 @@ mod tokens;
 use embedkit_core::{
     Width,
     onnx::{Row, TextGraph, TextGraphOptions},
-    pipeline::{Engine, Pool, RunResult, Step, Workload},
+    pipeline::{Engine, Pool, RunResult, Step, Workload, only},
     registry,
     tokenizer::{Limits, Padding, Side, Tokens},
 };
@@ -128,6 +128,14 @@ impl LateInteractionTextEmbedding {
         I::Item: AsRef<str>,
     {
         self.values(Role::Query, texts)
+    }
+
+    /// Embeds one query, as [`query_embed`](Self::query_embed) does.
+    ///
+    /// # Errors
+    /// Those of loading, where the model is opened lazily, and of the query.
+    pub fn query_embed_one(&self, query: &str) -> Result<MultiVector, Error> {
+        only(self.query_embed([query]))
     }
 
     /// Embeds documents as [`embed`](Self::embed) does, with the passage prompt where prompts are

@@ -69,6 +69,9 @@ fn every_case_equals_the_original() {
                 for role in ROLES {
                     check(case, &model, role);
                 }
+                let text = &case.golden.texts[0];
+                let one = model.query_embed_one(text).unwrap();
+                assert_eq!(one, model.query_embed([text]).next().unwrap().unwrap());
                 assert_eq!(model.embedding_size(), 4);
             }
             Err(error) => assert!(case.golden.fails(), "{}: {error}", case.name),

@@ -174,6 +174,8 @@ fn look_ups_need_no_graph() {
         for (vector, expected) in zip_equal(model.query_embed(texts), &case.golden.query_embed) {
             assert_equal(&case.name, &vector.unwrap(), expected);
         }
+        let one = model.query_embed_one(&texts[0]).unwrap();
+        assert_equal(&case.name, &one, &case.golden.query_embed[0]);
         assert!(matches!(model.embed(["a"]).next().unwrap(), Err(Error::Core(_))));
         SparseTextEmbedding::from_files(&case.spec, &files, &plain).unwrap_err();
     }

@@ -30,6 +30,16 @@ fn refused(name: &str, change: impl FnOnce(&mut LoadOptions)) -> Option<Error> {
 }
 
 #[test]
+fn one_query_is_one_call() {
+    let Some(model) = model("tasks", |_| {}) else { return };
+    let text = "the quick brown fox";
+    let one = model.query_embed_one(text).unwrap();
+    assert_eq!(one, model.query_embed([text]).next().unwrap().unwrap());
+    // The task is that of queries.
+    assert_ne!(one, model.embed([text]).next().unwrap().unwrap());
+}
+
+#[test]
 fn dimensions_keep_the_head_and_unit_length() {
     let Some(whole) = model("mean-normalized", |_| {}) else { return };
     let cut = model("mean-normalized", |options| options.dimensions = Some(count(3))).unwrap();
