@@ -1,7 +1,7 @@
 //! Inputs to outputs, in input order, with bounded memory: written once for all families.
 //!
 //! An [`Engine`] has the long-lived threads of one model and runs everybody's rows: it prepares inputs
-//! (tokenising), forms batches of rows of similar length ([`queue`]) whenever a lane is free, and hands
+//! (tokenising), forms batches of rows of similar length whenever a lane is free, and hands
 //! the results to the [`Ticket`]s that they belong to. A [`Stream`] is a ticket behind an iterator: it
 //! reads its inputs in windows, one of which is prepared while another runs, so that memory is bounded
 //! by two windows however long the input is. Dropping a ticket or a
