@@ -2,9 +2,9 @@
 
 #[cfg(feature = "transformer")]
 use std::borrow::Borrow;
+use std::sync::Arc;
 #[cfg(feature = "static")]
-use std::thread::available_parallelism;
-use std::{num::NonZeroUsize, sync::Arc};
+use std::{num::NonZeroUsize, thread::available_parallelism};
 
 #[cfg(all(feature = "static", feature = "transformer"))]
 use either::Either;
@@ -38,6 +38,7 @@ struct Model {
     backend: Backend,
     rules: Arc<Rules>,
     /// Texts that are read ahead, where the model has no graph.
+    #[cfg(feature = "static")]
     window: NonZeroUsize,
 }
 
@@ -83,7 +84,13 @@ impl TextEmbedding {
         {
             rules.width.check(width)?;
         }
-        Ok(Self { model: Arc::new(Model { backend, rules, window: options.batch.window }) })
+        let model = Model {
+            backend,
+            rules,
+            #[cfg(feature = "static")]
+            window: options.batch.window,
+        };
+        Ok(Self { model: Arc::new(model) })
     }
 
     /// The built-in models of this family.
