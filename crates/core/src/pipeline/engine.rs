@@ -170,7 +170,7 @@ impl<S: Step> Engine<S> {
             })?;
             state.threads.push(thread);
         }
-        let (queue, inboxes) = (Queue::new(shared.limits()), HashMap::new());
+        let (queue, inboxes) = (Queue::new(shared.limits(lanes)), HashMap::new());
         state.running = Some(Running { queue, inboxes, lanes, free: lanes });
         Ok(())
     }
@@ -186,9 +186,9 @@ impl<S: Step> Shared<S> {
         self.state().running.as_mut().map(work)
     }
 
-    fn limits(&self) -> Limits {
+    fn limits(&self, lanes: usize) -> Limits {
         let BatchOptions { rows, tokens, .. } = self.options;
-        Limits { rows: rows.get(), tokens: tokens.get() }
+        Limits { rows: rows.get(), tokens: tokens.get(), lanes }
     }
 
     fn row(
@@ -215,7 +215,7 @@ impl<S: Step> Shared<S> {
     /// Runs rows on this thread, batch by batch, with all cores each.
     fn run_here(&self, rows: Vec<Row<S::Prepared>>) -> Vec<(usize, Outcome<S>)> {
         let mut results = Vec::with_capacity(rows.len());
-        let mut queue = Queue::<S::Input, _>::new(self.limits());
+        let mut queue = Queue::<S::Input, _>::new(self.limits(1));
         let ticket = queue.open(Class::Interactive);
         rows.into_iter().for_each(|row| queue.add(0, Row { ticket, ..row }));
         while let Some(batch) = queue.next_batch() {

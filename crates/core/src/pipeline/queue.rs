@@ -59,6 +59,8 @@ pub(super) struct Limits {
     pub(super) tokens: usize,
     /// Most rows.
     pub(super) rows: usize,
+    /// Batches that run at once, which share what interactive tickets wait for.
+    pub(super) lanes: usize,
 }
 
 /// A row on its way to a batch.
@@ -205,8 +207,18 @@ impl<I, P> Queue<I, P> {
         let anchor = self.anchor()?;
         let mut batch = Vec::new();
         let mut longest = anchor.length;
+        // Each lane gets its share of the rows that somebody waits for, lest one runs them all in a
+        // batch and the others have none.
+        let share = self.rows.len().div_ceil(self.limits.lanes.max(1));
         self.take(anchor, &mut batch);
-        while let Some(place) = self.nearest(anchor, longest, batch.len()) {
+        let class = batch.first().and_then(|row| self.class(row.ticket));
+        let most = match class {
+            Some(Class::Interactive) => self.limits.rows.min(share),
+            _ => self.limits.rows,
+        };
+        while batch.len() < most
+            && let Some(place) = self.nearest(anchor, longest, batch.len())
+        {
             longest = longest.max(place.length);
             self.take(place, &mut batch);
         }
@@ -256,7 +268,7 @@ impl<I, P> Queue<I, P> {
             let (&(_, length, number), &pool) = of_window.last()?;
             if ticket.deficit <= 0 {
                 // A batch of such rows.
-                let Limits { tokens, rows } = self.limits;
+                let Limits { tokens, rows, .. } = self.limits;
                 let quantum = tokens.min(rows.saturating_mul(length)).max(length).max(1);
                 let quantum = isize::try_from(quantum).unwrap_or(isize::MAX);
                 ticket.deficit = ticket.deficit.saturating_add(quantum);
@@ -272,9 +284,9 @@ impl<I, P> Queue<I, P> {
 
     /// The row that is nearest to the anchor in length, of those that fit beside `count` rows.
     fn nearest(&self, anchor: Place, longest: usize, count: usize) -> Option<Place> {
-        let Limits { tokens, rows } = self.limits;
+        let tokens = self.limits.tokens;
         let grouping = anchor.pool.grouping;
-        if count >= rows || grouping == Grouping::Alone {
+        if grouping == Grouping::Alone {
             return None;
         }
         let fits = |longest: usize| (count + 1).saturating_mul(longest) <= tokens;
@@ -310,7 +322,7 @@ impl<I, P> Queue<I, P> {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { tokens: 64, rows: 8 };
+    const LIMITS: Limits = Limits { tokens: 64, rows: 8, lanes: 1 };
     const ANY: Pool = Pool { key: 0, grouping: Grouping::Any };
 
     /// Numbers that look random and are the same every time.
@@ -364,6 +376,22 @@ mod tests {
         prepare_all(&mut queue, ANY);
         assert_eq!(lengths(&queue.next_batch().unwrap()), [7, 6, 8]);
         assert_eq!(lengths(&queue.next_batch().unwrap()), [30]);
+    }
+
+    #[test]
+    fn lanes_share_what_somebody_waits_for() {
+        let mut queue = Queue::new(Limits { lanes: 2, ..LIMITS });
+        for length in [7, 8, 6, 7, 8] {
+            submit(&mut queue, Class::Interactive, &[length]);
+        }
+        prepare_all(&mut queue, ANY);
+        assert_eq!(lengths(&queue.next_batch().unwrap()), [7, 7, 6]);
+        assert_eq!(lengths(&queue.next_batch().unwrap()), [8]);
+        assert_eq!(lengths(&queue.next_batch().unwrap()), [8]);
+        // A stream is not in a hurry.
+        submit(&mut queue, Class::Bulk, &[7; 5]);
+        prepare_all(&mut queue, ANY);
+        assert_eq!(queue.next_batch().unwrap().len(), 5);
     }
 
     #[test]
