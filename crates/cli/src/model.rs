@@ -144,7 +144,7 @@ impl Selected {
         self.specs[0].task.requires_idf() == Some(true)
     }
 
-    /// Whether texts become tokens of a limited number: not those of BM25, and images do not.
+    /// True for models of texts with a limit on tokens: not for BM25 and not for images.
     fn has_tokens(&self) -> bool {
         self.specs.iter().any(|spec| match &spec.task {
             Task::Sparse(sparse) => !matches!(sparse.kind, SparseKind::Bm25(_)),

@@ -296,7 +296,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether no input is to blame: the model cannot be opened, or its session or device is lost.
+    /// True where no input is to blame: the model cannot be opened, or its session or device is lost.
     /// Another batch, or another row of the same, would fail the same way.
     #[must_use]
     pub fn is_of_session(&self) -> bool {

@@ -1,4 +1,4 @@
-//! Whether the system starts the threads that somebody else is about to start.
+//! A trial of the system's threads before somebody else starts as many.
 //!
 //! ONNX Runtime and the system each have their own way to fail or hang when a thread cannot be had,
 //! and limits have many places: processes of the user, a container's, memory for stacks. So the

@@ -134,7 +134,7 @@ fn report(found: &[Found], listed: &[String]) -> usize {
     outside
 }
 
-/// Whether an entry names the file, or its format.
+/// True where an entry names the file, or its format.
 fn is_meant(entry: &str, found: &Found) -> bool {
     match entry.split_once('*') {
         Some((start, end)) => {

@@ -78,7 +78,7 @@ impl Watchdog {
 }
 
 impl Watched<'_> {
-    /// Whether the limit was reached.
+    /// True once the limit was reached.
     pub(super) fn expired(&self) -> bool {
         self.expired.load(Ordering::Acquire)
     }

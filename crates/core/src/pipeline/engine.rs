@@ -43,7 +43,7 @@ struct State<S: Step> {
     threads: Vec<JoinHandle<()>>,
     /// `None` until there is work for the threads.
     running: Option<Running<S>>,
-    /// Whether a caller's thread has all cores.
+    /// A caller's thread has all cores.
     lone: bool,
     closed: bool,
 }
@@ -348,7 +348,7 @@ enum Job<'a, S: Step> {
 struct Permits<'a, S: Step> {
     shared: &'a Shared<S>,
     count: usize,
-    /// Whether they are those of a caller's thread.
+    /// They are those of a caller's thread.
     lone: bool,
 }
 

@@ -85,7 +85,7 @@ pub type RunResult<S> = Result<Vec<Outcome<S>>, <S as Step>::Error>;
 /// The result of a call with one input.
 ///
 /// # Errors
-/// That of the input.
+/// The error of the input.
 pub fn only<T, E: From<Error>>(results: impl IntoIterator<Item = Result<T, E>>) -> Result<T, E> {
     let none = || Err(Error::Defect { reason: "no result for an input".to_owned() }.into());
     results.into_iter().next().unwrap_or_else(none)

@@ -115,7 +115,7 @@ struct Ticket<I> {
     rows: BTreeMap<(u64, usize, u64), Pool>,
     /// Tokens that it may still run in this turn; negative after a batch that was larger.
     deficit: isize,
-    /// Whether it stands in the round of its class.
+    /// It stands in the round of its class.
     active: bool,
 }
 
@@ -241,7 +241,7 @@ impl<I, P> Queue<I, P> {
         self.tickets.get(&id).map(|ticket| ticket.class)
     }
 
-    /// Whether nothing waits, neither to be prepared nor to be run.
+    /// True where nothing waits, neither to be prepared nor to be run.
     pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty() && self.unprepared.is_empty()
     }

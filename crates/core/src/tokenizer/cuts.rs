@@ -139,7 +139,7 @@ impl Cuts {
         }
     }
 
-    /// Whether normalising leaves the cut as it is.
+    /// True where normalising leaves the cut as it is.
     fn holds(&self, inner: &Inner, text: &str, at: usize, after: char) -> bool {
         let Some(before) = text[..at].chars().next_back() else { return false };
         let strips = |left: &str| left.chars().next_back().is_some_and(|c| self.strip.contains(&c));
@@ -174,7 +174,7 @@ impl Cuts {
     }
 }
 
-/// Whether the text has a single space or line break at a place, between ordinary characters, of
+/// True where the text has a single space or line break at a place, between ordinary characters, of
 /// which there are two before it.
 fn is_candidate(text: &str, at: usize, character: char, after: char) -> bool {
     matches!(character, ' ' | '\n') && plain(after) && {
@@ -201,7 +201,7 @@ fn plain(character: char) -> bool {
         )
 }
 
-/// Whether a normaliser is one of those in the second step of the argument.
+/// True for the normalisers of the argument's second step.
 fn is_local(normalizer: &NormalizerWrapper) -> bool {
     match normalizer {
         NormalizerWrapper::BertNormalizer(_)
@@ -268,7 +268,7 @@ fn end(pre_tokenizer: &PreTokenizerWrapper) -> Option<End> {
     }
 }
 
-/// Whether a pre-tokenizer goes by each character's class, so that a cut is the end of a piece or within
+/// True where a pre-tokenizer goes by each character's class, so that a cut is the end of a piece or within
 /// one that has the same characters around it.
 fn keeps_cuts(pre_tokenizer: &PreTokenizerWrapper) -> bool {
     match pre_tokenizer {
@@ -307,7 +307,7 @@ fn normalise(normalizer: &NormalizerWrapper, text: &str) -> Option<String> {
     catch_unwind(AssertUnwindSafe(run)).ok().flatten()
 }
 
-/// Whether something else is before white space.
+/// True where something else is before white space.
 fn spans(token: &str) -> bool {
     let mut behind = token.chars().zip(token.chars().skip(1));
     behind.any(|(a, b)| !a.is_whitespace() && b.is_whitespace())

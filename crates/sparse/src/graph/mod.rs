@@ -110,7 +110,7 @@ impl GraphModel {
         Ok(self.tokenizer.encode(text)?)
     }
 
-    /// Whether the graph has a vector for each token and position.
+    /// Checks that the graph has a vector for each token and position.
     fn check(&self, tokens: &Tokens) -> Result<(), Error> {
         Ok(self.graph.check(tokens, |id| self.tokenizer.token(id))?)
     }

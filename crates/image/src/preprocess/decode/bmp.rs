@@ -19,7 +19,7 @@ const RLE8: u32 = 1;
 const RLE4: u32 = 2;
 const BITFIELDS: u32 = 3;
 
-/// Whether a file begins with a header and lacks the file header before it.
+/// True where a file begins with a header and lacks the file header before it.
 pub(super) fn is_dib(bytes: &[u8]) -> bool {
     le::<4>(bytes, 0).is_ok_and(|size| HEADERS.contains(&u32::from_le_bytes(size)))
 }

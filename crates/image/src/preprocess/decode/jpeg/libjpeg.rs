@@ -328,7 +328,7 @@ fn too_short() -> Failure {
     Failure::Damaged("the file ends before the image".to_owned())
 }
 
-/// A message of libjpeg with its numbers. Its few messages with text keep the placeholder.
+/// A message of libjpeg with its numbers. Its few messages with text keep `%s`.
 fn filled_in(message: &str, numbers: &[i32]) -> String {
     let mut parts = message.split('%');
     let mut filled = parts.next().unwrap_or_default().to_owned();

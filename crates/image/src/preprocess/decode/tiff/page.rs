@@ -164,7 +164,7 @@ impl<'a> Page<'a> {
         Ok(page)
     }
 
-    /// Whether what the tags say goes together.
+    /// Checks that the tags go together.
     fn check(&self) -> Result<(), PreprocessError> {
         match self.compression {
             Compression::Ccitt(_) if self.bits != 1 || self.samples != 1 => {
@@ -221,7 +221,7 @@ impl<'a> Page<'a> {
         self.compression != Compression::None
     }
 
-    /// Whether pixels come in blocks that share their chroma.
+    /// True where pixels come in blocks that share their chroma.
     pub(super) fn has_blocks(&self) -> bool {
         let is_plain = self.is_planar || matches!(self.compression, Compression::OldJpeg(_));
         matches!(self.pixels, Pixels::YCbCr(_)) && !is_plain
