@@ -22,9 +22,9 @@ pub(super) const INPUT_IDS: &str = "input_ids";
 pub(super) const ATTENTION_MASK: &str = "attention_mask";
 const TOKEN_TYPE_IDS: &str = "token_type_ids";
 const POSITION_IDS: &str = "position_ids";
-/// Switch of a decoder that was exported once for both uses: false, it has no cache to read.
+/// Input of a decoder that was exported once for both uses: whether to read the cache, here false.
 const USE_CACHE: &str = "use_cache_branch";
-/// How the names of inputs begin that continue an earlier run of a decoder, such as `past_key_values.0.key`.
+/// Prefix of the inputs that continue an earlier run of a decoder, such as `past_key_values.0.key`.
 const CACHE: &str = "past_";
 /// The place of padding before a text, as transformers has it.
 const PADDING_POSITION: i64 = 1;

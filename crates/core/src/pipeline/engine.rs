@@ -116,7 +116,7 @@ impl<S: Step> Engine<S> {
             Some(_permits) => results.extend(shared.run_here(rows)),
             None => {
                 let indices: Vec<_> = rows.iter().map(|row| row.index).collect();
-                let ticket = self.open(Class::Interactive)?;
+                let mut ticket = self.open(Class::Interactive)?;
                 ticket.push_rows(rows);
                 results.extend(indices.into_iter().zip(ticket));
             }

@@ -10,11 +10,9 @@ use std::{
     vec::IntoIter,
 };
 
-use super::{RowError, rows::catching};
+use super::{FEW, RowError, rows::catching};
 use crate::error::Error;
 
-/// At most this many inputs are the caller's own work: no thread is started.
-const FEW: usize = 8;
 /// Inputs of a chunk at most, and their size in bytes, which hide the cost of passing them on.
 const CHUNK: (usize, usize) = (1024, 64 << 10);
 /// Chunks on their way for each thread: one that runs and two that wait.

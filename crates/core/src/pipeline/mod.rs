@@ -27,6 +27,9 @@ pub use self::{
 
 use crate::error::Error;
 
+/// Inputs that are the caller's own work at most, where nothing else runs: no thread is started.
+const FEW: usize = 8;
+
 /// The steps of a family between input and output.
 pub trait Step: Send + Sync + 'static {
     /// One input, such as a text.

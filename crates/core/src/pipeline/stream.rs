@@ -2,12 +2,10 @@
 
 use std::{collections::VecDeque, fmt, iter::Fuse};
 
-use super::{Class, Engine, Outcome, Step, Ticket};
+use super::{Class, Engine, FEW, Outcome, Step, Ticket};
 
 /// Inputs of the first window at most: early results soon.
 const FIRST_WINDOW: usize = 512;
-/// At most this many inputs are interactive.
-const FEW: usize = 8;
 
 /// Lazy results in input order; see the [module](super).
 pub struct Stream<S: Step, I> {
@@ -21,7 +19,7 @@ pub struct Stream<S: Step, I> {
 enum State<S: Step> {
     /// No input was read yet.
     New,
-    /// A few inputs, which were all there are, and an error ends so.
+    /// Results of a few inputs, which were all, or the error that ends the stream.
     Done(VecDeque<Outcome<S>>),
     Open(Ticket<S>),
 }
@@ -47,7 +45,7 @@ impl<S: Step, I: Iterator<Item = S::Input>> Stream<S, I> {
         if inputs.len() <= FEW && inputs.len() < full {
             return Ok(State::Done(self.engine.run_few(inputs)?.into()));
         }
-        let ticket = self.engine.open(Class::Bulk)?;
+        let mut ticket = self.engine.open(Class::Bulk)?;
         ticket.push(inputs);
         Ok(State::Open(ticket))
     }
@@ -74,7 +72,7 @@ impl<S: Step, I: Iterator<Item = S::Input>> Iterator for Stream<S, I> {
             if ticket.outstanding() <= self.window {
                 let inputs = self.read();
                 if !inputs.is_empty()
-                    && let State::Open(ticket) = &self.state
+                    && let State::Open(ticket) = &mut self.state
                 {
                     ticket.push(inputs);
                     continue;

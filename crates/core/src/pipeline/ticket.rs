@@ -4,10 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
 
@@ -24,31 +21,33 @@ pub struct Ticket<S: Step> {
     engine: Engine<S>,
     id: TicketId,
     inbox: Arc<Inbox<Outcome<S>>>,
-    pushed: AtomicUsize,
+    pushed: usize,
     taken: usize,
 }
 
 impl<S: Step> Ticket<S> {
     pub(super) fn new(engine: Engine<S>, id: TicketId, inbox: Arc<Inbox<Outcome<S>>>) -> Self {
-        Self { engine, id, inbox, pushed: AtomicUsize::new(0), taken: 0 }
+        Self { engine, id, inbox, pushed: 0, taken: 0 }
     }
 
     /// Another window of inputs, which are sorted by length together.
-    pub fn push(&self, inputs: Vec<S::Input>) {
-        let start = self.pushed.fetch_add(inputs.len(), Ordering::Relaxed);
+    pub fn push(&mut self, inputs: Vec<S::Input>) {
+        let start = self.pushed;
+        self.pushed += inputs.len();
         self.engine.push(self.id, (start..).zip(inputs));
     }
 
     /// Inputs that were made ready already.
-    pub(super) fn push_rows(&self, rows: Vec<Row<S::Prepared>>) {
-        let start = self.pushed.fetch_add(rows.len(), Ordering::Relaxed);
+    pub(super) fn push_rows(&mut self, rows: Vec<Row<S::Prepared>>) {
+        let start = self.pushed;
+        self.pushed += rows.len();
         let rows = (start..).zip(rows);
         self.engine.push_rows(rows.map(|(index, row)| Row { ticket: self.id, index, ..row }));
     }
 
     /// Inputs whose results were not taken yet.
     pub fn outstanding(&self) -> usize {
-        self.pushed.load(Ordering::Relaxed) - self.taken
+        self.pushed - self.taken
     }
 
     /// The result of the next input, if it is there.

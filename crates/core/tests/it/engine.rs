@@ -136,7 +136,7 @@ fn a_stream_never_asks_for_the_graph_of_lone_rows() {
 #[test]
 fn rows_of_a_dropped_ticket_do_not_run() {
     let engine = engine();
-    let dropped = engine.open(Class::Bulk).unwrap();
+    let mut dropped = engine.open(Class::Bulk).unwrap();
     dropped.push((0..100_000).collect());
     drop(dropped);
     assert_eq!(engine.stream(0..100).count(), 100);
