@@ -106,7 +106,7 @@ impl SparseTextEmbedding {
         let model = Model {
             backend: Backend::open(spec, task, files, load, options)?,
             requires_idf: task.requires_idf,
-            threads: threads(load)?,
+            threads: threads(&task.kind, load)?,
             batch: load.batch,
         };
         Ok(Self { model: Arc::new(model) })
@@ -308,10 +308,13 @@ impl Backend {
 /// More threads than any machine has cores.
 const MOST_THREADS: usize = 1024;
 
-/// Threads for what needs no graph: as many as the replicas of one and their threads would be.
-fn threads(load: &LoadOptions) -> Result<usize, Error> {
+/// Threads for what needs no graph. Options are about the graph, where there is one; else as many as its
+/// replicas and their threads would be.
+fn threads(kind: &SparseKind, load: &LoadOptions) -> Result<usize, Error> {
     let one = NonZeroUsize::MIN;
+    let is_bm25 = matches!(kind, SparseKind::Bm25(_));
     let found = match (load.replicas, load.threads) {
+        _ if !is_bm25 => available_parallelism().map_or(1, usize::from),
         (None, None) => available_parallelism().map_or(1, usize::from),
         (replicas, threads) => {
             replicas.unwrap_or(one).saturating_mul(threads.unwrap_or(one)).into()

@@ -170,6 +170,13 @@ fn look_ups_need_no_graph() {
         let model =
             SparseTextEmbedding::from_files_with(&case.spec, &files, &lazy, &options(&case))
                 .unwrap();
+        // Threads and replicas are the graph's, which checks each by itself when it is opened.
+        let many = LoadOptions {
+            threads: NonZeroUsize::new(1024),
+            replicas: NonZeroUsize::new(2),
+            ..lazy.clone()
+        };
+        SparseTextEmbedding::from_files_with(&case.spec, &files, &many, &options(&case)).unwrap();
         let texts = &case.golden.texts;
         for (vector, expected) in zip_equal(model.query_embed(texts), &case.golden.query_embed) {
             assert_equal(&case.name, &vector.unwrap(), expected);
