@@ -35,6 +35,7 @@
 pub mod cache;
 mod device;
 mod embed;
+mod error;
 mod files;
 mod multi_vector;
 mod options;
@@ -47,6 +48,7 @@ mod task;
 
 pub use device::{Device, DeviceError};
 pub use embed::{Embed, Embedded, Role};
+pub use error::{Error, ErrorKind, Hint};
 pub use files::ModelFiles;
 pub use multi_vector::{MultiVector, MultiVectorError, MultiVectorModel};
 pub use options::{BatchOptions, LoadOptions, PromptUse};
