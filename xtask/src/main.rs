@@ -11,6 +11,7 @@
 //! | `bench` | measures speed and memory, beside the peers |
 //! | `release` | checks what has to hold before the crates are published |
 //! | `registry update` | pins models to what the hub has now |
+//! | `book` | makes the site of the documentation |
 //! | `codegen` | renders code and documentation from `models.toml` |
 //!
 //! Models are looked at with `types`, `convert` and `hub` only, never with `core`: this program has
@@ -20,6 +21,7 @@
 
 mod assets;
 mod bench;
+mod book;
 mod codegen;
 mod demo;
 mod golden;
@@ -66,6 +68,8 @@ enum Command {
     /// Look after models.toml
     #[command(subcommand)]
     Registry(registry::Command),
+    /// Make the site of the documentation, with mdBook
+    Book(book::Arguments),
     /// Render code and documentation from models.toml
     Codegen {
         /// Write nothing; fail when something is stale
@@ -85,6 +89,7 @@ fn main() -> ExitCode {
         Command::Release(arguments) => release::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Registry(command) => registry::run(&command),
+        Command::Book(arguments) => book::run(&arguments),
         Command::Codegen { check } => codegen::run(check),
     };
     match done {

@@ -6,7 +6,7 @@
 
 mod actions;
 mod layers;
-mod links;
+pub(crate) mod links;
 mod sources;
 
 use std::{
