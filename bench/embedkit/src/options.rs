@@ -1,6 +1,6 @@
 //! What the benchmarks set; what is absent is left to the library.
 
-use std::{num::NonZeroUsize, thread::available_parallelism};
+use std::thread::available_parallelism;
 
 use bench_contestant::{Load, Result};
 use embedkit_types::{BatchOptions, Device, LoadOptions};
@@ -9,9 +9,9 @@ use serde::Deserialize;
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Options {
-    replicas: Option<NonZeroUsize>,
-    threads: Option<NonZeroUsize>,
-    batch_tokens: Option<NonZeroUsize>,
+    replicas: Option<usize>,
+    threads: Option<usize>,
+    batch_tokens: Option<usize>,
     /// Configuration entries of ONNX Runtime's session.
     session: Vec<(String, String)>,
 }
@@ -25,13 +25,10 @@ pub(crate) fn read(load: &Load) -> Result<LoadOptions> {
     };
     let (mut replicas, mut threads) = (options.replicas, options.threads);
     if load.threads != available_parallelism()?.get() && replicas.is_none() && threads.is_none() {
-        replicas = Some(NonZeroUsize::MIN);
-        threads = NonZeroUsize::new(load.threads);
+        replicas = Some(1);
+        threads = Some(load.threads);
     }
-    let mut batch = BatchOptions::default();
-    if let Some(tokens) = options.batch_tokens {
-        batch.tokens = tokens;
-    }
+    let batch = BatchOptions { tokens: options.batch_tokens, ..BatchOptions::default() };
     Ok(LoadOptions {
         device: Device::Cpu,
         replicas,

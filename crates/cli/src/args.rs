@@ -2,14 +2,14 @@
 
 mod values;
 
-use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
 use embedkit::postprocess::MuveraOptions;
 use embedkit_convert::Head;
-use embedkit_types::{BatchOptions, Device, LoadOptions, PromptUse, Role, Task};
+use embedkit_types::{BatchOptions, Device, LoadOptions, Prompts, Role, Task};
 
-use values::{count, factor, heads, key_value, muvera, seconds, some_threads};
+use values::{count, device, factor, heads, key_value, muvera, seconds, some_threads};
 
 /// Embeddings for retrieval on ONNX Runtime: embed, search and rerank from the shell.
 #[derive(Debug, Parser)]
@@ -80,7 +80,7 @@ pub(crate) struct EmbedArgs {
     pub(crate) role: RoleArg,
     /// Keep only the first N components, scaled to unit length (Matryoshka models)
     #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
-    pub(crate) dimensions: Option<NonZeroUsize>,
+    pub(crate) dimensions: Option<usize>,
     /// Models of many vectors: merge those of similar direction, so that one in F is left
     #[arg(long, value_name = "F", value_parser = factor, allow_negative_numbers = true)]
     pub(crate) pool_tokens: Option<f64>,
@@ -118,7 +118,7 @@ pub(crate) struct RerankArgs {
     pub(crate) query: Option<String>,
     /// Only the K best, best first
     #[arg(long, value_name = "K", value_parser = count, allow_negative_numbers = true)]
-    pub(crate) top_k: Option<NonZeroUsize>,
+    pub(crate) top_k: Option<usize>,
     /// Map the scores to 0..1, by 1 / (1 + e^-x)
     #[arg(long)]
     pub(crate) sigmoid: bool,
@@ -153,7 +153,7 @@ pub(crate) struct SearchArgs {
     pub(crate) inputs: Vec<String>,
     /// How many texts to show
     #[arg(long, value_name = "K", default_value = "10", value_parser = count, allow_negative_numbers = true)]
-    pub(crate) top_k: NonZeroUsize,
+    pub(crate) top_k: usize,
     /// Score the 100 best (or K, if more) again with this reranker
     #[arg(long, value_name = "ID")]
     pub(crate) rerank: Option<String>,
@@ -184,7 +184,7 @@ pub(crate) struct ModelArgs {
     pub(crate) prompts: PromptsArg,
     /// Most tokens of a text or pair, capped by the model's positions [default: as its files say]
     #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
-    pub(crate) max_tokens: Option<NonZeroUsize>,
+    pub(crate) max_tokens: Option<usize>,
     /// A setting of the model; can be repeated. BM25: k, b, avg_len, language, disable_stemmer,
     /// token_max_length, stopwords (a file); MiniCOIL: k, b, avg_len; BM42: alpha; Jina v3: task;
     /// images: orientation=ignore|apply, transparency=drop|#rrggbb, gray16=clip|high-byte
@@ -229,22 +229,22 @@ pub(crate) struct OutputArgs {
 pub(crate) struct RunArgs {
     /// Most inputs of a batch [default: 256]
     #[arg(long, global = true, value_name = "N", value_parser = count, allow_negative_numbers = true)]
-    pub(crate) batch_size: Option<NonZeroUsize>,
+    pub(crate) batch_size: Option<usize>,
     /// Most tokens of a batch, padding included; a GPU wants thousands [default: 256]
     #[arg(long, global = true, value_name = "N", value_parser = count, allow_negative_numbers = true)]
-    pub(crate) batch_tokens: Option<NonZeroUsize>,
+    pub(crate) batch_tokens: Option<usize>,
     /// Threads of each replica [default: one for many inputs, all cores for one]
     #[arg(long, global = true, value_name = "N", value_parser = some_threads, allow_negative_numbers = true)]
-    pub(crate) threads: Option<NonZeroUsize>,
+    pub(crate) threads: Option<usize>,
     /// Copies of the model that run side by side [default: one for each core or GPU]
     #[arg(long, global = true, value_name = "N", value_parser = some_threads, allow_negative_numbers = true)]
-    pub(crate) replicas: Option<NonZeroUsize>,
+    pub(crate) replicas: Option<usize>,
     /// Most seconds for one run of a graph, such as 30 or 0.5; a slower batch is tried in halves, down
     /// to the inputs that are too slow by themselves [default: none]
     #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,
     /// auto, cpu, cuda[:N[,M…]], tensorrt, coreml, directml, openvino or migraphx
-    #[arg(long, global = true, value_name = "DEVICE", default_value = "auto")]
+    #[arg(long, global = true, value_name = "DEVICE", value_parser = device, default_value = "auto")]
     pub(crate) device: Device,
     /// Where models and the runtime library are kept [default: the user's cache folder]
     #[arg(long, global = true, value_name = "DIR")]
@@ -266,7 +266,6 @@ pub(crate) struct RunArgs {
 impl RunArgs {
     /// The options that do not depend on the model.
     pub(crate) fn load_options(&self) -> LoadOptions {
-        let usual = BatchOptions::default();
         LoadOptions {
             device: self.device.clone(),
             threads: self.threads,
@@ -276,9 +275,9 @@ impl RunArgs {
             offline: self.offline,
             onnxruntime: self.onnxruntime.clone(),
             batch: BatchOptions {
-                rows: self.batch_size.unwrap_or(usual.rows),
-                tokens: self.batch_tokens.unwrap_or(usual.tokens),
-                ..usual
+                rows: self.batch_size,
+                tokens: self.batch_tokens,
+                ..BatchOptions::default()
             },
             ..LoadOptions::default()
         }
@@ -416,7 +415,7 @@ pub(crate) enum PromptsArg {
     Model,
 }
 
-impl From<PromptsArg> for PromptUse {
+impl From<PromptsArg> for Prompts {
     fn from(prompts: PromptsArg) -> Self {
         match prompts {
             PromptsArg::None => Self::None,
@@ -475,7 +474,7 @@ mod tests {
             "embedkit --threads 2 embed a --as query b --model m",
         ] {
             let cli = parse(line).unwrap();
-            assert_eq!(cli.run.threads, NonZeroUsize::new(2), "{line}");
+            assert_eq!(cli.run.threads, Some(2), "{line}");
             let args = embed(line);
             assert_eq!(args.inputs, ["a", "b"], "{line}");
             assert_eq!(args.model.model.as_deref(), Some("m"), "{line}");
@@ -497,8 +496,7 @@ mod tests {
     #[test]
     fn batches_are_bounded_as_asked() {
         let options = parse("embedkit embed a --batch-size 3").unwrap().run.load_options();
-        assert_eq!(options.batch.rows.get(), 3);
-        assert_eq!(options.batch.tokens, BatchOptions::default().tokens);
+        assert_eq!((options.batch.rows, options.batch.tokens), (Some(3), None));
         assert!(parse("embedkit embed a --batch-size 0").is_err());
     }
 

@@ -57,7 +57,7 @@ impl Encoder {
     /// Whatever keeps it from being opened.
     pub(crate) fn open(selected: &Selected, spec: &ModelSpec, report: &Report) -> Result<Self> {
         Ok(match &spec.task {
-            Task::TextDense(_) => Self::Dense(selected.load(spec, &(), report)?),
+            Task::TextDense(_) => Self::Dense(selected.load(spec, &selected.dense, report)?),
             Task::Sparse(_) => Self::Sparse(selected.load(spec, &selected.sparse, report)?),
             Task::LateText(_) => Self::LateText(selected.load(spec, &(), report)?),
             Task::LateMultimodal(_) => {

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Error, Result, ensure};
 use embedkit::{
-    DEFAULT_MODEL, ImageOptions, Load, SparseOptions,
+    DEFAULT_MODEL, DenseOptions, ImageOptions, Load, SparseOptions,
     hub::{self, Event, Hub},
     registry,
     sparse::OptionError,
@@ -40,6 +40,8 @@ pub(crate) struct Selected {
     specs: Specs,
     dir: Option<PathBuf>,
     pub(crate) options: LoadOptions,
+    /// Of dense text models.
+    pub(crate) dense: DenseOptions,
     /// Of sparse models.
     pub(crate) sparse: SparseOptions,
     /// Of models that take images.
@@ -86,8 +88,8 @@ impl Selected {
     }
 
     fn without_options(specs: Specs, dir: Option<PathBuf>, options: LoadOptions) -> Self {
-        let (sparse, images) = (SparseOptions::default(), ImageOptions::default());
-        Self { specs, dir, options, sparse, images }
+        let (dense, sparse) = (DenseOptions::default(), SparseOptions::default());
+        Self { specs, dir, options, dense, sparse, images: ImageOptions::default() }
     }
 
     fn of(specs: Specs, args: &ModelArgs, run: &RunArgs) -> Result<Self> {
@@ -159,7 +161,7 @@ impl Selected {
 
     /// Whether `--option task` was given, which only raw texts heed.
     pub(crate) fn warn_of_idle_options(&self, role: RoleArg, report: &Report) {
-        if self.options.task.is_some() && role != RoleArg::Raw {
+        if self.dense.task.is_some() && role != RoleArg::Raw {
             report
                 .warn("--option task is for raw texts, queries and documents have their own task");
         }
@@ -177,7 +179,7 @@ impl Selected {
                 .set(&sparse.kind, key, value)
                 .map_err(|error| option_error(id, &error).into()),
             Task::TextDense(dense) => match &dense.tasks {
-                Some(tasks) => set_task(id, tasks, key, value, &mut self.options),
+                Some(tasks) => set_task(id, tasks, key, value, &mut self.dense),
                 None => Err(no_options(id, key).into()),
             },
             _ => Err(no_options(id, key).into()),
@@ -358,7 +360,7 @@ fn set_task(
     tasks: &AdapterTasks,
     key: &str,
     value: &str,
-    options: &mut LoadOptions,
+    options: &mut DenseOptions,
 ) -> Result<()> {
     let names = tasks.names.join(", ");
     if key != "task" {

@@ -1,7 +1,5 @@
 //! What is made of many vectors before they are written: fewer, or one.
 
-use std::num::NonZeroUsize;
-
 use anyhow::{Error, Result};
 use embedkit::{
     Embedded, MultiVector, Role, pool_tokens,
@@ -96,7 +94,7 @@ impl Postprocess {
 /// Usage errors: parameters that do not go with the model's width.
 pub(crate) fn width(args: &EmbedArgs, selected: &Selected) -> Result<Option<usize>, Complaint> {
     let Some(dim) = selected.dim() else { return Ok(None) };
-    let width = match args.dimensions.map(NonZeroUsize::get) {
+    let width = match args.dimensions {
         Some(dimensions) if dimensions > dim => {
             let what = format!("--dimensions is {dimensions}, and {} gives {dim}", selected.id());
             return Err(usage(what));

@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
+use embedkit_types::OptionsError;
+
 /// An error of the registry, the tokenizer, the runtime or a session.
 ///
 /// Cloneable, because a failure of the session is reported for each input of a batch.
@@ -98,6 +100,9 @@ pub enum Error {
         /// The largest number that there are positions for.
         limit: usize,
     },
+    /// Options cannot be followed.
+    #[error(transparent)]
+    Options(#[from] OptionsError),
     /// ONNX Runtime is missing or does not fit.
     #[cfg(feature = "onnx")]
     #[error(transparent)]
@@ -303,7 +308,8 @@ impl Error {
         match self {
             #[cfg(feature = "onnx")]
             Self::Runtime(_) => true,
-            Self::Read { .. }
+            Self::Options(_)
+            | Self::Read { .. }
             | Self::TooLarge { .. }
             | Self::InvalidFile { .. }
             | Self::Device { .. }

@@ -1,6 +1,6 @@
 //! How wide a model's vectors are: the graph decides, once, and the caller may keep less.
 
-use std::{num::NonZeroUsize, sync::OnceLock};
+use std::sync::OnceLock;
 
 use crate::{Error, l2_normalize};
 
@@ -9,22 +9,22 @@ use crate::{Error, l2_normalize};
 pub struct Width {
     id: String,
     registered: usize,
-    dimensions: Option<NonZeroUsize>,
+    kept: Option<usize>,
     found: OnceLock<usize>,
 }
 
 impl Width {
-    /// For the model `id` with its registered width, of which `dimensions` components are kept.
+    /// For the model `id` with its registered width, of which `kept` components are kept.
     #[must_use]
-    pub fn new(id: String, registered: usize, dimensions: Option<NonZeroUsize>) -> Self {
-        Self { id, registered, dimensions, found: OnceLock::new() }
+    pub fn new(id: String, registered: usize, kept: Option<usize>) -> Self {
+        Self { id, registered, kept, found: OnceLock::new() }
     }
 
     /// Components of the vectors that callers get.
     #[must_use]
     pub fn of_results(&self) -> usize {
         let width = || self.found.get().copied().unwrap_or(self.registered);
-        self.dimensions.map_or_else(width, usize::from)
+        self.kept.unwrap_or_else(width)
     }
 
     /// Takes note of what the graph gives, and says how many components are kept.
@@ -45,7 +45,7 @@ impl Width {
         if found != expected {
             return Err(Error::WidthChanged { id: self.id.clone(), expected, found });
         }
-        match self.dimensions.map(usize::from) {
+        match self.kept {
             Some(wanted) if wanted > found => {
                 Err(Error::Dimensions { id: self.id.clone(), wanted, width: found })
             }
@@ -75,8 +75,8 @@ impl Width {
 mod tests {
     use super::*;
 
-    fn width(dimensions: Option<usize>) -> Width {
-        Width::new("m".to_owned(), 3, dimensions.and_then(NonZeroUsize::new))
+    fn width(kept: Option<usize>) -> Width {
+        Width::new("m".to_owned(), 3, kept)
     }
 
     #[test]

@@ -83,10 +83,10 @@ pub use embedkit_rerank::{self as rerank, TextCrossEncoder};
 #[cfg(any(feature = "bm25", feature = "splade", feature = "bm42", feature = "minicoil"))]
 pub use embedkit_sparse::{self as sparse, SparseOptions, SparseTextEmbedding};
 #[cfg(feature = "text-dense")]
-pub use embedkit_text_dense::{self as text_dense, TextEmbedding};
+pub use embedkit_text_dense::{self as text_dense, DenseOptions, TextEmbedding};
 pub use embedkit_types::{
     self as types, BatchOptions, Device, Embed, Embedded, LoadOptions, ModelFiles, ModelSpec,
-    MultiVector, PromptUse, Role, SparseEmbedding, Task, cache, scoring::Ranked,
+    MultiVector, Profile, Prompts, Role, SparseEmbedding, Task, cache, scoring::Ranked,
 };
 pub use error::Error;
 #[cfg(feature = "hub")]

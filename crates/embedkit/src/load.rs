@@ -99,8 +99,8 @@ load!(
     "text-dense",
     embedkit_text_dense::TextEmbedding,
     "text-dense",
-    (),
-    |spec, files, options, ()| { Self::from_files(spec, files, options) }
+    embedkit_text_dense::DenseOptions,
+    Self::from_files_with
 );
 load!(
     "late-interaction",

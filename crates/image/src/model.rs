@@ -6,7 +6,7 @@ mod step;
 
 use std::sync::Arc;
 
-use embedkit_core::{Width, pipeline::Engine, registry};
+use embedkit_core::{Error as CoreError, Width, pipeline::Engine, registry};
 use embedkit_types::{Embed, Embedded, LoadOptions, ModelFiles, ModelSpec, Role, Task};
 
 pub use self::error::Error;
@@ -60,9 +60,7 @@ impl ImageEmbedding {
         let Task::Image(task) = &spec.task else {
             return Err(Error::WrongTask { id, found: spec.task.name() });
         };
-        if let Some(task) = &options.task {
-            return Err(Error::NoTasks { id, task: task.clone() });
-        }
+        options.check(spec).map_err(CoreError::from)?;
         let preprocessor = Preprocessor::from_file(&files.path(CONFIGURATION))
             .map_err(|error| Error::Preprocessor(Arc::new(error)))?
             .with_options(image.preprocess);
@@ -77,7 +75,7 @@ impl ImageEmbedding {
             graph: ImageGraph::open(task, files, options, same_size)?,
             preprocessor,
             decode: image.decode,
-            width: Width::new(id, task.dim, options.dimensions),
+            width: Width::new(id, task.dim, options.dim),
         };
         let batch = model.graph.batch();
         Ok(Self { engine: Engine::new(model, batch) })

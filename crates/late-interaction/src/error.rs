@@ -25,14 +25,6 @@ pub enum Error {
         /// The token looked for.
         token: String,
     },
-    /// A task was asked for, but no model of this family has tasks.
-    #[error("{id} has no task {task:?}; it has none at all")]
-    UnknownTask {
-        /// The model.
-        id: String,
-        /// The task asked for.
-        task: String,
-    },
     /// Prompts were asked for, but the text of this model's prompts is not known.
     #[error("{id} needs a prompt before queries or passages, but its text is not known here")]
     PromptUnknown {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use embedkit_core::{
+    Error as CoreError,
     onnx::{Row, TextGraph, TextGraphOptions},
     pipeline::{Engine, Pool, RunResult, Step, Stream, Workload},
     registry,
@@ -45,10 +46,9 @@ impl TextCrossEncoder {
         let Task::Rerank(task) = &spec.task else {
             return Err(Error::WrongTask { id, found: spec.task.name() });
         };
-        let given =
-            [("dimensions", options.dimensions.is_some()), ("task", options.task.is_some())];
-        if let Some(&(option, _)) = given.iter().find(|(_, given)| *given) {
-            return Err(Error::Option { id, option });
+        options.check(spec).map_err(CoreError::from)?;
+        if options.dim.is_some() {
+            return Err(Error::Option { id, option: "dim" });
         }
         let span = tracing::info_span!("load", path = %files.root.display());
         let tokenizer =

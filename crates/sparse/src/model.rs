@@ -1,6 +1,6 @@
 //! [`SparseTextEmbedding`], the model that applications hold.
 
-use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism};
+use std::{sync::Arc, thread::available_parallelism};
 
 #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
 use either::Either;
@@ -102,6 +102,7 @@ impl SparseTextEmbedding {
         let Task::Sparse(task) = &spec.task else {
             return Err(Error::WrongTask { id: spec.id.to_string(), found: spec.task.name() });
         };
+        load.check(spec).map_err(embedkit_core::Error::from)?;
         options.check(&task.kind, load)?;
         let model = Model {
             backend: Backend::open(spec, task, files, load, options)?,
@@ -311,14 +312,11 @@ const MOST_THREADS: usize = 1024;
 /// Threads for what needs no graph. Options are about the graph, where there is one; else as many as its
 /// replicas and their threads would be.
 fn threads(kind: &SparseKind, load: &LoadOptions) -> Result<usize, Error> {
-    let one = NonZeroUsize::MIN;
     let is_bm25 = matches!(kind, SparseKind::Bm25(_));
     let found = match (load.replicas, load.threads) {
         _ if !is_bm25 => available_parallelism().map_or(1, usize::from),
         (None, None) => available_parallelism().map_or(1, usize::from),
-        (replicas, threads) => {
-            replicas.unwrap_or(one).saturating_mul(threads.unwrap_or(one)).into()
-        }
+        (replicas, threads) => replicas.unwrap_or(1).saturating_mul(threads.unwrap_or(1)),
     };
     if found > MOST_THREADS {
         let (option, limit) = ("threads", MOST_THREADS);

@@ -111,8 +111,7 @@ impl SparseOptions {
             ("disable_stemmer", self.disable_stemmer),
             ("stopwords", self.stopwords.is_some()),
             ("stemmer", stemmer),
-            ("dimensions", load.dimensions.is_some()),
-            ("task", load.task.is_some()),
+            ("dim", load.dim.is_some()),
             ("max_tokens", load.max_tokens.is_some()),
         ];
         let takes = |option: &str| match option {
@@ -199,10 +198,9 @@ mod tests {
 
     #[test]
     fn options_of_other_families_are_refused() {
-        let dimensions = std::num::NonZeroUsize::new(64);
-        let load = LoadOptions { dimensions, ..LoadOptions::default() };
+        let load = LoadOptions { dim: Some(64), ..LoadOptions::default() };
         let error = SparseOptions::default().check(kind("Qdrant/bm25"), &load).unwrap_err();
-        assert!(error.to_string().starts_with("bm25 has no option \"dimensions\""), "{error}");
+        assert!(error.to_string().starts_with("bm25 has no option \"dim\""), "{error}");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! matrix` sets `EMBEDKIT_TEST_DEVICE` (`cpu`, `cuda:1`, `tensorrt`, …), `EMBEDKIT_TEST_THREADS`,
 //! `EMBEDKIT_TEST_REPLICAS` and `EMBEDKIT_TEST_TOLERANCE`, which nothing else reads.
 
-use std::{env, num::NonZeroUsize, str::FromStr};
+use std::{env, str::FromStr};
 
 use embedkit_types::{Device, LoadOptions};
 
@@ -25,8 +25,8 @@ pub fn load_options() -> LoadOptions {
     LoadOptions {
         device,
         provider_options,
-        threads: variable::<NonZeroUsize>("THREADS"),
-        replicas: variable::<NonZeroUsize>("REPLICAS"),
+        threads: variable("THREADS"),
+        replicas: variable("REPLICAS"),
         ..LoadOptions::default()
     }
 }

@@ -31,6 +31,8 @@ mod error;
 pub mod fuzzing;
 #[cfg(any(feature = "transformer", feature = "static"))]
 mod model;
+#[cfg(any(feature = "transformer", feature = "static"))]
+mod options;
 #[cfg(feature = "static")]
 mod table;
 #[cfg(feature = "transformer")]
@@ -39,3 +41,5 @@ mod transformer;
 pub use error::Error;
 #[cfg(any(feature = "transformer", feature = "static"))]
 pub use model::TextEmbedding;
+#[cfg(any(feature = "transformer", feature = "static"))]
+pub use options::DenseOptions;

@@ -4,27 +4,28 @@
 use std::borrow::Borrow;
 use std::sync::Arc;
 #[cfg(feature = "static")]
-use std::{num::NonZeroUsize, thread::available_parallelism};
+use std::thread::available_parallelism;
 
 #[cfg(all(feature = "static", feature = "transformer"))]
 use either::Either;
 #[cfg(feature = "static")]
 use embedkit_core::pipeline::ParallelMap;
-use embedkit_core::{Width, pipeline::only, registry, tokenizer::Tokenizer};
+use embedkit_core::{Error as CoreError, Width, pipeline::only, registry, tokenizer::Tokenizer};
 #[cfg(feature = "transformer")]
 use embedkit_core::{
     pipeline::{Engine, Pool, RunResult, Step, Workload},
     tokenizer::Tokens,
 };
 use embedkit_types::{
-    Embed, Embedded, Encoder, LoadOptions, ModelFiles, ModelSpec, Prompts, Role, Task, TextDense,
+    Embed, Embedded, Encoder, LoadOptions, ModelFiles, ModelPrompts, ModelSpec, Role, Task,
+    TextDense,
 };
 
-use crate::Error;
 #[cfg(feature = "static")]
 use crate::table::StaticTable;
 #[cfg(feature = "transformer")]
 use crate::transformer::Transformer;
+use crate::{DenseOptions, Error};
 
 /// A model that turns a text into one vector. Cheap to clone; every method takes `&self`, and
 /// several threads may embed at once.
@@ -39,13 +40,13 @@ struct Model {
     rules: Arc<Rules>,
     /// Texts that are read ahead, where the model has no graph.
     #[cfg(feature = "static")]
-    window: NonZeroUsize,
+    window: usize,
 }
 
 /// Ahead of and behind the encoder.
 #[derive(Debug)]
 struct Rules {
-    prompts: Prompts,
+    prompts: ModelPrompts,
     width: Width,
 }
 
@@ -62,23 +63,37 @@ impl TextEmbedding {
     ///
     /// # Errors
     /// A description of another family or of an encoder that this build lacks; missing or damaged
-    /// files; a missing runtime or device; a graph that does not fit the description; a task or a
-    /// prompt that the model does not have.
+    /// files; a missing runtime or device; a graph that does not fit the description; options that
+    /// cannot be followed.
     pub fn from_files(
         spec: &ModelSpec,
         files: &ModelFiles,
         options: &LoadOptions,
     ) -> Result<Self, Error> {
+        Self::from_files_with(spec, files, options, &DenseOptions::default())
+    }
+
+    /// [`from_files`](Self::from_files) with options of the family.
+    ///
+    /// # Errors
+    /// As there, and [`Error::UnknownTask`].
+    pub fn from_files_with(
+        spec: &ModelSpec,
+        files: &ModelFiles,
+        options: &LoadOptions,
+        dense: &DenseOptions,
+    ) -> Result<Self, Error> {
         let id = spec.id.to_string();
         let Task::TextDense(task) = &spec.task else {
             return Err(Error::WrongTask { id, found: spec.task.name() });
         };
+        options.check(spec).map_err(CoreError::from)?;
         let Some(prompts) = spec.prompts_for(&options.prompts) else {
             return Err(Error::PromptUnknown { id });
         };
-        let width = Width::new(id, task.dim, options.dimensions);
+        let width = Width::new(id, task.dim, options.dim);
         let rules = Arc::new(Rules { prompts, width });
-        let backend = Backend::open(spec, task, files, options, &rules)?;
+        let backend = Backend::open(spec, task, files, options, dense, &rules)?;
         if !options.lazy
             && let Some(width) = backend.width()?
         {
@@ -240,7 +255,7 @@ impl TextEmbedding {
 impl Model {
     /// The vector of a text of a model without a graph.
     fn look_up(&self, role: Role, text: String) -> Result<Embedded<Vec<f32>>, Error> {
-        let text = self.rules.prompts.put_before(role, text);
+        let text = self.rules.prompts.apply(role, text);
         let tokens = self.backend.tokenizer().encode(&text)?;
         let vector = match &self.backend {
             Backend::Static(table) => table.embed(&tokens)?,
@@ -281,7 +296,7 @@ impl Step for TextStep {
     type Error = Error;
 
     fn prepare(&self, (role, text): (Role, String)) -> Result<Text, Error> {
-        let text = self.rules.prompts.put_before(role, text);
+        let text = self.rules.prompts.apply(role, text);
         let tokens = self.transformer.tokenizer().encode(&text)?;
         self.transformer.check(&tokens)?;
         Ok(Text { role, tokens })
@@ -317,13 +332,14 @@ impl Backend {
         task: &TextDense,
         files: &ModelFiles,
         options: &LoadOptions,
+        dense: &DenseOptions,
         rules: &Arc<Rules>,
     ) -> Result<Self, Error> {
         let _ = rules; // a table has none of its own
         match task.encoder {
             #[cfg(feature = "transformer")]
             Encoder::Transformer => {
-                let transformer = Transformer::open(spec, task, files, options)?;
+                let transformer = Transformer::open(spec, task, files, options, dense)?;
                 let step = TextStep { transformer, rules: Arc::clone(rules) };
                 Ok(Self::Transformer(Engine::new(step, options.batch)))
             }
@@ -334,7 +350,7 @@ impl Backend {
             #[cfg(feature = "static")]
             Encoder::Static => {
                 use embedkit_core::tokenizer::Limits;
-                if let Some(task) = &options.task {
+                if let Some(task) = &dense.task {
                     let (id, task) = (spec.id.to_string(), task.clone());
                     return Err(Error::UnknownTask { id, task, known: Vec::new() });
                 }

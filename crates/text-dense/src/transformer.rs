@@ -9,7 +9,7 @@ use embedkit_core::{
 };
 use embedkit_types::{AdapterTasks, LoadOptions, ModelFiles, ModelSpec, Role, TextDense};
 
-use crate::Error;
+use crate::{DenseOptions, Error};
 
 #[derive(Debug)]
 pub(crate) struct Transformer {
@@ -26,8 +26,9 @@ impl Transformer {
         task: &TextDense,
         files: &ModelFiles,
         load: &LoadOptions,
+        options: &DenseOptions,
     ) -> Result<Self, Error> {
-        let raw_task = raw_task(spec, task.tasks.as_ref(), load.task.as_deref())?;
+        let raw_task = raw_task(spec, task.tasks.as_ref(), options.task.as_deref())?;
         let span = tracing::info_span!("load", path = %files.root.display());
         let tokenizer = span.in_scope(|| Tokenizer::load_with(files, Limits::of(spec, load)))?;
         let padding = if task.pad_to_limit {
@@ -36,8 +37,8 @@ impl Transformer {
             tokenizer.padding()
         };
         let extra_inputs = task.tasks.iter().map(|tasks| tasks.input.clone()).collect();
-        let options = TextGraphOptions { output: task.output.clone(), padding, extra_inputs };
-        let graph = TextGraph::open(files, load, options)?;
+        let graph = TextGraphOptions { output: task.output.clone(), padding, extra_inputs };
+        let graph = TextGraph::open(files, load, graph)?;
         Ok(Self { tokenizer, graph, task: task.clone(), raw_task })
     }
 

@@ -1,11 +1,20 @@
-//! Where a graph runs, and what that is called.
+//! Where a graph runs, and its name.
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 /// Where a graph runs.
 ///
 /// A device asked for by name is used or loading fails; only [`Device::Auto`] and
-/// [`Device::Prefer`] may fall back, and the loaded model says what was taken.
+/// [`Device::Prefer`] may fall back, and the loaded model names the one it has.
+///
+/// ```
+/// use embedkit_types::Device;
+///
+/// let device: Device = "cuda:0,1>cpu".parse()?;
+/// assert_eq!(device, Device::Prefer(vec![Device::Cuda(vec![0, 1]), Device::Cpu]));
+/// assert_eq!(device.to_string(), "cuda:0,1>cpu");
+/// # Ok::<(), embedkit_types::DeviceError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Device {
     /// The best accelerator that was compiled in and works, else the CPU.
@@ -25,8 +34,23 @@ pub enum Device {
     OpenVino,
     /// AMD GPUs through MIGraphX.
     MiGraphX,
-    /// The first of these that works.
+    /// The first of these that works. An error where there is none in the list.
     Prefer(Vec<Device>),
+}
+
+impl Device {
+    /// Devices of a list within lists; the device itself where it is no list.
+    fn each(&self) -> Vec<&Self> {
+        match self {
+            Self::Prefer(devices) => devices.iter().flat_map(Self::each).collect(),
+            device => vec![device],
+        }
+    }
+
+    /// True for a list without a device.
+    pub(crate) fn is_none(&self) -> bool {
+        self.each().is_empty()
+    }
 }
 
 /// What is wrong with the name of a device.
@@ -56,12 +80,41 @@ pub enum DeviceError {
     },
 }
 
+/// The name that [`FromStr`] reads: `cpu`, `cuda:0,1`, and for a list `tensorrt>cuda:0>cpu`.
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(numbers) => {
+                f.write_str("cuda")?;
+                numbers.iter().enumerate().try_for_each(|(n, number)| {
+                    write!(f, "{}{number}", if n == 0 { ":" } else { "," })
+                })
+            }
+            Self::TensorRt => f.write_str("tensorrt"),
+            Self::CoreMl => f.write_str("coreml"),
+            Self::DirectMl => f.write_str("directml"),
+            Self::OpenVino => f.write_str("openvino"),
+            Self::MiGraphX => f.write_str("migraphx"),
+            Self::Prefer(_) => {
+                self.each().iter().enumerate().try_for_each(|(n, device)| {
+                    write!(f, "{}{device}", if n == 0 { "" } else { ">" })
+                })
+            }
+        }
+    }
+}
+
 /// Reads `auto`, `cpu`, `cuda`, `cuda:N` and `cuda:N,M…`, `tensorrt`, `coreml`, `directml`, `openvino`
-/// and `migraphx`.
+/// and `migraphx`, and [a list](Device::Prefer) of them as in `tensorrt>cuda:0>cpu`.
 impl FromStr for Device {
     type Err = DeviceError;
 
     fn from_str(text: &str) -> Result<Self, DeviceError> {
+        if text.contains('>') {
+            return text.split('>').map(str::parse).collect::<Result<_, _>>().map(Self::Prefer);
+        }
         let (name, numbers) = match text.split_once(':') {
             Some((name, numbers)) => (name, Some(numbers)),
             None => (text, None),
@@ -90,6 +143,21 @@ impl FromStr for Device {
     }
 }
 
+#[cfg(feature = "serde")]
+impl serde::Serialize for Device {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for Device {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        name.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,5 +182,29 @@ mod tests {
             assert!(matches!(error(bad), DeviceError::Numbers { .. }), "{bad}");
         }
         assert_eq!(error("cpu:0"), DeviceError::Alone { name: "cpu".to_owned() });
+        for bad in [">", "cpu>", ">cpu", "cuda:0>>cpu", "cuda:0 > cpu"] {
+            error(bad);
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_device_is_read_as_that_device() {
+        let names = [
+            "auto", "cpu", "cuda", "cuda:1", "cuda:0,2", "tensorrt", "coreml", "directml",
+            "openvino", "migraphx",
+        ];
+        let lists = names
+            .iter()
+            .flat_map(|first| names.iter().map(move |second| format!("{first}>{second}>cuda:3")));
+        for name in names.iter().map(ToString::to_string).chain(lists) {
+            let device: Device = name.parse().unwrap();
+            assert_eq!(device.to_string(), name);
+            assert_eq!(device.to_string().parse(), Ok(device));
+        }
+        let nested = Device::Prefer(vec![
+            Device::Prefer(vec![Device::TensorRt, Device::Cuda(vec![])]),
+            Device::Cpu,
+        ]);
+        assert_eq!(nested.to_string(), "tensorrt>cuda>cpu");
     }
 }

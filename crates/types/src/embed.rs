@@ -1,7 +1,12 @@
 //! The trait of all embedding models and what it speaks of.
 
-/// What an input is for. Prompts, markers and tasks follow from it.
+/// Purpose of an input; prompts, markers and tasks follow from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 pub enum Role {
     /// Neither: FastEmbed's `embed`, without a prompt.
     #[default]

@@ -51,11 +51,11 @@ pub use embed::{Embed, Embedded, Role};
 pub use error::{Error, ErrorKind, Hint};
 pub use files::ModelFiles;
 pub use multi_vector::{MultiVector, MultiVectorError, MultiVectorModel};
-pub use options::{BatchOptions, LoadOptions, PromptUse};
+pub use options::{BatchOptions, LoadOptions, OptionsError, Profile, Prompts};
 #[cfg(feature = "serde")]
 pub use row::{ModelFile, RowError};
 pub use sparse::{SparseEmbedding, SparseError};
-pub use spec::{List, ModelSpec, PinnedFile, Prompts, Source, Str};
+pub use spec::{List, ModelPrompts, ModelSpec, PinnedFile, Source, Str};
 pub use task::{
     AdapterTasks, Bm25, Bm42, ColModernVbert, ColPali, Encoder, IfSplade, Image, ImagePooling,
     LateMultimodal, LateMultimodalKind, LateText, Markers, MiniCoil, Output, Pooling, QueryPadding,

@@ -12,8 +12,8 @@ mod tests;
 use serde::Deserialize;
 
 use crate::{
-    AdapterTasks, Encoder, List, Markers, ModelSpec, Output, PinnedFile, Prompts, QueryPadding,
-    Repeat, Source, Sparse, SparseKind, Str, Task, TextDense,
+    AdapterTasks, Encoder, List, Markers, ModelPrompts, ModelSpec, Output, PinnedFile,
+    QueryPadding, Repeat, Source, Sparse, SparseKind, Str, Task, TextDense,
 };
 
 use checks::{Checks, is_blank_or_control};
@@ -110,7 +110,7 @@ macro_rules! row {
 }
 
 row! {
-    prompts: Prompts,
+    prompts: ModelPrompts,
     dim: usize,
     encoder: Encoder,
     output: Output,
@@ -214,7 +214,7 @@ impl TryFrom<Row> for ModelSpec {
 
 impl Row {
     /// Checks what rows of all tasks have.
-    fn check(&self, prompts: Option<&Prompts>, checks: &Checks) -> Result<(), RowError> {
+    fn check(&self, prompts: Option<&ModelPrompts>, checks: &Checks) -> Result<(), RowError> {
         for path in self.additional_files.iter() {
             checks.path("additional_files", path)?;
         }

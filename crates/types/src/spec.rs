@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, num::NonZeroU32};
 
-use crate::{Pooling, PromptUse, Role, Task, TextDense};
+use crate::{Pooling, Prompts, Role, Task, TextDense};
 
 /// A string that is a constant for built-in models and owned for a user's.
 pub type Str = Cow<'static, str>;
@@ -43,7 +43,7 @@ pub struct ModelSpec {
     /// Year of publication.
     pub year: Option<u16>,
     /// The texts that the authors put before queries and passages. Not applied by default.
-    pub prompts: Option<Prompts>,
+    pub prompts: Option<ModelPrompts>,
     /// The id that this one is an old spelling of: the model loads, with a warning.
     pub alias_of: Option<Str>,
     /// What whoever opens the model should be told, such as that earlier releases gave other
@@ -80,12 +80,17 @@ impl ModelSpec {
         self.files.iter().find(|file| file.path == path)
     }
 
-    /// The prompts that `wanted` asks for; `None` where the model needs one whose text is not known.
+    /// Prompts by the caller's choice; `None` where the model needs one whose text is not known.
     #[must_use]
-    pub fn prompts_for(&self, wanted: &PromptUse) -> Option<Prompts> {
-        let prompts = match wanted {
-            PromptUse::None => Prompts::default(),
-            PromptUse::Model => self.prompts.clone().unwrap_or_default(),
+    pub fn prompts_for(&self, choice: &Prompts) -> Option<ModelPrompts> {
+        let prompts = match choice {
+            Prompts::None => ModelPrompts::default(),
+            Prompts::Model => self.prompts.clone().unwrap_or_default(),
+            Prompts::Custom { query, document } => ModelPrompts {
+                query: query.clone().map(Cow::Owned),
+                passage: document.clone().map(Cow::Owned),
+                unknown: false,
+            },
         };
         (!prompts.unknown).then_some(prompts)
     }
@@ -126,7 +131,7 @@ impl Source {
     derive(serde::Serialize, serde::Deserialize),
     serde(deny_unknown_fields)
 )]
-pub struct Prompts {
+pub struct ModelPrompts {
     /// Before a query; `None` where queries stand bare.
     #[cfg_attr(feature = "serde", serde(default))]
     pub query: Option<Str>,
@@ -139,10 +144,10 @@ pub struct Prompts {
     pub unknown: bool,
 }
 
-impl Prompts {
+impl ModelPrompts {
     /// The text behind the prompt of its role; raw text has none.
     #[must_use]
-    pub fn put_before(&self, role: Role, text: String) -> String {
+    pub fn apply(&self, role: Role, text: String) -> String {
         let prompt = match role {
             Role::Raw => None,
             Role::Document => self.passage.as_deref(),

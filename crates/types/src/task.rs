@@ -99,6 +99,13 @@ impl Task {
             _ => None,
         }
     }
+
+    /// True where queries and documents may have prompts: the model has roles, and none of its own text
+    /// stands before them.
+    #[must_use]
+    pub fn takes_prompts(&self) -> bool {
+        matches!(self, Self::TextDense(_) | Self::LateText(_))
+    }
 }
 
 /// Facts of a model that turns a text into one vector.

@@ -4,8 +4,8 @@ use std::fmt::Debug;
 
 use embedkit_types::{
     AdapterTasks, Bm25, Bm42, ColModernVbert, ColPali, Encoder, IfSplade, Image, ImagePooling,
-    LateMultimodal, LateMultimodalKind, LateText, List, Markers, MiniCoil, ModelSpec, Output,
-    PinnedFile, Pooling, Prompts, QueryPadding, Repeat, Rerank, Source, Sparse, SparseKind, Splade,
+    LateMultimodal, LateMultimodalKind, LateText, List, Markers, MiniCoil, ModelPrompts, ModelSpec,
+    Output, PinnedFile, Pooling, QueryPadding, Repeat, Rerank, Source, Sparse, SparseKind, Splade,
     Str, Task, TextDense,
 };
 
@@ -134,7 +134,7 @@ macro_rules! structs {
 structs! {
     Source { repo, revision, url }
     PinnedFile { path, size, sha256 }
-    Prompts { query, passage, unknown }
+    ModelPrompts { query, passage, unknown }
     TextDense { dim, encoder, output, pooling, accept_pooled, normalize, pad_to_limit, tasks }
     AdapterTasks { input, names, default, query, passage }
     Sparse { requires_idf, vocab_size, kind }

@@ -8,6 +8,7 @@ use std::{
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use embedkit::postprocess::MuveraOptions;
 use embedkit_convert::Head;
+use embedkit_types::{Device, DeviceError};
 
 /// The heads of a conversion, by name.
 pub(super) fn heads() -> impl TypedValueParser<Value = Head> {
@@ -15,18 +16,26 @@ pub(super) fn heads() -> impl TypedValueParser<Value = Head> {
 }
 
 /// A number of things of which there has to be one.
-pub(super) fn count(text: &str) -> Result<NonZeroUsize, String> {
-    text.parse().map_err(|error: ParseIntError| match error.kind() {
+pub(super) fn count(text: &str) -> Result<usize, String> {
+    text.parse().map(NonZeroUsize::get).map_err(|error: ParseIntError| match error.kind() {
         IntErrorKind::PosOverflow => format!("expected a whole number of at most {}", usize::MAX),
         _ => "expected a whole number of at least 1".to_owned(),
     })
 }
 
 /// A number of threads: more than any machine has only keeps it busy with starting them.
-pub(super) fn some_threads(text: &str) -> Result<NonZeroUsize, String> {
+pub(super) fn some_threads(text: &str) -> Result<usize, String> {
     const MOST: usize = 1024;
-    let number = text.parse().ok().filter(|number: &NonZeroUsize| number.get() <= MOST);
+    let number = text.parse().ok().filter(|number| (1..=MOST).contains(number));
     number.ok_or_else(|| format!("expected a whole number from 1 to {MOST}"))
+}
+
+/// One device, or GPUs that are used together. A list of wishes is for the library.
+pub(super) fn device(text: &str) -> Result<Device, DeviceError> {
+    match text.parse()? {
+        Device::Prefer(_) => Err(DeviceError::Unknown { found: text.to_owned() }),
+        device => Ok(device),
+    }
 }
 
 /// A time in seconds, above zero.
@@ -101,11 +110,17 @@ mod tests {
 
     #[test]
     fn counts() {
-        assert_eq!(count("1"), Ok(NonZeroUsize::MIN));
-        assert_eq!(count("100000"), Ok(NonZeroUsize::new(100_000).unwrap()));
+        assert_eq!(count("1"), Ok(1));
+        assert_eq!(count("100000"), Ok(100_000));
         for bad in ["0", "-1", "1.5", "", "many", "99999999999999999999999"] {
             assert!(count(bad).unwrap_err().starts_with("expected a whole number of at "), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_device_is_no_list() {
+        assert_eq!(device("cuda:0,1"), Ok(Device::Cuda(vec![0, 1])));
+        assert!(matches!(device("cuda>cpu"), Err(DeviceError::Unknown { .. })));
     }
 
     #[test]

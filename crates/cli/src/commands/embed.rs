@@ -26,7 +26,7 @@ pub(crate) fn run(mut args: EmbedArgs, run: &RunArgs, report: &Report) -> Result
         let what = format!("--dimensions is for vectors, {} gives", selected.id());
         return Err(usage(format!("{what} {}", selected.shape().name())).into());
     }
-    selected.options.dimensions = args.dimensions;
+    selected.options.dim = args.dimensions;
     let shape = Postprocess::check(&args, selected.id(), selected.shape())?;
     output::check(format, shape, on_error)?;
     let wanted = selected.wanted(args.input.image)?;

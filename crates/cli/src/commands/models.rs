@@ -7,7 +7,7 @@ use embedkit::{
     hub::{self, Hub, Outcome},
     registry,
 };
-use embedkit_types::{ModelSpec, Prompts, Str};
+use embedkit_types::{ModelPrompts, ModelSpec, Str};
 use serde::Serialize;
 
 use crate::{
@@ -127,7 +127,7 @@ struct Row<'a> {
     source: RowSource<'a>,
     pooling: Option<&'a str>,
     normalize: Option<bool>,
-    prompts: Option<&'a Prompts>,
+    prompts: Option<&'a ModelPrompts>,
     requires_idf: Option<bool>,
     cached: bool,
 }
@@ -237,7 +237,7 @@ fn render_page(row: &Row<'_>, spec: &ModelSpec) -> String {
         line("raw texts", &tasks.names[tasks.default]);
     }
     match row.prompts {
-        Some(Prompts { unknown: true, .. }) => line("prompts", "needed, but not known here"),
+        Some(ModelPrompts { unknown: true, .. }) => line("prompts", "needed, but not known here"),
         Some(prompts) => {
             let quoted =
                 |text: &Option<Str>| text.as_ref().map_or("-".to_owned(), |t| format!("{t:?}"));

@@ -47,7 +47,7 @@ pub(crate) fn run(args: RerankArgs, run: &RunArgs, report: &Report) -> Result<()
 
     let on_screen = target.is_terminal();
     let records = Records::start(format, target, None)?;
-    let mut best = args.top_k.map(|k| Best::new(k.get()));
+    let mut best = args.top_k.map(Best::new);
     let mut skipped = None;
     let done = inputs.run(report, score, |done| {
         if let Some(best) = &mut best {

@@ -56,7 +56,7 @@ pub(crate) fn run(args: SearchArgs, run: &RunArgs, report: &Report) -> Result<()
     inputs.warn_of_json(args.input.input_format, report);
     let encoders = Encoders::open(&selected, inputs.kind(), report)?;
     let query = embed_query(encoders.get(Kind::Text)?, &args.query, report)?;
-    let limit = args.top_k.get();
+    let limit = args.top_k;
     let kept = if reranker.is_some() { limit.max(CANDIDATES) } else { limit };
     let mut ranking = Ranking::new(query, selected.requires_idf(), kept)?;
     let mut skipped = None;

@@ -13,7 +13,7 @@ use super::environment::library;
 fn open(dir: &Path, library: &Path, tokens: usize) -> TextEmbedding {
     let spec = registry::find_task("sentence-transformers/all-MiniLM-L6-v2", "text-dense").unwrap();
     let spec = ModelSpec { file: "model.onnx".into(), ..spec.clone() };
-    let batch = BatchOptions { tokens: tokens.try_into().unwrap(), ..BatchOptions::default() };
+    let batch = BatchOptions { tokens: Some(tokens), ..BatchOptions::default() };
     let load =
         LoadOptions { onnxruntime: Some(library.to_owned()), batch, ..LoadOptions::default() };
     TextEmbedding::from_files(&spec, &ModelFiles::in_dir(dir, &spec), &load).unwrap()

@@ -1,91 +1,63 @@
-//! Devices: from a wish to execution providers of ONNX Runtime.
+//! Execution providers of ONNX Runtime for a device.
 //!
-//! A new provider is a variant of [`Device`], an arm in each of the two matches here, and a feature.
+//! A new provider is a variant of [`Device`], an arm in [`providers`], and a feature.
 
 use embedkit_types::{Device, LoadOptions};
 use ort::ep::{self, ExecutionProviderDispatch};
 
 use crate::error::Error;
 
-/// One place where a copy of the graph can run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
-    Cpu,
-    Cuda(u32),
-    TensorRt,
-    CoreMl,
-    DirectMl,
-    OpenVino,
-    MiGraphX,
-}
-
-impl std::fmt::Display for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Cpu => f.write_str("cpu"),
-            Self::Cuda(number) => write!(f, "cuda:{number}"),
-            Self::TensorRt => f.write_str("tensorrt"),
-            Self::CoreMl => f.write_str("coreml"),
-            Self::DirectMl => f.write_str("directml"),
-            Self::OpenVino => f.write_str("openvino"),
-            Self::MiGraphX => f.write_str("migraphx"),
-        }
-    }
-}
-
-/// What may be tried for a device, in order: each alternative is a set of places used together.
-pub(crate) fn alternatives(device: &Device) -> Vec<Vec<Place>> {
+/// Devices to try, in order: the CPU, or accelerators of one kind that are used together.
+pub(crate) fn alternatives(device: &Device) -> Vec<Device> {
     match device {
         Device::Auto => {
             // CoreML and OpenVINO are left out: on varying lengths they are usually slower than the
             // CPU, so they have to be asked for.
-            let mut found = vec![vec![Place::Cpu]];
             let accelerators = [
-                (cfg!(feature = "directml"), Place::DirectMl),
-                (cfg!(feature = "migraphx"), Place::MiGraphX),
-                (cfg!(feature = "cuda"), Place::Cuda(0)),
+                (cfg!(feature = "cuda"), Device::Cuda(vec![0])),
+                (cfg!(feature = "migraphx"), Device::MiGraphX),
+                (cfg!(feature = "directml"), Device::DirectMl),
+                (true, Device::Cpu),
             ];
-            for (compiled, place) in accelerators {
-                if compiled {
-                    found.insert(0, vec![place]);
-                }
-            }
-            found
+            let compiled = accelerators.into_iter().filter(|(compiled, _)| *compiled);
+            compiled.map(|(_, device)| device).collect()
         }
-        Device::Cpu => vec![vec![Place::Cpu]],
-        Device::Cuda(numbers) if numbers.is_empty() => vec![vec![Place::Cuda(0)]],
-        Device::Cuda(numbers) => vec![numbers.iter().copied().map(Place::Cuda).collect()],
-        Device::TensorRt => vec![vec![Place::TensorRt]],
-        Device::CoreMl => vec![vec![Place::CoreMl]],
-        Device::DirectMl => vec![vec![Place::DirectMl]],
-        Device::OpenVino => vec![vec![Place::OpenVino]],
-        Device::MiGraphX => vec![vec![Place::MiGraphX]],
+        Device::Cuda(numbers) if numbers.is_empty() => vec![Device::Cuda(vec![0])],
         Device::Prefer(devices) => devices.iter().flat_map(alternatives).collect(),
+        device => vec![device.clone()],
     }
 }
 
-/// The execution providers of one place, registered or failed, never skipped.
+/// The devices of an alternative, each of which gets copies of the graph: one for each GPU.
+pub(crate) fn split(device: &Device) -> Vec<Device> {
+    match device {
+        Device::Cuda(numbers) => numbers.iter().map(|&number| Device::Cuda(vec![number])).collect(),
+        device => vec![device.clone()],
+    }
+}
+
+/// The execution providers of one device, as [`split`] gives it, registered or failed, never skipped.
 ///
 /// # Errors
 /// [`Error::Device`] where this build or the runtime library does not have the provider.
 pub(crate) fn providers(
-    place: Place,
+    device: &Device,
     options: &LoadOptions,
 ) -> Result<Vec<ExecutionProviderDispatch>, Error> {
-    let unavailable = |reason: String| Error::Device { device: place.to_string(), reason };
+    let unavailable = |reason: String| Error::Device { device: device.to_string(), reason };
     #[allow(unused_macros, reason = "unused where no accelerator is compiled in")]
     macro_rules! provider {
         // One that takes options by name.
         ($provider:expr) => {{
             use ort::ep::ArbitrarilyConfigurableExecutionProvider;
             let mut provider = $provider;
-            for (key, value) in provider_options(place, options)? {
+            for (key, value) in provider_options(device, options)? {
                 provider = provider.with_arbitrary_config(key, value);
             }
             provider!(built provider)
         }};
         (without options $provider:expr) => {{
-            if let Some((key, _)) = provider_options(place, options)?.first() {
+            if let Some((key, _)) = provider_options(device, options)?.first() {
                 return Err(unavailable(format!("it has no provider option `{key}`")));
             }
             provider!(built $provider)
@@ -107,9 +79,9 @@ pub(crate) fn providers(
     let not_compiled = |feature: &str| -> Result<Vec<ExecutionProviderDispatch>, Error> {
         Err(unavailable(format!("this build does not have the feature `{feature}`")))
     };
-    match place {
-        Place::Cpu => {
-            if let Some((key, _)) = provider_options(place, options)?.first() {
+    match device {
+        Device::Cpu => {
+            if let Some((key, _)) = provider_options(device, options)?.first() {
                 return Err(unavailable(format!("the CPU has no provider option `{key}`")));
             }
             Ok(options
@@ -119,42 +91,49 @@ pub(crate) fn providers(
                 .collect())
         }
         #[cfg(feature = "cuda")]
-        Place::Cuda(number) => {
-            provider!(ep::CUDA::default().with_device_id(i32::try_from(number).unwrap_or(i32::MAX)))
+        Device::Cuda(numbers) => {
+            let number = numbers.first().map_or(Ok(0), |&number| i32::try_from(number));
+            provider!(ep::CUDA::default().with_device_id(number.unwrap_or(i32::MAX)))
         }
         #[cfg(not(feature = "cuda"))]
-        Place::Cuda(_) => not_compiled("cuda"),
+        Device::Cuda(_) => not_compiled("cuda"),
         #[cfg(feature = "tensorrt")]
-        Place::TensorRt => provider!(ep::TensorRT::default()),
+        Device::TensorRt => provider!(ep::TensorRT::default()),
         #[cfg(not(feature = "tensorrt"))]
-        Place::TensorRt => not_compiled("tensorrt"),
+        Device::TensorRt => not_compiled("tensorrt"),
         #[cfg(feature = "coreml")]
-        Place::CoreMl => provider!(ep::CoreML::default()),
+        Device::CoreMl => provider!(ep::CoreML::default()),
         #[cfg(not(feature = "coreml"))]
-        Place::CoreMl => not_compiled("coreml"),
+        Device::CoreMl => not_compiled("coreml"),
         #[cfg(feature = "directml")]
-        Place::DirectMl => provider!(without options ep::DirectML::default()),
+        Device::DirectMl => provider!(without options ep::DirectML::default()),
         #[cfg(not(feature = "directml"))]
-        Place::DirectMl => not_compiled("directml"),
+        Device::DirectMl => not_compiled("directml"),
         #[cfg(feature = "openvino")]
-        Place::OpenVino => provider!(ep::OpenVINO::default()),
+        Device::OpenVino => provider!(ep::OpenVINO::default()),
         #[cfg(not(feature = "openvino"))]
-        Place::OpenVino => not_compiled("openvino"),
+        Device::OpenVino => not_compiled("openvino"),
         #[cfg(feature = "migraphx")]
-        Place::MiGraphX => provider!(without options ep::MIGraphX::default()),
+        Device::MiGraphX => provider!(without options ep::MIGraphX::default()),
         #[cfg(not(feature = "migraphx"))]
-        Place::MiGraphX => not_compiled("migraphx"),
+        Device::MiGraphX => not_compiled("migraphx"),
+        Device::Auto | Device::Prefer(_) => {
+            Err(Error::Defect { reason: format!("{device} is not one device") })
+        }
     }
 }
 
 /// Options for the provider itself; those that begin with `session.` are the session's.
-fn provider_options(place: Place, options: &LoadOptions) -> Result<Vec<&(String, String)>, Error> {
+fn provider_options<'a>(
+    device: &Device,
+    options: &'a LoadOptions,
+) -> Result<Vec<&'a (String, String)>, Error> {
     let of_provider = options.provider_options.iter().filter(|(key, _)| !is_session_option(key));
     of_provider
         .map(|option| {
             if option.0.contains('\0') || option.1.contains('\0') {
                 let reason = format!("the provider option {:?} contains a NUL", option.0);
-                return Err(Error::Device { device: place.to_string(), reason });
+                return Err(Error::Device { device: device.to_string(), reason });
             }
             Ok(option)
         })
@@ -172,23 +151,27 @@ mod tests {
 
     #[test]
     fn a_named_device_has_no_alternative() {
-        assert_eq!(alternatives(&Device::Cuda(vec![])), [[Place::Cuda(0)]]);
-        assert_eq!(alternatives(&Device::Cuda(vec![1, 3])), [[Place::Cuda(1), Place::Cuda(3)]]);
+        let gpus = Device::Cuda(vec![1, 3]);
+        assert_eq!(alternatives(&Device::Cuda(vec![])), [Device::Cuda(vec![0])]);
+        assert_eq!(alternatives(&gpus), std::slice::from_ref(&gpus));
+        assert_eq!(split(&gpus), [Device::Cuda(vec![1]), Device::Cuda(vec![3])]);
+        assert_eq!(split(&Device::TensorRt), [Device::TensorRt]);
         assert_eq!(
-            alternatives(&Device::Prefer(vec![Device::TensorRt, Device::Cpu])),
-            [[Place::TensorRt], [Place::Cpu]]
+            alternatives(&Device::Prefer(vec![Device::TensorRt, gpus.clone(), Device::Cpu])),
+            [Device::TensorRt, gpus, Device::Cpu]
         );
     }
 
     #[test]
     fn auto_ends_with_the_cpu() {
-        assert_eq!(alternatives(&Device::Auto).last(), Some(&vec![Place::Cpu]));
+        assert_eq!(alternatives(&Device::Auto).last(), Some(&Device::Cpu));
     }
 
     #[test]
     #[cfg(not(feature = "cuda"))]
     fn a_provider_that_is_not_compiled_in_is_an_error() {
-        let error = providers(Place::Cuda(0), &LoadOptions::default()).map(|_| ()).unwrap_err();
+        let error =
+            providers(&Device::Cuda(vec![0]), &LoadOptions::default()).map(|_| ()).unwrap_err();
         assert!(error.to_string().contains("feature `cuda`"), "{error}");
     }
 
@@ -198,11 +181,11 @@ mod tests {
             provider_options: vec![("gpu_mem_limit".into(), "1".into())],
             ..LoadOptions::default()
         };
-        assert!(providers(Place::Cpu, &options).is_err());
+        assert!(providers(&Device::Cpu, &options).is_err());
         let options = LoadOptions {
             provider_options: vec![("session.set_denormal_as_zero".into(), "1".into())],
             ..LoadOptions::default()
         };
-        assert!(providers(Place::Cpu, &options).is_ok());
+        assert!(providers(&Device::Cpu, &options).is_ok());
     }
 }

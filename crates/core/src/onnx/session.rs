@@ -12,7 +12,6 @@ use std::{
     borrow::Cow,
     ffi::{CString, c_char},
     fmt, io,
-    num::NonZeroUsize,
     path::{Path, PathBuf},
     ptr::NonNull,
     sync::{
@@ -22,7 +21,7 @@ use std::{
     thread::available_parallelism,
 };
 
-use embedkit_types::{LoadOptions, Output};
+use embedkit_types::{Device, LoadOptions, OptionsError, Output};
 use ort::{
     AsPointer,
     environment::Environment,
@@ -32,8 +31,7 @@ use ort::{
 };
 
 use super::{
-    device::{self, Place},
-    external,
+    device, external,
     failure::run_error,
     graph, operators,
     placement::Placement,
@@ -100,7 +98,8 @@ pub struct Session {
 #[derive(Debug)]
 struct Facts {
     device: String,
-    places: Vec<Place>,
+    /// Device of each copy of the graph, were there one replica.
+    devices: Vec<Device>,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
     batch_dependent: bool,
@@ -391,30 +390,27 @@ impl Session {
         let (environment, _) =
             runtime::environment(options.onnxruntime.as_deref(), options.cache_dir.as_deref())?;
         if let Some(facts) = self.facts.get() {
-            return Lanes::open(&environment, &self.path, &facts.places, options, workload);
+            return Lanes::open(&environment, &self.path, &facts.devices, options, workload);
         }
         let outline = graph::outline(&self.path)?;
         external::check(&self.path, &outline.external)?;
         let mut alternatives = device::alternatives(&options.device).into_iter().peekable();
         loop {
-            let Some(places) = alternatives.next() else {
-                let reason = "no device was named".to_owned();
-                return Err(Error::Device { device: "prefer".to_owned(), reason });
-            };
-            match Lanes::open(&environment, &self.path, &places, options, workload) {
+            let device = alternatives.next().ok_or(OptionsError::NoDevice)?;
+            let devices = device::split(&device);
+            match Lanes::open(&environment, &self.path, &devices, options, workload) {
                 Err(error) if alternatives.peek().is_some() => {
                     tracing::warn!(%error, "falling back to the next device");
                 }
                 Err(error) => return Err(error),
                 Ok(lanes) => {
-                    let device: Vec<_> = places.iter().map(ToString::to_string).collect();
                     self.facts.get_or_init(|| Facts {
-                        device: device.join(","),
+                        device: device.to_string(),
                         inputs: lanes.graphs[0].inputs().iter().map(Port::new).collect(),
                         outputs: lanes.graphs[0].outputs().iter().map(Port::new).collect(),
                         batch_dependent: outline.depends_on_batch,
-                        dual: dual(&places, options),
-                        places,
+                        dual: dual(&devices, options),
+                        devices,
                     });
                     return Ok(lanes);
                 }
@@ -429,13 +425,13 @@ fn cores() -> usize {
     available_parallelism().map_or(1, usize::from).min(num_cpus::get_physical().max(1))
 }
 
-fn on_cpu(places: &[Place]) -> bool {
-    places.iter().all(|place| *place == Place::Cpu)
+fn on_cpu(devices: &[Device]) -> bool {
+    devices.iter().all(|device| *device == Device::Cpu)
 }
 
 /// Whether the two workloads want different shapes.
-fn dual(places: &[Place], options: &LoadOptions) -> bool {
-    on_cpu(places) && options.threads.is_none() && options.replicas.is_none() && cores() > 1
+fn dual(devices: &[Device], options: &LoadOptions) -> bool {
+    on_cpu(devices) && options.threads.is_none() && options.replicas.is_none() && cores() > 1
 }
 
 impl fmt::Debug for Lanes {
@@ -448,24 +444,24 @@ impl Lanes {
     fn open(
         environment: &Environment,
         path: &Path,
-        places: &[Place],
+        devices: &[Device],
         options: &LoadOptions,
         workload: Workload,
     ) -> Result<Self, Error> {
-        let on_cpu = on_cpu(places);
-        let whole = workload == Workload::Single && dual(places, options);
+        let on_cpu = on_cpu(devices);
+        let whole = workload == Workload::Single && dual(devices, options);
         let replicas = match options.replicas {
-            Some(replicas) => replicas.get(),
+            Some(replicas) => replicas,
             None if on_cpu && !whole => cores(),
             None => 1,
         };
-        let threads = options.threads.map_or_else(|| (cores() / replicas).max(1), usize::from);
+        let threads = options.threads.unwrap_or_else(|| (cores() / replicas).max(1));
         // The caller's thread is one of them.
-        threads::check(places.len() * if on_cpu { 1 } else { replicas } * (threads - 1))?;
-        let graphs = places
+        threads::check(devices.len() * if on_cpu { 1 } else { replicas } * (threads - 1))?;
+        let graphs = devices
             .iter()
-            .flat_map(|place| std::iter::repeat_n(place, if on_cpu { 1 } else { replicas }))
-            .map(|place| build(environment, path, *place, threads, whole, options))
+            .flat_map(|device| std::iter::repeat_n(device, if on_cpu { 1 } else { replicas }))
+            .map(|device| build(environment, path, device, threads, whole, options))
             .collect::<Result<Vec<_>, _>>()?;
         let count = if on_cpu { replicas } else { graphs.len() };
         let refused = |error: ort::Error| Error::LoadGraph {
@@ -494,8 +490,8 @@ fn run_options() -> ort::Result<RunOptions> {
     Ok(options)
 }
 
-fn at_most(option: &'static str, asked: Option<NonZeroUsize>, limit: usize) -> Result<(), Error> {
-    match asked.map(usize::from) {
+fn at_most(option: &'static str, asked: Option<usize>, limit: usize) -> Result<(), Error> {
+    match asked {
         Some(found) if found > limit => Err(Error::TooMany { option, found, limit }),
         _ => Ok(()),
     }
@@ -504,17 +500,17 @@ fn at_most(option: &'static str, asked: Option<NonZeroUsize>, limit: usize) -> R
 fn build(
     environment: &Environment,
     path: &Path,
-    place: Place,
+    device: &Device,
     threads: usize,
     spinning: bool,
     options: &LoadOptions,
 ) -> Result<ort::session::Session, Error> {
-    let refused = |reason: String| match place {
-        Place::Cpu => Error::LoadGraph { path: path.to_owned(), reason },
-        place => Error::Device { device: place.to_string(), reason },
+    let refused = |reason: String| match device {
+        Device::Cpu => Error::LoadGraph { path: path.to_owned(), reason },
+        device => Error::Device { device: device.to_string(), reason },
     };
-    let providers = device::providers(place, options)?;
-    let placement = (place != Place::Cpu).then(Arc::<Placement>::default);
+    let providers = device::providers(device, options)?;
+    let placement = (*device != Device::Cpu).then(Arc::<Placement>::default);
     let build = || -> ort::Result<ort::session::Session> {
         let mut builder = ort::session::Session::builder(environment)?
             .with_optimization_level(GraphOptimizationLevel::All)?
@@ -540,7 +536,7 @@ fn build(
     };
     let graph = build().map_err(|error| refused(one_line(&error.to_string())))?;
     if let Some((on_cpu @ 1.., operators)) = placement.map(|placement| placement.on_cpu()) {
-        tracing::warn!(device = %place, on_cpu, operators, "some operators run on the CPU instead");
+        tracing::warn!(%device, on_cpu, operators, "some operators run on the CPU instead");
     }
     Ok(graph)
 }

@@ -17,6 +17,11 @@ use super::{
 };
 use crate::error::Error;
 
+/// Most rows of a batch, unless the caller says otherwise.
+const ROWS: usize = 256;
+/// Most padded tokens of a batch, unless the caller says otherwise: they suit the caches of a CPU.
+const TOKENS: usize = 256;
+
 /// A model's threads and its queue; a clone is the same engine.
 ///
 /// Threads, one for each lane and one more, which prepares inputs while the lanes run, start with the
@@ -126,7 +131,7 @@ impl<S: Step> Engine<S> {
 
     /// Inputs of a window at most.
     pub(super) fn window(&self) -> usize {
-        self.handle.shared.options.window.get()
+        self.handle.shared.options.window
     }
 
     pub(super) fn push(&self, ticket: TicketId, inputs: impl Iterator<Item = (usize, S::Input)>) {
@@ -188,7 +193,7 @@ impl<S: Step> Shared<S> {
 
     fn limits(&self, lanes: usize) -> Limits {
         let BatchOptions { rows, tokens, .. } = self.options;
-        Limits { rows: rows.get(), tokens: tokens.get(), lanes }
+        Limits { rows: rows.unwrap_or(ROWS), tokens: tokens.unwrap_or(TOKENS), lanes }
     }
 
     fn row(

@@ -4,7 +4,6 @@ use std::{
     collections::BTreeMap,
     fmt,
     iter::Fuse,
-    num::NonZeroUsize,
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
     vec::IntoIter,
@@ -58,7 +57,7 @@ where
     pub fn new(
         inputs: impl IntoIterator<IntoIter = I>,
         threads: usize,
-        window: NonZeroUsize,
+        window: usize,
         size: fn(&A) -> usize,
         function: F,
     ) -> Self {
@@ -67,7 +66,7 @@ where
             function: Arc::new(function),
             size,
             wanted: threads.max(1),
-            window: window.get().saturating_mul(2),
+            window: window.saturating_mul(2),
             threads: None,
             read: 0,
             handed: 0,
@@ -222,7 +221,6 @@ mod tests {
             88 => panic!("a defect"),
             _ => Ok(x * 2),
         };
-        let window = NonZeroUsize::new(window).unwrap();
         ParallelMap::new(0..inputs, threads, window, |_| 8, double).collect()
     }
 
@@ -248,8 +246,7 @@ mod tests {
     fn no_more_is_read_than_two_windows_ahead() {
         let read = Cell::new(0);
         let inputs = (0u64..).inspect(|_| read.set(read.get() + 1));
-        let window = NonZeroUsize::new(100).unwrap();
-        let mut map = ParallelMap::new(inputs, 4, window, |_| 8, Ok::<_, Error>);
+        let mut map = ParallelMap::new(inputs, 4, 100, |_| 8, Ok::<_, Error>);
         for taken in 1..=1000 {
             assert!(map.next().unwrap().is_ok());
             // A chunk of results is handed out at a time.
@@ -263,8 +260,7 @@ mod tests {
         let counter = Arc::clone(&done);
         let count =
             move |x: u64| Ok::<_, Error>(counter.fetch_add(1, Ordering::Relaxed) as u64 + x);
-        let window = NonZeroUsize::new(64).unwrap();
-        let mut map = ParallelMap::new(0.., 2, window, |_| 8, count);
+        let mut map = ParallelMap::new(0.., 2, 64, |_| 8, count);
         assert!(map.next().is_some());
         drop(map);
         // What the threads were given is all that they do; then they drop the function.

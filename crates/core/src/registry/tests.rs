@@ -1,7 +1,7 @@
 //! Checks of the registered models against what is known of FastEmbed 0.9.1.
 
 use embedkit_types::{
-    Encoder, ImagePooling, LateMultimodalKind, LateText, Markers, Output, Pooling, Prompts,
+    Encoder, ImagePooling, LateMultimodalKind, LateText, Markers, ModelPrompts, Output, Pooling,
     QueryPadding, SparseKind, Task, TextDense,
 };
 
@@ -163,7 +163,7 @@ fn facts_of_dense_models() {
 fn prompts_are_recorded_where_they_are_known() {
     let prompts = |id: &str| find(id).unwrap()[0].prompts.clone();
     let given = |query: Option<&'static str>, passage: Option<&'static str>| {
-        Some(Prompts {
+        Some(ModelPrompts {
             query: query.map(Into::into),
             passage: passage.map(Into::into),
             unknown: false,

@@ -24,7 +24,7 @@ impl Limits {
         let tokens = |tokens: u32| usize::try_from(tokens).unwrap_or(usize::MAX);
         let asked = spec.token_limit.map(|limit| tokens(limit.get()));
         Self {
-            asked: load.max_tokens.map(usize::from).or(asked),
+            asked: load.max_tokens.or(asked),
             stated: spec.max_tokens.map(tokens).filter(|&tokens| tokens > 0),
             reserve: None,
         }
@@ -295,7 +295,7 @@ mod tests {
         assert_eq!(of(&spec, &load), None);
         spec.token_limit = std::num::NonZeroU32::new(64);
         assert_eq!(of(&spec, &load), Some(64));
-        load.max_tokens = std::num::NonZeroUsize::new(32);
+        load.max_tokens = Some(32);
         assert_eq!(of(&spec, &load), Some(32));
     }
 }

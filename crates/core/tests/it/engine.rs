@@ -1,7 +1,6 @@
 //! Many callers on one engine: shared batches, each caller's own results, dropped tickets.
 
 use std::{
-    num::NonZeroUsize,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -58,8 +57,7 @@ impl Step for Doubling {
 }
 
 fn engine() -> Engine<Doubling> {
-    let count = |n| NonZeroUsize::new(n).unwrap();
-    let options = BatchOptions { rows: count(32), tokens: count(800), window: count(2048) };
+    let options = BatchOptions { rows: Some(32), tokens: Some(800), window: 2048 };
     Engine::new(Doubling::default(), options)
 }
 

@@ -154,7 +154,7 @@ impl Node {
         std::fs::write(&path, self.graph(fed, output, element)).unwrap();
         let load = LoadOptions {
             onnxruntime: Some(library.to_owned()),
-            threads: threads.try_into().ok(),
+            threads: Some(threads),
             ..LoadOptions::default()
         };
         let session = Session::open(&path, &load)?;

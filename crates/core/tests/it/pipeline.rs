@@ -1,7 +1,6 @@
 //! Order, errors, panics and the end of a stream.
 
 use std::{
-    num::NonZeroUsize,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -73,8 +72,7 @@ impl Step for Doubling {
 }
 
 fn options(rows: usize, tokens: usize, window: usize) -> BatchOptions {
-    let count = |n| NonZeroUsize::new(n).unwrap();
-    BatchOptions { rows: count(rows), tokens: count(tokens), window: count(window) }
+    BatchOptions { rows: Some(rows), tokens: Some(tokens), window }
 }
 
 fn stream(step: Doubling, inputs: u32, options: BatchOptions) -> Vec<Result<u64, Error>> {

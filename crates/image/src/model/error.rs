@@ -34,14 +34,6 @@ pub enum Error {
         /// The task in its description.
         found: &'static str,
     },
-    /// A task was asked for, and image models have none.
-    #[error("{id} has no task {task:?}: image models have no tasks")]
-    NoTasks {
-        /// The model.
-        id: String,
-        /// The task asked for.
-        task: String,
-    },
 }
 
 impl embedkit_core::pipeline::RowError for Error {

@@ -1,6 +1,6 @@
 //! A batch of tensors through the graph, and what comes out as one vector per image.
 
-use std::{borrow::Cow, num::NonZeroUsize, sync::OnceLock, thread::available_parallelism};
+use std::{borrow::Cow, sync::OnceLock, thread::available_parallelism};
 
 use embedkit_core::{
     Error as CoreError, l2_normalize,
@@ -13,7 +13,7 @@ use super::Error;
 use crate::Pixels;
 
 /// Images of a batch on anything but the CPU, unless the caller says otherwise.
-const ROWS: NonZeroUsize = NonZeroUsize::new(16).expect("a literal above zero");
+const ROWS: usize = 16;
 
 /// An image model's graph.
 #[derive(Debug)]
@@ -21,8 +21,6 @@ pub(super) struct ImageGraph {
     session: Session,
     task: Image,
     batch: BatchOptions,
-    /// Whether the caller chose the number of images in a batch.
-    rows_given: bool,
     allow_batch_dependence: bool,
     /// Whether the tensors of all images have one size.
     same_size: bool,
@@ -49,7 +47,6 @@ impl ImageGraph {
             session: Session::open(&files.model, load)?,
             task: task.clone(),
             batch: load.batch,
-            rows_given: load.batch.rows != BatchOptions::default().rows,
             allow_batch_dependence: load.allow_batch_dependence,
             same_size,
             bound: OnceLock::new(),
@@ -75,12 +72,12 @@ impl ImageGraph {
     /// How images are grouped. A tensor has half a megabyte and more, so the window is as small as
     /// keeps all cores busy; it bounds what is in memory at once.
     pub(super) fn batch(&self) -> BatchOptions {
-        let rows = if self.rows_given { self.batch.rows } else { ROWS };
-        let cores = available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let window = rows.max(cores).saturating_mul(const { NonZeroUsize::new(2).expect("two") });
+        let rows = self.batch.rows.unwrap_or(ROWS);
+        let cores = available_parallelism().map_or(1, usize::from);
+        let window = rows.max(cores).saturating_mul(2);
         BatchOptions {
-            rows,
-            tokens: NonZeroUsize::MAX, // images are counted by rows alone
+            rows: Some(rows),
+            tokens: Some(usize::MAX), // images are counted by rows alone
             window: window.min(self.batch.window),
         }
     }
@@ -175,7 +172,8 @@ impl ImageGraph {
         let on_cpu = session.device()? == "cpu";
         let depends = session.depends_on_batch()? && !self.allow_batch_dependence;
         let exported_for_one = session.input_shape(0)?.first() == Some(&Some(1));
-        let alone = depends || exported_for_one || !self.same_size || on_cpu && !self.rows_given;
+        let alone =
+            depends || exported_for_one || !self.same_size || on_cpu && self.batch.rows.is_none();
         let bound = Bound {
             input,
             output: session.output(&self.task.output)?,

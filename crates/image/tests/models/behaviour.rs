@@ -4,7 +4,6 @@ use std::{
     cell::Cell,
     error::Error as _,
     fs,
-    num::NonZeroUsize,
     path::{Path, PathBuf},
     rc::Rc,
 };
@@ -17,7 +16,9 @@ use embedkit_image::{
 use embedkit_testkit::{
     assert_close, cosine, fails_alone, fault, image_case, one_batch, picture, zip_equal,
 };
-use embedkit_types::{Embed, Image, LoadOptions, ModelFiles, ModelSpec, Output, Role, Task};
+use embedkit_types::{
+    Embed, Image, LoadOptions, ModelFiles, ModelSpec, Output, Prompts, Role, Task,
+};
 
 use crate::options;
 
@@ -108,7 +109,7 @@ fn nothing_gives_nothing_and_nothing_is_read_ahead_of_need() {
     for _ in 0..3 {
         stream.next().unwrap().unwrap();
     }
-    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     assert!(read.get() <= 4 * cores.max(16), "{} were read", read.get());
 }
 
@@ -177,8 +178,7 @@ fn a_class_token_of_another_width_than_registered_is_the_graphs() {
 #[test]
 fn fewer_dimensions_are_of_unit_length() {
     let Some(options) = options() else { return };
-    let with =
-        |dimensions| LoadOptions { dimensions: NonZeroUsize::new(dimensions), ..options.clone() };
+    let with = |dim| LoadOptions { dim: Some(dim), ..options.clone() };
     let model = open("clip", &with(3)).unwrap();
     assert_eq!(model.embedding_size(), 3);
     let vector = model.embed([picture("wide.png")]).next().unwrap().unwrap();
@@ -237,9 +237,10 @@ fn wrong_ways_to_open_are_told_apart() {
     let files = ModelFiles::in_dir(Path::new("nowhere"), dense);
     let wrong = ImageEmbedding::from_files(dense, &files, &options).map(|_| ()).unwrap_err();
     assert!(matches!(wrong, Error::WrongTask { found: "text-dense", .. }), "{wrong}");
-    let task = LoadOptions { task: Some("retrieval".into()), ..options.clone() };
-    let wrong = open("clip", &task).map(|_| ()).unwrap_err();
-    assert!(matches!(wrong, Error::NoTasks { .. }), "{wrong}");
+    let prompts = Prompts::Custom { query: Some("find: ".into()), document: None };
+    let prompted = LoadOptions { prompts, ..options.clone() };
+    let wrong = open("clip", &prompted).map(|_| ()).unwrap_err();
+    assert!(wrong.to_string().ends_with("of task image, which takes no prompts"), "{wrong}");
 }
 
 #[test]

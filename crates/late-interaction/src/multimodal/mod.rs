@@ -7,7 +7,7 @@ mod step;
 use std::sync::Arc;
 
 use embedkit_core::{
-    Width,
+    Error as CoreError, Width,
     onnx::{Row, TextGraph, TextGraphOptions},
     pipeline::{Engine, only},
     registry,
@@ -70,13 +70,13 @@ impl LateInteractionMultimodalEmbedding {
     /// Opens the model that `spec` describes from files on disk: the graph, the tokenizer's files,
     /// `preprocessor_config.json`, and for ColModernVBERT `processor_config.json` and `config.json`.
     ///
-    /// With `options.dimensions` each vector keeps its first components and is scaled to unit
+    /// With `options.dim` each vector keeps its first components and is scaled to unit
     /// length. There are no prompts to choose: those of the model are always there.
     ///
     /// # Errors
     /// A description of another family; missing or damaged files; a preprocessor that cuts tiles
     /// where the model takes none, or the reverse; a missing runtime or device; a graph that does
-    /// not fit the description; a task.
+    /// not fit the description; options that cannot be followed.
     pub fn from_files(
         spec: &ModelSpec,
         files: &ModelFiles,
@@ -100,9 +100,7 @@ impl LateInteractionMultimodalEmbedding {
             let (expected, found) = ("late-multimodal", spec.task.name());
             return Err(Error::WrongTask { id, expected, found });
         };
-        if let Some(task) = options.task.clone() {
-            return Err(Error::UnknownTask { id, task });
-        }
+        options.check(spec).map_err(CoreError::from)?;
         let span = tracing::info_span!("load", path = %files.root.display());
         let limits = Limits::of(spec, options);
         let processor = span.in_scope(|| Processor::load(spec, task, files, limits, images))?;
@@ -117,7 +115,7 @@ impl LateInteractionMultimodalEmbedding {
             },
         )?;
         let images = texts.clone().with_padding(Padding { multiple_of: 1, ..padding });
-        let width = Width::new(id, task.dim, options.dimensions);
+        let width = Width::new(id, task.dim, options.dim);
         if !options.lazy
             && let Some(found) = texts.width()?
         {

@@ -1,6 +1,6 @@
 //! Streams of texts and of images through the graph.
 
-use std::{borrow::Cow, num::NonZeroUsize, sync::Arc, thread::available_parallelism};
+use std::{borrow::Cow, sync::Arc, thread::available_parallelism};
 
 use embedkit_core::{
     onnx::{Input, Row, Values},
@@ -68,9 +68,8 @@ impl ImageStep {
     /// of pixels, and two windows are in memory.
     pub(super) fn batch(&self, batch: BatchOptions) -> BatchOptions {
         let ahead = if self.model.processor.makes_tiles() { 4 } else { 16 };
-        let cores = available_parallelism().map_or(1, NonZeroUsize::get);
-        let ahead = NonZeroUsize::new(ahead.max(cores)).unwrap_or(NonZeroUsize::MIN);
-        BatchOptions { window: batch.window.min(ahead), ..batch }
+        let cores = available_parallelism().map_or(1, usize::from);
+        BatchOptions { window: batch.window.min(ahead.max(cores)), ..batch }
     }
 }
 

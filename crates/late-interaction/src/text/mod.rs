@@ -3,15 +3,15 @@
 mod tokens;
 
 use embedkit_core::{
-    Width,
+    Error as CoreError, Width,
     onnx::{Row, TextGraph, TextGraphOptions},
     pipeline::{Engine, Pool, RunResult, Step, Workload, only},
     registry,
     tokenizer::{Limits, Padding, Side, Tokens},
 };
 use embedkit_types::{
-    Embed, Embedded, LateText, LoadOptions, ModelFiles, ModelSpec, MultiVector, MultiVectorModel,
-    Prompts, Role, Task,
+    Embed, Embedded, LateText, LoadOptions, ModelFiles, ModelPrompts, ModelSpec, MultiVector,
+    MultiVectorModel, Role, Task,
 };
 
 use self::tokens::{Prepared, TokenRules};
@@ -35,20 +35,20 @@ struct Model {
     /// One session: queries are padded otherwise than documents.
     documents: TextGraph,
     queries: TextGraph,
-    prompts: Prompts,
+    prompts: ModelPrompts,
     width: Width,
 }
 
 impl LateInteractionTextEmbedding {
     /// Opens the model that `spec` describes from files on disk.
     ///
-    /// With `options.dimensions` each vector keeps its first components and is scaled to unit
+    /// With `options.dim` each vector keeps its first components and is scaled to unit
     /// length.
     ///
     /// # Errors
     /// A description of another family; missing or damaged files; a tokenizer without the token that
     /// pads queries, or with a limit that leaves no room for a text; a missing runtime or device; a
-    /// graph that does not fit the description; a task or a prompt that the model does not have.
+    /// graph that does not fit the description; options that cannot be followed.
     pub fn from_files(
         spec: &ModelSpec,
         files: &ModelFiles,
@@ -59,9 +59,7 @@ impl LateInteractionTextEmbedding {
             let (expected, found) = ("late-text", spec.task.name());
             return Err(Error::WrongTask { id, expected, found });
         };
-        if let Some(task) = options.task.clone() {
-            return Err(Error::UnknownTask { id, task });
-        }
+        options.check(spec).map_err(CoreError::from)?;
         let Some(prompts) = spec.prompts_for(&options.prompts) else {
             return Err(Error::PromptUnknown { id });
         };
@@ -85,7 +83,7 @@ impl LateInteractionTextEmbedding {
             }),
         };
         let model = Model {
-            width: Width::new(id, task.dim, options.dimensions),
+            width: Width::new(id, task.dim, options.dim),
             task: task.clone(),
             rules,
             documents,
@@ -247,7 +245,7 @@ impl Step for Model {
     type Error = Error;
 
     fn prepare(&self, (role, text): (Role, String)) -> Result<Prepared, Error> {
-        let text = self.prompts.put_before(role, text);
+        let text = self.prompts.apply(role, text);
         let prepared = self.rules.prepare(role, &text)?;
         let tokenizer = self.rules.tokenizer();
         self.graph(role).check(&prepared.tokens, |id| tokenizer.token(id))?;

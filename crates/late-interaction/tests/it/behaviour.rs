@@ -1,7 +1,5 @@
 //! What the original does not have, or does wrong: options, errors, batches.
 
-use std::num::NonZeroUsize;
-
 use embedkit_core::{Error as Core, registry};
 use embedkit_late_interaction::{Error, LateInteractionTextEmbedding};
 use embedkit_testkit::{
@@ -9,13 +7,9 @@ use embedkit_testkit::{
     runtime_library, texts_with_a_long_one,
 };
 use embedkit_types::{
-    BatchOptions, Embed, LateText, LoadOptions, ModelFiles, ModelSpec, MultiVector,
-    MultiVectorModel, PromptUse, Prompts, Role, Task,
+    BatchOptions, Embed, LateText, LoadOptions, ModelFiles, ModelPrompts, ModelSpec, MultiVector,
+    MultiVectorModel, Prompts, Role, Task,
 };
-
-fn count(n: usize) -> NonZeroUsize {
-    NonZeroUsize::new(n).unwrap()
-}
 
 /// The model of a case, with its description and options changed; `None` without a runtime.
 fn open(
@@ -61,13 +55,9 @@ fn results_do_not_depend_on_batching_threads_or_replicas() {
                 [(1, 1, 1, 1, 1), (3, 64, 10, 3, 1), (256, 100_000, 9999, 2, 2)]
             {
                 let model = open(name, |_, options| {
-                    options.batch = BatchOptions {
-                        rows: count(rows),
-                        tokens: count(tokens),
-                        window: count(window),
-                    };
-                    options.replicas = Some(count(replicas));
-                    options.threads = Some(count(threads));
+                    options.batch = BatchOptions { rows: Some(rows), tokens: Some(tokens), window };
+                    options.replicas = Some(replicas);
+                    options.threads = Some(threads);
                 });
                 let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
                 let model: &dyn Embed<Input = str, Output = MultiVector, Error = Error> =
@@ -96,7 +86,7 @@ fn queries_are_filled_up_and_documents_are_not() {
 fn dimensions_keep_the_heads_and_unit_length() {
     let Some(whole) = open("colbert", |_, _| {}) else { return };
     let whole = whole.unwrap();
-    let cut = open("colbert", |_, options| options.dimensions = Some(count(3))).unwrap().unwrap();
+    let cut = open("colbert", |_, options| options.dim = Some(3)).unwrap().unwrap();
     assert_eq!((cut.embedding_size(), MultiVectorModel::embedding_size(&whole)), (3, 4));
     for role in [Role::Document, Role::Query] {
         let text = ["the quick brown fox"];
@@ -109,7 +99,7 @@ fn dimensions_keep_the_heads_and_unit_length() {
             assert_close(cut, &expected, 1e-5);
         }
     }
-    let error = open("colbert", |_, options| options.dimensions = Some(count(5))).unwrap();
+    let error = open("colbert", |_, options| options.dim = Some(5)).unwrap();
     assert!(matches!(
         error.unwrap_err(),
         Error::Core(Core::Dimensions { wanted: 5, width: 4, .. })
@@ -117,17 +107,17 @@ fn dimensions_keep_the_heads_and_unit_length() {
 }
 
 #[test]
-fn prompts_and_tasks_are_used_or_refused() {
-    let prompts = Prompts {
+fn prompts_are_used_or_refused() {
+    let prompts = ModelPrompts {
         query: Some("the quick ".into()),
         passage: Some("lazy dog ".into()),
-        ..Prompts::default()
+        ..ModelPrompts::default()
     };
     let Some(plain) = open("lateon", |_, _| {}) else { return };
     let plain = plain.unwrap();
     let prompted = open("lateon", |spec, options| {
         spec.prompts = Some(prompts.clone());
-        options.prompts = PromptUse::Model;
+        options.prompts = Prompts::Model;
     });
     let prompted = prompted.unwrap().unwrap();
     for (role, text) in [
@@ -139,13 +129,18 @@ fn prompts_and_tasks_are_used_or_refused() {
         let by_hand = plain.embed_batch(role, &[text]).unwrap();
         assert_eq!(with, by_hand, "{role:?}");
     }
+    let custom = open("lateon", |_, options| {
+        options.prompts = Prompts::Custom { query: Some("the quick ".to_owned()), document: None };
+    });
+    assert_eq!(
+        custom.unwrap().unwrap().query_embed_one("brown fox").unwrap(),
+        prompted.query_embed_one("brown fox").unwrap()
+    );
     let unknown = open("lateon", |spec, options| {
-        spec.prompts = Some(Prompts { unknown: true, ..Prompts::default() });
-        options.prompts = PromptUse::Model;
+        spec.prompts = Some(ModelPrompts { unknown: true, ..ModelPrompts::default() });
+        options.prompts = Prompts::Model;
     });
     assert!(matches!(unknown.unwrap().unwrap_err(), Error::PromptUnknown { .. }));
-    let task = open("lateon", |_, options| options.task = Some("retrieval".to_owned()));
-    assert!(matches!(task.unwrap().unwrap_err(), Error::UnknownTask { .. }));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Every kind with a graph on tiny models: the original's values, alone and in company.
 
-use std::{num::NonZeroUsize, path::PathBuf};
+use std::path::PathBuf;
 
 use embedkit_sparse::{Error, SparseOptions, SparseTextEmbedding};
 use embedkit_testkit::{
@@ -140,15 +140,13 @@ fn weights_have_the_precision_of_the_graph() {
 
 #[test]
 fn results_do_not_depend_on_batches() {
-    let count = |n| NonZeroUsize::new(n).unwrap();
     for (case, plain) in runnable() {
         let texts = &case.golden.texts;
         for (rows, tokens, window, replicas) in
             [(1, 1, 1, 1), (5, 64, 7, 3), (256, 100_000, 999, 2)]
         {
-            let batch =
-                BatchOptions { rows: count(rows), tokens: count(tokens), window: count(window) };
-            let load = LoadOptions { batch, replicas: Some(count(replicas)), ..plain.clone() };
+            let batch = BatchOptions { rows: Some(rows), tokens: Some(tokens), window };
+            let load = LoadOptions { batch, replicas: Some(replicas), ..plain.clone() };
             let vectors: Vec<_> =
                 open(&case, &load).unwrap().embed(texts).map(Result::unwrap).collect();
             for (vector, expected) in zip_equal(&vectors, &case.golden.embed) {
@@ -171,11 +169,7 @@ fn look_ups_need_no_graph() {
             SparseTextEmbedding::from_files_with(&case.spec, &files, &lazy, &options(&case))
                 .unwrap();
         // Threads and replicas are the graph's, which checks each by itself when it is opened.
-        let many = LoadOptions {
-            threads: NonZeroUsize::new(1024),
-            replicas: NonZeroUsize::new(2),
-            ..lazy.clone()
-        };
+        let many = LoadOptions { threads: Some(1024), replicas: Some(2), ..lazy.clone() };
         SparseTextEmbedding::from_files_with(&case.spec, &files, &many, &options(&case)).unwrap();
         let texts = &case.golden.texts;
         for (vector, expected) in zip_equal(model.query_embed(texts), &case.golden.query_embed) {

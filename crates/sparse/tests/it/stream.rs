@@ -1,6 +1,6 @@
 //! BM25 as a model: streaming, threads, roles, opening.
 
-use std::{cell::Cell, num::NonZeroUsize};
+use std::cell::Cell;
 
 use embedkit_sparse::{Error, OptionError, SparseOptions, SparseTextEmbedding, Stemmer};
 use embedkit_types::{BatchOptions, Embed, LoadOptions, ModelFiles, Role, SparseEmbedding};
@@ -13,10 +13,6 @@ fn open(load: &LoadOptions, options: &SparseOptions) -> SparseTextEmbedding {
 
 fn plain() -> SparseTextEmbedding {
     open(&LoadOptions::default(), &SparseOptions::default())
-}
-
-fn count(n: usize) -> NonZeroUsize {
-    NonZeroUsize::new(n).unwrap()
 }
 
 fn texts(n: usize) -> Vec<String> {
@@ -32,9 +28,8 @@ fn results_do_not_depend_on_threads_or_batches() {
     let alone: Vec<SparseEmbedding> =
         texts.iter().map(|text| model.embed([text]).next().unwrap().unwrap()).collect();
     for (rows, window, threads) in [(1, 1, 1), (256, 2048, 1), (7, 100, 3), (9999, 9999, 8)] {
-        let batch =
-            BatchOptions { rows: count(rows), window: count(window), ..BatchOptions::default() };
-        let load = LoadOptions { batch, threads: Some(count(threads)), ..LoadOptions::default() };
+        let batch = BatchOptions { rows: Some(rows), window, ..BatchOptions::default() };
+        let load = LoadOptions { batch, threads: Some(threads), ..LoadOptions::default() };
         let together: Vec<_> =
             open(&load, &SparseOptions::default()).embed(&texts).map(Result::unwrap).collect();
         assert_eq!(together, alone);
@@ -62,7 +57,7 @@ fn roles_and_counts() {
 #[test]
 fn texts_are_read_as_they_are_needed() {
     let read = Cell::new(0usize);
-    let batch = BatchOptions { window: count(16), ..BatchOptions::default() };
+    let batch = BatchOptions { window: 16, ..BatchOptions::default() };
     let model = open(&LoadOptions { batch, ..LoadOptions::default() }, &SparseOptions::default());
     let endless = (0u64..).map(|i| {
         read.set(read.get() + 1);
@@ -111,7 +106,7 @@ fn wrong_ways_to_open() {
     assert!(!SparseTextEmbedding::needs_files(spec("Qdrant/bm25")));
     let error = SparseTextEmbedding::without_files(splade, &load, &none).unwrap_err();
     assert!(matches!(error, Error::NeedsFiles { .. } | Error::NotCompiled { .. }), "{error}");
-    let many = LoadOptions { threads: Some(count(1 << 40)), ..LoadOptions::default() };
+    let many = LoadOptions { threads: Some(1 << 40), ..LoadOptions::default() };
     let error = SparseTextEmbedding::without_files(spec("Qdrant/bm25"), &many, &none).unwrap_err();
     assert!(matches!(error, Error::Core(embedkit_core::Error::TooMany { .. })), "{error}");
     let dense = embedkit_core::registry::find_task("BAAI/bge-small-en-v1.5", "text-dense").unwrap();

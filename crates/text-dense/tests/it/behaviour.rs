@@ -1,18 +1,14 @@
 //! What the original does not have, or does wrong: options, errors, streaming, concurrency.
 
-use std::{cell::Cell, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{cell::Cell, path::PathBuf, time::Duration};
 
 use embedkit_core::Error as Core;
 use embedkit_testkit::{
     FAULT_TOKENS, assert_close, dense_case, fails_alone, fault, load_options, one_batch,
     runtime_library, texts_with_a_long_one, zip_equal,
 };
-use embedkit_text_dense::{Error, TextEmbedding};
-use embedkit_types::{BatchOptions, Device, LoadOptions, ModelFiles, PromptUse, Prompts, Role};
-
-fn count(n: usize) -> NonZeroUsize {
-    NonZeroUsize::new(n).unwrap()
-}
+use embedkit_text_dense::{DenseOptions, Error, TextEmbedding};
+use embedkit_types::{BatchOptions, Device, LoadOptions, ModelFiles, ModelPrompts, Prompts, Role};
 
 /// The model of a case with options changed; `None` without a runtime.
 fn model(name: &str, change: impl FnOnce(&mut LoadOptions)) -> Option<TextEmbedding> {
@@ -42,7 +38,7 @@ fn one_query_is_one_call() {
 #[test]
 fn dimensions_keep_the_head_and_unit_length() {
     let Some(whole) = model("mean-normalized", |_| {}) else { return };
-    let cut = model("mean-normalized", |options| options.dimensions = Some(count(3))).unwrap();
+    let cut = model("mean-normalized", |options| options.dim = Some(3)).unwrap();
     assert_eq!(cut.embedding_size(), 3);
     let text = ["the quick brown fox"];
     let whole = whole.embed(text).next().unwrap().unwrap();
@@ -58,7 +54,7 @@ fn more_dimensions_than_the_model_has_are_an_error() {
     for lazy in [false, true] {
         let case = dense_case("mean");
         let options = LoadOptions {
-            dimensions: Some(count(4096)),
+            dim: Some(4096),
             onnxruntime: Some(library.clone()),
             lazy,
             ..load_options()
@@ -82,10 +78,9 @@ fn results_do_not_depend_on_batching_threads_or_replicas() {
         [(1, 1, 1, 1, 1), (3, 64, 10, 3, 1), (256, 100_000, 9999, 2, 2), (7, 32, 100, 4, 1)]
     {
         let model = model("mean-normalized", |options| {
-            options.batch =
-                BatchOptions { rows: count(rows), tokens: count(tokens), window: count(window) };
-            options.replicas = Some(count(replicas));
-            options.threads = Some(count(threads));
+            options.batch = BatchOptions { rows: Some(rows), tokens: Some(tokens), window };
+            options.replicas = Some(replicas);
+            options.threads = Some(threads);
         });
         let vectors: Vec<_> = model.unwrap().embed(&texts).map(Result::unwrap).collect();
         assert_eq!(vectors.len(), reference.len());
@@ -98,7 +93,7 @@ fn results_do_not_depend_on_batching_threads_or_replicas() {
 #[test]
 fn texts_are_read_as_they_are_needed() {
     let read = Cell::new(0usize);
-    let Some(model) = model("mean", |options| options.batch.window = count(16)) else { return };
+    let Some(model) = model("mean", |options| options.batch.window = 16) else { return };
     let endless = (0u64..).map(|i| {
         read.set(read.get() + 1);
         format!("text {i}")
@@ -146,32 +141,54 @@ fn prompts_are_applied_only_when_asked_for() {
     let Some(library) = runtime_library() else { return };
     let mut case = dense_case("mean-normalized");
     case.spec.prompts =
-        Some(Prompts { query: Some("find: ".into()), passage: None, unknown: false });
+        Some(ModelPrompts { query: Some("find: ".into()), passage: None, unknown: false });
     let open = |prompts| {
         let options = LoadOptions { prompts, onnxruntime: Some(library.clone()), ..load_options() };
         TextEmbedding::from_files(&case.spec, &case.files(), &options)
     };
-    let (plain, prompted) = (open(PromptUse::None).unwrap(), open(PromptUse::Model).unwrap());
+    let (plain, prompted) = (open(Prompts::None).unwrap(), open(Prompts::Model).unwrap());
     let one =
         |model: &TextEmbedding, role, text| model.embed_batch(role, &[text]).unwrap().remove(0);
     assert_eq!(one(&plain, Role::Query, "fox"), one(&plain, Role::Raw, "fox"));
     assert_eq!(one(&prompted, Role::Query, "fox"), one(&plain, Role::Raw, "find: fox"));
     assert_eq!(one(&prompted, Role::Document, "fox"), one(&plain, Role::Raw, "fox"));
     assert_eq!(one(&prompted, Role::Raw, "fox"), one(&plain, Role::Raw, "fox"));
+    // The caller's own stand in place of the model's.
+    let document = Some("the lazy ".to_owned());
+    let custom = open(Prompts::Custom { query: None, document }).unwrap();
+    assert_eq!(one(&custom, Role::Query, "fox"), one(&plain, Role::Raw, "fox"));
+    assert_eq!(one(&custom, Role::Document, "fox"), one(&plain, Role::Raw, "the lazy fox"));
 
-    case.spec.prompts = Some(Prompts { unknown: true, ..Prompts::default() });
-    let options = LoadOptions { prompts: PromptUse::Model, ..load_options() };
+    case.spec.prompts = Some(ModelPrompts { unknown: true, ..ModelPrompts::default() });
+    let options = LoadOptions { prompts: Prompts::Model, ..load_options() };
     let error = TextEmbedding::from_files(&case.spec, &case.files(), &options).unwrap_err();
     assert!(matches!(error, Error::PromptUnknown { .. }), "{error}");
 }
 
 #[test]
+fn an_option_of_zero_is_refused_before_anything_is_opened() {
+    let case = dense_case("mean");
+    for lazy in [false, true] {
+        let options = LoadOptions { threads: Some(0), lazy, ..load_options() };
+        let error = TextEmbedding::from_files(&case.spec, &case.files(), &options).unwrap_err();
+        assert!(matches!(error, Error::Core(Core::Options(_))), "{error}");
+        assert!(error.to_string().contains("`threads` is 0"), "{error}");
+    }
+}
+
+#[test]
 fn an_unknown_task_names_the_known_ones() {
-    let Some(error) = refused("tasks", |options| options.task = Some("cooking".into())) else {
-        return;
+    let Some(library) = runtime_library() else { return };
+    let options = LoadOptions { onnxruntime: Some(library), ..load_options() };
+    let cooking = DenseOptions { task: Some("cooking".into()) };
+    let refused = |name| {
+        let case = dense_case(name);
+        let opened = TextEmbedding::from_files_with(&case.spec, &case.files(), &options, &cooking);
+        opened.unwrap_err()
     };
+    let error = refused("tasks");
     assert!(error.to_string().contains("retrieval.query"), "{error}");
-    let error = refused("mean", |options| options.task = Some("cooking".into())).unwrap();
+    let error = refused("mean");
     assert!(matches!(error, Error::UnknownTask { known, .. } if known.is_empty()));
 }
 
@@ -187,11 +204,11 @@ fn a_device_that_was_not_compiled_in_is_an_error() {
 
 #[test]
 fn absurd_numbers_of_threads_and_replicas_are_errors() {
-    let Some(error) = refused("mean", |options| options.replicas = Some(count(1_000_000))) else {
+    let Some(error) = refused("mean", |options| options.replicas = Some(1_000_000)) else {
         return;
     };
     assert!(error.to_string().contains("1000000 replicas"), "{error}");
-    let error = refused("mean", |options| options.threads = Some(count(1_000_000))).unwrap();
+    let error = refused("mean", |options| options.threads = Some(1_000_000)).unwrap();
     assert!(error.to_string().contains("1000000 threads"), "{error}");
 }
 
@@ -308,7 +325,7 @@ fn a_text_that_takes_too_long_fails_alone() {
     let limit = Duration::from_secs(1);
     let change = |options: &mut LoadOptions| {
         options.timeout = Some(limit);
-        options.batch.rows = count(4);
+        options.batch.rows = Some(4);
     };
     let Some(model) = with_fault("endless", change) else { return };
     let texts = texts_with_a_long_one(23);

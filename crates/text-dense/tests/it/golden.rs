@@ -3,7 +3,7 @@
 use embedkit_testkit::{
     DenseCase, Expected, Stage, assert_close, dense_cases, load_options, runtime_library, zip_equal,
 };
-use embedkit_text_dense::TextEmbedding;
+use embedkit_text_dense::{DenseOptions, TextEmbedding};
 use embedkit_types::{Encoder, LoadOptions, Role, Task};
 
 fn encoder(case: &DenseCase) -> Encoder {
@@ -76,8 +76,9 @@ fn tasks_by_name_equal_the_original() {
         let Task::TextDense(task) = &case.spec.task else { continue };
         for (&id, expected) in &case.golden.embed_task {
             let name = task.tasks.as_ref().map(|tasks| tasks.names[id].to_string());
-            let options = LoadOptions { task: name, ..options.clone() };
-            let model = TextEmbedding::from_files(&case.spec, &case.files(), &options).unwrap();
+            let dense = DenseOptions { task: name };
+            let model = TextEmbedding::from_files_with(&case.spec, &case.files(), &options, &dense)
+                .unwrap();
             for (actual, expected) in zip_equal(model.embed(&case.golden.texts), expected) {
                 assert_close(&actual.unwrap(), expected, case.tolerance());
             }

@@ -94,7 +94,7 @@ fn a_full_row() {
         token_limit: std::num::NonZeroU32::new(512),
         languages: vec!["English".into()].into(),
         year: Some(2023),
-        prompts: Some(Prompts { query: Some("query: ".into()), ..Prompts::default() }),
+        prompts: Some(ModelPrompts { query: Some("query: ".into()), ..ModelPrompts::default() }),
         task: Task::TextDense(TextDense {
             dim: 384,
             pooling: Pooling::Cls,
