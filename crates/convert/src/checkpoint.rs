@@ -1,4 +1,4 @@
-//! A checkpoint's tensors, in one safetensors file or in shards, and their numbers as f32.
+//! Tensors of a checkpoint, in one safetensors file or in shards, read as f32.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,14 +12,14 @@ use crate::safetensors::{self, Dtype, Tensor};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
-/// The largest index of shards, in bytes; a hundred bytes for each of 100,000 tensors.
+/// Maximum size of a shard index in bytes: a hundred bytes for each of 100,000 tensors.
 const INDEX_LIMIT: u64 = 10_000_000;
-/// More shards than any encoder has; each keeps a file open.
+/// Maximum number of shards; each keeps a file open.
 const SHARD_LIMIT: usize = 256;
-/// Bytes that are read at once.
+/// Bytes of one read.
 const CHUNK: usize = 1 << 20;
 
-/// The tensors of a checkpoint. Their headers are checked; their numbers are read on demand.
+/// Tensors of a checkpoint. Their headers are checked; their numbers are read on demand.
 pub(crate) struct Checkpoint {
     dir: PathBuf,
     shards: Vec<Shard>,
@@ -44,7 +44,7 @@ struct Index {
 }
 
 impl Checkpoint {
-    /// Opens `model.safetensors` in `dir` or, without it, the shards of its index, and checks their
+    /// Opens `model.safetensors` in `dir` or, without it, the shards of its index, and checks the
     /// headers.
     pub(crate) fn open(dir: &Path) -> Result<Self, Error> {
         let mut this = Self { dir: dir.to_owned(), shards: Vec::new(), tensors: BTreeMap::new() };
@@ -84,12 +84,12 @@ impl Checkpoint {
         }
         if by_file.len() > SHARD_LIMIT {
             return Err(wrong(format!(
-                "it names {} files, at most {SHARD_LIMIT} are read",
+                "expected at most {SHARD_LIMIT} files, got {}",
                 by_file.len()
             )));
         }
         for (shard, (file, names)) in by_file.into_iter().enumerate() {
-            // A shard lies beside its index; anything else would read files of the index's choice.
+            // A shard is beside its index; anything else would read files of the index's choice.
             let mut parts = Path::new(&file).components();
             if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) {
                 return Err(wrong(format!("{file:?} is not the name of a file beside it")));
@@ -119,8 +119,7 @@ impl Checkpoint {
             .ok_or_else(|| Error::MissingTensor { dir: self.dir.clone(), tried: names.to_vec() })
     }
 
-    /// The first tensor of `names` that exists, with its name, if it has `shape` and numbers of a type
-    /// that is converted.
+    /// The first tensor of `names` that exists, with its name, if it has `shape` and a supported dtype.
     pub(crate) fn find_shaped(
         &self,
         names: &[String],
@@ -144,7 +143,7 @@ impl Checkpoint {
         self.shards[located.shard].path.clone()
     }
 
-    /// Reads a tensor as little-endian f32 and hands it to `sink` piece by piece, in order.
+    /// Reads a tensor as little-endian f32 and passes it to `sink` in pieces, in order.
     pub(crate) fn stream(
         &self,
         located: &Located,
@@ -173,7 +172,7 @@ impl Located {
     }
 }
 
-/// The numbers of `raw` as little-endian f32; `wide` is a buffer to work in.
+/// Converts `raw` to little-endian f32; `wide` is a work buffer.
 fn widen<'a>(raw: &'a [u8], dtype: Dtype, wide: &'a mut Vec<u8>) -> &'a [u8] {
     if dtype == Dtype::F32 {
         return raw;
@@ -188,10 +187,10 @@ fn widen<'a>(raw: &'a [u8], dtype: Dtype, wide: &'a mut Vec<u8>) -> &'a [u8] {
     wide
 }
 
-/// Opens a file for reading; a folder or a device is an error.
+/// Opens a regular file for reading; a folder or a device is an error.
 fn open_file(path: &Path) -> Result<File, Error> {
     let failed = |source| Error::Read { path: path.to_owned(), source };
-    // Asked before it is opened: opening a pipe would wait for its other end.
+    // Checked before opening, because opening a pipe would wait for its other end.
     if !path.metadata().map_err(failed)?.is_file() {
         return Err(failed(std::io::Error::other("it is not a regular file")));
     }

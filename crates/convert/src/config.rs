@@ -1,4 +1,4 @@
-//! What `config.json` says about a model, checked and bounded.
+//! Reads `config.json`, checked and bounded.
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -8,13 +8,14 @@ use serde_json::{Map, Value};
 use crate::Error;
 use crate::checkpoint::read_small;
 
-/// The largest configuration, in bytes; label names of large classifiers take the most.
+/// Maximum size of a configuration in bytes; the label names of large classifiers take the most.
 const CONFIG_LIMIT: u64 = 10_000_000;
 const MODEL_TYPES: &str = "bert, roberta, xlm-roberta, camembert, distilbert, mpnet";
-/// `relative_position_bucket` of the MPNet models has this number built in.
+/// Maximum distance in `relative_position_bucket` of the MPNet models, which has no entry in the
+/// configuration.
 const MPNET_BUCKETS: u64 = 32;
 
-/// Sizes and choices of an encoder.
+/// Dimensions and variants of an encoder.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Config {
     pub(crate) model_type: String,
@@ -25,21 +26,21 @@ pub(crate) struct Config {
     pub(crate) intermediate: usize,
     pub(crate) vocabulary: usize,
     pub(crate) positions: usize,
-    /// Rows of the table of token types; 0 where the model has none.
+    /// Rows of the token type table; 0 if the model has none.
     pub(crate) token_types: usize,
     pub(crate) activation: Activation,
     pub(crate) norm_epsilon: f32,
-    /// The id of padding, where positions are counted from it.
+    /// Padding id, if positions are counted from it.
     pub(crate) padding: usize,
-    /// Buckets of relative positions; 0 where the model has none.
+    /// Buckets of relative positions; 0 if the model has none.
     pub(crate) buckets: usize,
-    /// Whether the masked language model's last matrix is the table of word embeddings.
+    /// The masked language model shares its last matrix with the word embeddings.
     pub(crate) tied: bool,
-    /// Number of classes, where the configuration has a say in it.
+    /// Number of classes, if the configuration says so.
     pub(crate) labels: Option<usize>,
 }
 
-/// Models that share names of tensors and structure.
+/// Architectures that share tensor names and structure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Family {
     Bert,
@@ -48,12 +49,12 @@ pub(crate) enum Family {
     MpNet,
 }
 
-/// The function between the two matrices of the feed-forward part.
+/// Activation function of the feed-forward layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Activation {
-    /// x Φ(x), by the error function.
+    /// Exact GELU, x Φ(x).
     Gelu,
-    /// Its approximation by the hyperbolic tangent.
+    /// GELU approximated by tanh.
     GeluTanh,
     Relu,
 }
@@ -129,7 +130,7 @@ impl Fields {
         })
     }
 
-    /// Refuses what would change the computation but not the tensors' shapes.
+    /// Rejects entries that change the computation but not the tensor shapes.
     fn refuse_variants(&self) -> Result<(), Error> {
         for field in ["is_decoder", "add_cross_attention"] {
             if self.flag(field, false)? {
@@ -164,7 +165,7 @@ impl Fields {
         }
     }
 
-    /// The number of labels by their names or, without names, by their count.
+    /// Number of labels by their names or, without names, by their count.
     fn labels(&self) -> Result<Option<usize>, Error> {
         match self.get("id2label") {
             Some(Value::Object(labels)) => Ok(Some(labels.len())),
@@ -176,7 +177,7 @@ impl Fields {
         }
     }
 
-    /// An entry; one that is null counts as absent.
+    /// An entry; null counts as absent.
     fn get(&self, field: &str) -> Option<&Value> {
         self.fields.get(field).filter(|value| !value.is_null())
     }
@@ -246,7 +247,7 @@ impl Fields {
     }
 }
 
-/// A value for an error message: short whatever it is.
+/// Shortens a value for an error message.
 fn brief(value: &Value) -> String {
     match value {
         Value::Array(_) => "a list".to_owned(),

@@ -1,17 +1,17 @@
-//! What can go wrong, and what to do about it.
+//! Errors of conversion and quantisation, with hints.
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-/// Why a checkpoint could not be converted, or a graph not be quantised.
+/// Reason why a checkpoint could not be converted or a graph not be quantised.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A head that does not exist.
+    /// The head does not exist.
     #[error("unknown head `{name}`")]
     UnknownHead {
-        /// What was asked for.
+        /// Name that was given.
         name: String,
     },
     /// A file of the checkpoint cannot be read.
@@ -19,64 +19,64 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// Neither one safetensors file nor an index of shards.
+    /// The folder has neither one safetensors file nor an index of shards.
     #[error("no model.safetensors or model.safetensors.index.json in {}", dir.display())]
     NoWeights {
         /// The folder that was searched.
         dir: PathBuf,
     },
-    /// A size that a file claims, or has, is beyond what is read.
-    #[error("{} has a {what} of {found} bytes, at most {limit} are read", path.display())]
+    /// A size that a file claims or has exceeds the limit.
+    #[error("{}: expected a {what} of at most {limit} bytes, got {found}", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// The part of the file that is too large.
+        /// Part of the file that is too large.
         what: &'static str,
         /// Its size in bytes.
         found: u64,
-        /// The largest size in bytes.
+        /// The limit in bytes.
         limit: u64,
     },
-    /// JSON that cannot be read as what it has to be.
+    /// A file has malformed JSON or JSON of another structure.
     #[error("{} has invalid JSON in its {what}", path.display())]
     Json {
         /// The file.
         path: PathBuf,
-        /// The part of the file.
+        /// Part of the file.
         what: &'static str,
-        /// Where and why.
+        /// Position and cause.
         source: serde_json::Error,
     },
-    /// A safetensors file that is shorter or longer than its header says, or contradicts itself.
+    /// A safetensors file is shorter or longer than its header says, or contradicts itself.
     #[error("{} is not a valid safetensors file: {reason}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong, with the tensor's name where there is one.
+        /// The defect, with the tensor's name if there is one.
         reason: String,
     },
-    /// An index of shards that does not fit its files.
+    /// An index of shards contradicts its files.
     #[error("{}: {reason}", path.display())]
     Index {
         /// The index.
         path: PathBuf,
-        /// What is wrong.
+        /// The defect.
         reason: String,
     },
-    /// A missing, malformed or unreasonable entry of the configuration.
+    /// An entry of the configuration is missing, malformed or unreasonable.
     #[error("{}: {field} {reason}", path.display())]
     Config {
         /// The configuration.
         path: PathBuf,
         /// The entry.
         field: &'static str,
-        /// What is wrong with it.
+        /// The defect.
         reason: String,
     },
-    /// A configuration that is valid but beyond what is converted.
+    /// An entry of the configuration is valid but not supported.
     #[error("{}: {field} `{found}` is not supported", path.display())]
     Unsupported {
         /// The configuration.
@@ -85,72 +85,72 @@ pub enum Error {
         field: &'static str,
         /// Its value.
         found: String,
-        /// What is supported.
+        /// Supported values.
         supported: &'static str,
     },
-    /// The checkpoint lacks a tensor that the configuration and the head ask for.
+    /// The checkpoint lacks a tensor that the configuration and the head require.
     #[error("{} has no tensor {}", dir.display(), Alternatives(tried))]
     MissingTensor {
         /// The checkpoint's folder.
         dir: PathBuf,
-        /// Every name that was looked for.
+        /// All names that were tried.
         tried: Vec<String>,
     },
-    /// A tensor of another shape than the configuration implies.
-    #[error("tensor {tensor} in {} has shape {found:?}, the configuration says {expected}", path.display())]
+    /// A tensor's shape contradicts the configuration.
+    #[error("tensor {tensor} in {}: expected shape {expected}, got {found:?}", path.display())]
     Shape {
         /// The file that holds it.
         path: PathBuf,
         /// The tensor.
         tensor: String,
-        /// The shape by the configuration.
+        /// Shape that the configuration implies.
         expected: String,
-        /// The shape in the file.
+        /// Shape in the file.
         found: Vec<u64>,
     },
-    /// A tensor whose numbers are of a type that is not converted.
-    #[error("tensor {tensor} in {} has type {found}, only F32, F16 and BF16 are converted", path.display())]
+    /// A tensor has an unsupported dtype.
+    #[error("tensor {tensor} in {}: expected type F32, F16 or BF16, got {found}", path.display())]
     Dtype {
         /// The file that holds it.
         path: PathBuf,
         /// The tensor.
         tensor: String,
-        /// The type in the file.
+        /// Dtype in the file.
         found: &'static str,
     },
-    /// A file that cannot be read as an ONNX model.
+    /// A file is not a readable ONNX model.
     #[cfg(feature = "quantize")]
     #[error("{} is not a valid ONNX model: {reason}", path.display())]
     Onnx {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The defect.
         reason: String,
     },
-    /// A graph that cannot be quantised, or has been.
+    /// A graph cannot be quantised, or is quantised already.
     #[cfg(feature = "quantize")]
     #[error("cannot quantise {}: {reason}", path.display())]
     NotQuantizable {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// Reason.
         reason: String,
     },
-    /// A graph that could not be run to see how large its activations are.
+    /// A graph does not run on random tokens, which would measure its activations.
     #[cfg(feature = "quantize")]
     #[error("cannot run {} on random tokens", path.display())]
     Calibration {
         /// The file.
         path: PathBuf,
-        /// What happened; boxed because it is large.
+        /// Cause, boxed because it is large.
         source: Box<embedkit_core::Error>,
     },
-    /// The output path names something that is not a file.
+    /// The output path is not one of a file.
     #[error("cannot write {}: {reason}", path.display())]
     Output {
         /// The output path.
         path: PathBuf,
-        /// Why it cannot be written.
+        /// Reason.
         reason: &'static str,
     },
     /// The output cannot be written.
@@ -158,13 +158,13 @@ pub enum Error {
     Write {
         /// The output path.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         source: io::Error,
     },
 }
 
 impl Error {
-    /// What to do about it, in a line, where there is something to be done.
+    /// Advice in one line, if there is any.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::UnknownHead { .. } => {
@@ -175,7 +175,7 @@ impl Error {
                 "give the folder that holds config.json and model.safetensors".to_owned()
             }
             Self::NoWeights { .. } => {
-                "only safetensors checkpoints are converted; save a pytorch_model.bin as safetensors first"
+                "only safetensors checkpoints are supported; save a pytorch_model.bin as safetensors first"
                     .to_owned()
             }
             Self::Damaged { .. } | Self::Index { .. } => {
@@ -214,7 +214,7 @@ impl Error {
     }
 }
 
-/// `a`, or `a, b or c`.
+/// Formats `a`, or `a, b or c`.
 struct Alternatives<'a>(&'a [String]);
 
 impl fmt::Display for Alternatives<'_> {

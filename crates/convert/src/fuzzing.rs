@@ -1,5 +1,5 @@
-//! What a fuzzer calls, and what the tests call with the inputs that are kept in `tests/corpus`.
-//! Compiled for tests and by cargo-fuzz only.
+//! Entry points of fuzzers; tests call them with the inputs in `tests/corpus`. Compiled for tests and
+//! by cargo-fuzz only.
 
 use std::fs;
 use std::path::Path;
@@ -10,11 +10,11 @@ use tempfile::TempDir;
 use crate::safetensors::parse_header;
 use crate::{ConvertOptions, Head, convert};
 
-/// A safetensors file from a stranger: what passes is side by side within the file, and as long as
-/// types and shapes say.
+/// Reads a safetensors header. Accepted tensors lie within the file, do not overlap, and have the
+/// lengths that dtypes and shapes imply.
 ///
 /// # Panics
-/// Where it is not.
+/// If an accepted tensor does not.
 pub fn safetensors_header(data: &[u8]) {
     let len = data.len() as u64;
     let Ok(tensors) = parse_header(data, len, Path::new("fuzzed")) else { return };
@@ -29,14 +29,14 @@ pub fn safetensors_header(data: &[u8]) {
     assert_eq!(position, len);
 }
 
-/// Weights of each family, which a configuration is tried on.
+/// Weights of each family, to try a configuration on.
 const CHECKPOINTS: [&str; 4] = ["bert-mlm", "roberta-mlm", "distilbert-mlm", "mpnet-mlm"];
 
-/// `config.json` of a stranger beside weights of ours: a graph of the size that is reported, or an error
-/// and no file.
+/// Converts a `config.json` with weights of ours: the result is a graph of the reported size, or an
+/// error and no file.
 ///
 /// # Panics
-/// Where that does not hold.
+/// If it is neither.
 pub fn config(data: &[u8]) {
     static FOLDERS: OnceLock<TempDir> = OnceLock::new();
     let folders = FOLDERS.get_or_init(|| {
@@ -67,10 +67,10 @@ pub fn config(data: &[u8]) {
     }
 }
 
-/// An ONNX file that is to be quantised.
+/// Quantises an ONNX file.
 ///
 /// # Panics
-/// Where the new file is not what it should be.
+/// If the new file is not valid.
 #[cfg(feature = "quantize")]
 pub fn quantize(data: &[u8]) {
     crate::quantize::fuzzed(data);

@@ -1,4 +1,4 @@
-//! An ONNX graph under construction: operators, constants and the weights they take.
+//! Builder of ONNX graphs: operators, constants and references to weights.
 //!
 //! Values are known by name. Field numbers are those of `onnx.proto`.
 
@@ -15,28 +15,28 @@ const ATTRIBUTE_INT: i64 = 2;
 const ATTRIBUTE_TENSOR: i64 = 4;
 const ATTRIBUTE_INTS: i64 = 7;
 
-/// A value in the graph, by its name.
+/// Name of a value in the graph.
 pub type Value = String;
 
-/// A graph: everything but the weights' numbers.
+/// A graph without the numbers of its weights.
 #[derive(Default)]
 pub struct Graph {
     pub(crate) nodes: Vec<Message>,
-    /// Encoded tensors by name; the order of names makes the file deterministic.
+    /// Encoded tensors by name, sorted so that the file is deterministic.
     pub(crate) constants: BTreeMap<String, Message>,
     pub(crate) weights: Vec<Weight>,
     named: BTreeSet<String>,
-    /// What the graph takes, in order.
+    /// Inputs, in order.
     pub inputs: Vec<Port>,
-    /// What it gives.
+    /// The output.
     pub output: Port,
 }
 
-/// A tensor of the checkpoint as the graph wants it.
+/// A tensor of the checkpoint in the form that the graph needs.
 pub(crate) struct Weight {
     pub(crate) name: Value,
     pub(crate) source: Located,
-    /// Whether the matrix is stored with rows and columns exchanged.
+    /// Stores the transpose of the checkpoint's matrix.
     pub(crate) transposed: bool,
 }
 
@@ -45,22 +45,22 @@ pub(crate) struct Weight {
 pub struct Port {
     /// Its name.
     pub name: Value,
-    /// ONNX's number for the type of its elements.
+    /// ONNX's number for the element type.
     pub element: i64,
     /// Its shape.
     pub shape: Vec<Dim>,
 }
 
-/// A dimension: named where it varies, a number where it is fixed.
+/// A dimension of a shape.
 #[derive(Clone)]
 pub enum Dim {
-    /// Varies from run to run.
+    /// A named dimension that varies between runs.
     Named(&'static str),
-    /// Is the same in all.
+    /// A fixed dimension.
     Fixed(usize),
 }
 
-/// The dimension of the inputs of one run.
+/// Name of the batch dimension.
 pub const BATCH: Dim = Dim::Named("batch_size");
 pub(crate) const SEQUENCE: Dim = Dim::Named("sequence_length");
 
@@ -92,7 +92,7 @@ impl Graph {
         output
     }
 
-    /// [`add_with`](Self::add_with) with a name of the caller's choice for the value.
+    /// [`add_with`](Self::add_with) with a given name for the value.
     pub fn add_named(
         &mut self,
         operator: &str,
@@ -109,7 +109,7 @@ impl Graph {
         self.nodes.push(node);
     }
 
-    /// A weight, stored once however often it is asked for.
+    /// A weight, stored once even if it is used several times.
     pub(crate) fn weight(&mut self, name: &str, source: &Located, transposed: bool) -> Value {
         let value = if transposed { format!("{name}.transposed") } else { name.to_owned() };
         if self.named.insert(value.clone()) {
@@ -118,7 +118,7 @@ impl Graph {
         value
     }
 
-    /// A single number.
+    /// An f32 scalar.
     pub fn float(&mut self, number: f32) -> Value {
         let name = format!("float_{number:e}");
         let content = || tensor(&name, &[], FLOAT).bytes(9, number.to_le_bytes());
@@ -126,7 +126,7 @@ impl Graph {
         name
     }
 
-    /// A tensor of f32 that is kept in memory, in row-major order.
+    /// An f32 tensor in memory, in row-major order.
     pub fn floats(&mut self, name: &str, shape: &[u64], numbers: &[f32]) -> Value {
         self.constants.entry(name.to_owned()).or_insert_with(|| {
             let raw: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
@@ -135,7 +135,7 @@ impl Graph {
         name.to_owned()
     }
 
-    /// A list of integers, such as axes or a shape.
+    /// A list of i64, such as axes or a shape.
     pub(crate) fn ints(&mut self, numbers: &[i64]) -> Value {
         let words: Vec<_> = numbers.iter().map(ToString::to_string).collect();
         let name = format!("ints_{}", words.join("_"));
@@ -143,7 +143,7 @@ impl Graph {
         name
     }
 
-    /// A single integer.
+    /// An i64 scalar.
     pub(crate) fn int(&mut self, number: i64) -> Value {
         let name = format!("int_{number}");
         let content = || tensor(&name, &[], INT64).bytes(9, number.to_le_bytes());
@@ -151,7 +151,7 @@ impl Graph {
         name
     }
 
-    /// A list of integers under a name of its own.
+    /// A named list of i64.
     pub(crate) fn int_table(&mut self, name: &str, numbers: &[i64]) {
         self.constants.entry(name.to_owned()).or_insert_with(|| {
             let raw: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
@@ -170,7 +170,7 @@ impl Graph {
 }
 
 impl Weight {
-    /// The tensor's dimensions in the graph.
+    /// Dimensions of the tensor in the graph.
     pub(crate) fn shape(&self) -> Vec<u64> {
         let mut shape = self.source.shape().to_vec();
         if self.transposed {
@@ -179,18 +179,18 @@ impl Weight {
         shape
     }
 
-    /// The fields of the tensor before its numbers.
+    /// Encoded fields before the tensor's numbers.
     pub(crate) fn announcement(&self) -> Message {
         tensor(&self.name, &self.shape(), FLOAT)
     }
 
-    /// Size of its numbers in bytes, as f32.
+    /// Size in bytes as f32.
     pub(crate) fn bytes(&self) -> u64 {
         4 * self.source.shape().iter().product::<u64>() // within 64 bits: the file holds half of it
     }
 }
 
-/// A tensor without its numbers.
+/// Encodes a tensor without its numbers.
 pub(crate) fn tensor(name: &str, shape: &[u64], element: i64) -> Message {
     Message::new()
         .each(shape, |tensor, &dim| tensor.int(1, dim.cast_signed()))
@@ -213,7 +213,7 @@ impl Attribute<'_> {
 }
 
 impl Port {
-    /// The port as a `ValueInfoProto`.
+    /// Encodes the port as a `ValueInfoProto`.
     pub(crate) fn encode(&self) -> Message {
         let shape = Message::new().each(&self.shape, |shape, dim| {
             shape.bytes(

@@ -1,4 +1,4 @@
-//! What follows the encoder: nothing, its last attention weights, or a head with weights of its own.
+//! Heads after the encoder: none, the last attention weights, or a head with weights.
 
 use crate::Error;
 use crate::checkpoint::Checkpoint;
@@ -44,7 +44,7 @@ pub(crate) fn build(
     Ok(graph)
 }
 
-/// Transform, activation, normalisation, and a product with the vocabulary.
+/// Transform, activation, normalisation, and the product with the vocabulary.
 fn masked_lm(network: &mut Network<'_>, config: &Config, hidden: &str) -> Result<(), Error> {
     let (dense, norm, decoder, bias) = match config.family {
         Family::Bert => (
@@ -60,7 +60,7 @@ fn masked_lm(network: &mut Network<'_>, config: &Config, hidden: &str) -> Result
             ("vocab_transform", "vocab_layer_norm", "vocab_projector", "vocab_projector")
         }
     };
-    // BERT and DistilBERT use the encoder's activation here, the others GELU whatever it is.
+    // BERT and DistilBERT use the encoder's activation here, the others always GELU.
     let activation = match config.family {
         Family::Bert | Family::DistilBert => config.activation,
         Family::Roberta | Family::MpNet => Activation::Gelu,
@@ -74,7 +74,7 @@ fn masked_lm(network: &mut Network<'_>, config: &Config, hidden: &str) -> Result
     } else {
         network.matrix(&[format!("{decoder}.weight")], config.hidden, config.vocabulary)?
     };
-    // The bias belongs to the head and to its last layer; a checkpoint may have kept either name.
+    // The bias belongs to the head and to its last layer; a checkpoint may have either name.
     let names = if bias == decoder {
         vec![format!("{bias}.bias")]
     } else {
@@ -86,7 +86,7 @@ fn masked_lm(network: &mut Network<'_>, config: &Config, hidden: &str) -> Result
     Ok(())
 }
 
-/// The first token's state through a dense layer and a last one; returns the number of labels.
+/// Passes the first token's state through a dense layer and a last one; returns the number of labels.
 fn classify(
     network: &mut Network<'_>,
     checkpoint: &Checkpoint,

@@ -21,15 +21,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! With the feature `quantize`, the function `quantize` turns such a graph, or one from elsewhere,
-//! into one that multiplies integers of eight bits and gives each text the same vector alone and in
-//! any batch.
+//! The feature `quantize` adds the function `quantize`, which turns such a graph, or another f32 graph,
+//! into an int8 graph with batch-invariant results.
 //!
-//! What fails, fails before anything is written or leaves what stood at the output path as it was.
+//! A failure leaves an existing output file as it was.
 //!
-//! The steps, one module each: `config` reads the sizes, `checkpoint` checks every header and finds
-//! tensors, `network` and `heads` lay out the graph, `model` writes it with `protobuf`. Weights are
-//! streamed: memory holds at most one matrix, and of a large one only a part.
+//! One module for each step: `config` reads the dimensions, `checkpoint` checks every header and finds
+//! tensors, `network` and `heads` build the graph, `model` writes it with `protobuf`. Weights are
+//! streamed: memory holds at most one matrix, and only a part of a large one.
 
 #![forbid(unsafe_code)]
 
@@ -52,7 +51,7 @@ mod unfinished;
 
 use std::path::Path;
 
-/// What writes ONNX files, for the project's own tools.
+/// The ONNX writer, for the project's own tools.
 #[doc(hidden)]
 pub mod onnx {
     pub use crate::graph::{Attribute, BATCH, Dim, FLOAT, Graph, Port, Value};
@@ -67,14 +66,14 @@ pub use unfinished::discard_unfinished;
 
 /// Converts the checkpoint in `dir` to the ONNX file `out`.
 ///
-/// `dir` holds `config.json` and either `model.safetensors` or `model.safetensors.index.json` with
-/// its shards; other files are not looked at. Weights are stored as f32 whatever the checkpoint has:
-/// on a CPU half precision is computed by widening it again and again. The same input gives the same
-/// bytes.
+/// `dir` holds `config.json` and either `model.safetensors` or `model.safetensors.index.json` with its
+/// shards; other files are ignored. Weights are stored as f32, because CPUs widen half precision in
+/// every run. The same input gives the same bytes.
 ///
-/// `out` is written under a temporary name in its folder and then renamed, so that a failure leaves
-/// an existing file as it was. A program that ends at once calls [`discard_unfinished`] before. A model beyond 2 GiB, which is what one protobuf message may hold, puts
-/// its weights into a second file beside it: `model.onnx_data` for `model.onnx`.
+/// `out` is written under a temporary name in its folder and then renamed, so a failure leaves an
+/// existing file as it was. Call [`discard_unfinished`] before ending the process at once. A model
+/// above 2 GiB, the limit of one protobuf message, gets a second file with its weights:
+/// `model.onnx_data` beside `model.onnx`.
 ///
 /// # Errors
 /// Every file is taken as untrusted. [`Error`] tells files that are missing, damaged or too large,

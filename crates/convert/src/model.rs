@@ -1,4 +1,4 @@
-//! Writes a graph as an ONNX file, weights streamed from the checkpoint.
+//! Writes a graph as an ONNX file, streaming weights from the checkpoint.
 
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -9,12 +9,12 @@ use crate::graph::{Graph, Weight};
 use crate::protobuf::Message;
 use crate::unfinished::Unfinished;
 
-/// The largest protobuf message in bytes: implementations count its length in 31 bits.
+/// Maximum size of a protobuf message in bytes: implementations count its length in 31 bits.
 pub(crate) const MESSAGE_LIMIT: u64 = i32::MAX as u64;
-/// Opset 17 is the first with `LayerNormalization`; version 8 of the format came with it.
+/// Opset 17 is the first with `LayerNormalization`; version 8 of the file format came with it.
 const OPSET: i64 = 17;
 const IR_VERSION: i64 = 8;
-/// Weights in a file of their own begin at multiples of a memory page, so that they can be mapped.
+/// Alignment of weights in an external file, a memory page, so that they can be mapped.
 const PAGE: u64 = 4096;
 const TENSOR_RAW_DATA: u64 = 9;
 const TENSOR_EXTERNAL_DATA: u64 = 13;
@@ -23,14 +23,14 @@ const EXTERNAL: i64 = 1;
 const GRAPH_INITIALIZER: u64 = 5;
 const MODEL_GRAPH: u64 = 7;
 
-/// Where the model goes.
+/// Output paths of a model.
 pub(crate) struct Target {
     model: PathBuf,
     data: PathBuf,
 }
 
 impl Target {
-    /// Checks that `out` can be a file of its own: neither a folder nor part of the checkpoint.
+    /// Checks that `out` is neither a folder nor part of the checkpoint.
     pub(crate) fn new(out: &Path, dir: &Path, checkpoint: &Checkpoint) -> Result<Self, Error> {
         let refuse = |reason| Error::Output { path: out.to_owned(), reason };
         let name = out.file_name().ok_or_else(|| refuse("it does not name a file"))?;
@@ -54,9 +54,8 @@ impl Target {
     }
 }
 
-/// Writes `graph` and returns the bytes written and the file of weights, if there is one.
-///
-/// A model of more than `limit` bytes gets one.
+/// Writes `graph`. Returns the bytes written and the external weight file, which a model of more than
+/// `limit` bytes gets.
 pub(crate) fn write(
     graph: &Graph,
     checkpoint: &Checkpoint,
@@ -87,34 +86,34 @@ pub(crate) fn write(
         Ok(())
     })?;
     let model = write_parts(&target.model, target, |sink| external.write(graph, checkpoint, sink))?;
-    // The weights first: a model without its weights would be read as a damaged one.
+    // The weights come first: a model without its weights would look damaged.
     Unfinished::persist([(data, &target.data), (model, &target.model)])?;
     Ok((external.total + data_len, Some(target.data.clone())))
 }
 
-/// The ONNX file of a graph whose weights are all in memory.
+/// Encodes a graph whose weights are all in memory.
 pub fn encode(graph: &Graph) -> Vec<u8> {
     let layout = Layout::new(graph, Vec::new(), true);
     [layout.begin, layout.end].concat()
 }
 
-/// A consumer of bytes.
+/// A sink for bytes.
 type Sink<'a> = dyn FnMut(&[u8]) -> Result<(), Error> + 'a;
 
-/// An ONNX file as bytes with gaps for the weights.
+/// An encoded ONNX file with gaps for the weights.
 struct Layout {
-    /// From the file's beginning to the first weight.
+    /// Bytes before the first weight.
     begin: Vec<u8>,
-    /// For each weight what stands before its numbers, and whether these follow.
+    /// For each weight, the bytes before its numbers, and `true` if the numbers follow.
     weights: Vec<Message>,
     inline: bool,
-    /// From the last weight to the file's end.
+    /// Bytes after the last weight.
     end: Vec<u8>,
     total: u64,
 }
 
 impl Layout {
-    /// All weights in the file.
+    /// Lays out all weights inside the file.
     fn inline(graph: &Graph) -> Self {
         let weights = graph.weights.iter().map(|weight| {
             let tensor = weight.announcement().announce(TENSOR_RAW_DATA, weight.bytes());
@@ -126,7 +125,7 @@ impl Layout {
         Self::new(graph, weights.collect(), true)
     }
 
-    /// All weights in the file `name`; returns its size, too.
+    /// Lays out all weights in the file `name` and returns its size, too.
     fn external(graph: &Graph, name: &str) -> (Self, u64) {
         let mut at: u64 = 0;
         let weights = graph.weights.iter().map(|weight| {
@@ -191,7 +190,7 @@ impl Layout {
     }
 }
 
-/// Writes a weight's numbers; a matrix that is stored transposed is held in memory for it.
+/// Writes the numbers of a weight. A matrix to transpose is held in memory.
 fn write_weight(
     weight: &Weight,
     checkpoint: &Checkpoint,
@@ -210,7 +209,7 @@ fn write_weight(
     })?;
     let (rows, columns) = (rows as usize, columns as usize); // the matrix is in memory, so they fit
     let numbers = matrix.as_chunks::<4>().0;
-    // Some columns at a time, so that each pass over the rows reads whole cache lines.
+    // Processes a few columns at a time, so that each pass over the rows reads whole cache lines.
     const COLUMNS: usize = 64;
     for first in (0..columns).step_by(COLUMNS) {
         let width = COLUMNS.min(columns - first);
@@ -225,7 +224,7 @@ fn write_weight(
     Ok(())
 }
 
-/// Writes what `parts` hands on to a temporary file beside `path`.
+/// Writes the output of `parts` to a temporary file beside `path`.
 fn write_parts(
     path: &Path,
     target: &Target,

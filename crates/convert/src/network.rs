@@ -1,12 +1,11 @@
-//! The encoders of the BERT family as a graph.
+//! Encoders of the BERT family as a graph.
 //!
-//! One transformer serves all of them; a [`Family`] differs in the names of its tensors, in how it
-//! counts positions, and in what it adds to the attention scores. The graph uses the operators that
-//! PyTorch's own export writes, with every matrix stored as the product wants it (`x · W`, so the
-//! checkpoint's matrices are transposed once, here: the runtime then needs a sixth less time to load).
-//! ONNX Runtime fuses this form by itself, bias with GELU and scale with the score product. Other forms
+//! One transformer covers all of them; a [`Family`] differs in tensor names, in how it counts
+//! positions, and in its bias of the attention scores. The graph uses the operators of PyTorch's own
+//! export. Matrices are stored transposed (`x · W`), which saves the runtime a sixth of the load time.
+//! ONNX Runtime fuses this form: bias with GELU, and scale with the score product. Other forms
 //! (queries, keys and values as one product, `Gemm` on flattened rows, scale folded into the query
-//! matrix, opset 23's `Attention`) took the same time: medians within 3 %, where two copies of one file
+//! matrix, opset 23's `Attention`) were as fast: medians within 3 %, while two copies of one file
 //! differ by 5 %.
 
 use crate::Error;
@@ -14,14 +13,14 @@ use crate::checkpoint::Checkpoint;
 use crate::config::{Activation, Config, Family};
 use crate::graph::{Attribute, Graph, Value};
 
-/// The largest matrix that is transposed here, in numbers: it is held in memory for that, as 32 MiB.
+/// Maximum elements of a matrix that is transposed here, in memory (32 MiB).
 const TURNED_LIMIT: usize = 1 << 23;
 
-/// The graph so far, and where its weights come from.
+/// Builder of the graph, with the source of its weights.
 pub(crate) struct Network<'a> {
     checkpoint: &'a Checkpoint,
     config: &'a Config,
-    /// What stands before the encoder's tensor names in this checkpoint, such as `bert.`.
+    /// Prefix of the encoder's tensor names in this checkpoint, such as `bert.`.
     prefix: &'static str,
     pub(crate) graph: Graph,
 }
@@ -38,13 +37,13 @@ struct LayerNames {
     output_norm: String,
 }
 
-/// Where a run of the encoder ends.
+/// End of the encoder.
 pub(crate) enum End<'a> {
     /// After all layers; the hidden states get this name.
     Hidden(&'a str),
-    /// After all layers; the hidden states go on to a head.
+    /// After all layers, followed by a head.
     Inner,
-    /// With the last layer's attention weights, under this name.
+    /// At the last layer's attention weights, under this name.
     Attention(&'a str),
 }
 
@@ -56,14 +55,14 @@ impl<'a> Network<'a> {
             Family::DistilBert => "distilbert.",
             Family::MpNet => "mpnet.",
         };
-        // A model with a head keeps its encoder under a name; an encoder saved alone has no prefix.
+        // A model with a head stores its encoder under a prefix; an encoder saved alone has none.
         let words = |prefix: &str| format!("{prefix}embeddings.word_embeddings.weight");
         let (found, _) = checkpoint.find(&[words(model), words("")])?;
         let prefix = if found.starts_with(model) { model } else { "" };
         Ok(Self { checkpoint, config, prefix, graph: Graph::default() })
     }
 
-    /// Lays out the encoder and returns what it ends with.
+    /// Builds the encoder and returns its last value.
     pub(crate) fn encode(&mut self, token_types: bool, end: &End<'_>) -> Result<Value, Error> {
         self.graph.input("input_ids");
         self.graph.input("attention_mask");
@@ -89,7 +88,7 @@ impl<'a> Network<'a> {
         Ok(x)
     }
 
-    /// Embeddings of words, types and positions, added and normalised.
+    /// Sum of word, type and position embeddings, normalised.
     fn embed(&mut self, token_types: bool) -> Result<Value, Error> {
         let config = self.config;
         let width = config.hidden;
@@ -100,7 +99,7 @@ impl<'a> Network<'a> {
                 "embeddings.token_type_embeddings.weight",
                 &[config.token_types, width],
             )?;
-            // A table of one row leaves a caller nothing to choose.
+            // A table of one row leaves no choice to the caller.
             let types = if token_types && config.token_types > 1 {
                 self.graph.input("token_type_ids")
             } else {
@@ -126,8 +125,8 @@ impl<'a> Network<'a> {
         self.norm(&x, &norm, None)
     }
 
-    /// Positions as RoBERTa counts them: padding has the position of its own id, the other tokens the
-    /// numbers after it in order, wherever the padding stands.
+    /// Positions as RoBERTa counts them: padding has the position of its own id, the other tokens count
+    /// up from there in order, wherever the padding is.
     fn positions_past_padding(&mut self) -> Value {
         let graph = &mut self.graph;
         let (padding, axis) = (graph.int(self.config.padding as i64), graph.int(1));
@@ -139,7 +138,7 @@ impl<'a> Network<'a> {
         graph.add("Add", &[&count, &padding])
     }
 
-    /// What is added to every layer's scores: the lowest f32 at padding, and MPNet's bias by distance.
+    /// Bias of every layer's scores: the lowest f32 at padding, and MPNet's bias by distance.
     fn score_bias(&mut self) -> Result<Value, Error> {
         let graph = &mut self.graph;
         let (axes, one, lowest) = (graph.ints(&[1, 2]), graph.float(1.0), graph.float(f32::MIN));
@@ -154,8 +153,8 @@ impl<'a> Network<'a> {
         Ok(self.graph.add("Add", &[&bias, &mask]))
     }
 
-    /// MPNet's bias by the distance of two tokens, `[heads, sequence_length, sequence_length]`, the
-    /// same in all layers. The bucket of every distance is a table.
+    /// MPNet's bias by the distance of two tokens, `[heads, sequence_length, sequence_length]`, shared
+    /// by all layers. A table holds the bucket of every distance.
     fn relative_bias(&mut self) -> Result<Value, Error> {
         let config = self.config;
         let reach = config.positions as i64 - 1;
@@ -207,7 +206,7 @@ impl<'a> Network<'a> {
         })
     }
 
-    /// The rest of a layer, from its attention weights to its output.
+    /// Rest of a layer, from its attention weights to its output.
     fn finish_layer(
         &mut self,
         x: &str,
@@ -232,7 +231,7 @@ impl<'a> Network<'a> {
         self.norm(&sum, &names.output_norm, output)
     }
 
-    /// A projection of `x`, cut into heads and brought into the order `perm`.
+    /// Projects `x`, splits it into heads and transposes it by `perm`.
     fn split_heads(&mut self, x: &str, name: &str, perm: &[i64]) -> Result<Value, Error> {
         let (width, heads) = (self.config.hidden, self.config.heads);
         let x = self.linear(x, name, width, width)?;
@@ -255,7 +254,7 @@ impl<'a> Network<'a> {
         Ok(self.graph.add("Add", &[&product, &bias]))
     }
 
-    /// A matrix of the checkpoint, `[to, from]`, as a product wants it, `[from, to]`.
+    /// A matrix of the checkpoint, `[to, from]`, transposed to `[from, to]`.
     pub(crate) fn matrix(
         &mut self,
         names: &[String],
@@ -267,12 +266,12 @@ impl<'a> Network<'a> {
         Ok(if small { matrix } else { self.turn(&matrix) })
     }
 
-    /// A matrix that the runtime transposes, once, when it loads the model.
+    /// A matrix that the runtime transposes once, at load time.
     pub(crate) fn turn(&mut self, matrix: &str) -> Value {
         self.graph.add_with("Transpose", &[matrix], &[("perm", Attribute::Ints(&[1, 0]))])
     }
 
-    /// Layer normalisation over the width, by either spelling of its two tensors.
+    /// Layer normalisation over the hidden dimension, with either spelling of its two tensors.
     pub(crate) fn norm(
         &mut self,
         x: &str,
@@ -332,7 +331,7 @@ impl<'a> Network<'a> {
         self.own_weight("embeddings.word_embeddings.weight", &[config.vocabulary, config.hidden])
     }
 
-    /// The first of `names` that the checkpoint has, checked against `shape` (as the checkpoint has it).
+    /// The first of `names` that the checkpoint has, checked against `shape` (as in the checkpoint).
     pub(crate) fn weight(
         &mut self,
         names: &[String],
@@ -348,12 +347,12 @@ impl<'a> Network<'a> {
         self.weight(&[name], shape, false)
     }
 
-    /// An encoder tensor's name in this checkpoint.
+    /// Name of an encoder tensor in this checkpoint.
     pub(crate) fn own(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
 
-    /// The number of tokens in a row, as a list of one.
+    /// Sequence length, as a list of one.
     fn length(&mut self) -> Value {
         let attributes = [("start", Attribute::Int(1)), ("end", Attribute::Int(2))];
         self.graph.add_with("Shape", &["input_ids"], &attributes)
@@ -405,9 +404,10 @@ impl<'a> Network<'a> {
     }
 }
 
-/// The bucket of a distance (key's place less query's), as MPNet and T5 define it: half of the buckets
-/// for each direction, of these half one for each small distance and the rest in logarithmic steps up
-/// to 128. Computed in f32 like the original, because truncation makes the last bit count.
+/// Bucket of a distance (key position minus query position), as MPNet and T5 define it. Half of the
+/// buckets are for each direction. Half of these are for one small distance each, the rest for
+/// logarithmic steps up to 128. Computed in f32 like the original, because truncation makes the last
+/// bit count.
 fn relative_bucket(distance: i64, buckets: i64) -> i64 {
     const FARTHEST: f64 = 128.0;
     let each = buckets / 2;
@@ -426,7 +426,7 @@ fn relative_bucket(distance: i64, buckets: i64) -> i64 {
 mod tests {
     use super::relative_bucket;
 
-    /// Distances at which the bucket of MPNet's PyTorch implementation changes, and the new bucket.
+    /// Distances at which the bucket changes in MPNet's PyTorch implementation, with the new bucket.
     #[test]
     fn buckets_change_where_pytorch_changes_them() {
         const BORDERS: [(i64, i64); 31] = [

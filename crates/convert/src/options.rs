@@ -1,4 +1,4 @@
-//! What a caller chooses, and what a conversion reports.
+//! Options and report of a conversion.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,19 +6,19 @@ use std::str::FromStr;
 
 use crate::Error;
 
-/// What the graph computes from the encoder's last layer.
+/// Output of the graph, computed from the encoder's last layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Head {
-    /// `last_hidden_state`, f32 `[batch_size, sequence_length, width]`: what dense, late-interaction
-    /// and token embeddings pool.
+    /// `last_hidden_state`, f32 `[batch_size, sequence_length, width]`, for dense, late-interaction and
+    /// token embeddings.
     #[default]
     Hidden,
     /// `attention_N` with N the number of layers: the last layer's attention weights after the softmax,
-    /// f32 `[batch_size, heads, sequence_length, sequence_length]`, as BM42 reads them.
+    /// f32 `[batch_size, heads, sequence_length, sequence_length]`, for BM42.
     Attention,
-    /// `logits` over the vocabulary, f32 `[batch_size, sequence_length, vocabulary]`, as SPLADE reads them.
+    /// `logits` over the vocabulary, f32 `[batch_size, sequence_length, vocabulary]`, for SPLADE.
     MaskedLm,
-    /// `logits` of a sequence classifier, f32 `[batch_size, labels]`, as rerankers use them.
+    /// `logits` of a sequence classifier, f32 `[batch_size, labels]`, for rerankers.
     Classifier,
 }
 
@@ -26,7 +26,7 @@ impl Head {
     /// Every head, in the order of the documentation.
     pub const ALL: [Self; 4] = [Self::Hidden, Self::Attention, Self::MaskedLm, Self::Classifier];
 
-    /// The name that [`FromStr`] reads and [`Display`](fmt::Display) writes.
+    /// Name that [`FromStr`] reads and [`Display`](fmt::Display) writes.
     pub fn name(self) -> &'static str {
         match self {
             Self::Hidden => "hidden",
@@ -54,14 +54,14 @@ impl FromStr for Head {
     }
 }
 
-/// How to convert a checkpoint.
+/// Options of [`convert`](crate::convert).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvertOptions {
-    /// What the graph computes.
+    /// Output of the graph.
     pub head: Head,
-    /// Whether the graph takes `token_type_ids` where the model has more than one token type (BERT).
-    /// With `false`, type 0 is built in: what callers need that have no token types to give, such as
-    /// ColBERT with its marker token. Models with one type or none never take the input.
+    /// Adds the input `token_type_ids` if the model has more than one token type (BERT). With `false`,
+    /// type 0 is built in, for callers without token types, such as ColBERT with its marker token.
+    /// Models with one type or none never have the input.
     pub token_types: bool,
 }
 
@@ -71,7 +71,7 @@ impl Default for ConvertOptions {
     }
 }
 
-/// What [`convert`](crate::convert) wrote.
+/// Report of [`convert`](crate::convert).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Converted {
@@ -79,15 +79,15 @@ pub struct Converted {
     pub model_type: String,
     /// Encoder layers of the model.
     pub layers: usize,
-    /// Width of the hidden states.
+    /// Dimension of the hidden states.
     pub width: usize,
     /// Names of the graph's inputs, in order.
     pub inputs: Vec<String>,
     /// Name of the graph's output.
     pub output: String,
-    /// Bytes written, in both files together where there are two.
+    /// Size of the output in bytes, both files together if there are two.
     pub bytes: u64,
-    /// The file that holds the weights, where they do not fit into the ONNX file.
+    /// File of the weights, if they do not fit into the ONNX file.
     pub external_data: Option<PathBuf>,
 }
 

@@ -1,15 +1,15 @@
-//! The few lines of protobuf's wire format that an ONNX file needs.
+//! Encoder for the part of protobuf's wire format that ONNX files need.
 //!
-//! ONNX's schema (`onnx.proto`) brings its own code generator with every protobuf crate; the encoder
-//! is shorter than their build scripts, and lets weights of any size be streamed: a message's length
-//! is computed before its content is read.
+//! Protobuf crates need a code generator for ONNX's schema (`onnx.proto`). This encoder is shorter than
+//! their build scripts and streams weights of any size, since a message's length is known before its
+//! content is read.
 
 /// Wire type of a field.
 const VARINT: u64 = 0;
 const LENGTH_DELIMITED: u64 = 2;
 const FIXED32: u64 = 5;
 
-/// A protobuf message under construction: encoded fields in a row.
+/// Builder of a protobuf message: encoded fields in a row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Message(pub(crate) Vec<u8>);
 
@@ -40,7 +40,7 @@ impl Message {
         this
     }
 
-    /// The key and length of a field whose `length` bytes the caller writes next.
+    /// Key and length of a field whose `length` bytes the caller writes next.
     pub(crate) fn announce(mut self, field: u64, length: u64) -> Self {
         self.key(field, LENGTH_DELIMITED);
         self.varint(length);
@@ -79,7 +79,7 @@ impl AsRef<[u8]> for Message {
 mod tests {
     use super::*;
 
-    /// The examples of the format's own documentation.
+    /// Examples from protobuf's documentation.
     #[test]
     fn fields_are_encoded_as_the_format_says() {
         assert_eq!(Message::new().int(1, 150).0, [0x08, 0x96, 0x01]);

@@ -1,10 +1,10 @@
 //! Reads and checks the header of a safetensors file.
 //!
-//! The format: eight bytes with the header's length (little-endian), the header as a JSON object
-//! `{name: {dtype, shape, data_offsets: [begin, end]}}` with offsets from the header's end, then the
-//! tensors, side by side without holes. Nothing is allocated before its size is known to be sane and
-//! nothing of the tensors is read here. The format's own crate makes the same checks, but its errors
-//! do not name the tensor, and it wants the whole file in memory.
+//! Format: eight bytes with the header's length (little-endian), the header as a JSON object `{name:
+//! {dtype, shape, data_offsets: [begin, end]}}` with offsets from the header's end, then the tensors
+//! without gaps. Sizes are checked before anything is allocated, and no tensor is read here. The crate
+//! `safetensors` makes the same checks, but its errors do not name the tensor, and it needs the whole
+//! file in memory.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,26 +16,26 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Se
 
 use crate::Error;
 
-/// The longest header, in bytes: the limit of the format's own implementation.
+/// Maximum length of the header in bytes, as in the reference implementation.
 const HEADER_LIMIT: u64 = 100_000_000;
-/// More tensors than any model has; bounds what a header of the largest size makes us allocate.
+/// Maximum number of tensors; bounds the memory for a header of maximum length.
 const TENSOR_LIMIT: usize = 100_000;
-/// More dimensions than any tensor has.
+/// Maximum number of dimensions.
 const RANK_LIMIT: usize = 8;
 const LENGTH_BYTES: u64 = 8;
 
-/// Where a tensor is and what it holds.
+/// Position and type of a tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tensor {
     pub(crate) dtype: Dtype,
     pub(crate) shape: Vec<u64>,
-    /// First byte, from the beginning of the file.
+    /// Offset of the first byte in the file.
     pub(crate) offset: u64,
-    /// Size in bytes: inside the file, and what dtype and shape imply.
+    /// Size in bytes: within the file, and as dtype and shape imply.
     pub(crate) len: u64,
 }
 
-/// The types of number that the format knows.
+/// Dtypes of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Dtype {
     pub(crate) name: &'static str,
@@ -81,14 +81,14 @@ impl Dtype {
     }
 }
 
-/// Reads the header of `file` (which `path` names in errors) and checks it against the file's length.
+/// Reads the header of `file` and checks it against the file's length. Errors name `path`.
 pub(crate) fn read_header(file: &File, path: &Path) -> Result<BTreeMap<String, Tensor>, Error> {
     let read_error = |source| Error::Read { path: path.to_owned(), source };
     let file_len = file.metadata().map_err(read_error)?.len();
     parse_header(file, file_len, path)
 }
 
-/// Reads the header from the beginning of a file of `file_len` bytes.
+/// Reads the header of a file of `file_len` bytes.
 pub(crate) fn parse_header(
     mut file: impl Read,
     file_len: u64,
@@ -129,7 +129,7 @@ pub(crate) fn parse_header(
     locate(header, data_start, file_len).map_err(damaged)
 }
 
-/// Checks that the tensors of `header` fill the file from `data_start` to `file_len` side by side.
+/// Checks that the tensors of `header` fill the file from `data_start` to `file_len` without gaps.
 fn locate(
     header: Header,
     data_start: u64,
@@ -181,7 +181,7 @@ fn locate(
     Ok(tensors)
 }
 
-/// The header as it stands in the file, less `__metadata__`.
+/// The header without `__metadata__`.
 struct Header(BTreeMap<String, Entry>);
 
 #[derive(serde::Deserialize)]
@@ -215,7 +215,7 @@ impl<'de> Deserialize<'de> for Header {
                         let entry = map.next_value()?;
                         if entries.insert(name.clone(), entry).is_some() {
                             return Err(A::Error::custom(format_args!(
-                                "tensor {name} stands twice"
+                                "tensor {name} is defined twice"
                             )));
                         }
                     }

@@ -1,5 +1,5 @@
-//! Files that are being written, under temporary names. They vanish where writing fails, and where a
-//! signal ends the program, if it asks for that.
+//! Unfinished files under temporary names. They are deleted if writing fails, and on request before a
+//! signal ends the process.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,16 +11,16 @@ use tempfile::NamedTempFile;
 
 use crate::Error;
 
-/// Where they are. Locked while one is created, and while files get their names.
+/// Paths of the unfinished files. The lock is held while a file is created and while files are renamed.
 static PATHS: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 fn paths() -> MutexGuard<'static, BTreeSet<PathBuf>> {
     PATHS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Deletes the unfinished files of this process and then calls `end`, for a program that ends at once,
-/// such as by a signal. Until `end` returns, no file is begun or gets its name, so that a model and its
-/// file of weights come together or not at all.
+/// Deletes the unfinished files of this process and then calls `end`, which ends the process, for
+/// example after a signal. Until `end` returns, no file is created or renamed, so that a model and its
+/// weight file appear together or not at all.
 ///
 /// ```no_run
 /// embedkit_convert::discard_unfinished(|| std::process::exit(130));
@@ -28,19 +28,19 @@ fn paths() -> MutexGuard<'static, BTreeSet<PathBuf>> {
 pub fn discard_unfinished<T>(end: impl FnOnce() -> T) -> T {
     let paths = paths();
     for path in &*paths {
-        // One that is gone, or cannot be deleted, does not hold up the end.
+        // A file that is gone or cannot be deleted does not delay the end.
         let _ = fs::remove_file(path);
     }
     end()
 }
 
-/// A file that vanishes unless it is renamed to its place.
+/// A temporary file that is deleted unless it is renamed.
 pub(crate) struct Unfinished {
     file: NamedTempFile,
     listed: Listed,
 }
 
-/// An entry of the list, taken off it at the end.
+/// An entry of the list, removed on drop.
 struct Listed(PathBuf);
 
 impl Drop for Listed {
@@ -50,21 +50,21 @@ impl Drop for Listed {
 }
 
 impl Unfinished {
-    /// A file in the folder of `target`.
+    /// Creates a file in the folder of `target`.
     pub(crate) fn beside(target: &Path, prefix: &str) -> io::Result<Self> {
         let folder = target.parent().filter(|parent| *parent != Path::new(""));
         let mut builder = tempfile::Builder::new();
         builder.prefix(prefix);
         #[cfg(unix)]
         {
-            // As any new file: what the process's mask leaves, not for the owner alone.
+            // Permissions follow the process's umask, as for any new file, not only the owner's.
             use std::{fs::Permissions, os::unix::fs::PermissionsExt};
             builder.permissions(Permissions::from_mode(0o666));
         }
         Self::listed(|| builder.tempfile_in(folder.unwrap_or(Path::new("."))))
     }
 
-    /// A file for this process alone, in the folder for temporary files.
+    /// Creates a private file in the folder for temporary files.
     #[cfg(feature = "quantize")]
     pub(crate) fn scratch() -> io::Result<Self> {
         Self::listed(NamedTempFile::new)
@@ -82,7 +82,7 @@ impl Unfinished {
         self.file.path()
     }
 
-    /// Gives files their names, in order, without an end between them.
+    /// Renames files in order, without an end of the process in between.
     pub(crate) fn persist<const N: usize>(files: [(Self, &Path); N]) -> Result<(), Error> {
         let (files, listed): (Vec<_>, Vec<_>) =
             files.map(|(this, path)| ((this.file, path), this.listed)).into_iter().unzip();
@@ -122,7 +122,7 @@ mod tests {
         names
     }
 
-    /// One test, since the list is of the whole process and other tests write files, too.
+    /// One test, because the list belongs to the whole process and other tests write files, too.
     #[test]
     fn files_are_listed_until_they_are_complete() {
         let folder = tempfile::tempdir().unwrap();

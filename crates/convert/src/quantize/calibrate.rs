@@ -1,70 +1,72 @@
-//! How large the channels of each activation are, found by running the graph on random tokens.
+//! Calibration: the magnitude of each channel of each activation, measured on random tokens.
 //!
-//! Some channels of a transformer are larger than the others by an order of magnitude, whatever the
-//! text. A row's scale is that of its largest channel, so that the others lose their precision.
-//! Dividing such channels by a factor and multiplying the matrix's rows by it moves part of the
-//! range into the weights, which have a scale per column (Xiao et al. 2022, "SmoothQuant").
-//! Random tokens show the same channels as text does, and need neither tokenizer nor corpus.
+//! Some channels of a transformer are an order of magnitude larger than the others, for any text. A
+//! row's scale follows its largest channel, so the others lose precision. Dividing such channels by a
+//! smoothing factor and multiplying the matrix's rows by it moves part of the range into the weights,
+//! which have a scale per column (Xiao et al. 2022, "SmoothQuant"). Random tokens show the same
+//! channels as text and need neither tokenizer nor corpus.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use embedkit_core::onnx::operators::ActivationRange;
 use embedkit_core::onnx::{Input, Session, Values};
 use embedkit_core::pipeline::Workload;
 use embedkit_types::{Device, LoadOptions, Output};
 
 use super::model::{Graph, Port};
-use super::plan::{Activation, Plan, Product, Range};
+use super::plan::{Activation, Plan, Product};
 use super::rewrite::rows_of;
 
 /// ONNX's number for i64.
 const INT64: u64 = 7;
-/// Rows and tokens of each run. Rows begin and end with the lowest ids, which are where
-/// vocabularies have their special tokens.
+/// Rows and tokens of each run. Rows begin and end with the lowest ids, where vocabularies have their
+/// special tokens.
 const RUNS: [(usize, usize); 6] = [(256, 4), (64, 8), (32, 16), (16, 32), (8, 64), (4, 128)];
-/// Activations with no channel so many times larger than the median are left alone.
+/// Minimum ratio of the largest channel to the median for smoothing.
 const SPREAD: f32 = 3.0;
-/// Channels are taken for at least this share of the median: a channel that was small by chance
-/// must not become large.
+/// Lower bound of a channel, as a share of the median. A channel that was small by chance must not
+/// become large.
 const LEAST: f32 = 0.05;
 
-/// The most channels that are measured, in all activations together; real models have some hundred
+/// Upper bound of measured channels in all activations together; real models have some hundred
 /// thousand. A small file could ask for more than memory holds.
-const MOST_CHANNELS: u64 = 1 << 26;
+const MAX_CHANNELS: u64 = 1 << 26;
 
-/// The activations whose channels are measured: those of which nothing is known.
+/// Activations whose channels are measured: those with an unknown range.
 pub(super) fn measured<'p, 'a>(plan: &'p Plan<'a>) -> Vec<&'p Activation<'a>> {
     plan.activations.iter().filter(|activation| is_measured(activation)).collect()
 }
 
 pub(super) fn is_measured(activation: &Activation<'_>) -> bool {
-    activation.range == Range::Symmetric
+    activation.range == ActivationRange::Symmetric
 }
 
-/// What the graph is fed with.
+/// Inputs for the calibration runs.
 pub(super) struct Feed<'a> {
     inputs: &'a [Port<'a>],
     vocabulary: u64,
 }
 
 impl<'a> Feed<'a> {
-    /// Finds out what the graph takes; the reason where that is not tokens only, or there is too much to
-    /// measure.
-    pub(super) fn of(graph: &'a Graph<'_>, plan: &Plan<'_>) -> Result<Self, String> {
+    /// Reads the inputs of the graph. The error is the reason why it cannot be calibrated: inputs other
+    /// than tokens, or too many channels.
+    pub(super) fn new(graph: &'a Graph<'_>, plan: &Plan<'_>) -> Result<Self, String> {
         for input in &graph.inputs {
             let known = ["input_ids", "attention_mask", "token_type_ids", "position_ids"];
             if !known.contains(&input.name) {
-                return Err(format!("the graph takes `{}`, which is not of tokens", input.name));
+                return Err(format!(
+                    "the graph takes `{}`, which is not a token input",
+                    input.name
+                ));
             }
             if input.element != INT64 || input.rank != Some(2) {
                 return Err(format!("`{}` is not a matrix of 64-bit integers", input.name));
             }
         }
         let channels: u64 = measured(plan).iter().map(|activation| activation.width).sum();
-        if MOST_CHANNELS < channels {
-            return Err(format!(
-                "it has {channels} channels to measure, at most {MOST_CHANNELS} are"
-            ));
+        if MAX_CHANNELS < channels {
+            return Err(format!("it has {channels} channels, expected at most {MAX_CHANNELS}"));
         }
         let table = graph.nodes.iter().find_map(|node| {
             let &[table, indices] = node.inputs.as_slice() else { return None };
@@ -76,8 +78,8 @@ impl<'a> Feed<'a> {
         }
     }
 
-    /// Runs the graph at `path`, whose output `ranges` has `width` numbers, and returns the largest
-    /// of all runs.
+    /// Runs the graph at `path` and returns the maximum over all runs for each of the `width` numbers
+    /// of its output `ranges`.
     pub(super) fn run(
         &self,
         path: &Path,
@@ -108,7 +110,7 @@ impl<'a> Feed<'a> {
             });
             match done {
                 Ok(()) => {}
-                // Longer than the model's positions; shorter rows have shown its channels.
+                // The sequence exceeds the model's positions; shorter rows have shown its channels.
                 Err(_) if 0 < run => break,
                 Err(error) => return Err(error),
             }
@@ -129,12 +131,12 @@ impl<'a> Feed<'a> {
     }
 }
 
-/// The largest magnitude in each row of the matrices, read once however many products share one.
+/// Largest magnitude in each row of the matrices, computed once even if several products share one.
 #[derive(Default)]
 pub(super) struct RowMaxima<'a>(BTreeMap<(&'a str, bool), Option<Vec<f32>>>);
 
 impl<'a> RowMaxima<'a> {
-    /// `None` where the matrix is not of numbers, as many as its shape says.
+    /// Returns `None` unless the tensor holds as many f32 as its shape says.
     fn of(&mut self, graph: &Graph<'_>, product: &Product<'a>) -> Option<&[f32]> {
         let maxima = self.0.entry((product.matrix, product.transposed)).or_insert_with(|| {
             let matrix = rows_of(graph, product)?;
@@ -145,8 +147,8 @@ impl<'a> RowMaxima<'a> {
     }
 }
 
-/// The factors that bring channels of an activation and rows of its matrices to like magnitudes:
-/// the root of their ratio. `None` where no channel stands out.
+/// Smoothing factors that balance an activation's channels and the rows of its matrices: the square
+/// root of their ratio. `None` if no channel stands out.
 pub(super) fn factors<'a>(
     graph: &Graph<'_>,
     plan: &Plan<'a>,
@@ -184,7 +186,7 @@ fn median(numbers: &[f32]) -> f32 {
     sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
 }
 
-/// Knuth's linear congruential generator (MMIX): the same tokens each time.
+/// Knuth's linear congruential generator (MMIX), seeded: the same tokens in each run.
 struct Random(u64);
 
 impl Random {

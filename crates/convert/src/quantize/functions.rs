@@ -1,26 +1,26 @@
-//! The integer operators, as functions that the ONNX file brings along.
+//! The int8 operators, as functions that the ONNX file defines.
 //!
-//! embedkit runs them with kernels of its own ([`embedkit_core::onnx::operators`]). Any other
-//! program's runtime replaces a call by the function's body, which is of standard operators only and
-//! gives the same numbers, but for last digits where the runtime fuses operators:
+//! embedkit runs them with its own kernels ([`embedkit_core::onnx::operators`]). Any other runtime
+//! inlines the function's body, which consists of standard operators and gives the same numbers, except
+//! for the last digits if the runtime fuses operators:
 //!
 //! ```text
 //! QuantizeRows   m = max |x|                    per row; after a GELU max(max x, -15 min x)
 //!                q = round(x * 127 / m) + 128   u8, per row; after a GELU 239 and 16
 //!                s = m / 127
-//! MultiplyRows   y = (q - 128) W * (s * t) - (-bias)   a sum of integers; t is a column's scale
+//! MultiplyRows   y = (q - 128) W * (s * t) - (-bias)   32-bit accumulators; t is a column's scale
 //! ```
 //!
-//! Sums of integers are exact in any order, and everything else works on one row at a time: so a
-//! row's result depends neither on the rest of the batch nor on padding.
+//! Integer sums are exact in any order, and everything else works on one row at a time. A row's result
+//! is therefore independent of the rest of the batch and of padding.
 //!
-//! The bias is subtracted negated. ONNX Runtime fuses the product, its scales and an addition that
-//! follows into one operator that adds before it scales where the scales are per row (seen in 1.23
-//! and 1.31). A subtraction it leaves alone.
+//! The negated bias is subtracted, because ONNX Runtime (seen in 1.23 and 1.31) fuses the product, its
+//! scales and a following addition into one operator, which adds the bias before it applies scales per
+//! row. It does not fuse a subtraction.
 
 use std::f32::consts::SQRT_2;
 
-use embedkit_core::onnx::operators::{self, Rows};
+use embedkit_core::onnx::operators::{self, ActivationRange};
 
 use super::model::MODEL_FUNCTION;
 use crate::graph::{Attribute, FLOAT, tensor};
@@ -28,48 +28,49 @@ use crate::protobuf::Message;
 
 pub(super) const UINT8: i64 = 2;
 pub(super) const INT64: i64 = 7;
-/// The version of ONNX from which `ReduceMax` takes its axes as an input.
+/// First opset whose `ReduceMax` takes the axes as an input.
 pub(super) const AXES_AS_INPUT: u64 = 18;
-/// Keeps rows of zeros from a division by zero, and the quotient finite.
-const SMALLEST: f32 = 1e-30;
+/// Lower bound of a row's range: rows of zeros do not divide by zero, and the quotient stays finite.
+const MIN_RANGE: f32 = 1e-30;
 
-/// A function of the file.
+/// A function that the file defines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Function {
-    /// Rows of f32 to integers and the scale of each row.
-    Quantize(Rows),
-    /// Those times a matrix of integers.
-    Multiply {
-        /// Whether a GELU follows.
+    /// Quantises rows of f32 to u8 with a scale for each row.
+    Quantize(ActivationRange),
+    /// Multiplies quantised rows by an i8 matrix.
+    QMatMul {
+        /// Applies a GELU to the product.
         gelu: bool,
     },
 }
 
 impl Function {
-    /// The name that a node calls it by.
+    /// Operator name of the nodes that call it.
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::Quantize(rows) => rows.operator(),
-            Self::Multiply { gelu: false } => operators::MULTIPLY_ROWS,
-            Self::Multiply { gelu: true } => operators::MULTIPLY_ROWS_GELU,
+            Self::Quantize(range) => range.operator(),
+            Self::QMatMul { gelu: false } => operators::Q_MAT_MUL,
+            Self::QMatMul { gelu: true } => operators::Q_MAT_MUL_GELU,
         }
     }
 
-    /// The function as a field of the file whose operators are of version `opset`.
+    /// Encodes the function as a field of a model with the given opset.
     pub(super) fn encode(self, opset: u64) -> Message {
         let mut body = Body { nodes: Vec::new(), opset };
         let (inputs, outputs): (&[&str], &[&str]) = match self {
-            Self::Quantize(rows) => {
-                body.quantize(rows);
-                let inputs = if rows == Rows::Smoothed { &["x", "factors"][..] } else { &["x"] };
+            Self::Quantize(range) => {
+                body.quantize(range);
+                let smoothed = range == ActivationRange::Smoothed;
+                let inputs = if smoothed { &["x", "factors"][..] } else { &["x"] };
                 (inputs, &["quantized", "scale"])
             }
-            Self::Multiply { gelu } => {
-                body.multiply(if gelu { "sum" } else { "y" });
+            Self::QMatMul { gelu } => {
+                body.q_mat_mul(if gelu { "sum" } else { "y" });
                 if gelu {
                     body.gelu("sum", "y");
                 }
-                (&operators::MULTIPLY_INPUTS, &["y"])
+                (&operators::Q_MAT_MUL_INPUTS, &["y"])
             }
         };
         let function = Message::new()
@@ -83,36 +84,36 @@ impl Function {
     }
 }
 
-/// An `OperatorSetIdProto`.
+/// Encodes an `OperatorSetIdProto`.
 pub(super) fn opset_import(domain: &str, version: u64) -> Message {
     let import = Message::new();
     let import = if domain.is_empty() { import } else { import.bytes(1, domain) };
     import.int(2, version.cast_signed())
 }
 
-/// A function's nodes under construction.
+/// Builder of a function's nodes.
 struct Body {
     nodes: Vec<Message>,
     opset: u64,
 }
 
 impl Body {
-    fn quantize(&mut self, rows: Rows) {
+    fn quantize(&mut self, range: ActivationRange) {
         let mut input = "x";
-        if rows == Rows::Smoothed {
+        if range == ActivationRange::Smoothed {
             self.node("Mul", &["x", "factors"], "smooth");
             input = "smooth";
         }
-        self.float("floor", SMALLEST);
-        self.float("top", rows.top());
-        if matches!(rows, Rows::Plain | Rows::Smoothed) {
+        self.float("floor", MIN_RANGE);
+        self.float("top", range.qmax());
+        if matches!(range, ActivationRange::Symmetric | ActivationRange::Smoothed) {
             self.node("Abs", &[input], "magnitude");
             self.reduce("ReduceMax", "magnitude", "largest");
         } else {
             self.reduce("ReduceMax", input, "largest");
         }
-        if rows == Rows::Gelu {
-            self.float("per_least", -rows.top() / f32::from(rows.zero()));
+        if range == ActivationRange::Gelu {
+            self.float("per_least", -range.qmax() / f32::from(range.zero_point()));
             self.reduce("ReduceMin", input, "least");
             self.node("Mul", &["least", "per_least"], "below");
             self.node("Max", &["largest", "below", "floor"], "range");
@@ -122,13 +123,13 @@ impl Body {
         self.node("Div", &["top", "range"], "inverse");
         self.node("Mul", &[input, "inverse"], "scaled");
         self.float("one", 1.0);
-        self.constant("zero", &[], UINT8, &[rows.zero()]);
+        self.constant("zero", &[], UINT8, &[range.zero_point()]);
         self.node("QuantizeLinear", &["scaled", "one", "zero"], "quantized");
         self.node("Div", &["range", "top"], "scale");
     }
 
-    /// Weights are turned into a matrix, which runtimes do once, when they load the graph.
-    fn multiply(&mut self, output: &str) {
+    /// Unpacks the weights into a matrix first, which runtimes fold when they load the graph.
+    fn q_mat_mul(&mut self, output: &str) {
         self.with("Transpose", &["weights"], "blocks", &[("perm", Attribute::Ints(&[1, 3, 0, 2]))]);
         self.with("Flatten", &["blocks"], "padded", &[("axis", Attribute::Int(2))]);
         self.constant("start", &[2], INT64, &[0; 16]);
@@ -152,7 +153,7 @@ impl Body {
         self.node("Mul", &["twice", "half"], output);
     }
 
-    /// Over the last axis, which stays with one element.
+    /// Reduces the last axis to one element.
     fn reduce(&mut self, operator: &str, input: &str, output: &str) {
         if AXES_AS_INPUT <= self.opset {
             self.constant("axis", &[1], INT64, &(-1i64).to_le_bytes());
@@ -166,7 +167,7 @@ impl Body {
         self.constant(name, &[], FLOAT, &number.to_le_bytes());
     }
 
-    /// A constant; one that is there already is the same.
+    /// Adds a constant, unless it exists already.
     fn constant(&mut self, name: &str, shape: &[u64], element: i64, raw: &[u8]) {
         let tensor = tensor(name, shape, element).bytes(9, raw);
         let value = Attribute::Tensor(&tensor.0);
@@ -191,7 +192,7 @@ impl Body {
     }
 }
 
-/// A `NodeProto` of one of ONNX's own operators, named as its output.
+/// Encodes a `NodeProto` of a standard operator, named after its output.
 pub(super) fn node(
     operator: &str,
     inputs: &[&str],

@@ -1,9 +1,7 @@
-//! Turns an ONNX graph of f32 into one that multiplies integers of eight bits, whose results do not
-//! depend on what else is in a batch.
+//! Quantises ONNX graphs from f32 to int8 with batch-invariant results.
 //!
-//! `wire` and `model` read the file, `plan` decides what is replaced, `calibrate` looks for channels
-//! that stand out, `weights` quantises matrices, and `rewrite` writes calls of the `functions` that
-//! the file brings along.
+//! `wire` and `model` read the file, `plan` selects operators, `calibrate` finds outlier channels,
+//! `weights` quantises matrices, and `rewrite` writes calls of the `functions` that the file defines.
 
 mod calibrate;
 mod functions;
@@ -28,7 +26,7 @@ use model::{Graph, Model};
 use plan::Plan;
 use rewrite::{Pieces, Rewriter, Unwritable};
 
-/// The oldest version of ONNX's operators that has what the new graph needs.
+/// Minimum opset with all operators of the new graph.
 const OLDEST_OPSET: u64 = 11;
 /// Operators of graphs that are quantised already.
 const INTEGER_OPERATORS: [&str; 6] = [
@@ -40,18 +38,17 @@ const INTEGER_OPERATORS: [&str; 6] = [
     "MatMulNBits",
 ];
 
-/// How to quantise a graph.
+/// Options of [`quantize`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuantizeOptions {
-    /// Whether embedding tables become integers, too, with a scale for each row: the file of a small
-    /// model shrinks to a quarter, not to two thirds.
+    /// Quantises embedding tables, too, with a scale for each row. A small model's file shrinks to a
+    /// quarter instead of two thirds.
     pub tables: bool,
-    /// The ONNX Runtime library that calibration runs the graph with; `None` looks for one as
-    /// models do.
+    /// ONNX Runtime library for calibration. `None` searches for one, as models do.
     pub onnxruntime: Option<PathBuf>,
-    /// The cache folder in which a library may have been installed; `None` is the default one.
+    /// Cache folder that may hold an installed library. `None` is the default folder.
     pub cache_dir: Option<PathBuf>,
-    /// How long one run of the graph may take in calibration; `None` is without a limit.
+    /// Time limit for one calibration run. `None` sets no limit.
     pub timeout: Option<Duration>,
 }
 
@@ -61,46 +58,46 @@ impl Default for QuantizeOptions {
     }
 }
 
-/// What [`quantize`] wrote.
+/// Report of [`quantize`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QuantizeReport {
-    /// Products with a constant matrix that are now of integers.
+    /// Number of products with a constant matrix that are int8 now.
     pub products: usize,
-    /// Those that stayed f32: few columns, other types, or a form of `Gemm` that is not replaced.
+    /// Number of such products that stayed f32: few columns, other types, or an unsupported form of
+    /// `Gemm`.
     pub left: usize,
-    /// Embedding tables that are now of integers.
+    /// Number of embedding tables that are int8 now.
     pub tables: usize,
-    /// Activations whose outlying channels were divided before they are quantised.
+    /// Number of activations with smoothed outlier channels.
     pub smoothed: usize,
-    /// Why channels were not looked at, for graphs that take something else than tokens. Their
-    /// results may be less precise.
+    /// Reason why the graph was not calibrated: it has inputs other than tokens. Its results may be
+    /// less precise.
     pub not_calibrated: Option<String>,
-    /// Bytes read.
+    /// Size of the input file in bytes.
     pub bytes_before: u64,
-    /// Bytes written.
+    /// Size of the output file in bytes.
     pub bytes: u64,
 }
 
-/// Writes the ONNX file `input` to `output` with its products of activations and constant matrices
-/// (`MatMul`, `Gemm`) in integers of eight bits.
+/// Quantises the products of activations and constant matrices (`MatMul`, `Gemm`) in the ONNX file
+/// `input` to int8 and writes the result to `output`.
 ///
-/// Weights have a scale for each output channel. Activations are quantised while the graph runs, by
-/// a scale for each row, that is, for each token: unlike with `DynamicQuantizeLinear`, whose scale
-/// is that of the whole batch, a text's result is the same to the bit alone and in any batch. All
-/// operators are ONNX's own. Attention, normalisation and activation functions stay f32.
+/// Weights have a scale for each output channel. Activations are quantised dynamically with a scale for
+/// each row, that is, for each token. `DynamicQuantizeLinear` has one scale for the whole batch; here a
+/// text's result is bit-equal alone and in any batch. All operators are standard ONNX operators.
+/// Attention, normalisation and activation functions stay f32.
 ///
-/// For graphs that take token ids, the original is run on a few random tokens to find outlying
-/// channels, which needs an ONNX Runtime; see [`QuantizeReport::not_calibrated`] for others. The
-/// same input and runtime give the same file.
+/// Graphs that take token ids are calibrated: the original runs on a few random tokens to find outlier
+/// channels, which needs an ONNX Runtime. See [`QuantizeReport::not_calibrated`] for others. The same
+/// input and runtime give the same file.
 ///
 /// `output` is written under a temporary name in its folder and then renamed.
 ///
 /// # Errors
-/// The file is taken as untrusted: [`Error::Onnx`] where it cannot be read as ONNX,
-/// [`Error::NotQuantizable`] where there is nothing to do or an operator of integers stands in it
-/// already, [`Error::TooLarge`] beyond 2 GiB, [`Error::Calibration`] where it does not run, and
-/// errors of reading and writing.
+/// The file is untrusted. [`Error::Onnx`] if it is not a valid ONNX model, [`Error::NotQuantizable`] if
+/// no product can be quantised or the graph is quantised already, [`Error::TooLarge`] above 2 GiB,
+/// [`Error::Calibration`] if the graph does not run, and errors of reading and writing.
 pub fn quantize(
     input: &Path,
     output: &Path,
@@ -112,7 +109,7 @@ pub fn quantize(
     let refuse = |reason| Error::NotQuantizable { path: input.to_owned(), reason };
     let model = Model::read(&bytes).map_err(onnx)?;
     check(&model).map_err(refuse)?;
-    let plan = Plan::of(&model.graph, options.tables).map_err(onnx)?;
+    let plan = Plan::new(&model.graph, options.tables).map_err(onnx)?;
     if plan.products.is_empty() {
         return Err(refuse("no activation is multiplied by a constant f32 matrix".to_owned()));
     }
@@ -126,7 +123,7 @@ pub fn quantize(
             Error::TooLarge { path: output.to_owned(), what: "graph", found, limit: MESSAGE_LIMIT }
         }
     };
-    match Feed::of(&model.graph, &plan) {
+    match Feed::new(&model.graph, &plan) {
         Ok(feed) => {
             let measured = calibrate::measured(&plan);
             if !measured.is_empty() {
@@ -151,7 +148,7 @@ pub fn quantize(
     })
 }
 
-/// Whether the graph is one that can be rewritten; the reason where it is not.
+/// Checks that the graph can be rewritten. The error is the reason why not.
 fn check(model: &Model<'_>) -> Result<(), String> {
     if model.opset < OLDEST_OPSET {
         let found = model.opset;
@@ -170,8 +167,8 @@ fn check(model: &Model<'_>) -> Result<(), String> {
     }
 }
 
-/// Runs the original, which gives its ranges in `probe`, and fills in the factors of activations with
-/// outlying channels.
+/// Runs the original, extended to `probe` by an output of ranges, and fills in the smoothing factors of
+/// activations with outlier channels.
 fn calibrate(
     graph: &Graph<'_>,
     plan: &Plan<'_>,
@@ -215,20 +212,19 @@ fn calibrate(
 /// Quantises a file in memory, without calibration.
 ///
 /// # Panics
-/// Where the new file is larger than it may be, cannot be read again, or does not have the operators of
-/// all products.
+/// If the new file is too large, cannot be read again, or lacks operators of some product.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn fuzzed(bytes: &[u8]) {
     const LIMIT: u64 = 1 << 22;
     let Ok(model) = Model::read(bytes) else { return };
-    let Ok(plan) = Plan::of(&model.graph, true) else { return };
+    let Ok(plan) = Plan::new(&model.graph, true) else { return };
     let read_again = |pieces: Pieces<'_>, most: usize| {
         let file = pieces.concat();
         assert!(file.len() <= most, "{} bytes", file.len());
         let again = Model::read(&file).expect("what is written can be read");
         again.graph.nodes.iter().filter(|node| node.domain == operators::DOMAIN).count()
     };
-    // What else there is in the file, and the functions.
+    // Everything else in the file, and the functions.
     let most = LIMIT as usize + bytes.len() + (1 << 16);
     let activations: Vec<_> = plan.activations.iter().collect();
     if let Ok((probe, _)) = Rewriter::new(&model, LIMIT).with_ranges(&activations) {
@@ -242,7 +238,7 @@ pub(crate) fn fuzzed(bytes: &[u8]) {
     }
 }
 
-/// The whole file, which is at most what a protobuf message may be.
+/// Reads a whole file of at most one protobuf message.
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
     let failed = |source| Error::Read { path: path.to_owned(), source };
     let file = File::open(path).map_err(failed)?;

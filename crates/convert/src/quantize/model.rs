@@ -1,55 +1,55 @@
-//! An ONNX file taken apart as far as quantising it needs: nodes, tensors, and who uses what.
+//! Reads an ONNX model as far as quantisation needs it: nodes, tensors, producers and consumers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::wire::{Field, Malformed, Value, fields};
 use crate::graph::FLOAT;
 
-/// Fields of `ModelProto`.
+/// Field numbers of `ModelProto`.
 pub(super) const MODEL_IR_VERSION: u64 = 1;
 pub(super) const MODEL_GRAPH: u64 = 7;
 pub(super) const MODEL_OPSET: u64 = 8;
 pub(super) const MODEL_FUNCTION: u64 = 25;
-/// Fields of `GraphProto`.
+/// Field numbers of `GraphProto`.
 pub(super) const GRAPH_NODE: u64 = 1;
 pub(super) const GRAPH_INITIALIZER: u64 = 5;
 pub(super) const GRAPH_INPUT: u64 = 11;
 pub(super) const GRAPH_OUTPUT: u64 = 12;
-/// Subgraphs within subgraphs that are followed.
+/// Maximum depth of nested subgraphs.
 const DEPTH: usize = 16;
 
-/// A whole file.
+/// A model file.
 pub(super) struct Model<'a> {
-    /// All fields, the graph among them.
+    /// All fields, the graph included.
     pub(super) fields: Vec<Field<'a>>,
-    /// Version of ONNX's own operators.
+    /// Opset of the standard operators.
     pub(super) opset: u64,
     pub(super) graph: Graph<'a>,
 }
 
-/// The graph.
+/// A graph.
 #[derive(Default)]
 pub(super) struct Graph<'a> {
     /// All fields, in order.
     pub(super) fields: Vec<Field<'a>>,
     pub(super) nodes: Vec<Node<'a>>,
-    /// Tensors of the file by name, without those that a caller may replace.
+    /// Tensors by name, without those that an input of the same name may replace.
     pub(super) tensors: BTreeMap<&'a str, Tensor<'a>>,
-    /// The name of each tensor field, in order.
+    /// Name of each tensor field, in order.
     pub(super) tensor_names: Vec<&'a str>,
     pub(super) inputs: Vec<Port<'a>>,
     pub(super) outputs: BTreeSet<&'a str>,
-    /// Constants of one element, read once however often they are taken.
+    /// Constants of one element.
     scalars: BTreeMap<&'a str, f32>,
-    /// Which node gives a value; no two give one.
+    /// Index of the node that produces a value.
     pub(super) producers: BTreeMap<&'a str, usize>,
-    /// Which nodes take a value, those with a subgraph that takes it included.
+    /// Indices of the nodes that read a value, directly or in a subgraph.
     pub(super) consumers: BTreeMap<&'a str, Vec<usize>>,
-    /// Every name in use.
+    /// All names in use.
     pub(super) names: BTreeSet<&'a str>,
 }
 
-/// An operator and its values.
+/// An operator with its inputs and outputs.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Node<'a> {
     pub(super) operator: &'a str,
@@ -59,7 +59,7 @@ pub(super) struct Node<'a> {
     attributes: Vec<&'a [u8]>,
 }
 
-/// A tensor that stands in the file.
+/// A tensor of the file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tensor<'a> {
     pub(super) dims: Vec<u64>,
@@ -73,14 +73,14 @@ pub(super) struct Tensor<'a> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Port<'a> {
     pub(super) name: &'a str,
-    /// ONNX's number for its type.
+    /// ONNX's number for the element type.
     pub(super) element: u64,
-    /// Number of its dimensions, where the file says so.
+    /// Number of dimensions, if the file says so.
     pub(super) rank: Option<usize>,
 }
 
 impl<'a> Model<'a> {
-    /// Reads a file.
+    /// Reads a model.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let model_fields = fields(bytes)?;
         let mut graph = None;
@@ -113,7 +113,7 @@ impl<'a> Model<'a> {
     }
 }
 
-/// Whether a domain is that of ONNX itself.
+/// Returns `true` for the domain of standard ONNX operators.
 fn own(domain: &str) -> bool {
     matches!(domain, "" | "ai.onnx")
 }
@@ -140,7 +140,7 @@ impl<'a> Graph<'a> {
         }
         graph.fields = graph_fields;
         for port in &graph.inputs {
-            // Listed as an input, too: whoever runs the graph may give another.
+            // A tensor that is an input, too, is only a default.
             graph.tensors.remove(port.name);
             graph.names.insert(port.name);
         }
@@ -173,12 +173,12 @@ impl<'a> Graph<'a> {
         Ok(())
     }
 
-    /// The node that gives `value`, if it is one of ONNX's own operators.
+    /// The node that produces `value`, if it is a standard operator.
     pub(super) fn producer(&self, value: &str) -> Option<&Node<'a>> {
         self.producers.get(value).map(|&at| &self.nodes[at])
     }
 
-    /// The nodes that take `value`.
+    /// Indices of the nodes that read `value`.
     pub(super) fn takers(&self, value: &str) -> &[usize] {
         self.consumers.get(value).map_or(&[], Vec::as_slice)
     }
@@ -189,7 +189,8 @@ impl<'a> Graph<'a> {
     }
 }
 
-/// Collects what subgraphs in an attribute take; names that they define themselves do no harm.
+/// Collects the values that subgraphs in an attribute read. Names defined in a subgraph are included,
+/// which is harmless.
 fn taken_inside<'a>(
     attribute: &'a [u8],
     taken: &mut BTreeSet<&'a str>,
@@ -234,12 +235,12 @@ impl<'a> Node<'a> {
         Ok(node)
     }
 
-    /// Whether it is this operator of ONNX itself.
+    /// Returns `true` if the node is this standard operator.
     pub(super) fn is(&self, operator: &str) -> bool {
         own(self.domain) && self.operator == operator
     }
 
-    /// The fields of an attribute.
+    /// Fields of an attribute.
     fn attribute(&self, name: &str) -> Result<Option<Vec<Field<'a>>>, Malformed> {
         for attribute in &self.attributes {
             let body = fields(attribute)?;
@@ -251,14 +252,14 @@ impl<'a> Node<'a> {
         Ok(None)
     }
 
-    /// The one number of a `Constant`.
+    /// The number of a `Constant` of one element.
     fn scalar(&self) -> Option<f32> {
         let body = self.attribute("value").ok()??;
         let tensor = body.iter().find(|field| field.number == 5)?.bytes().ok()?;
         Tensor::read(tensor).ok()?.1.scalar()
     }
 
-    /// An integer attribute, or what it is when absent.
+    /// An integer attribute, or its default.
     pub(super) fn int(&self, name: &str, default: u64) -> Result<u64, Malformed> {
         let body = self.attribute(name)?.unwrap_or_default();
         let int = body.iter().find(|field| field.number == 3);
@@ -268,7 +269,7 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// Whether it exchanges the two dimensions of a matrix.
+    /// Returns `true` for a `Transpose` of a matrix.
     pub(super) fn transposes_matrix(&self) -> Result<bool, Malformed> {
         let mut order = Vec::new();
         for field in self.attribute("perm")?.unwrap_or_default() {
@@ -279,7 +280,7 @@ impl<'a> Node<'a> {
         Ok(self.is("Transpose") && matches!(order.as_slice(), [] | [1, 0]))
     }
 
-    /// Whether a `Gelu` is the exact one, by the error function.
+    /// Returns `true` if a `Gelu` is the exact one, with the error function.
     pub(super) fn is_exact(&self) -> bool {
         match self.attribute("approximate") {
             Ok(Some(body)) => {
@@ -290,7 +291,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// A float attribute, or what it is when absent.
+    /// A float attribute, or its default.
     pub(super) fn float(&self, name: &str, default: f32) -> Result<f32, Malformed> {
         let body = self.attribute(name)?.unwrap_or_default();
         let float = body.iter().find(|field| field.number == 2);
@@ -318,7 +319,7 @@ impl<'a> Tensor<'a> {
         Ok((name, tensor))
     }
 
-    /// Whether its numbers are in another file.
+    /// Returns `true` if the tensor's data is in another file.
     pub(super) fn is_external(&self) -> bool {
         self.external
     }
@@ -327,13 +328,13 @@ impl<'a> Tensor<'a> {
         self.element == FLOAT.cast_unsigned()
     }
 
-    /// The number of its elements, where the file holds as many bytes.
+    /// Number of elements; `None` on overflow.
     fn elements(&self) -> Option<usize> {
         let elements = self.dims.iter().try_fold(1u64, |product, &dim| product.checked_mul(dim))?;
         usize::try_from(elements).ok()
     }
 
-    /// Its number, if it is one.
+    /// The number of a tensor of one element.
     fn scalar(&self) -> Option<f32> {
         match self.elements() {
             Some(1) => self.floats()?.first().copied(),
@@ -341,8 +342,7 @@ impl<'a> Tensor<'a> {
         }
     }
 
-    /// Its numbers in row-major order; `None` where it is not of type f32, or not as long as its
-    /// shape says.
+    /// Elements in row-major order. `None` if the type is not f32 or the length contradicts the shape.
     pub(super) fn floats(&self) -> Option<Vec<f32>> {
         if !self.is_float() || self.external {
             return None;
@@ -365,8 +365,8 @@ impl<'a> Tensor<'a> {
 }
 
 impl<'a> Port<'a> {
-    /// Reads a `ValueInfoProto`: 1 is its name; within its type 1 is a tensor, with the element
-    /// type as 1 and the shape as 2, whose dimensions are 1.
+    /// Reads a `ValueInfoProto`: field 1 is the name, field 2 the type. Within the type, 1 is a tensor
+    /// with element type 1 and shape 2, whose dimensions are 1.
     fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let mut port = Self::default();
         for field in fields(bytes)? {

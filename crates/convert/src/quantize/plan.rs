@@ -1,65 +1,52 @@
-//! Which operators of a graph become integer ones.
+//! Selection of the operators that become int8.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use embedkit_core::onnx::operators::Rows;
+use embedkit_core::onnx::operators::ActivationRange;
 
 use super::model::{Graph, Node};
 use super::wire::Malformed;
 
-/// Fewer columns than this are left as they are: a classifier's few scores gain no time.
+/// Minimum columns of a matrix; the few scores of a classifier gain no time.
 const COLUMNS: u64 = 16;
-/// More rows could overflow the 32 bits that products are summed in.
+/// Maximum rows of a matrix; more could overflow the 32-bit accumulators.
 const ROWS: u64 = 1 << 16;
-/// Fewer rows are no embedding table worth a column of scales.
+/// Minimum rows of an embedding table; a column of scales does not pay for fewer.
 const TABLE_ROWS: u64 = 1024;
 
-/// What is replaced.
+/// The operators to replace.
 #[derive(Default)]
 pub(super) struct Plan<'a> {
-    /// Activations by name, in the order of their first use.
+    /// Activations in the order of their first use.
     pub(super) activations: Vec<Activation<'a>>,
-    /// By the node that is replaced.
+    /// Products by the index of the node that is replaced.
     pub(super) products: BTreeMap<usize, Product<'a>>,
-    /// Nodes that look rows up in a table, by the table.
+    /// Name of the embedding table by the index of the node that looks rows up in it.
     pub(super) tables: BTreeMap<usize, &'a str>,
-    /// Nodes that are no longer needed: transpositions of matrices, and what products take in.
+    /// Nodes that become unused: transposes of matrices, and nodes fused into products.
     pub(super) dropped: BTreeSet<usize>,
-    /// Products with a constant matrix that stay as they are.
+    /// Number of products with a constant matrix that stay f32.
     pub(super) left: usize,
 }
 
-/// A value that is quantised, once for all products that take it.
+/// A value that is quantised once for all products that read it.
 pub(super) struct Activation<'a> {
     pub(super) name: &'a str,
-    /// The length of its rows.
+    /// Length of a row.
     pub(super) width: u64,
-    pub(super) range: Range,
-    /// The nodes that multiply it, in order.
+    pub(super) range: ActivationRange,
+    /// Indices of the nodes that multiply it, in order.
     pub(super) products: Vec<usize>,
 }
 
 impl Activation<'_> {
-    /// How its rows are quantised.
-    pub(super) fn rows(&self, smoothed: bool) -> Rows {
+    /// Range for quantisation, with or without smoothing factors.
+    pub(super) fn quantized_range(&self, smoothed: bool) -> ActivationRange {
         match self.range {
-            Range::Symmetric if smoothed => Rows::Smoothed,
-            Range::Symmetric => Rows::Plain,
-            Range::Gelu => Rows::Gelu,
-            Range::Relu => Rows::Relu,
+            ActivationRange::Symmetric if smoothed => ActivationRange::Smoothed,
+            range => range,
         }
     }
-}
-
-/// What is known of an activation's values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Range {
-    /// Nothing: as far below zero as above.
-    Symmetric,
-    /// The output of a GELU: never below -0.17.
-    Gelu,
-    /// The output of a ReLU: never below zero.
-    Relu,
 }
 
 /// A product of an activation and a constant matrix.
@@ -67,21 +54,21 @@ pub(super) struct Product<'a> {
     /// Position in [`Plan::activations`].
     pub(super) activation: usize,
     pub(super) matrix: &'a str,
-    /// Whether the matrix stands in the file as `[columns, rows]`.
+    /// The file stores the matrix as `[columns, rows]`.
     pub(super) transposed: bool,
     pub(super) rows: u64,
     pub(super) columns: u64,
-    /// The constant vector that is added to it.
+    /// Constant vector that is added to the product.
     pub(super) bias: Option<&'a str>,
-    /// Whether a GELU follows.
+    /// A GELU follows the product.
     pub(super) gelu: bool,
-    /// The value after the product, its bias and its GELU.
+    /// Name of the value after product, bias and GELU.
     pub(super) output: &'a str,
 }
 
 impl<'a> Plan<'a> {
-    /// Looks through the graph; with `tables`, for embedding tables, too.
-    pub(super) fn of(graph: &Graph<'a>, tables: bool) -> Result<Self, Malformed> {
+    /// Plans the replacement of products and, with `tables`, of embedding tables.
+    pub(super) fn new(graph: &Graph<'a>, tables: bool) -> Result<Self, Malformed> {
         let mut plan = Self::default();
         let mut positions = BTreeMap::new();
         let mut gelus = Gelu::all(graph);
@@ -105,11 +92,11 @@ impl<'a> Plan<'a> {
             if plan.activations[product.activation].width != product.rows {
                 return Err(format!("{name} is multiplied by matrices of different heights"));
             }
-            plan.take_in(graph, &mut gelus, &mut product);
+            plan.fuse(graph, &mut gelus, &mut product);
             plan.activations[product.activation].products.push(at);
             plan.products.insert(at, product);
         }
-        // Once for each matrix, however many products share it.
+        // Once for each matrix, even if several products share it.
         let matrices: BTreeSet<_> =
             plan.products.keys().map(|product| graph.nodes[*product].inputs[1]).collect();
         for matrix in matrices {
@@ -132,9 +119,8 @@ impl<'a> Plan<'a> {
         Ok(plan)
     }
 
-    /// Makes the bias and the GELU after a product part of it, where nothing else needs the values
-    /// between.
-    fn take_in(
+    /// Fuses a following bias and GELU into a product, unless another node reads the intermediate values.
+    fn fuse(
         &mut self,
         graph: &Graph<'a>,
         gelus: &mut BTreeMap<&'a str, Gelu<'a>>,
@@ -155,13 +141,12 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// Which nodes exchange the two dimensions of a matrix: each is asked once, however many products share
-/// it.
+/// Cache of the nodes that transpose a matrix, since products may share one.
 #[derive(Default)]
 struct Transposes(BTreeMap<usize, bool>);
 
 impl Transposes {
-    /// The matrix that `value` is with its dimensions exchanged.
+    /// The matrix whose transpose is `value`.
     fn undo<'a>(&mut self, graph: &Graph<'a>, value: &str) -> Result<Option<&'a str>, Malformed> {
         let Some(&at) = graph.producers.get(value) else { return Ok(None) };
         let node = &graph.nodes[at];
@@ -174,7 +159,7 @@ impl Transposes {
     }
 }
 
-/// The product that a node is, where it can be one of integers.
+/// Reads a node as a matrix product; `None` if it cannot become int8.
 fn product<'a>(
     graph: &Graph<'a>,
     node: &Node<'a>,
@@ -219,7 +204,7 @@ fn product<'a>(
     Ok(Some(Product { activation, matrix, transposed, rows, columns, bias, gelu, output }))
 }
 
-/// The vector that `add` adds to a product, if it is a constant.
+/// The constant vector that `add` adds to a product.
 fn constant_bias<'a>(graph: &Graph<'a>, add: &Node<'a>, product: &Product<'a>) -> Option<&'a str> {
     let (&[a, b], true) = (add.inputs.as_slice(), add.is("Add")) else { return None };
     let bias = if a == product.output { b } else { a };
@@ -227,7 +212,7 @@ fn constant_bias<'a>(graph: &Graph<'a>, add: &Node<'a>, product: &Product<'a>) -
     (tensor.is_float() && tensor.dims == [product.columns]).then_some(bias)
 }
 
-/// The table that a node looks rows up in, where nothing else needs it.
+/// The embedding table that a node looks rows up in, if no other node reads it.
 fn table<'a>(graph: &Graph<'a>, node: &Node<'a>) -> Option<&'a str> {
     let (&[name, indices], true) = (node.inputs.as_slice(), node.is("Gather")) else { return None };
     let tensor = graph.tensors.get(name)?;
@@ -237,19 +222,19 @@ fn table<'a>(graph: &Graph<'a>, node: &Node<'a>) -> Option<&'a str> {
     (fits && axis == 0 && alone && !graph.tensors.contains_key(indices)).then_some(name)
 }
 
-/// What the operators before a value say of it.
-fn range(graph: &Graph<'_>, value: &str) -> Range {
-    let Some(node) = graph.producer(value) else { return Range::Symmetric };
+/// Range of a value by the operator that produces it.
+fn range(graph: &Graph<'_>, value: &str) -> ActivationRange {
+    let Some(node) = graph.producer(value) else { return ActivationRange::Symmetric };
     match (node.domain, node.operator) {
-        ("" | "ai.onnx", "Relu") => Range::Relu,
-        ("com.microsoft", "BiasGelu" | "FastGelu") => Range::Gelu,
-        ("" | "ai.onnx" | "com.microsoft", "Gelu") => Range::Gelu,
-        _ if Gelu::of(graph, value).is_some() => Range::Gelu,
-        _ => Range::Symmetric,
+        ("" | "ai.onnx", "Relu") => ActivationRange::Relu,
+        ("com.microsoft", "BiasGelu" | "FastGelu") => ActivationRange::Gelu,
+        ("" | "ai.onnx" | "com.microsoft", "Gelu") => ActivationRange::Gelu,
+        _ if Gelu::of(graph, value).is_some() => ActivationRange::Gelu,
+        _ => ActivationRange::Symmetric,
     }
 }
 
-/// `x / 2 (1 + erf(x / sqrt 2))`, as one operator or in whatever order it is multiplied.
+/// `x / 2 (1 + erf(x / sqrt 2))`, as one operator or as products in any order.
 struct Gelu<'a> {
     argument: &'a str,
     value: &'a str,
@@ -257,14 +242,14 @@ struct Gelu<'a> {
 }
 
 impl<'a> Gelu<'a> {
-    /// Those whose argument and intermediate values nothing else needs, by argument.
+    /// All GELUs by argument, without those with an intermediate value that another node reads.
     fn all(graph: &Graph<'a>) -> BTreeMap<&'a str, Self> {
         let values = graph.nodes.iter().filter_map(|node| node.outputs.first());
         let gelus = values.filter_map(|value| Self::of(graph, value));
         gelus.filter(|gelu| gelu.is_alone(graph)).map(|gelu| (gelu.argument, gelu)).collect()
     }
 
-    /// The GELU that a value is.
+    /// Matches a GELU that produces `value`.
     fn of(graph: &Graph<'a>, value: &'a str) -> Option<Self> {
         let mut nodes = BTreeSet::new();
         if let Some((at, node)) = graph.producers.get(value).map(|&at| (at, &graph.nodes[at]))
@@ -273,7 +258,7 @@ impl<'a> Gelu<'a> {
             && let &[argument] = node.inputs.as_slice()
         {
             nodes.insert(at);
-            // ONNX's own may be the approximation by a hyperbolic tangent.
+            // The standard operator may be the tanh approximation.
             return node.is_exact().then_some(Self { argument, value, nodes });
         }
         let (mut factors, mut constant) = (Vec::new(), 1.0);
@@ -310,7 +295,7 @@ impl<'a> Gelu<'a> {
     }
 }
 
-/// Splits a product into its factors, up to four deep: 16 of them at most, since each `Mul` has two.
+/// Splits a product into its factors, up to four levels deep: at most 16, since each `Mul` has two.
 fn multiply_out<'a>(
     graph: &Graph<'a>,
     value: &'a str,
@@ -334,7 +319,7 @@ fn multiply_out<'a>(
     }
 }
 
-/// The first operand where `value` is `operator` of it and `number`.
+/// The other operand if `value` is `operator` of it and `number`.
 fn other_operand<'a>(
     graph: &Graph<'a>,
     value: &str,

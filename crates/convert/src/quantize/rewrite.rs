@@ -1,6 +1,6 @@
-//! Writes the integer operators in place of those of f32.
+//! Rewrites f32 operators as int8 operators.
 //!
-//! A product of f32 becomes calls of [`functions`](super::functions), which the file brings along.
+//! A product becomes calls of [`functions`](super::functions), which the file defines.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,13 +20,13 @@ use crate::protobuf::Message;
 
 const INT8: i64 = 3;
 const INT32: i64 = 6;
-/// The version of the file format from which files may bring functions along.
+/// First version of the file format with functions.
 const FUNCTIONS: u64 = 8;
 
-/// Pieces of a file, in order.
+/// Parts of a file, in order.
 pub(super) type Pieces<'a> = Vec<Cow<'a, [u8]>>;
 
-/// Nodes and tensors under construction.
+/// Builder of nodes and tensors.
 pub(super) struct Rewriter<'m, 'a> {
     model: &'m Model<'a>,
     /// Encoded node fields of the graph.
@@ -34,22 +34,22 @@ pub(super) struct Rewriter<'m, 'a> {
     tensors: Vec<Message>,
     functions: BTreeSet<Function>,
     made: BTreeSet<String>,
-    /// Matrices of integers that products share.
+    /// Quantised matrices that products share.
     matrices: BTreeMap<Source<'a>, Matrix>,
-    /// Biases that products share, by their name in the file, or none, and their length.
+    /// Names of biases that products share, by their name in the original, if any, and their length.
     biases: BTreeMap<(Option<&'a str>, u64), String>,
-    /// Bytes of the nodes and tensors that were made.
+    /// Bytes of the new nodes and tensors.
     size: u64,
-    /// The most that the new graph may have.
+    /// Maximum bytes of the new graph.
     limit: u64,
     prefix: String,
 }
 
-/// Sources of a quantised matrix: the matrix, whether it is transposed, and the activation
-/// whose channels are divided.
+/// Source of a quantised matrix: its name, whether it is transposed, and the activation whose channels
+/// are smoothed.
 type Source<'a> = (&'a str, bool, Option<usize>);
 
-/// The names of a matrix of integers and of the sums and scales of its columns.
+/// Names of a quantised matrix and of the sums and scales of its columns.
 #[derive(Clone)]
 struct Matrix {
     weights: String,
@@ -57,17 +57,17 @@ struct Matrix {
     scales: String,
 }
 
-/// Obstacles to quantising a graph.
+/// Reasons why a graph cannot be written.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unwritable {
-    /// A tensor is not of finite numbers, as many as its shape says.
+    /// The tensor does not hold as many finite numbers as its shape says.
     NotNumbers(String),
-    /// The new graph would have at least so many bytes.
+    /// The new graph has at least so many bytes.
     TooLarge(u64),
 }
 
 impl<'m, 'a> Rewriter<'m, 'a> {
-    /// For a graph of at most `limit` bytes.
+    /// Creates a rewriter for a graph of at most `limit` bytes.
     pub(super) fn new(model: &'m Model<'a>, limit: u64) -> Self {
         Self {
             model,
@@ -83,8 +83,7 @@ impl<'m, 'a> Rewriter<'m, 'a> {
         }
     }
 
-    /// The graph with everything of `plan` replaced. `factors` has for some activations what their
-    /// channels are divided by beforehand.
+    /// Replaces everything in `plan`. `factors` are the smoothing factors of each activation, if any.
     pub(super) fn replace(
         mut self,
         plan: &Plan<'a>,
@@ -97,14 +96,14 @@ impl<'m, 'a> Rewriter<'m, 'a> {
                 if activation.products.first() == Some(&at) {
                     self.quantize_activation(activation, factors)?;
                 }
-                self.multiply(product, activation, factors)?;
+                self.q_mat_mul(product, activation, factors)?;
             } else if let Some(&table) = plan.tables.get(&at) {
                 self.look_up(at, table)?;
             } else if !plan.dropped.contains(&at) {
                 self.nodes.push(Cow::Borrowed(raw));
             }
         }
-        // Tensors that nobody takes any more.
+        // Tensors that no node reads any more.
         let graph = &self.model.graph;
         let mut unused = BTreeSet::new();
         for name in graph.tensors.keys() {
@@ -125,8 +124,8 @@ impl<'m, 'a> Rewriter<'m, 'a> {
         self.assemble(&unused, None)
     }
 
-    /// The graph as it is, with one more output: for each channel of each of `activations`, one
-    /// after the other, the largest magnitude.
+    /// Adds one output to the graph: the largest magnitude of each channel of each of `activations`,
+    /// concatenated.
     pub(super) fn with_ranges(
         mut self,
         activations: &[&Activation<'a>],
@@ -159,7 +158,7 @@ impl<'m, 'a> Rewriter<'m, 'a> {
         Ok((self.assemble(&BTreeSet::new(), Some(port))?, output))
     }
 
-    /// The node fields of the file, as they stand there.
+    /// Encoded node fields of the file.
     fn raw_nodes(&self) -> Vec<&'a [u8]> {
         let fields = self.model.graph.fields.iter();
         fields.filter(|field| field.number == GRAPH_NODE).map(|field| field.raw).collect()
@@ -177,18 +176,18 @@ impl<'m, 'a> Rewriter<'m, 'a> {
             let name = format!("{}{}.smoothing", self.prefix, activation.name);
             inputs.push(self.floats(&name, &[activation.width], &inverse));
         }
-        let function = Function::Quantize(activation.rows(factors.is_some()));
+        let function = Function::Quantize(activation.quantized_range(factors.is_some()));
         self.call(function, &inputs, &[&quantized, &scale]);
         self.within_limit()
     }
 
-    /// The names of an activation's integers and of the scales of its rows.
+    /// Names of an activation's quantised rows and of their scales.
     fn quantized(&self, activation: &Activation<'_>) -> (String, String) {
         let name = |what| format!("{}{}.{what}", self.prefix, activation.name);
         (name("quantized"), name("scale"))
     }
 
-    fn multiply(
+    fn q_mat_mul(
         &mut self,
         product: &Product<'a>,
         activation: &Activation<'a>,
@@ -197,23 +196,23 @@ impl<'m, 'a> Rewriter<'m, 'a> {
         let Matrix { weights, sums, scales } = self.shared_matrix(product, factors)?;
         let bias = self.shared_bias(product)?;
         let (quantized, row_scale) = self.quantized(activation);
-        let zero = activation.rows(factors.is_some()).zero();
+        let zero_point = activation.quantized_range(factors.is_some()).zero_point();
         let size = [product.rows.cast_signed(), product.columns.cast_signed()];
         let inputs = [
             quantized,
             row_scale,
-            self.constant(&format!("{}zero_{zero}", self.prefix), UINT8, &[], &[zero]),
+            self.constant(&format!("{}zero_{zero_point}", self.prefix), UINT8, &[], &[zero_point]),
             weights,
             sums,
             scales,
             bias,
             self.ints(&format!("size_{}_{}", size[0], size[1]), &size),
         ];
-        self.call(Function::Multiply { gelu: product.gelu }, &inputs, &[product.output]);
+        self.call(Function::QMatMul { gelu: product.gelu }, &inputs, &[product.output]);
         self.within_limit()
     }
 
-    /// The integers of a product's matrix as tensors, named after the first product that takes them.
+    /// Adds a product's quantised matrix, named after the first product that uses it.
     fn shared_matrix(
         &mut self,
         product: &Product<'a>,
@@ -226,22 +225,25 @@ impl<'m, 'a> Rewriter<'m, 'a> {
         let weights = self.matrix(product, factors)?;
         let (rows, columns) = (product.rows as usize, product.columns as usize);
         let packed = operators::pack(&weights.values, rows, columns);
-        let sums: Vec<u8> = packed.sums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
+        let sums: Vec<u8> = packed.column_sums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
         let bytes: Vec<u8> = packed.weights.iter().map(|&x| x.cast_unsigned()).collect();
-        let name = |what: &str| format!("{}{}.{what}", self.prefix, product.output);
-        let (of_weights, of_sums, of_scales) = (name("weights"), name("sums"), name("scales"));
+        let name = |part: &str| format!("{}{}.{part}", self.prefix, product.output);
         let columns = [product.columns];
         let matrix = Matrix {
-            weights: self.constant(&of_weights, INT8, &packed.shape.map(|dim| dim as u64), &bytes),
-            sums: self.constant(&of_sums, INT32, &columns, &sums),
-            scales: self.floats(&of_scales, &columns, &weights.scales),
+            weights: self.constant(
+                &name("weights"),
+                INT8,
+                &packed.shape.map(|dim| dim as u64),
+                &bytes,
+            ),
+            sums: self.constant(&name("sums"), INT32, &columns, &sums),
+            scales: self.floats(&name("scales"), &columns, &weights.scales),
         };
         self.matrices.insert(source, matrix.clone());
         Ok(matrix)
     }
 
-    /// The bias of a product as a tensor, of zeros where it has none, named after the first product that
-    /// takes it.
+    /// Adds a product's bias, zeros if it has none, named after the first product that uses it.
     fn shared_bias(&mut self, product: &Product<'a>) -> Result<String, Unwritable> {
         let source = (product.bias, product.columns);
         if let Some(bias) = self.biases.get(&source) {
@@ -257,12 +259,12 @@ impl<'m, 'a> Rewriter<'m, 'a> {
         Ok(bias)
     }
 
-    /// Ends before the memory does where a small file asks for a huge one.
+    /// Stops before memory runs out when a small file asks for a huge graph.
     fn within_limit(&self) -> Result<(), Unwritable> {
         if self.limit < self.size { Err(Unwritable::TooLarge(self.size)) } else { Ok(()) }
     }
 
-    /// The integers of a product's matrix, its rows multiplied by what its input is divided by.
+    /// Quantises a product's matrix, after multiplying its rows by the smoothing factors.
     fn matrix(
         &self,
         product: &Product<'a>,
@@ -284,7 +286,7 @@ impl<'m, 'a> Rewriter<'m, 'a> {
         numbers.ok_or_else(|| Unwritable::NotNumbers(tensor.to_owned()))
     }
 
-    /// Rows of a table of integers, times the scale of each.
+    /// Replaces a lookup in an embedding table by a lookup of quantised rows and their scales.
     fn look_up(&mut self, at: usize, table: &str) -> Result<(), Unwritable> {
         let unusable = || Unwritable::NotNumbers(table.to_owned());
         let node = &self.model.graph.nodes[at];
@@ -343,7 +345,7 @@ impl<'m, 'a> Rewriter<'m, 'a> {
         self.constant(name, FLOAT, shape, &bytes)
     }
 
-    /// A tensor, made once however often it is asked for.
+    /// Adds a tensor, unless it exists already.
     fn constant(&mut self, name: &str, element: i64, shape: &[u64], raw: &[u8]) -> String {
         if self.made.insert(name.to_owned()) {
             let tensor = tensor(name, shape, element).bytes(9, raw);
@@ -354,7 +356,7 @@ impl<'m, 'a> Rewriter<'m, 'a> {
         name.to_owned()
     }
 
-    /// The file: nodes first, then everything else of the graph but the `unused` tensors.
+    /// Assembles the file: nodes first, then the rest of the graph without the `unused` tensors.
     fn assemble(
         self,
         unused: &BTreeSet<&str>,
@@ -407,7 +409,7 @@ impl<'m, 'a> Rewriter<'m, 'a> {
     }
 }
 
-/// Prefix of new names, which no name in use has: `int8.` after as few underscores as that takes.
+/// Prefix of new names that no existing name has: `int8.` after as few underscores as needed.
 fn free_prefix(names: &BTreeSet<&str>) -> String {
     let taken: BTreeSet<usize> = names
         .iter()
@@ -420,7 +422,7 @@ fn free_prefix(names: &BTreeSet<&str>) -> String {
     format!("{}int8.", "_".repeat(free))
 }
 
-/// A product's matrix with a row for each channel of its input.
+/// A product's matrix with one row for each input channel.
 pub(super) fn rows_of(graph: &Graph<'_>, product: &Product<'_>) -> Option<Vec<f32>> {
     let numbers = graph.tensors.get(product.matrix)?.floats()?;
     if !product.transposed {
@@ -442,7 +444,7 @@ mod tests {
     use crate::graph::{BATCH, Dim, Graph as Draft, Port};
     use crate::model::encode;
 
-    /// `count` products of one activation and one matrix of 16 columns, each with an addition of the same
+    /// A graph of `count` products of one activation and one matrix of 16 columns, each plus the same
     /// bias if there is one.
     fn products(count: usize, bias: bool) -> Vec<u8> {
         let mut draft = Draft::default();
@@ -467,7 +469,7 @@ mod tests {
 
     fn rewritten(file: &[u8], limit: u64) -> Result<Vec<u8>, Unwritable> {
         let model = Model::read(file).unwrap();
-        let plan = Plan::of(&model.graph, true).unwrap();
+        let plan = Plan::new(&model.graph, true).unwrap();
         let pieces = Rewriter::new(&model, limit).replace(&plan, &[])?;
         Ok(pieces.concat())
     }
@@ -484,7 +486,7 @@ mod tests {
         }
     }
 
-    /// It is found while the graph is made, not when memory holds all of it.
+    /// The limit stops the graph while it is built, not when memory holds all of it.
     #[test]
     fn a_graph_that_would_be_too_large_is_an_error() {
         let file = products(50, true);
@@ -496,7 +498,7 @@ mod tests {
             assert!(limit < found && found < whole, "{limit} {found} {whole}");
         }
         let model = Model::read(&file).unwrap();
-        let plan = Plan::of(&model.graph, true).unwrap();
+        let plan = Plan::new(&model.graph, true).unwrap();
         let activations: Vec<_> = plan.activations.iter().collect();
         let probe = Rewriter::new(&model, 100).with_ranges(&activations);
         assert!(matches!(probe, Err(Unwritable::TooLarge(_))));

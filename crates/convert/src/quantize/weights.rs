@@ -1,27 +1,27 @@
-//! A matrix of f32 as integers of eight bits with a scale for each column.
+//! Quantisation of matrices to i8 with a scale for each column.
 
-/// The largest sum of two neighbouring weights of one sign, `(k, k + 1)` with k even, in a column.
+/// Maximum sum of two neighbouring weights of one sign in a column, `(k, k + 1)` with k even.
 ///
-/// Processors with AVX2 or AVX-512 but without VNNI multiply activations of 0..=255 by weights and
-/// add two such products in 16 bits, with saturation: 255 x 128 fits, 255 x 129 does not. Within
-/// this bound their sums are exact, as those of all others are.
-const PAIR: f32 = 128.0;
+/// Processors with AVX2 or AVX-512 but without VNNI multiply activations of 0..=255 by weights and add
+/// two such products in 16 bits with saturation: 255 x 128 fits, 255 x 129 does not. Within this bound
+/// results are exact on all processors.
+const MAX_PAIR: f32 = 128.0;
 /// Weights are symmetric: -128 is not used.
-const LARGEST: f32 = 127.0;
+const QMAX: f32 = 127.0;
 
 /// A quantised matrix.
 #[derive(Debug, PartialEq)]
 pub(super) struct Quantized {
-    /// Row-major, of the shape of the matrix.
+    /// Row-major, with the shape of the matrix.
     pub(super) values: Vec<i8>,
-    /// What a column's integers are multiplied by.
+    /// Scale of each column, or of each row for a table.
     pub(super) scales: Vec<f32>,
 }
 
-/// Quantises a row-major matrix of `columns` columns; `None` where a number is not finite.
+/// Quantises a row-major matrix of `columns` columns. Returns `None` if a number is not finite.
 ///
-/// The scale of a column maps its largest magnitude to 127, or is coarser where two neighbours
-/// would add up to more than [`PAIR`].
+/// The scale of a column maps its largest magnitude to 127. It is coarser if two neighbours would add
+/// up to more than [`MAX_PAIR`].
 pub(super) fn quantize(matrix: &[f32], columns: usize) -> Option<Quantized> {
     if !matrix.iter().all(|number| number.is_finite()) {
         return None;
@@ -39,8 +39,8 @@ pub(super) fn quantize(matrix: &[f32], columns: usize) -> Option<Quantized> {
     let scales: Vec<f32> = largest
         .iter()
         .zip(&sum)
-        // Rounding adds at most a half to each of two neighbours.
-        .map(|(&largest, &sum)| (largest / LARGEST).max(sum / (PAIR - 1.0)))
+        // Rounding adds at most 0.5 to each of two neighbours.
+        .map(|(&largest, &sum)| (largest / QMAX).max(sum / (MAX_PAIR - 1.0)))
         .map(|scale| if scale < f32::MIN_POSITIVE { 1.0 } else { scale })
         .collect();
     if !scales.iter().all(|scale| scale.is_finite()) {
@@ -49,13 +49,12 @@ pub(super) fn quantize(matrix: &[f32], columns: usize) -> Option<Quantized> {
     let values = matrix
         .chunks(columns)
         .flat_map(|row| row.iter().zip(&scales))
-        .map(|(number, scale)| (number / scale).round_ties_even().clamp(-LARGEST, LARGEST) as i8)
+        .map(|(number, scale)| (number / scale).round_ties_even().clamp(-QMAX, QMAX) as i8)
         .collect();
     Some(Quantized { values, scales })
 }
 
-/// Quantises the rows of a table one by one, `width` numbers each; `None` where a number is not
-/// finite.
+/// Quantises each row of a table of rows of `width` numbers. Returns `None` if a number is not finite.
 pub(super) fn quantize_rows(table: &[f32], width: usize) -> Option<Quantized> {
     let mut values = Vec::with_capacity(table.len());
     let mut scales = Vec::with_capacity(table.len() / width.max(1));
@@ -64,7 +63,7 @@ pub(super) fn quantize_rows(table: &[f32], width: usize) -> Option<Quantized> {
             return None;
         }
         let largest = row.iter().fold(0f32, |largest, number| largest.max(number.abs()));
-        let scale = largest / LARGEST;
+        let scale = largest / QMAX;
         let scale = if scale < f32::MIN_POSITIVE { 1.0 } else { scale };
         values.extend(row.iter().map(|number| (number / scale).round_ties_even() as i8));
         scales.push(scale);
@@ -76,7 +75,7 @@ pub(super) fn quantize_rows(table: &[f32], width: usize) -> Option<Quantized> {
 mod tests {
     use super::*;
 
-    /// Numbers of a bell-like shape.
+    /// Numbers with a bell-shaped distribution.
     fn noise(count: usize) -> Vec<f32> {
         let mut state = 7u64;
         let mut uniform = || {

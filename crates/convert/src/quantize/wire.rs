@@ -1,12 +1,12 @@
-//! Reads protobuf's wire format: fields as slices of the file, each length checked.
+//! Reads the protobuf wire format: fields as slices of the file, with every length checked.
 //!
-//! Fields that are not understood keep their bytes, so that a rewritten model loses nothing.
+//! Unknown fields keep their bytes, so a rewritten model loses nothing.
 
-/// The longest name of a value or an operator, in bytes; real ones have a few hundred. Names are compared
-/// again and again, so that work would grow with their length times the number of nodes.
+/// Maximum length of a name of a value or an operator, in bytes; real names have a few hundred. Names
+/// are compared often, and the work grows with their length times the number of nodes.
 const NAME_LIMIT: usize = 4096;
 
-/// What is wrong with a message, in words.
+/// Description of a defect in a message.
 pub(super) type Malformed = String;
 
 /// A field of a message.
@@ -14,7 +14,7 @@ pub(super) type Malformed = String;
 pub(super) struct Field<'a> {
     pub(super) number: u64,
     pub(super) value: Value<'a>,
-    /// The field as it stands in the file, its key included.
+    /// The bytes of the field, its key included.
     pub(super) raw: &'a [u8],
 }
 
@@ -47,7 +47,9 @@ impl<'a> Field<'a> {
     pub(super) fn name(&self) -> Result<&'a str, Malformed> {
         match self.text()? {
             name if name.len() <= NAME_LIMIT => Ok(name),
-            name => Err(format!("a name has {} bytes, at most {NAME_LIMIT} are read", name.len())),
+            name => {
+                Err(format!("expected a name of at most {NAME_LIMIT} bytes, got {}", name.len()))
+            }
         }
     }
 
@@ -141,7 +143,7 @@ mod tests {
             fields(&message).unwrap()[0].name().map(str::len)
         };
         assert_eq!(name(NAME_LIMIT), Ok(NAME_LIMIT));
-        assert_eq!(name(5000).unwrap_err(), "a name has 5000 bytes, at most 4096 are read");
+        assert_eq!(name(5000).unwrap_err(), "expected a name of at most 4096 bytes, got 5000");
     }
 
     #[test]

@@ -147,7 +147,7 @@ fn configurations_beyond_reason() {
     check("hidden_size", json!(8.0), "hidden_size is 8.0");
     check("hidden_size", json!("8"), "hidden_size is \"8\"");
     check("hidden_size", json!(u64::MAX), "hidden_size is 18446744073709551615");
-    check("hidden_size", json!(16), "has shape [29, 8], the configuration says [29, 16]");
+    check("hidden_size", json!(16), "expected shape [29, 16], got [29, 8]");
     check(
         "num_attention_heads",
         json!(3),
@@ -175,7 +175,7 @@ fn configurations_beyond_reason() {
     assert!(message(&error).contains("pad_token_id is 16, not an integer from 0 to 15"), "{error}");
 }
 
-/// Python writes not-a-number into JSON; it is not JSON.
+/// Python writes NaN into JSON, which is not valid JSON.
 #[test]
 fn configurations_that_are_not_json() {
     let draft = Draft::of("bert-plain");
@@ -235,8 +235,8 @@ fn shards_that_do_not_fit_their_index() {
     );
 }
 
-/// A thousand damaged headers, the same on every run: each is read or refused, without a panic, and what
-/// is accepted has the bytes that it says.
+/// A thousand damaged headers from a fixed seed: each is read or rejected without a panic, and accepted
+/// ones have the bytes that they declare.
 #[test]
 fn mutated_headers_never_panic() {
     let draft = Draft::of("distilbert-mlm");
@@ -291,7 +291,7 @@ fn mutated_headers_never_panic() {
     assert!(refused > 600 && accepted > 0, "{refused} refused, {accepted} accepted");
 }
 
-/// A small generator of numbers (xorshift64*), the same on every run.
+/// Xorshift64* generator with a fixed seed.
 struct Random(u64);
 
 impl Random {

@@ -1,4 +1,4 @@
-//! Converted models compute what PyTorch computes from the same checkpoint.
+//! Converted models give the values of PyTorch for the same checkpoint.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,11 +12,11 @@ use ort::value::Tensor;
 use super::{data, onnx};
 use crate::{ConvertOptions, Head, convert, convert_within};
 
-/// Values are up to 6 in size and agreed within 8e-6 where they were made; other processors sum in
-/// another order.
+/// Values are up to 6 in magnitude. They agreed within 8e-6 on the machine that made them; other
+/// processors sum in another order.
 const TOLERANCE: f32 = 3e-5;
 
-/// Every checkpoint with what it is good for beyond its last head: all heads that its values hold.
+/// Every checkpoint; the last head determines its name, and its values hold all of its heads.
 const CHECKPOINTS: [&str; 13] = [
     "bert-mlm",
     "bert-mlm-untied",
@@ -62,7 +62,7 @@ fn external_weights_equal_pytorch() {
     expected.check("mpnet-mlm", "short.mlm", &found);
 }
 
-/// Without a runtime: inputs, outputs and operators are those of the head.
+/// Checks inputs, outputs and operators without a runtime.
 #[test]
 fn graphs_have_the_ports_of_their_head() {
     let out = tempfile::tempdir().unwrap();
@@ -97,7 +97,7 @@ fn graphs_have_the_ports_of_their_head() {
     }
 }
 
-/// The stored values of one checkpoint.
+/// Stored values of one checkpoint.
 struct Expected(BTreeMap<String, (Vec<usize>, Vec<u8>)>);
 
 impl Expected {
@@ -133,7 +133,7 @@ impl Expected {
     }
 }
 
-/// What to convert for an output's key, and the label of its inputs.
+/// Options for an output's key, and the label of its inputs.
 fn options_of(key: &str) -> (ConvertOptions, &str) {
     let (label, head) = key.split_once('.').unwrap();
     let (head, token_types) = match head.strip_suffix("-no-token-types") {

@@ -18,7 +18,7 @@ fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
 }
 
-/// A checkpoint that a test takes apart: everything in memory, written to a folder of its own.
+/// A checkpoint in memory that a test modifies and writes to a temporary folder.
 struct Draft {
     folder: tempfile::TempDir,
     config: Value,
@@ -81,14 +81,14 @@ impl Draft {
         self.convert_raw(&file_of(&header.to_string(), &numbers), head)
     }
 
-    /// Writes the configuration and these bytes as weights, and converts.
+    /// Writes the configuration and arbitrary bytes as weights, and converts them.
     fn convert_raw(&self, weights: &[u8], head: Head) -> Result<Converted, Error> {
         fs::write(self.weights(), weights).unwrap();
         fs::write(self.dir().join("config.json"), self.config.to_string()).unwrap();
         self.run(head)
     }
 
-    /// Converts what lies in the folder.
+    /// Converts the content of the folder.
     fn run(&self, head: Head) -> Result<Converted, Error> {
         let options = ConvertOptions { head, ..ConvertOptions::default() };
         convert(self.dir(), &self.dir().join("out.onnx"), &options)

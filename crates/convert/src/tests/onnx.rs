@@ -1,4 +1,4 @@
-//! Just enough of a protobuf reader to look into what was written, without a runtime.
+//! Minimal protobuf reader that inspects written models without a runtime.
 
 use std::collections::BTreeMap;
 
@@ -72,11 +72,11 @@ pub(super) struct Tensor {
     pub(super) dims: Vec<u64>,
     pub(super) element: u64,
     pub(super) raw: Vec<u8>,
-    /// `location`, `offset` and `length`, where the numbers are in another file.
+    /// `location`, `offset` and `length`, if the numbers are in another file.
     pub(super) external: BTreeMap<String, String>,
 }
 
-/// What a test wants to know of a model.
+/// Properties of a model that tests check.
 pub(super) struct Model {
     pub(super) ir_version: u64,
     pub(super) opset: u64,

@@ -1,4 +1,4 @@
-//! Where the result goes: determinism, files of weights, and paths that cannot be written.
+//! Output: determinism, weight files, and paths that cannot be written.
 
 use std::fs;
 
@@ -18,7 +18,7 @@ fn the_same_input_gives_the_same_bytes() {
     assert!(first == second);
 }
 
-/// A tensor is transposed, widened and named as the graph says.
+/// Tensors are transposed, widened and named as the graph needs.
 #[test]
 fn weights_are_stored_as_f32_in_the_order_of_the_product() {
     let out = tempfile::tempdir().unwrap();
@@ -39,7 +39,7 @@ fn weights_are_stored_as_f32_in_the_order_of_the_product() {
     }
 }
 
-/// Matrices wider than one pass of the transposition, against the plain definition.
+/// Compares matrices wider than one pass of the transposition with the plain definition.
 #[test]
 fn large_matrices_are_transposed() {
     let mut draft = Draft::of("bert-plain");
@@ -70,7 +70,7 @@ fn large_matrices_are_transposed() {
     }
 }
 
-/// A matrix beyond what is held in memory stays as it is, and the graph transposes it.
+/// The graph transposes a matrix that is too large for memory.
 #[test]
 fn huge_matrices_are_left_to_the_runtime() {
     let mut draft = Draft::of("bert-classifier");
@@ -101,7 +101,7 @@ fn models_beyond_the_limit_get_a_file_of_weights() {
     let whole = convert(&data("bert-mlm"), &one, &options).unwrap();
     let inline = Model::read(&fs::read(&one).unwrap());
 
-    // The limit is the largest size that still goes into one file.
+    // The limit is the largest size that fits into one file.
     let done = convert_within(&data("bert-mlm"), &two, &options, whole.bytes).unwrap();
     assert_eq!(done.external_data, None);
     let done = convert_within(&data("bert-mlm"), &two, &options, whole.bytes - 1).unwrap();
@@ -151,7 +151,7 @@ fn paths_that_are_no_place_for_a_file_are_refused() {
     assert_eq!(fs::read(draft.weights()).unwrap(), weights);
 }
 
-/// A conversion that fails leaves the file that stood there, and nothing beside it.
+/// A failed conversion leaves an existing file and nothing beside it.
 #[test]
 fn failures_leave_the_old_file() {
     let mut draft = Draft::of("bert-plain");

@@ -1,4 +1,4 @@
-//! Files that cannot be quantised are errors that say why, and write nothing.
+//! Files that cannot be quantised give an error with the reason and no output.
 
 use std::path::Path;
 
@@ -38,7 +38,7 @@ fn every_cut_is_an_error() {
     assert_eq!(attempt(&whole, folder.path()).unwrap().products, 1);
 }
 
-/// A byte changed anywhere gives an error or a file, never a panic.
+/// A flipped byte anywhere gives an error or a file, never a panic.
 #[test]
 fn changed_bytes_do_no_harm() {
     let folder = tempfile::tempdir().unwrap();

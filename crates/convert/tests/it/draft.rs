@@ -4,7 +4,7 @@ use std::path::Path;
 
 use embedkit_convert::onnx::{Attribute, BATCH, Dim, FLOAT, Graph, Port, Value, encode};
 
-/// Numbers of a bell-like shape around 0, with a deviation of about a half.
+/// Numbers with a bell-shaped distribution around 0 and a deviation of about 0.5.
 pub(crate) fn noise(seed: u64, count: usize) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut uniform = || {
@@ -29,14 +29,14 @@ impl Draft {
         Self { graph, seed: 0 }
     }
 
-    /// A tensor of noise.
+    /// A noise tensor.
     pub(crate) fn weight(&mut self, shape: &[u64]) -> Value {
         self.seed += 1;
         let numbers = noise(self.seed, shape.iter().product::<u64>() as usize);
         self.graph.floats(&format!("weight_{}", self.seed), shape, &numbers)
     }
 
-    /// `input` times a matrix of noise.
+    /// `input` times a noise matrix.
     pub(crate) fn product(&mut self, input: &str, rows: u64, columns: u64) -> Value {
         let matrix = self.weight(&[rows, columns]);
         self.node("MatMul", &[input, &matrix])
@@ -51,7 +51,7 @@ impl Draft {
         self.graph.add_with("Gemm", inputs, &attributes)
     }
 
-    /// Writes the graph, whose output is `value`, of `width` numbers a row.
+    /// Writes the graph. Its output is `value`, with rows of `width` numbers.
     pub(crate) fn write(mut self, value: &str, width: usize, path: &Path) {
         let shape = vec![BATCH, Dim::Fixed(width)];
         self.graph.output = Port { name: value.to_owned(), element: FLOAT, shape };

@@ -1,5 +1,4 @@
-//! The runtime of the tests. A process has one environment, which all ways to run a graph share: whoever
-//! needs the runtime asks here for it, in whatever order the tests run.
+//! The ONNX Runtime environment of the tests. A process has one, shared by all tests in any order.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -9,7 +8,7 @@ use ort::environment::Environment;
 
 static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
 
-/// The library, with the environment in place; `None` where there is none and the test is skipped.
+/// The library, with the environment in place. `None` if there is no library and the test is skipped.
 pub(crate) fn library() -> Option<PathBuf> {
     let library = runtime_library()?;
     ENVIRONMENT.get_or_init(|| {
@@ -21,7 +20,7 @@ pub(crate) fn library() -> Option<PathBuf> {
     Some(library)
 }
 
-/// The environment of the library that [`library`] gave.
+/// The environment of the library from [`library`].
 pub(crate) fn environment() -> &'static Environment {
     ENVIRONMENT.get().unwrap()
 }

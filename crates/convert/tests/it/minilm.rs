@@ -23,7 +23,7 @@ fn embed(model: &TextEmbedding, texts: &[String]) -> Vec<Vec<f32>> {
     model.embed(texts).collect::<Result<_, _>>().unwrap()
 }
 
-/// Close to f32, and the same to the bit whatever the batch.
+/// Vectors are close to f32 and batch-invariant to the bit.
 #[test]
 fn real_minilm_keeps_its_vectors() {
     let (Some(library), Some(dir)) = (library(), asset("minilm")) else { return };
@@ -52,7 +52,7 @@ fn real_minilm_keeps_its_vectors() {
     let mean = close.iter().sum::<f64>() / close.len() as f64;
     let least = close.iter().copied().fold(1.0, f64::min);
     println!("cosine to f32: mean {mean:.6}, least {least:.6}");
-    // Paragraphs do better than these texts, many of which are empty or symbols only.
+    // Paragraphs do better than these texts, many of which are empty or only symbols.
     assert!(0.998 <= mean && 0.99 <= least, "mean {mean}, least {least}");
 
     let some: Vec<String> = texts.iter().step_by(3).cloned().collect();

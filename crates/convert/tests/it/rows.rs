@@ -1,4 +1,4 @@
-//! Each row of a batch is what it is alone, to the bit, and close to what f32 gives.
+//! Each row of a batch is bit-equal to the row alone and close to f32.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ impl Pair {
         Self { _folder: folder, plain, integer, report }
     }
 
-    /// Rows of different magnitudes, one of zeros, through both forms.
+    /// Runs rows of different magnitudes, one of them zeros, through both forms.
     fn check(&self, library: &Path, least: f64) {
         let mut rows = noise(100, ROWS * WIDTH);
         for (row, magnitude) in rows.chunks_mut(WIDTH).zip([1.0, 0.0, 1e-3, 30.0, 1.0, 5.0]) {
@@ -57,8 +57,8 @@ impl Pair {
         self.check_elsewhere(&rows, &found);
     }
 
-    /// Our kernels give what the functions in the file say, to the bit but for a GELU, whose last
-    /// digits may make one integer after it another. A runtime that fuses operators rounds otherwise.
+    /// The kernels agree with the functions in the file to the bit, except for a GELU, whose last
+    /// digits may change a later integer by one. A runtime that fuses operators rounds differently.
     fn check_elsewhere(&self, rows: &[f32], found: &[f32]) {
         let file = fs::read(&self.integer).unwrap();
         let gelu = file.windows(16).any(|name| name == b"MultiplyRowsGelu");
@@ -77,7 +77,7 @@ impl Pair {
     }
 }
 
-/// Runs a graph as a program does that knows nothing of our operators.
+/// Runs a graph without the custom operators.
 fn run_elsewhere(graph: &Path, rows: &[f32], level: GraphOptimizationLevel) -> Vec<f32> {
     let builder = OrtSession::builder(environment()).unwrap();
     let builder = builder.with_optimization_level(level);
@@ -92,7 +92,7 @@ fn run(library: &Path, graph: &Path, rows: &[f32]) -> Vec<f32> {
     run_in(library, graph, rows, None)
 }
 
-/// In so many threads.
+/// Runs a graph on a number of threads.
 fn run_in(library: &Path, graph: &Path, rows: &[f32], threads: Option<usize>) -> Vec<f32> {
     attempt(library, graph, rows, threads).unwrap()
 }
@@ -126,7 +126,7 @@ fn products_with_and_without_bias() {
     pair.check(&library, 0.9995);
 }
 
-/// What follows the product is an addition that is not a bias: the runtime must not take it for one.
+/// The addition after the product is not a bias, and the runtime must not take it for one.
 #[test]
 fn a_residual_is_added_after_the_scales() {
     let Some(library) = library() else { return };
@@ -137,7 +137,7 @@ fn a_residual_is_added_after_the_scales() {
     pair.check(&library, 0.9995);
 }
 
-/// The product is an output of the graph, too, and has two additions after it.
+/// The product is a graph output, too, and has two additions after it.
 #[test]
 fn a_product_may_be_needed_as_it_is() {
     let Some(library) = library() else { return };
@@ -164,7 +164,7 @@ fn gemm_in_both_orders() {
     pair.check(&library, 0.9995);
 }
 
-/// Halves of a GELU in the order of older and newer exports, and its own operator's cousin.
+/// Both orders of a GELU's factors in older and newer exports, and the contrib operator.
 #[test]
 fn activations_that_are_never_far_below_zero() {
     let Some(library) = library() else { return };
@@ -200,8 +200,8 @@ fn activations_that_are_never_far_below_zero() {
     pair.check(&library, 0.999);
 }
 
-/// Activations of 255 against the largest weights that are allowed: processors that add pairs of
-/// products in 16 bits have to give what the arithmetic says.
+/// Activations of 255 against the largest weights: processors that add pairs of products in 16 bits
+/// must give exact results.
 #[test]
 fn the_largest_products_are_exact() {
     let Some(library) = library() else { return };
@@ -221,7 +221,7 @@ fn the_largest_products_are_exact() {
     }
 }
 
-/// Many rows are divided among threads by rows, few by columns.
+/// Many rows are split among threads by rows, few by columns.
 #[test]
 fn threads_share_large_products() {
     let Some(library) = library() else { return };
@@ -238,7 +238,7 @@ fn threads_share_large_products() {
     pair.check(&library, 0.9995);
 }
 
-/// Our kernels believe nothing that a file says of a matrix.
+/// The kernels check every tensor that a file passes.
 #[test]
 fn sizes_that_contradict_the_weights_are_an_error() {
     let Some(library) = library() else { return };

@@ -1,5 +1,5 @@
-//! Graphs that take the same value again and again: work grows with the file, not with its square. What
-//! was quadratic or worse would take these tests hours.
+//! Graphs that use the same value many times. The work grows linearly with the file; quadratic work
+//! would take these tests hours.
 
 use std::fs;
 
@@ -20,7 +20,7 @@ fn count(bytes: &[u8], text: &str) -> usize {
     bytes.windows(text.len()).filter(|window| *window == text.as_bytes()).count()
 }
 
-/// Products of many factors, one inside the other: 3000 to the fourth power in all.
+/// Nested products of many factors, 3000 to the fourth power in all.
 #[test]
 fn multiplications_of_thousands_of_inputs() {
     let mut draft = Draft::new(16);
@@ -46,11 +46,11 @@ fn a_matrix_shared_by_a_hundred_thousand_products() {
     let (report, file) = attempt(draft, &value, 32);
     assert_eq!(report.products, 100_000);
     assert_eq!(count(&file, "Transpose"), 1, "the function has one, the graph none any more");
-    // As the tensor's name, and in each product.
+    // Once as the tensor's name, and once in each product.
     assert_eq!(count(&file, ".weights"), 100_001);
 }
 
-/// An order of a hundred thousand axes, which each product asks for.
+/// A permutation of a hundred thousand axes, which each product asks for.
 #[test]
 fn a_transposition_with_a_long_order() {
     let mut draft = Draft::new(16);
@@ -66,7 +66,7 @@ fn a_transposition_with_a_long_order() {
     assert_eq!((report.products, report.left), (1, 0));
 }
 
-/// Each could be a factor of a GELU.
+/// Each value could be a factor of a GELU.
 #[test]
 fn a_constant_of_many_pieces_is_read_once() {
     let mut draft = Draft::new(16);
@@ -79,7 +79,7 @@ fn a_constant_of_many_pieces_is_read_once() {
     attempt(draft, &value, 32);
 }
 
-/// A value with a hundred thousand takers, and as many outputs that are looked up.
+/// A value with a hundred thousand consumers, and as many outputs.
 #[test]
 fn a_chain_of_a_hundred_thousand_nodes() {
     let mut draft = Draft::new(16);
@@ -96,7 +96,7 @@ fn a_chain_of_a_hundred_thousand_nodes() {
     assert_eq!(report.products, 1);
 }
 
-/// Names that begin as ours would: the free one is counted, not searched for.
+/// Names with the prefix of new names: the free prefix is counted, not searched for.
 #[test]
 fn names_in_use_are_avoided() {
     let mut draft = Draft::new(16);

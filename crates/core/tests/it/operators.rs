@@ -1,10 +1,10 @@
-//! Our operators in graphs that say anything: an error that names operator and input, or the right
-//! numbers, and never the end of the process.
+//! Custom operators in graphs with arbitrary inputs: the right numbers or an error that names operator and
+//! input, never an abort.
 
 use std::path::Path;
 
 use embedkit_core::Error;
-use embedkit_core::onnx::operators::{self, Rows, pack};
+use embedkit_core::onnx::operators::{self, ActivationRange, pack};
 use embedkit_core::onnx::{Input, Session, Values};
 use embedkit_core::pipeline::Workload;
 use embedkit_types::{LoadOptions, Output};
@@ -40,7 +40,7 @@ fn varint(mut number: u64) -> Vec<u8> {
     bytes
 }
 
-/// A tensor; its numbers are kept as f64, which holds all that are used here.
+/// A tensor of any element type. f64 holds all numbers used here.
 #[derive(Debug, Clone, PartialEq)]
 struct Tensor {
     element: u64,
@@ -53,7 +53,7 @@ impl Tensor {
         Self { element, dims: dims.to_vec(), numbers: numbers.into_iter().collect() }
     }
 
-    /// The same with other dims, and as many numbers as they say.
+    /// The tensor with other dims and as many numbers as they need.
     fn shaped(&self, dims: &[i64]) -> Self {
         let len = dims.iter().product::<i64>().max(0) as usize;
         let numbers = self.numbers.iter().copied().chain([1.0]).cycle().take(len);
@@ -100,8 +100,8 @@ struct Node {
 }
 
 impl Node {
-    /// The graph; with `fed`, its first input is computed from what the session feeds, else all are
-    /// constants, which the runtime computes with when it loads the graph.
+    /// Encodes the graph. With `fed` the first input is computed from the session's input; otherwise all
+    /// inputs are constants, and the runtime folds the node when it loads the graph.
     fn graph(&self, fed: bool, output: &str, element: u64) -> Vec<u8> {
         let port = |name: &str, element: u64, rank: Option<usize>| {
             let dims: Vec<u8> = (0..rank.unwrap_or(0))
@@ -169,7 +169,7 @@ impl Node {
         })
     }
 
-    /// Every way in which one thing about the node is changed.
+    /// Every variant of the node with one change.
     fn changed(&self) -> Vec<(String, Self)> {
         let mut all = vec![("as it is".to_owned(), self.clone())];
         let mut add = |name: String, change: &dyn Fn(&mut Self)| {
@@ -203,7 +203,7 @@ impl Node {
                 dims.insert(axis, 1);
                 shapes.push(dims);
             }
-            // More elements than anything can hold, but for the dim that says there are none.
+            // Huge dims beside one of 0.
             shapes.push(vec![i64::MAX, 0]);
             shapes.push(vec![0, 1 << 40, 1 << 40]);
             shapes.dedup();
@@ -225,10 +225,12 @@ impl Node {
     }
 }
 
-/// The numbers of a product where its inputs belong together, with their shape.
-fn product(node: &Node, gelu: bool) -> Option<(Vec<usize>, Vec<f32>)> {
+/// Expected shape and numbers of an int8 matrix product; `None` if the inputs do not fit together.
+fn q_mat_mul(node: &Node, gelu: bool) -> Option<(Vec<usize>, Vec<f32>)> {
     let inputs: Vec<&Tensor> = node.inputs.iter().map(Option::as_ref).collect::<Option<_>>()?;
-    let [quantized, scale, zero, weights, sums, scales, bias, size] = inputs.as_slice() else {
+    let [quantized, row_scales, zero_point, weights, column_sums, column_scales, bias, size] =
+        inputs.as_slice()
+    else {
         return None;
     };
     let &[k, n] = size.numbers.as_slice() else { return None };
@@ -237,11 +239,11 @@ fn product(node: &Node, gelu: bool) -> Option<(Vec<usize>, Vec<f32>)> {
     let panels = [(n as u64).div_ceil(16) as i64, (k as u64).div_ceil(4) as i64, 16, 4];
     let fit = quantized.element == U8
         && *last == k
-        && scale.is(F32, &[before, &[1]].concat())
-        && (zero.is(U8, &[]) || zero.is(U8, &[1]))
+        && row_scales.is(F32, &[before, &[1]].concat())
+        && (zero_point.is(U8, &[]) || zero_point.is(U8, &[1]))
         && weights.is(I8, &panels)
-        && sums.is(I32, &[n])
-        && [scales, bias].iter().all(|tensor| tensor.is(F32, &[n]))
+        && column_sums.is(I32, &[n])
+        && [column_scales, bias].iter().all(|tensor| tensor.is(F32, &[n]))
         && size.is(I64, &[2]);
     if !fit {
         return None;
@@ -256,9 +258,10 @@ fn product(node: &Node, gelu: bool) -> Option<(Vec<usize>, Vec<f32>)> {
                 weights.numbers[(group * 16 + column % 16) * 4 + at % 4]
             };
             let sum: f64 = (0..k).map(|at| quantized.numbers[row * k + at] * weight(at)).sum();
-            let sums = if k == 0 { 0.0 } else { sums.numbers[column] };
-            let scale = scale.numbers[row] as f32 * scales.numbers[column] as f32;
-            let x = (sum - zero.numbers[0] * sums) as f32 * scale + bias.numbers[column] as f32;
+            let column_sum = if k == 0 { 0.0 } else { column_sums.numbers[column] };
+            let scale = row_scales.numbers[row] as f32 * column_scales.numbers[column] as f32;
+            let sum = sum - zero_point.numbers[0] * column_sum;
+            let x = sum as f32 * scale + bias.numbers[column] as f32;
             y.push(if gelu { exact_gelu(x) } else { x });
         }
     }
@@ -266,7 +269,7 @@ fn product(node: &Node, gelu: bool) -> Option<(Vec<usize>, Vec<f32>)> {
     Some((shape, y))
 }
 
-/// By the series of the error function, which is enough for the small numbers here.
+/// The GELU by the power series of erf, which is exact enough for the small numbers here.
 fn exact_gelu(x: f32) -> f32 {
     let z = f64::from(x) * std::f64::consts::FRAC_1_SQRT_2;
     let (mut sum, mut term) = (z, z);
@@ -278,8 +281,8 @@ fn exact_gelu(x: f32) -> f32 {
     (f64::from(x) / 2.0 * (1.0 + erf)) as f32
 }
 
-/// A product of 2 x 3 rows.
-fn product_node(operator: &'static str, k: i64, n: i64) -> Node {
+/// A product node with activations of 2 x 3 rows.
+fn q_mat_mul_node(operator: &'static str, k: i64, n: i64) -> Node {
     let (rows, columns) = (k as usize, n as usize);
     let matrix: Vec<i8> = (0..k * n).map(|at| (at * 7 % 23 - 11) as i8).collect();
     let packed = pack(&matrix, rows, columns);
@@ -290,7 +293,7 @@ fn product_node(operator: &'static str, k: i64, n: i64) -> Node {
         Tensor::new(F32, &[2, 3, 1], numbers(6, 0.001_953_125)),
         Tensor::new(U8, &[], [128.0]),
         Tensor::new(I8, &dims, packed.weights.iter().map(|&x| f64::from(x))),
-        Tensor::new(I32, &[n], packed.sums.iter().map(|&x| f64::from(x))),
+        Tensor::new(I32, &[n], packed.column_sums.iter().map(|&x| f64::from(x))),
         Tensor::new(F32, &[n], numbers(n, 0.015_625)),
         Tensor::new(F32, &[n], numbers(n, -0.125)),
         Tensor::new(I64, &[2], [k as f64, n as f64]),
@@ -310,14 +313,14 @@ fn check(
             assert_eq!(shape, expected_shape, "{what}");
             for (found, expected) in found.iter().zip(&expected) {
                 let near = (found - expected).abs() <= absolute + 1e-6 * expected.abs();
-                assert!(near, "{what}: {found} for {expected}");
+                assert!(near, "{what}: expected {expected}, got {found}");
             }
             assert_eq!(found.len(), expected.len(), "{what}");
             None
         }
         (Err(error), None) => Some(error),
-        (Ok(found), None) => panic!("{what}: {found:?}, expected is an error"),
-        // An attribute that no operator has: the runtime may refuse it, or ignore it.
+        (Ok(found), None) => panic!("{what}: expected an error, got {found:?}"),
+        // No operator has attributes: the runtime may refuse or ignore one.
         (Err(error), Some(_)) if what.contains("an attribute") => Some(error),
         (Err(error), Some(_)) => panic!("{what}: {error}"),
     }
@@ -329,17 +332,15 @@ fn takes_strings(node: &Node) -> bool {
 }
 
 #[test]
-fn products_are_right_or_an_error() {
+fn q_mat_mul_is_right_or_an_error() {
     let Some(library) = embedkit_testkit::runtime_library() else { return };
     let (mut right, mut named) = (0, 0);
-    for (operator, gelu) in
-        [(operators::MULTIPLY_ROWS, false), (operators::MULTIPLY_ROWS_GELU, true)]
-    {
+    for (operator, gelu) in [(operators::Q_MAT_MUL, false), (operators::Q_MAT_MUL_GELU, true)] {
         for (k, n) in [(5, 17), (0, 17), (5, 0), (1, 1)] {
-            for (name, node) in product_node(operator, k, n).changed() {
-                let expected = product(&node, gelu).filter(|_| node.outputs == ["y"]);
+            for (name, node) in q_mat_mul_node(operator, k, n).changed() {
+                let expected = q_mat_mul(&node, gelu).filter(|_| node.outputs == ["y"]);
                 for (fed, threads) in [(true, 1), (false, 1), (true, 3)] {
-                    // Of strings there is no cast.
+                    // Strings cannot be cast.
                     if fed && takes_strings(&node) {
                         continue;
                     }
@@ -359,41 +360,44 @@ fn products_are_right_or_an_error() {
     assert!(right > 50 && named > 200, "{right} right, {named} errors of ours");
 }
 
-/// Quantised rows and their scales where the inputs belong together.
-fn quantized(node: &Node, rows: Rows) -> Option<(Vec<usize>, Vec<f32>, Vec<f32>)> {
+/// Expected quantised rows and their scales; `None` if the inputs do not fit together.
+fn quantized(node: &Node, range: ActivationRange) -> Option<(Vec<usize>, Vec<f32>, Vec<f32>)> {
     let inputs: Vec<&Tensor> = node.inputs.iter().map(Option::as_ref).collect::<Option<_>>()?;
-    let (x, factors) = match (rows, inputs.as_slice()) {
-        (Rows::Smoothed, [x, factors]) => (x, Some(factors)),
-        (Rows::Plain | Rows::Gelu | Rows::Relu, [x]) => (x, None),
+    let (x, smooth_scales) = match (range, inputs.as_slice()) {
+        (ActivationRange::Smoothed, [x, smooth_scales]) => (x, Some(smooth_scales)),
+        (ActivationRange::Smoothed, _) => return None,
+        (_, [x]) => (x, None),
         _ => return None,
     };
-    let (&width, before) = x.dims.split_last()?;
-    if x.element != F32 || factors.is_some_and(|factors| !factors.is(F32, &[width])) {
+    let (&k, before) = x.dims.split_last()?;
+    if x.element != F32 || smooth_scales.is_some_and(|scales| !scales.is(F32, &[k])) {
         return None;
     }
-    // More scales than memory holds are an error, even of rows without numbers.
-    let count = before.iter().try_fold(1i64, |count, &dim| count.checked_mul(dim));
-    let count = count.filter(|&count| count < 1 << 30)? as usize;
-    let width = width as usize;
+    // More scales than fit into memory are an error, even if rows have length 0.
+    let rows = before.iter().try_fold(1i64, |rows, &dim| rows.checked_mul(dim));
+    let rows = rows.filter(|&rows| rows < 1 << 30)? as usize;
+    let k = k as usize;
+    let (qmax, zero_point) = (range.qmax(), f32::from(range.zero_point()));
     let (mut q, mut scales) = (vec![], vec![]);
-    for row in 0..count {
+    for row in 0..rows {
         let value = |at: usize| {
-            let factor = factors.map_or(1.0, |factors| factors.numbers[at] as f32);
-            x.numbers[row * width + at] as f32 * factor
+            let smooth = smooth_scales.map_or(1.0, |scales| scales.numbers[at] as f32);
+            x.numbers[row * k + at] as f32 * smooth
         };
-        let largest = |sign: f32| (0..width).map(|at| sign * value(at)).fold(f32::MIN, f32::max);
-        let zero = f32::from(rows.zero());
-        let range = match rows {
-            Rows::Plain | Rows::Smoothed => largest(1.0).max(largest(-1.0)),
-            Rows::Gelu => largest(1.0).max(largest(-1.0) * (rows.top() / zero)),
-            Rows::Relu => largest(1.0),
+        let largest = |sign: f32| (0..k).map(|at| sign * value(at)).fold(f32::MIN, f32::max);
+        let max = match range {
+            ActivationRange::Symmetric | ActivationRange::Smoothed => {
+                largest(1.0).max(largest(-1.0))
+            }
+            ActivationRange::Gelu => largest(1.0).max(largest(-1.0) * (qmax / zero_point)),
+            ActivationRange::Relu => largest(1.0),
         };
-        let range = range.max(1e-30);
-        let inverse = rows.top() / range;
-        for at in 0..width {
-            q.push(((value(at) * inverse).round_ties_even() + zero).clamp(0.0, 255.0));
+        let max = max.max(1e-30);
+        let inverse = qmax / max;
+        for at in 0..k {
+            q.push(((value(at) * inverse).round_ties_even() + zero_point).clamp(0.0, 255.0));
         }
-        scales.push(range / rows.top());
+        scales.push(max / qmax);
     }
     Some((before.iter().map(|&dim| dim as usize).collect(), q, scales))
 }
@@ -402,30 +406,31 @@ fn quantized(node: &Node, rows: Rows) -> Option<(Vec<usize>, Vec<f32>, Vec<f32>)
 fn quantised_rows_are_right_or_an_error() {
     let Some(library) = embedkit_testkit::runtime_library() else { return };
     let (mut right, mut named) = (0, 0);
-    for rows in Rows::ALL {
+    for range in ActivationRange::ALL {
         for width in [5, 0, 1] {
             let x = Tensor::new(F32, &[2, 3, width], (0..6 * width).map(|at| (at % 7 - 3) as f64));
-            let factors = Tensor::new(F32, &[width], (0..width).map(|at| (at + 1) as f64 * 0.5));
+            let smooth_scales =
+                Tensor::new(F32, &[width], (0..width).map(|at| (at + 1) as f64 * 0.5));
             let mut inputs = vec![Some(x)];
-            if rows == Rows::Smoothed {
-                inputs.push(Some(factors));
+            if range == ActivationRange::Smoothed {
+                inputs.push(Some(smooth_scales));
             }
             let node = Node {
-                operator: rows.operator(),
+                operator: range.operator(),
                 inputs,
                 outputs: vec!["q", "s"],
                 attributes: vec![],
             };
             for (name, node) in node.changed() {
                 let whole = node.outputs == ["q", "s"];
-                let expected = quantized(&node, rows).filter(|_| whole);
+                let expected = quantized(&node, range).filter(|_| whole);
                 for fed in [true, false] {
                     if fed && takes_strings(&node) {
                         continue;
                     }
                     for output in [("q", U8), ("s", F32)] {
                         let what =
-                            format!("{} {width}, {name}, fed {fed}, {output:?}", rows.operator());
+                            format!("{} {width}, {name}, fed {fed}, {output:?}", range.operator());
                         let expected = expected.clone().map(|(mut shape, q, scales)| {
                             let last =
                                 node.inputs[0].as_ref().unwrap().dims.last().copied().unwrap();
@@ -435,7 +440,7 @@ fn quantised_rows_are_right_or_an_error() {
                         let found = node.run(&library, fed, 1, output);
                         right += usize::from(found.is_ok());
                         if let Some(error) = check(&what, found, expected, 0.0) {
-                            let ours = format!("{}: input `", rows.operator());
+                            let ours = format!("{}: input `", range.operator());
                             named += usize::from(error.to_string().contains(&ours));
                         }
                     }

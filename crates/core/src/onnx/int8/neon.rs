@@ -1,7 +1,7 @@
-//! The kernels for `AArch64`, with and without dot products.
+//! Microkernels for `AArch64`, with and without the dot-product extension.
 //!
-//! Activations become signed: `sum (q - zero) w = sum (q - 128) w - (zero - 128) sum w`. Both are exact
-//! for all weights.
+//! Activations become signed: `sum (q - z) w = sum (q - 128) w - (z - 128) sum w` for a zero point `z`.
+//! Both microkernels are exact for all weights.
 
 use std::arch::aarch64::{
     float32x4_t, int8x16_t, int32x4_t, int32x4x2_t, vaddq_f32, vcvtq_f32_s32, vdivq_f32,
@@ -10,10 +10,10 @@ use std::arch::aarch64::{
     vreinterpretq_s8_u32, vst1q_f32, vsubq_s32,
 };
 
-use super::block::Block;
 use super::gelu::{END, P, Q};
-use super::kernel::{NEAR, kernel, of_panel};
-use super::{COLUMNS, DEPTH, Product, STEP};
+use super::gemm::{COLUMNS, DEPTH, Gemm, STEP};
+use super::microkernel::{L1_BLOCK, load_panel, microkernel};
+use super::tile::TileMut;
 
 const LANES: usize = 4;
 const VECTORS: usize = COLUMNS / LANES;
@@ -21,79 +21,79 @@ const VECTORS: usize = COLUMNS / LANES;
 type Floats = float32x4_t;
 
 pub(super) mod pairs {
-    //! Each product in 16 bits, added in pairs to sums of 32.
+    //! 16-bit products, added in pairs to 32-bit accumulators.
     use super::*;
 
-    /// Sums of two pairs of products for each of four columns.
-    type Sums = int32x4x2_t;
+    /// Two partial sums, each of a pair of products, for each of four columns.
+    type Accumulator = int32x4x2_t;
 
     #[inline]
     #[target_feature(enable = "neon")]
-    fn zeros() -> Sums {
+    fn zeros() -> Accumulator {
         int32x4x2_t(vdupq_n_s32(0), vdupq_n_s32(0))
     }
 
     #[inline]
     #[target_feature(enable = "neon")]
-    fn dot(sums: Sums, values: int8x16_t, weights: int8x16_t) -> Sums {
+    fn dot(acc: Accumulator, activations: int8x16_t, weights: int8x16_t) -> Accumulator {
         int32x4x2_t(
-            vpadalq_s16(sums.0, vmull_s8(vget_low_s8(values), vget_low_s8(weights))),
-            vpadalq_s16(sums.1, vmull_high_s8(values, weights)),
+            vpadalq_s16(acc.0, vmull_s8(vget_low_s8(activations), vget_low_s8(weights))),
+            vpadalq_s16(acc.1, vmull_high_s8(activations, weights)),
         )
     }
 
     #[inline]
     #[target_feature(enable = "neon")]
-    fn minus(sums: Sums, of_zero: int32x4_t) -> Floats {
-        vcvtq_f32_s32(vsubq_s32(vpaddq_s32(sums.0, sums.1), of_zero))
+    fn sub(acc: Accumulator, term: int32x4_t) -> Floats {
+        vcvtq_f32_s32(vsubq_s32(vpaddq_s32(acc.0, acc.1), term))
     }
 
-    kernel!(#[target_feature(enable = "neon")] rows: 2, panels: 2, 1, 1);
+    microkernel!(#[target_feature(enable = "neon")] rows: 2, panels: 2, 1, 1);
 }
 
 pub(super) mod dot {
-    //! Four products are added in one instruction.
+    //! Four products added by one instruction.
     use super::*;
 
-    type Sums = int32x4_t;
+    type Accumulator = int32x4_t;
 
     #[inline]
     #[target_feature(enable = "neon")]
-    fn zeros() -> Sums {
+    fn zeros() -> Accumulator {
         vdupq_n_s32(0)
     }
 
     #[inline]
     #[target_feature(enable = "neon,dotprod")]
-    fn dot(mut sums: Sums, values: int8x16_t, weights: int8x16_t) -> Sums {
+    fn dot(mut acc: Accumulator, activations: int8x16_t, weights: int8x16_t) -> Accumulator {
         #[expect(unsafe_code, reason = "the standard library has no stable function for it")]
-        // SAFETY: the instruction is one of the feature, and changes nothing but `sums`.
+        // SAFETY: the instruction belongs to the feature and changes nothing but `acc`.
         unsafe {
             std::arch::asm!(
                 "sdot {0:v}.4s, {1:v}.16b, {2:v}.16b",
-                inout(vreg) sums,
-                in(vreg) values,
+                inout(vreg) acc,
+                in(vreg) activations,
                 in(vreg) weights,
                 options(pure, nomem, nostack, preserves_flags)
             );
         }
-        sums
+        acc
     }
 
     #[inline]
     #[target_feature(enable = "neon")]
-    fn minus(sums: Sums, of_zero: int32x4_t) -> Floats {
-        vcvtq_f32_s32(vsubq_s32(sums, of_zero))
+    fn sub(acc: Accumulator, term: int32x4_t) -> Floats {
+        vcvtq_f32_s32(vsubq_s32(acc, term))
     }
 
-    kernel!(#[target_feature(enable = "neon,dotprod")] rows: 6, panels: 4, 2, 1);
+    microkernel!(#[target_feature(enable = "neon,dotprod")] rows: 6, panels: 4, 2, 1);
 }
 
 #[inline]
 #[target_feature(enable = "neon")]
-fn weights(bytes: &[i8; 16]) -> int8x16_t {
+fn load_weights(bytes: &[i8; 16]) -> int8x16_t {
     #[expect(unsafe_code, reason = "loads are from pointers")]
-    // SAFETY: the array has the length of the vector.
+    // SAFETY: the array is as long as the vector.
     unsafe {
         vld1q_s8(bytes.as_ptr())
     }
@@ -101,24 +101,24 @@ fn weights(bytes: &[i8; 16]) -> int8x16_t {
 
 #[inline]
 #[target_feature(enable = "neon")]
-fn repeat(values: [u8; DEPTH]) -> int8x16_t {
-    vreinterpretq_s8_u32(vdupq_n_u32(u32::from_le_bytes(values) ^ 0x8080_8080))
+fn broadcast(activations: [u8; DEPTH]) -> int8x16_t {
+    vreinterpretq_s8_u32(vdupq_n_u32(u32::from_le_bytes(activations) ^ 0x8080_8080))
 }
 
 #[inline]
 #[target_feature(enable = "neon")]
-fn zero_times(zero: u8, of_columns: &[i32; LANES]) -> int32x4_t {
+fn zero_point_term(zero_point: u8, column_sums: &[i32; LANES]) -> int32x4_t {
     #[expect(unsafe_code, reason = "loads are from pointers")]
-    // SAFETY: the array has the length of the vector.
-    let of_columns = unsafe { vld1q_s32(of_columns.as_ptr()) };
-    vmulq_n_s32(of_columns, i32::from(zero) - 128)
+    // SAFETY: the array is as long as the vector.
+    let column_sums = unsafe { vld1q_s32(column_sums.as_ptr()) };
+    vmulq_n_s32(column_sums, i32::from(zero_point) - 128)
 }
 
 #[inline]
 #[target_feature(enable = "neon")]
 fn load(floats: &[f32; LANES]) -> Floats {
     #[expect(unsafe_code, reason = "loads are from pointers")]
-    // SAFETY: the array has the length of the vector.
+    // SAFETY: the array is as long as the vector.
     unsafe {
         vld1q_f32(floats.as_ptr())
     }
@@ -128,7 +128,7 @@ fn load(floats: &[f32; LANES]) -> Floats {
 #[target_feature(enable = "neon")]
 fn store(floats: Floats, out: &mut [f32; LANES]) {
     #[expect(unsafe_code, reason = "stores are to pointers")]
-    // SAFETY: the array has the length of the vector.
+    // SAFETY: the array is as long as the vector.
     unsafe {
         vst1q_f32(out.as_mut_ptr(), floats);
     }

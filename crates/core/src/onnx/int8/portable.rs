@@ -1,50 +1,50 @@
-//! The kernel for any processor.
+//! The microkernel for any processor.
 
-use super::block::Block;
 use super::gelu::{END, P, Q};
-use super::kernel::{NEAR, kernel, of_panel};
-use super::{COLUMNS, DEPTH, Product, STEP};
+use super::gemm::{COLUMNS, DEPTH, Gemm, STEP};
+use super::microkernel::{L1_BLOCK, load_panel, microkernel};
+use super::tile::TileMut;
 
 const LANES: usize = 16;
 const VECTORS: usize = COLUMNS / LANES;
 
-type Sums = [i32; LANES];
+type Accumulator = [i32; LANES];
 type Weights = [i8; STEP];
-type Values = [u8; DEPTH];
+type Activations = [u8; DEPTH];
 type Floats = [f32; LANES];
 
-fn zeros() -> Sums {
+fn zeros() -> Accumulator {
     [0; LANES]
 }
 
 #[inline(always)]
-fn weights(bytes: &Weights) -> Weights {
+fn load_weights(bytes: &Weights) -> Weights {
     *bytes
 }
 
 #[inline(always)]
-fn repeat(values: Values) -> Values {
-    values
+fn broadcast(activations: Activations) -> Activations {
+    activations
 }
 
 #[inline(always)]
-fn dot(mut sums: Sums, values: Values, weights: Weights) -> Sums {
-    for (sum, weights) in sums.iter_mut().zip(weights.as_chunks::<DEPTH>().0) {
-        for (&value, &weight) in values.iter().zip(weights) {
-            *sum = sum.wrapping_add(i32::from(value) * i32::from(weight));
+fn dot(mut acc: Accumulator, activations: Activations, weights: Weights) -> Accumulator {
+    for (acc, weights) in acc.iter_mut().zip(weights.as_chunks::<DEPTH>().0) {
+        for (&activation, &weight) in activations.iter().zip(weights) {
+            *acc = acc.wrapping_add(i32::from(activation) * i32::from(weight));
         }
     }
-    sums
+    acc
 }
 
 #[inline(always)]
-fn zero_times(zero: u8, of_columns: &[i32; LANES]) -> Sums {
-    of_columns.map(|sum| sum.wrapping_mul(i32::from(zero)))
+fn zero_point_term(zero_point: u8, column_sums: &[i32; LANES]) -> Accumulator {
+    column_sums.map(|sum| sum.wrapping_mul(i32::from(zero_point)))
 }
 
 #[inline(always)]
-fn minus(sums: Sums, of_zero: Sums) -> Floats {
-    std::array::from_fn(|i| sums[i].wrapping_sub(of_zero[i]) as f32)
+fn sub(acc: Accumulator, term: Accumulator) -> Floats {
+    std::array::from_fn(|i| acc[i].wrapping_sub(term[i]) as f32)
 }
 
 #[inline(always)]
@@ -92,4 +92,4 @@ fn mul_add(a: Floats, b: Floats, c: Floats) -> Floats {
     std::array::from_fn(|i| a[i].mul_add(b[i], c[i]))
 }
 
-kernel!(rows: 2, panels: 1, 1, 1);
+microkernel!(rows: 2, panels: 1, 1, 1);

@@ -1,17 +1,18 @@
-//! All kernels that the machine has, against the definitions, to the bit.
+//! Every microkernel that this machine has, bit-equal to the definition.
 
 #![allow(clippy::print_stdout, reason = "says what was tested")]
 
-use super::block::Block;
-use super::kernel::Kernel;
-use super::{COLUMNS, DEPTH, Product, packed_len, quantize_rows};
+use super::dispatch::Kernel;
+use super::gemm::{COLUMNS, DEPTH, Gemm, packed_len};
+use super::quantize::quantize_rows;
+use super::tile::TileMut;
 
-/// A size, or under Miri, which computes some thousand times slower, a smaller one.
+/// The usual size, or a smaller one under Miri, which is some thousand times slower.
 fn size(usual: usize, under_miri: usize) -> usize {
     if cfg!(miri) { under_miri } else { usual }
 }
 
-/// Pseudo-random numbers that are the same in every run.
+/// A seeded generator of pseudo-random numbers.
 struct Random(u64);
 
 impl Random {
@@ -25,7 +26,7 @@ impl Random {
         self.next() % end
     }
 
-    /// Within ±1.
+    /// A number within ±1.
     fn float(&mut self) -> f32 {
         self.below(1 << 24) as f32 / (1 << 23) as f32 - 1.0
     }
@@ -44,64 +45,65 @@ fn pack(matrix: &[i8], k: usize, n: usize) -> Vec<i8> {
     packed
 }
 
-/// What a product is made of.
+/// Owned operands of a GEMM.
 struct Case {
     k: usize,
     n: usize,
-    zero: u8,
+    zero_point: u8,
     gelu: bool,
-    rows: Vec<u8>,
+    activations: Vec<u8>,
     row_scales: Vec<f32>,
     matrix: Vec<i8>,
     packed: Vec<i8>,
-    sums: Vec<i32>,
-    scales: Vec<f32>,
+    column_sums: Vec<i32>,
+    column_scales: Vec<f32>,
     bias: Option<Vec<f32>>,
 }
 
 impl Case {
-    /// Weights `w` and activations of any value, within what is exact on all processors.
+    /// Random activations, and weights that are exact on all processors.
     fn random(random: &mut Random, m: usize, k: usize, n: usize) -> Self {
-        let rows = (0..m * k).map(|_| random.below(256) as u8).collect();
+        let activations = (0..m * k).map(|_| random.below(256) as u8).collect();
         let mut matrix: Vec<i8> =
             (0..k * n).map(|_| (random.below(129) as i32 - 64) as i8).collect();
         if n != 0 && k != 0 {
             matrix[random.below((k * n) as u32) as usize] = 64;
         }
-        Self::new(random, (m, k, n), rows, matrix)
+        Self::new(random, (m, k, n), activations, matrix)
     }
 
     fn new(
         random: &mut Random,
         (m, k, n): (usize, usize, usize),
-        rows: Vec<u8>,
+        activations: Vec<u8>,
         matrix: Vec<i8>,
     ) -> Self {
-        let sums = (0..n).map(|c| (0..k).map(|r| i32::from(matrix[r * n + c])).sum()).collect();
+        let column_sums =
+            (0..n).map(|c| (0..k).map(|r| i32::from(matrix[r * n + c])).sum()).collect();
         Self {
             k,
             n,
-            zero: [128, 16, 0][random.below(3) as usize],
+            zero_point: [128, 16, 0][random.below(3) as usize],
             gelu: random.below(2) == 0,
             packed: pack(&matrix, k, n),
-            rows,
+            activations,
             row_scales: (0..m).map(|_| 1e-4 + random.float().abs() * 1e-2).collect(),
             matrix,
-            sums,
-            scales: (0..n).map(|_| 1e-4 + random.float().abs() * 1e-2).collect(),
+            column_sums,
+            column_scales: (0..n).map(|_| 1e-4 + random.float().abs() * 1e-2).collect(),
             bias: (random.below(2) == 0).then(|| (0..n).map(|_| random.float()).collect()),
         }
     }
 
-    fn product(&self) -> Product<'_> {
-        Product {
-            rows: &self.rows,
+    fn gemm(&self) -> Gemm<'_> {
+        Gemm {
+            activations: &self.activations,
             row_scales: &self.row_scales,
-            zero: self.zero,
+            zero_point: self.zero_point,
             k: self.k,
             weights: &self.packed,
-            sums: &self.sums,
-            scales: &self.scales,
+            column_sums: &self.column_sums,
+            column_scales: &self.column_scales,
             bias: self.bias.as_deref(),
             gelu: self.gelu,
         }
@@ -109,21 +111,22 @@ impl Case {
 
     fn compute(&self, kernel: Kernel) -> Vec<f32> {
         let mut out = vec![f32::NAN; self.row_scales.len() * self.n];
-        self.product().compute_with(kernel, &mut Block::new(&mut out, self.n));
+        self.gemm().compute_with(kernel, &mut TileMut::new(&mut out, self.n));
         out
     }
 
-    /// The definition, one element after the other.
+    /// The definition, element by element.
     fn expected(&self) -> Vec<f32> {
         let mut out = Vec::new();
         for (row, row_scale) in self.row_scales.iter().enumerate() {
             for column in 0..self.n {
-                let of = |i: usize| {
-                    let q = i64::from(self.rows[row * self.k + i]) - i64::from(self.zero);
+                let term = |i: usize| {
+                    let q = i64::from(self.activations[row * self.k + i]);
+                    let q = q - i64::from(self.zero_point);
                     q * i64::from(self.matrix[i * self.n + column])
                 };
-                let sum = i32::try_from((0..self.k).map(of).sum::<i64>()).unwrap();
-                let mut y = sum as f32 * (row_scale * self.scales[column]);
+                let sum = i32::try_from((0..self.k).map(term).sum::<i64>()).unwrap();
+                let mut y = sum as f32 * (row_scale * self.column_scales[column]);
                 if let Some(bias) = &self.bias {
                     y += bias[column];
                 }
@@ -134,7 +137,7 @@ impl Case {
     }
 }
 
-/// The formula of [`super::gelu`], for one number.
+/// The formula of [`super::gelu`] for one number.
 fn gelu(x: f32) -> f32 {
     use super::gelu::{END, P, Q};
     let z = x.clamp(-END, END);
@@ -146,20 +149,17 @@ fn bits(numbers: &[f32]) -> Vec<u32> {
     numbers.iter().map(|number| number.to_bits()).collect()
 }
 
-/// The kernels of this machine; says which it lacks.
+/// The microkernels of this machine. Prints which ones it lacks.
 fn kernels() -> impl Iterator<Item = Kernel> {
     Kernel::ALL.iter().copied().filter(|kernel| {
         let available = kernel.is_available();
-        println!(
-            "{}: {kernel:?}",
-            if available { "tested" } else { "skipped, not on this processor" }
-        );
+        println!("{}: {kernel:?}", if available { "tested" } else { "skipped, not available" });
         available
     })
 }
 
 #[test]
-fn every_kernel_computes_what_is_defined() {
+fn every_microkernel_matches_the_definition() {
     let mut random = Random(1);
     let mut cases = Vec::new();
     for m in (1..=13).step_by(size(1, 4)) {
@@ -172,11 +172,11 @@ fn every_kernel_computes_what_is_defined() {
         let (m, k) = (1 + random.below(8) as usize, 1 + random.below(size(70, 5) as u32) as usize);
         cases.push(Case::random(&mut random, m, k, n));
     }
-    // Several parts of rows, for activations that do not fit into the cache together.
+    // Several row blocks: the activations do not fit into the L1 cache together.
     cases.push(Case::random(&mut random, 29, size(20_000, 1_200), size(17, 1)));
     for kernel in kernels() {
         for case in &cases {
-            let what = (case.row_scales.len(), case.k, case.n, case.zero, case.gelu);
+            let what = (case.row_scales.len(), case.k, case.n, case.zero_point, case.gelu);
             assert_eq!(bits(&case.compute(kernel)), bits(&case.expected()), "{kernel:?}, {what:?}");
         }
     }
@@ -188,7 +188,7 @@ fn extremes_are_exact() {
     let (m, k, n) = (7, 4 * size(300, 2) + 2, size(35, 17));
     for kernel in kernels() {
         for activation in [0, 255] {
-            // The largest weights that are allowed next to each other.
+            // The largest neighbouring weights that do not saturate.
             for pair in
                 [[127, 1], [1, 127], [64, 64], [-127, -1], [-1, -127], [-64, -64], [127, -127]]
             {
@@ -205,32 +205,30 @@ fn extremes_are_exact() {
 }
 
 #[test]
-fn a_row_is_the_same_alone_and_in_any_part() {
+fn a_row_is_the_same_alone_and_in_any_tile() {
     let mut random = Random(3);
     let (m, k, n) = (size(23, 7), size(50, 6), size(70, 37));
     let case = Case { gelu: true, ..Case::random(&mut random, m, k, n) };
     let expected = bits(&case.expected());
     for kernel in kernels() {
         for row in 0..m {
-            let product = Product {
-                rows: &case.rows[row * k..][..k],
+            let gemm = Gemm {
+                activations: &case.activations[row * k..][..k],
                 row_scales: &case.row_scales[row..=row],
-                ..case.product()
+                ..case.gemm()
             };
             let mut out = vec![f32::NAN; n];
-            product.compute_with(kernel, &mut Block::new(&mut out, n));
+            gemm.compute_with(kernel, &mut TileMut::new(&mut out, n));
             assert_eq!(bits(&out), &expected[row * n..][..n], "{kernel:?}, row {row}");
         }
-        for (parts, rows_at_least) in
-            [(1, 1), (2, 1), (3, 8), (2, 100), (5, 100), (9, 100), (99, 1)]
-        {
+        for (parts, min_rows) in [(1, 1), (2, 1), (3, 8), (2, 100), (5, 100), (9, 100), (99, 1)] {
             let mut out = vec![f32::NAN; m * n];
-            let blocks = Block::new(&mut out, n).divide(parts, rows_at_least);
-            assert!((1..=parts).contains(&blocks.len()));
+            let tiles = TileMut::new(&mut out, n).split(parts, min_rows);
+            assert!((1..=parts).contains(&tiles.len()));
             std::thread::scope(|scope| {
-                for mut block in blocks {
-                    let product = case.product();
-                    scope.spawn(move || product.compute_with(kernel, &mut block));
+                for mut tile in tiles {
+                    let gemm = case.gemm();
+                    scope.spawn(move || gemm.compute_with(kernel, &mut tile));
                 }
             });
             assert_eq!(bits(&out), expected, "{kernel:?}, {parts} parts");
@@ -239,7 +237,7 @@ fn a_row_is_the_same_alone_and_in_any_part() {
 }
 
 #[test]
-fn nothing_is_no_error() {
+fn empty_operands_are_valid() {
     let mut random = Random(4);
     for kernel in kernels() {
         for (m, k, n) in [(0, 5, 5), (5, 0, 5), (5, 5, 0), (0, 0, 0)] {
@@ -252,14 +250,14 @@ fn nothing_is_no_error() {
 #[test]
 fn lengths_are_checked() {
     let case = Case::random(&mut Random(5), 3, 5, 20);
-    let product = case.product();
-    assert!(product.is_consistent());
-    assert!(!Product { k: 4, ..product }.is_consistent());
-    assert!(!Product { weights: &case.packed[1..], ..product }.is_consistent());
-    assert!(!Product { sums: &case.sums[1..], ..product }.is_consistent());
-    assert!(!Product { scales: &case.scales[1..], ..product }.is_consistent());
-    assert!(!Product { bias: Some(&[0.0]), ..product }.is_consistent());
-    assert!(!Product { row_scales: &[1.0], ..product }.is_consistent());
+    let gemm = case.gemm();
+    assert!(gemm.is_consistent());
+    assert!(!Gemm { k: 4, ..gemm }.is_consistent());
+    assert!(!Gemm { weights: &case.packed[1..], ..gemm }.is_consistent());
+    assert!(!Gemm { column_sums: &case.column_sums[1..], ..gemm }.is_consistent());
+    assert!(!Gemm { column_scales: &case.column_scales[1..], ..gemm }.is_consistent());
+    assert!(!Gemm { bias: Some(&[0.0]), ..gemm }.is_consistent());
+    assert!(!Gemm { row_scales: &[1.0], ..gemm }.is_consistent());
     assert_eq!(packed_len(usize::MAX, usize::MAX), None);
 }
 
@@ -281,22 +279,21 @@ fn erf(x: f64) -> f64 {
 }
 
 #[test]
-fn the_gelu_is_near_its_definition() {
+fn the_gelu_is_close_to_its_definition() {
     assert!((erf(0.5) - 0.520_499_877_813_046_5).abs() < 1e-14);
     assert!((erf(2.5) - 0.999_593_047_982_555).abs() < 1e-14);
     assert!((erf(-3.5) + 0.999_999_256_901_627_7).abs() < 1e-14);
-    // An identity: one activation and weight of 1, the number as the column's scale.
-    let (mut of_erf, mut of_gelu) = (0f64, 0f64);
+    let (mut erf_error, mut gelu_error) = (0f64, 0f64);
     for i in (-80_000..=80_000).step_by(size(1, 3_999)) {
         let x = i as f32 / 10_000.0;
         let exact =
             f64::from(x) / 2.0 * (1.0 + erf(f64::from(x) * std::f64::consts::FRAC_1_SQRT_2));
         let error = (f64::from(gelu(x)) - exact).abs();
-        of_gelu = of_gelu.max(error);
-        of_erf = of_erf.max(if x == 0.0 { 0.0 } else { 2.0 * error / f64::from(x.abs()) });
+        gelu_error = gelu_error.max(error);
+        erf_error = erf_error.max(if x == 0.0 { 0.0 } else { 2.0 * error / f64::from(x.abs()) });
     }
-    println!("largest error of the GELU {of_gelu:.2e}, of erf {of_erf:.2e}");
-    assert!(of_gelu < 1e-6 && of_erf < 4e-7, "{of_gelu:e}, {of_erf:e}");
+    println!("largest error of the GELU {gelu_error:.2e}, of erf {erf_error:.2e}");
+    assert!(gelu_error < 1e-6 && erf_error < 4e-7, "{gelu_error:e}, {erf_error:e}");
     for x in [6.0, 10.0, 1e10, f32::MAX, f32::INFINITY] {
         assert_eq!(gelu(x), x);
         assert!(gelu(-x) == 0.0 || x.is_infinite());
@@ -306,20 +303,23 @@ fn the_gelu_is_near_its_definition() {
 }
 
 #[test]
-fn what_is_not_finite_stays_so() {
+fn nan_and_infinity_propagate() {
     let x = [1.0, f32::NAN, 2.0, 3.0, -f32::NAN, 1.0, f32::INFINITY, 1.0, 1.0, f32::NEG_INFINITY];
-    for zero in [128, 16, 0] {
+    for zero_point in [128, 16, 0] {
         let (mut q, mut row_scales) = (vec![0; 10], vec![0.0; 5]);
-        quantize_rows(&x, 2, None, zero, &mut q, &mut row_scales);
-        assert!(row_scales[0].is_nan() && row_scales[2].is_nan(), "{zero}: {row_scales:?}");
-        assert!(row_scales[1].is_finite() && row_scales[3].is_infinite(), "{zero}: {row_scales:?}");
-        assert!(row_scales[4].is_infinite() || zero == 0, "{zero}: {row_scales:?}");
+        quantize_rows(&x, 2, None, zero_point, &mut q, &mut row_scales);
+        assert!(row_scales[0].is_nan() && row_scales[2].is_nan(), "{zero_point}: {row_scales:?}");
+        assert!(
+            row_scales[1].is_finite() && row_scales[3].is_infinite(),
+            "{zero_point}: {row_scales:?}"
+        );
+        assert!(row_scales[4].is_infinite() || zero_point == 0, "{zero_point}: {row_scales:?}");
         for kernel in kernels() {
             for gelu in [false, true] {
                 let case = Case {
-                    rows: q.clone(),
+                    activations: q.clone(),
                     row_scales: row_scales.clone(),
-                    zero,
+                    zero_point,
                     gelu,
                     ..Case::new(
                         &mut Random(6),
@@ -337,46 +337,51 @@ fn what_is_not_finite_stays_so() {
     }
 }
 
-/// The standard operators, one after the other.
-fn quantized(x: &[f32], factors: Option<&[f32]>, zero: u8) -> (Vec<u8>, f32) {
-    let x: Vec<f32> = match factors {
-        Some(factors) => x.iter().zip(factors).map(|(x, factor)| x * factor).collect(),
+/// Quantises a row with the steps of the standard ONNX operators.
+fn quantized(x: &[f32], smooth_scales: Option<&[f32]>, zero_point: u8) -> (Vec<u8>, f32) {
+    let x: Vec<f32> = match smooth_scales {
+        Some(smooth) => x.iter().zip(smooth).map(|(x, smooth)| x * smooth).collect(),
         None => x.to_vec(),
     };
-    let largest = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let least = x.iter().copied().fold(f32::INFINITY, f32::min);
-    let (top, range) = match zero {
-        128 => (127.0, largest.max(-least)),
-        0 => (255.0, largest),
+    let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let min = x.iter().copied().fold(f32::INFINITY, f32::min);
+    let (qmax, range) = match zero_point {
+        128 => (127.0, max.max(-min)),
+        0 => (255.0, max),
         _ => {
-            let top = f32::from(255 - zero);
-            (top, largest.max(least * (-top / f32::from(zero))))
+            let qmax = f32::from(255 - zero_point);
+            (qmax, max.max(min * (-qmax / f32::from(zero_point))))
         }
     };
     let range = range.max(1e-30);
-    let inverse = top / range;
-    let quantize = |x: &f32| ((x * inverse).round_ties_even() + f32::from(zero)).clamp(0.0, 255.0);
-    (x.iter().map(|x| quantize(x) as u8).collect(), range / top)
+    let inverse = qmax / range;
+    let quantize =
+        |x: &f32| ((x * inverse).round_ties_even() + f32::from(zero_point)).clamp(0.0, 255.0);
+    (x.iter().map(|x| quantize(x) as u8).collect(), range / qmax)
 }
 
 #[test]
-fn rows_are_quantised_as_by_the_standard_operators() {
+fn rows_are_quantised_like_the_standard_operators() {
     let mut random = Random(7);
-    let check = |x: &[f32], k: usize, factors: Option<&[f32]>| {
-        for zero in [128, 16, 0] {
+    let check = |x: &[f32], k: usize, smooth_scales: Option<&[f32]>| {
+        for zero_point in [128, 16, 0] {
             let (mut q, mut scales) = (vec![7; x.len()], vec![0.0; x.len() / k]);
-            quantize_rows(x, k, factors, zero, &mut q, &mut scales);
+            quantize_rows(x, k, smooth_scales, zero_point, &mut q, &mut scales);
             for ((x, q), scale) in x.chunks(k).zip(q.chunks(k)).zip(scales) {
-                assert_eq!((q.to_vec(), scale), quantized(x, factors, zero), "{zero}, {x:?}");
+                assert_eq!(
+                    (q.to_vec(), scale),
+                    quantized(x, smooth_scales, zero_point),
+                    "{zero_point}, {x:?}"
+                );
             }
         }
     };
     for k in (1..=70).step_by(size(1, 9)).chain([384, 1000].map(|k| size(k, 80))) {
         let magnitude = 10f32.powi(random.below(60) as i32 - 30);
         let x: Vec<f32> = (0..3 * k).map(|_| random.float() * magnitude).collect();
-        let factors: Vec<f32> = (0..k).map(|_| 0.05 + random.float().abs()).collect();
+        let smooth_scales: Vec<f32> = (0..k).map(|_| 0.05 + random.float().abs()).collect();
         check(&x, k, None);
-        check(&x, k, Some(&factors));
+        check(&x, k, Some(&smooth_scales));
     }
     // Halves, which go to the even neighbour: 127 and 239 are the largest.
     let halves: Vec<f32> = (-20..20).map(|i| i as f32 + 0.5).collect();

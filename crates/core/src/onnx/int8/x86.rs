@@ -1,4 +1,4 @@
-//! The kernels for x86-64: vectors of 32 or 64 bytes, with and without VNNI.
+//! Microkernels for x86-64: 32-byte or 64-byte vectors, with and without VNNI.
 
 use std::arch::x86_64::{
     __m256, __m256i, __m512, __m512i, _mm256_add_epi32, _mm256_add_ps, _mm256_cvtepi32_ps,
@@ -12,16 +12,16 @@ use std::arch::x86_64::{
     _mm512_storeu_ps, _mm512_sub_epi32,
 };
 
-use super::block::Block;
 use super::gelu::{END, P, Q};
-use super::kernel::{NEAR, kernel, of_panel};
-use super::{COLUMNS, DEPTH, Product, STEP};
+use super::gemm::{COLUMNS, DEPTH, Gemm, STEP};
+use super::microkernel::{L1_BLOCK, load_panel, microkernel};
+use super::tile::TileMut;
 
-/// What all kernels with vectors of one width have in common, under the names that [`kernel`] asks for.
+/// Defines the operations that [`microkernel`] needs, for one vector width.
 macro_rules! vectors {
     (
         $feature:literal, $lanes:literal, $ints:ty, $floats:ty,
-        $zeros:ident, $load_ints:ident, $repeat:ident, $mul_ints:ident, $sub_ints:ident, $convert:ident,
+        $zeros:ident, $load_ints:ident, $broadcast:ident, $mul_ints:ident, $sub_ints:ident, $convert:ident,
         $load:ident, $store:ident, $splat:ident,
         $add:ident, $mul:ident, $div:ident, $min:ident, $max:ident, $mul_add:ident
     ) => {
@@ -29,20 +29,20 @@ macro_rules! vectors {
 
         pub(super) const LANES: usize = $lanes;
         pub(super) const VECTORS: usize = COLUMNS / LANES;
-        pub(super) type Sums = $ints;
+        pub(super) type Accumulator = $ints;
         pub(super) type Floats = $floats;
 
         #[inline]
         #[target_feature(enable = $feature)]
-        pub(super) fn zeros() -> Sums {
+        pub(super) fn zeros() -> Accumulator {
             $zeros()
         }
 
         #[inline]
         #[target_feature(enable = $feature)]
-        pub(super) fn weights(bytes: &[i8; STEP / VECTORS]) -> $ints {
+        pub(super) fn load_weights(bytes: &[i8; STEP / VECTORS]) -> $ints {
             #[expect(unsafe_code, reason = "loads are from pointers")]
-            // SAFETY: the array has the length of the vector; any alignment will do.
+            // SAFETY: the array is as long as the vector, and the instruction takes any alignment.
             unsafe {
                 $load_ints(bytes.as_ptr().cast())
             }
@@ -50,30 +50,30 @@ macro_rules! vectors {
 
         #[inline]
         #[target_feature(enable = $feature)]
-        pub(super) fn repeat(values: [u8; DEPTH]) -> $ints {
-            $repeat(i32::from_le_bytes(values))
+        pub(super) fn broadcast(activations: [u8; DEPTH]) -> $ints {
+            $broadcast(i32::from_le_bytes(activations))
         }
 
         #[inline]
         #[target_feature(enable = $feature)]
-        pub(super) fn zero_times(zero: u8, of_columns: &[i32; LANES]) -> Sums {
+        pub(super) fn zero_point_term(zero_point: u8, column_sums: &[i32; LANES]) -> Accumulator {
             #[expect(unsafe_code, reason = "loads are from pointers")]
-            // SAFETY: the array has the length of the vector; any alignment will do.
-            let of_columns = unsafe { $load_ints(of_columns.as_ptr().cast()) };
-            $mul_ints($repeat(i32::from(zero)), of_columns)
+            // SAFETY: the array is as long as the vector, and the instruction takes any alignment.
+            let column_sums = unsafe { $load_ints(column_sums.as_ptr().cast()) };
+            $mul_ints($broadcast(i32::from(zero_point)), column_sums)
         }
 
         #[inline]
         #[target_feature(enable = $feature)]
-        pub(super) fn minus(sums: Sums, of_zero: Sums) -> Floats {
-            $convert($sub_ints(sums, of_zero))
+        pub(super) fn sub(acc: Accumulator, term: Accumulator) -> Floats {
+            $convert($sub_ints(acc, term))
         }
 
         #[inline]
         #[target_feature(enable = $feature)]
         pub(super) fn load(floats: &[f32; LANES]) -> Floats {
             #[expect(unsafe_code, reason = "loads are from pointers")]
-            // SAFETY: the array has the length of the vector; any alignment will do.
+            // SAFETY: the array is as long as the vector, and the instruction takes any alignment.
             unsafe {
                 $load(floats.as_ptr())
             }
@@ -83,7 +83,7 @@ macro_rules! vectors {
         #[target_feature(enable = $feature)]
         pub(super) fn store(floats: Floats, out: &mut [f32; LANES]) {
             #[expect(unsafe_code, reason = "stores are to pointers")]
-            // SAFETY: the array has the length of the vector; any alignment will do.
+            // SAFETY: the array is as long as the vector, and the instruction takes any alignment.
             unsafe {
                 $store(out.as_mut_ptr(), floats);
             }
@@ -117,7 +117,7 @@ macro_rules! vectors {
 }
 
 mod bytes32 {
-    //! Vectors of 32 bytes.
+    //! Operations on 32-byte vectors.
     vectors!(
         "avx2,fma",
         8,
@@ -142,7 +142,7 @@ mod bytes32 {
 }
 
 mod bytes64 {
-    //! Vectors of 64 bytes.
+    //! Operations on 64-byte vectors.
     vectors!(
         "avx2,fma,avx512f",
         16,
@@ -167,59 +167,59 @@ mod bytes64 {
 }
 
 pub(super) mod avx2 {
-    //! 32 bytes; pairs of products are added in 16 bits.
+    //! 32-byte vectors, pairs of products added in 16 bits.
     use super::bytes32::*;
     use super::*;
 
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    fn dot(sums: __m256i, values: __m256i, weights: __m256i) -> __m256i {
-        let pairs = _mm256_maddubs_epi16(values, weights);
-        _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+    fn dot(acc: __m256i, activations: __m256i, weights: __m256i) -> __m256i {
+        let pairs = _mm256_maddubs_epi16(activations, weights);
+        _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
     }
 
-    kernel!(#[target_feature(enable = "avx2,fma")] rows: 5, panels: 4, 2, 1);
+    microkernel!(#[target_feature(enable = "avx2,fma")] rows: 5, panels: 4, 2, 1);
 }
 
 pub(super) mod avx_vnni {
-    //! 32 bytes; four products are added in one instruction.
+    //! 32-byte vectors, four products added by one instruction.
     use super::bytes32::*;
     use super::*;
 
     #[inline]
     #[target_feature(enable = "avx2,fma,avxvnni")]
-    fn dot(sums: __m256i, values: __m256i, weights: __m256i) -> __m256i {
-        _mm256_dpbusd_avx_epi32(sums, values, weights)
+    fn dot(acc: __m256i, activations: __m256i, weights: __m256i) -> __m256i {
+        _mm256_dpbusd_avx_epi32(acc, activations, weights)
     }
 
-    kernel!(#[target_feature(enable = "avx2,fma,avxvnni")] rows: 6, panels: 4, 2, 1);
+    microkernel!(#[target_feature(enable = "avx2,fma,avxvnni")] rows: 6, panels: 4, 2, 1);
 }
 
 pub(super) mod avx512 {
-    //! 64 bytes; pairs of products are added in 16 bits.
+    //! 64-byte vectors, pairs of products added in 16 bits.
     use super::bytes64::*;
     use super::*;
 
     #[inline]
     #[target_feature(enable = "avx2,fma,avx512f,avx512bw")]
-    fn dot(sums: __m512i, values: __m512i, weights: __m512i) -> __m512i {
-        let pairs = _mm512_maddubs_epi16(values, weights);
-        _mm512_add_epi32(sums, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)))
+    fn dot(acc: __m512i, activations: __m512i, weights: __m512i) -> __m512i {
+        let pairs = _mm512_maddubs_epi16(activations, weights);
+        _mm512_add_epi32(acc, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)))
     }
 
-    kernel!(#[target_feature(enable = "avx2,fma,avx512f,avx512bw")] rows: 6, panels: 4, 4, 4);
+    microkernel!(#[target_feature(enable = "avx2,fma,avx512f,avx512bw")] rows: 6, panels: 4, 4, 4);
 }
 
 pub(super) mod avx512_vnni {
-    //! 64 bytes; four products are added in one instruction.
+    //! 64-byte vectors, four products added by one instruction.
     use super::bytes64::*;
     use super::*;
 
     #[inline]
     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vnni")]
-    fn dot(sums: __m512i, values: __m512i, weights: __m512i) -> __m512i {
-        _mm512_dpbusd_epi32(sums, values, weights)
+    fn dot(acc: __m512i, activations: __m512i, weights: __m512i) -> __m512i {
+        _mm512_dpbusd_epi32(acc, activations, weights)
     }
 
-    kernel!(#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vnni")] rows: 6, panels: 4, 4, 4);
+    microkernel!(#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vnni")] rows: 6, panels: 4, 4, 4);
 }

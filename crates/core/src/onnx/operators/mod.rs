@@ -1,22 +1,22 @@
-//! Operators of our own, which graphs of eight-bit integers call.
+//! Custom operators for int8 graphs.
 //!
-//! A file brings a function of standard operators along for each ([`DOMAIN`] and name), so that any
-//! runtime can run it. Here the names are known to the session, which then runs the kernels below
-//! instead: faster, with the same numbers (a GELU differs in the last digits).
+//! A file defines each operator ([`DOMAIN`] and name) as a function of standard operators, so that any
+//! runtime can run it. A session registers the kernels below under the same names, which replace the
+//! functions: faster, with the same numbers (a GELU differs in the last digits).
 //!
 //! | operator | inputs | outputs |
 //! |---|---|---|
-//! | [`Rows::operator`] | rows f32 `[…, k]`; for [`Rows::Smoothed`] factors f32 `[k]` | integers u8 `[…, k]`, scales f32 `[…, 1]` |
-//! | [`MULTIPLY_ROWS`], [`MULTIPLY_ROWS_GELU`] | [`MULTIPLY_INPUTS`] | f32 `[…, n]` |
+//! | [`ActivationRange::operator`] | activations f32 `[…, k]`; for [`ActivationRange::Smoothed`] smoothing scales f32 `[k]` | quantised u8 `[…, k]`, scales f32 `[…, 1]` |
+//! | [`Q_MAT_MUL`], [`Q_MAT_MUL_GELU`] | [`Q_MAT_MUL_INPUTS`] | f32 `[…, n]` |
 //!
-//! A row's result depends on that row only, to the bit. Rows of no numbers have the scale of zeros, and a
-//! matrix of no rows gives the bias, as the standard operators do.
+//! A row's result depends on that row only and is bit-equal in any batch. Rows of length 0 get the scale of
+//! zeros, and a matrix of 0 rows gives the bias, as with the standard operators.
 //!
-//! A file may give an operator any tensor. Each is checked once for a run, and an error names operator and
-//! input, what was expected and what was found.
+//! A file may pass any tensor to an operator. Every run checks each input, and an error names operator and
+//! input, the expected and the actual value.
 
-mod multiply;
 mod pack;
+mod q_mat_mul;
 mod quantize;
 #[cfg(test)]
 mod tests;
@@ -35,88 +35,94 @@ use ort::{
 
 pub use pack::{Packed, pack};
 
-use multiply::Multiply;
+use q_mat_mul::QMatMul;
 use quantize::Quantize;
 
-/// The domain of the operators.
+/// Domain of the operators.
 pub const DOMAIN: &str = "embedkit";
-/// The version of the domain.
+/// Version of the domain.
 pub const VERSION: u64 = 1;
 const VERSIONS: RangeInclusive<u32> = 1..=1;
-/// Integers times a matrix of integers, scaled, plus a bias.
-pub const MULTIPLY_ROWS: &str = "MultiplyRows";
-/// The same, and a GELU.
-pub const MULTIPLY_ROWS_GELU: &str = "MultiplyRowsGelu";
-/// What both take: integers u8 `[…, k]` and the scale of each row, f32 `[…, 1]`; the integer that
-/// stands for zero, u8; the matrix `[k, n]` as [`pack`] orders it, the sum (i32) and the scale (f32)
-/// of each of its columns; what is added to each column, f32; and k and n, i64 `[2]`.
-pub const MULTIPLY_INPUTS: [&str; 8] =
+/// Name of the int8 matrix product with scales and bias, as it stands in files.
+pub const Q_MAT_MUL: &str = "MultiplyRows";
+/// Name of the same product followed by an exact GELU.
+pub const Q_MAT_MUL_GELU: &str = "MultiplyRowsGelu";
+/// Inputs of both products, by the names that the file's functions give them:
+///
+/// - `quantized`: activations, u8 `[…, k]`
+/// - `scale`: scale of each row, f32 `[…, 1]`
+/// - `zero`: zero point of the activations, u8 scalar
+/// - `weights`: the `[k, n]` matrix in the order of [`pack`], i8
+/// - `sums`: sum of each column of the matrix, i32 `[n]`
+/// - `scales`: scale of each column of the matrix, f32 `[n]`
+/// - `bias`: f32 `[n]`
+/// - `size`: k and n, i64 `[2]`
+pub const Q_MAT_MUL_INPUTS: [&str; 8] =
     ["quantized", "scale", "zero", "weights", "sums", "scales", "bias", "size"];
 
-/// What is known of rows that are quantised.
+/// Range of activations, which decides how their rows are quantised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rows {
-    /// Nothing: as far below zero as above.
-    Plain,
-    /// Nothing, and each channel is multiplied by a factor first.
+pub enum ActivationRange {
+    /// Unknown, hence symmetric around zero.
+    Symmetric,
+    /// Symmetric, after each channel is multiplied by a smoothing scale (SmoothQuant).
     Smoothed,
-    /// They come out of a GELU: never below -0.17.
+    /// Output of a GELU: at least -0.17.
     Gelu,
-    /// They come out of a ReLU: never below zero.
+    /// Output of a ReLU: never negative.
     Relu,
 }
 
-impl Rows {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Plain, Self::Smoothed, Self::Gelu, Self::Relu];
+impl ActivationRange {
+    /// All ranges.
+    pub const ALL: [Self; 4] = [Self::Symmetric, Self::Smoothed, Self::Gelu, Self::Relu];
 
-    /// The operator that quantises them.
+    /// Name of the operator that quantises rows of this range, as it stands in files.
     #[must_use]
     pub fn operator(self) -> &'static str {
         match self {
-            Self::Plain => "QuantizeRows",
+            Self::Symmetric => "QuantizeRows",
             Self::Smoothed => "QuantizeSmoothedRows",
             Self::Gelu => "QuantizeGeluRows",
             Self::Relu => "QuantizeReluRows",
         }
     }
 
-    /// The integer that stands for zero. After a GELU a sixteenth of the range is left for what is
-    /// below.
+    /// Zero point of the quantised rows. A GELU's negative values get a sixteenth of the range.
     #[must_use]
-    pub fn zero(self) -> u8 {
+    pub fn zero_point(self) -> u8 {
         match self {
-            Self::Plain | Self::Smoothed => 128,
+            Self::Symmetric | Self::Smoothed => 128,
             Self::Gelu => 16,
             Self::Relu => 0,
         }
     }
 
-    /// How many steps above zero a row's largest number is. -128 is not used.
+    /// Largest quantised value above the zero point, as an f32. Symmetric ranges do not use -128.
     #[must_use]
-    pub fn top(self) -> f32 {
-        f32::from(u8::MAX - self.zero())
+    pub fn qmax(self) -> f32 {
+        f32::from(u8::MAX - self.zero_point())
     }
 }
 
-/// More than the threads of most machines, so that none waits long for the last.
-const MOST_PARTS: usize = 64;
+/// Upper bound of the parts of one call. It exceeds the threads of most machines, so that no thread
+/// waits long for the last part.
+const MAX_PARTS: usize = 64;
 
-/// The operators as a session of as many threads takes them.
+/// Registers the operators for a session of `threads` threads.
 pub(super) fn domain(threads: usize) -> ort::Result<OperatorDomain> {
     let parallel = threads > 1;
     let mut domain = OperatorDomain::new(DOMAIN)?;
-    for rows in Rows::ALL {
-        domain = domain.add(Quantize { rows, parallel })?;
+    for range in ActivationRange::ALL {
+        domain = domain.add(Quantize { range, parallel })?;
     }
     for gelu in [false, true] {
-        domain = domain.add(Multiply { gelu, parallel })?;
+        domain = domain.add(QMatMul { gelu, parallel })?;
     }
     Ok(domain)
 }
 
-/// A tensor that a node of a graph gives to an operator. The file may say anything: what is not as the
-/// operator wants it is an error that names operator and input.
+/// An input tensor of an operator. Its type and shape come from the file, hence each access is checked.
 struct Argument<'a> {
     operator: &'static str,
     name: &'static str,
@@ -137,29 +143,33 @@ impl<'a> Argument<'a> {
             .ok_or_else(|| refuse(operator, &format!("input `{name}` is missing")))?;
         let ValueType::Tensor { ty: element, shape, .. } = value.dtype() else {
             let found = value.dtype();
-            return Err(refuse(operator, &format!("input `{name}` is {found}, expected a tensor")));
+            return Err(refuse(
+                operator,
+                &format!("input `{name}`: expected a tensor, got {found}"),
+            ));
         };
         let (element, shape) = (*element, shape.to_vec());
         if shape.iter().any(|&dim| dim < 0) {
-            return Err(refuse(operator, &format!("input `{name}` has the shape {shape:?}")));
+            let reason = format!("input `{name}`: expected dims of at least 0, got {shape:?}");
+            return Err(refuse(operator, &reason));
         }
         Ok(Self { operator, name, value, element, shape })
     }
 
-    /// The dims, none of them negative.
+    /// Dims of the tensor, none of them negative.
     fn shape(&self) -> &[i64] {
         &self.shape
     }
 
-    /// Its numbers in row-major order.
+    /// Elements in row-major order.
     fn elements<T: PrimitiveTensorElementType>(&self) -> ort::Result<&[T]> {
         let (found, expected) = (self.element, T::into_tensor_element_type());
         if found != expected {
             let reason =
-                format!("input `{}` has elements of {found}, expected {expected}", self.name);
+                format!("input `{}`: expected elements of {expected}, got {found}", self.name);
             return Err(refuse(self.operator, &reason));
         }
-        // An empty one may have no memory.
+        // An empty tensor may have no memory.
         if self.shape.contains(&0) { Ok(&[]) } else { Ok(self.value.try_extract_tensor()?.1) }
     }
 
@@ -167,10 +177,10 @@ impl<'a> Argument<'a> {
         if self.shape == expected { Ok(()) } else { Err(self.mismatch(&format!("{expected:?}"))) }
     }
 
-    /// The error for another shape than the `expected` one, given in words.
+    /// Error for a shape other than the `expected` one.
     fn mismatch(&self, expected: &str) -> ort::Error {
         let Self { operator, name, shape, .. } = self;
-        refuse(operator, &format!("input `{name}` has the shape {shape:?}, expected {expected}"))
+        refuse(operator, &format!("input `{name}`: expected shape {expected}, got {shape:?}"))
     }
 }
 
@@ -180,7 +190,7 @@ fn elements_mut<'a, T: PrimitiveTensorElementType>(
     if tensor.shape().contains(&0) { Ok(&mut []) } else { Ok(tensor.try_extract_tensor_mut()?.1) }
 }
 
-/// A kernel as the runtime may call it: a panic must not unwind into C, which would abort the process.
+/// Wraps a kernel for the runtime: a panic becomes an error, since unwinding into C aborts the process.
 fn kernel<'a>(
     operator: &'static str,
     compute: impl Fn(&ComputeContext) -> ort::Result<()> + Send + 'a,
@@ -191,7 +201,7 @@ fn kernel<'a>(
     })
 }
 
-/// Works on all parts, in the threads of the session where there are several.
+/// Processes all parts, on the session's threads if there is more than one part.
 fn for_each<P: Send>(
     context: &ComputeContext,
     operator: &'static str,
@@ -206,11 +216,11 @@ fn for_each<P: Send>(
         }
         _ => {}
     }
-    // Each is locked once: the lock only says that it is one thread's.
+    // Each lock is taken once; it only proves that one thread has the part.
     let parts: Vec<_> = parts.into_iter().map(Mutex::new).collect();
     let failure = Mutex::new(None);
     context.par_for(parts.len(), 0, |at| {
-        // The runtime calls this from C, too.
+        // The runtime calls this closure from C, too.
         let done = catch_unwind(AssertUnwindSafe(|| {
             work(&mut parts[at].lock().unwrap_or_else(PoisonError::into_inner));
         }));

@@ -1,4 +1,4 @@
-//! Rows of f32 to integers.
+//! Quantisation of rows of f32 to u8.
 
 use std::ops::RangeInclusive;
 
@@ -10,16 +10,17 @@ use ort::{
 };
 
 use super::{
-    super::int8, Argument, MOST_PARTS, Rows, VERSIONS, elements_mut, for_each, kernel, refuse,
+    super::int8, ActivationRange, Argument, MAX_PARTS, VERSIONS, elements_mut, for_each, kernel,
+    refuse,
 };
 
-/// Numbers that are worth a thread's waking: some tens of microseconds.
-const LEAST_WORK: usize = 1 << 16;
+/// Minimum elements per part: some tens of microseconds, which outweigh waking a thread.
+const MIN_WORK: usize = 1 << 16;
 
-/// The operator for one kind of rows.
+/// The operator for one range of activations.
 pub(super) struct Quantize {
-    pub(super) rows: Rows,
-    /// Whether the session has more threads than one.
+    pub(super) range: ActivationRange,
+    /// The session has more than one thread.
     pub(super) parallel: bool,
 }
 
@@ -27,7 +28,7 @@ impl Operator for Quantize {
     type Kernel<'a> = BoxedKernel<'a>;
 
     fn name(&self) -> &str {
-        self.rows.operator()
+        self.range.operator()
     }
 
     fn versions(&self) -> RangeInclusive<u32> {
@@ -35,7 +36,7 @@ impl Operator for Quantize {
     }
 
     fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
-        let count = if self.rows == Rows::Smoothed { 2 } else { 1 };
+        let count = if self.range == ActivationRange::Smoothed { 2 } else { 1 };
         std::iter::repeat_n(Float32, count).map(OperatorInput::required)
     }
 
@@ -44,26 +45,27 @@ impl Operator for Quantize {
     }
 
     fn create_kernel<'a>(&self, _: &KernelContext<'a>) -> ort::Result<BoxedKernel<'a>> {
-        let Self { rows, parallel } = *self;
-        Ok(kernel(rows.operator(), move |context| quantize(context, rows, parallel)))
+        let Self { range, parallel } = *self;
+        Ok(kernel(range.operator(), move |context| quantize(context, range, parallel)))
     }
 }
 
-fn quantize(context: &ComputeContext, rows: Rows, parallel: bool) -> ort::Result<()> {
-    let operator = rows.operator();
+fn quantize(context: &ComputeContext, range: ActivationRange, parallel: bool) -> ort::Result<()> {
+    let operator = range.operator();
     let x = Argument::of(context, operator, 0, "x")?;
-    let Some((&width, before)) = x.shape().split_last() else {
-        return Err(x.mismatch("rows of numbers, […, k]"));
+    let Some((&k, before)) = x.shape().split_last() else {
+        return Err(x.mismatch("[…, k]"));
     };
-    let factors = match rows {
-        Rows::Smoothed => Some(Argument::of(context, operator, 1, "factors")?),
-        Rows::Plain | Rows::Gelu | Rows::Relu => None,
+    let smooth_scales = match range {
+        ActivationRange::Smoothed => Some(Argument::of(context, operator, 1, "factors")?),
+        ActivationRange::Symmetric | ActivationRange::Gelu | ActivationRange::Relu => None,
     };
-    if let Some(factors) = &factors {
-        factors.expect_shape(&[width])?;
+    if let Some(smooth_scales) = &smooth_scales {
+        smooth_scales.expect_shape(&[k])?;
     }
-    let numbers = x.elements::<f32>()?;
-    let factors = factors.as_ref().map(Argument::elements::<f32>).transpose()?;
+    let activations = x.elements::<f32>()?;
+    let smooth_scales = smooth_scales.as_ref().map(Argument::elements::<f32>).transpose()?;
+    let zero_point = range.zero_point();
     let quantized = context.output(0, x.shape())?;
     let scales = context.output(1, [before, &[1]].concat())?;
     let (Some(mut quantized), Some(mut scales)) = (quantized, scales) else {
@@ -71,17 +73,19 @@ fn quantize(context: &ComputeContext, rows: Rows, parallel: bool) -> ort::Result
     };
     let quantized = elements_mut::<u8>(&mut quantized)?;
     let scales = elements_mut::<f32>(&mut scales)?;
-    let Some(width) = usize::try_from(width).ok().filter(|&width| width > 0) else {
-        // Rows of no numbers cannot be divided into parts, and have scales all the same.
-        int8::quantize_rows(numbers, 0, factors, rows.zero(), quantized, scales);
+    let Some(k) = usize::try_from(k).ok().filter(|&k| k > 0) else {
+        // Rows of length 0 cannot be split into parts, but have scales.
+        int8::quantize_rows(activations, 0, smooth_scales, zero_point, quantized, scales);
         return Ok(());
     };
-    let parts = if parallel { (numbers.len() / LEAST_WORK).clamp(1, MOST_PARTS) } else { 1 };
-    let count = scales.len().div_ceil(parts).max(1);
-    let length = count * width; // of rows that are in memory
-    let parts =
-        numbers.chunks(length).zip(quantized.chunks_mut(length)).zip(scales.chunks_mut(count));
+    let parts = if parallel { (activations.len() / MIN_WORK).clamp(1, MAX_PARTS) } else { 1 };
+    let rows = scales.len().div_ceil(parts).max(1);
+    let elements = rows * k; // of rows that are in memory
+    let parts = activations
+        .chunks(elements)
+        .zip(quantized.chunks_mut(elements))
+        .zip(scales.chunks_mut(rows));
     for_each(context, operator, parts.collect(), |((x, quantized), scales)| {
-        int8::quantize_rows(x, width, factors, rows.zero(), quantized, scales);
+        int8::quantize_rows(x, k, smooth_scales, zero_point, quantized, scales);
     })
 }

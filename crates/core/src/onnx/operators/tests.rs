@@ -1,4 +1,4 @@
-//! A panic of a kernel is an error of the run, in one thread and in several.
+//! A kernel's panic becomes an error of the run, on one thread and on several.
 
 use ort::operator::{
     BoxedKernel, ComputeContext, KernelContext, Operator, OperatorDomain, OperatorInput,
@@ -8,7 +8,7 @@ use ort::value::{Tensor, TensorElementType::Float32};
 
 use super::{DOMAIN, for_each, kernel};
 
-/// Panics for one part of so many.
+/// An operator of so many parts whose last part panics.
 struct Panics(usize);
 
 impl Operator for Panics {

@@ -1,0 +1,223 @@
+//! The microkernel, written once in terms of a few vector operations that each instruction set defines.
+
+use super::gemm::COLUMNS;
+
+/// Bytes of activations in one L1 block. All panels pass over a block while it, and the lines of the
+/// result that are written meanwhile, stay in the L1 cache.
+pub(super) const L1_BLOCK: usize = 32 * 1024;
+
+/// Loads the values of a panel's columns, padded with zeros at the end of the matrix.
+pub(super) fn load_panel<T: Copy + Default>(per_column: &[T], panel: usize) -> [T; COLUMNS] {
+    let values = &per_column[panel * COLUMNS..];
+    let mut padded = [T::default(); COLUMNS];
+    match values.first_chunk() {
+        Some(full) => *full,
+        None => {
+            padded[..values.len()].copy_from_slice(values);
+            padded
+        }
+    }
+}
+
+/// Defines `compute(&Gemm, &mut TileMut)` from these items, which have to be in scope:
+///
+/// - `LANES`, the floats of a vector, and `VECTORS`, the vectors of a panel.
+/// - Accumulation of four activations times four weights, for `LANES` columns: `zeros() -> Accumulator`,
+///   `broadcast([u8; 4]) -> Activations`, `load_weights(&[i8; 4 * LANES]) -> Weights`,
+///   `dot(Accumulator, Activations, Weights) -> Accumulator`.
+/// - Correction for the zero point: `zero_point_term(u8, &[i32; LANES]) -> Ints`, the zero point times the
+///   sum of each column, and `sub(Accumulator, Ints) -> Floats`.
+/// - `load(&[f32; LANES]) -> Floats`, `splat(f32) -> Floats`, `store(Floats, &mut [f32; LANES])`, and
+///   `add`, `mul`, `div`, `min`, `max` of two and `mul_add` of three `Floats`. `min` and `max` may
+///   drop a NaN.
+///
+/// A register tile has at most `$rows` rows, up to 6, and `$one`, `$two` or `$more` panels for one, two or
+/// more rows: enough accumulators to hide the latency of the instructions, and few enough for the registers.
+///
+/// Closures do not inherit target features and block inlining, hence loops over indices.
+macro_rules! microkernel {
+    ($(#[$feature:meta])* rows: $rows:literal, panels: $one:literal, $two:literal, $more:literal) => {
+        /// Rows of a full register tile.
+        const ROWS: usize = $rows;
+
+        /// Computes one tile of the result.
+        $(#[$feature])*
+        pub(in crate::onnx::int8) fn compute(gemm: &Gemm<'_>, out: &mut TileMut<'_>) {
+            let rows = out.rows();
+            let rows_in_l1 = (L1_BLOCK / gemm.k.max(1)).max(ROWS);
+            // Row blocks of nearly equal size, each of register tiles of nearly equal size.
+            let blocks = rows.len().div_ceil(rows_in_l1);
+            for block in 0..blocks {
+                let start = rows.start + rows.len() * block / blocks;
+                let end = rows.start + rows.len() * (block + 1) / blocks;
+                let rows = start..end;
+                match rows.len() / rows.len().div_ceil(ROWS).max(1) {
+                    0 => {}
+                    1 => row_block::<1, 2, $one>(gemm, rows, out),
+                    2 => row_block::<2, 3, $two>(gemm, rows, out),
+                    3 => row_block::<3, 4, $more>(gemm, rows, out),
+                    4 => row_block::<4, 5, $more>(gemm, rows, out),
+                    5 => row_block::<5, 6, $more>(gemm, rows, out),
+                    _ => row_block::<6, 6, $more>(gemm, rows, out),
+                }
+            }
+        }
+
+        /// Computes a block of rows in register tiles of `R` rows, or `S = R + 1`, and `P` panels.
+        $(#[$feature])*
+        fn row_block<const R: usize, const S: usize, const P: usize>(
+            gemm: &Gemm<'_>,
+            rows: std::ops::Range<usize>,
+            out: &mut TileMut<'_>,
+        ) {
+            let columns = out.columns();
+            let panels = columns.start / COLUMNS..columns.end.div_ceil(COLUMNS);
+            let tiles = rows.len().div_ceil(ROWS);
+            let larger_tiles = rows.len() - R * tiles;
+            let mut panel = panels.start;
+            while panel < panels.end {
+                let width = if P <= panels.end - panel { P } else { 1 };
+                let mut row = rows.start;
+                for tile in 0..tiles {
+                    let larger = tile < larger_tiles;
+                    match (larger, width == 1) {
+                        (false, false) => register_tile::<R, P>(gemm, row, panel, out),
+                        (false, true) => register_tile::<R, 1>(gemm, row, panel, out),
+                        (true, false) => register_tile::<S, P>(gemm, row, panel, out),
+                        (true, true) => register_tile::<S, 1>(gemm, row, panel, out),
+                    }
+                    row += if larger { S } else { R };
+                }
+                panel += width;
+            }
+        }
+
+        /// Computes `R` rows of `P` panels.
+        $(#[$feature])*
+        fn register_tile<const R: usize, const P: usize>(
+            gemm: &Gemm<'_>,
+            row: usize,
+            panel: usize,
+            out: &mut TileMut<'_>,
+        ) {
+            let k = gemm.k;
+            let (full, steps) = (k / DEPTH, k.div_ceil(DEPTH));
+            let rows = &gemm.activations[row * k..(row + R) * k];
+            let panels = &gemm.weights[panel * steps * STEP..(panel + P) * steps * STEP];
+            let mut acc = accumulate([[[zeros(); VECTORS]; P]; R], rows, k, panels, steps, full);
+            if full < steps {
+                let mut last = [[0; DEPTH]; R];
+                for (r, last) in last.iter_mut().enumerate() {
+                    let rest = &rows[r * k + full * DEPTH..(r + 1) * k];
+                    last[..rest.len()].copy_from_slice(rest);
+                }
+                let panels = &panels[full * STEP..];
+                acc = accumulate(acc, last.as_flattened(), DEPTH, panels, steps, 1);
+            }
+            for (p, panel) in (panel..panel + P).enumerate() {
+                let acc: [[Accumulator; VECTORS]; R] = std::array::from_fn(|r| acc[r][p]);
+                epilogue(gemm, row, panel, acc, out);
+            }
+        }
+
+        /// Accumulates `count` steps of `R` rows and `P` panels. Rows are `stride` activations apart,
+        /// panels `steps` steps.
+        #[inline]
+        $(#[$feature])*
+        fn accumulate<const R: usize, const P: usize>(
+            mut acc: [[[Accumulator; VECTORS]; P]; R],
+            rows: &[u8],
+            stride: usize,
+            panels: &[i8],
+            steps: usize,
+            count: usize,
+        ) -> [[[Accumulator; VECTORS]; P]; R] {
+            assert!((R - 1) * stride + count * DEPTH <= rows.len());
+            assert!(((P - 1) * steps + count) * STEP <= panels.len());
+            for step in 0..count {
+                #[expect(unsafe_code, reason = "checks in the innermost loop cost a tenth")]
+                // SAFETY: the assertion above keeps the last step of the last panel within `panels`.
+                let step_weights: [&[[i8; STEP / VECTORS]; VECTORS]; P] = std::array::from_fn(|p| unsafe {
+                    &*panels.as_ptr().add((p * steps + step) * STEP).cast()
+                });
+                for r in 0..R {
+                    #[expect(unsafe_code, reason = "checks in the innermost loop cost a tenth")]
+                    // SAFETY: the assertion above keeps the last step of the last row within `rows`.
+                    let activations = unsafe { *rows.as_ptr().add(r * stride + step * DEPTH).cast() };
+                    let activations = broadcast(activations);
+                    for p in 0..P {
+                        for v in 0..VECTORS {
+                            let weights = load_weights(&step_weights[p][v]);
+                            acc[r][p][v] = dot(acc[r][p][v], activations, weights);
+                        }
+                    }
+                }
+            }
+            acc
+        }
+
+        /// Applies zero point, scales, bias and GELU to the accumulators of a panel and stores `R` rows.
+        #[inline]
+        $(#[$feature])*
+        fn epilogue<const R: usize>(
+            gemm: &Gemm<'_>,
+            row: usize,
+            panel: usize,
+            acc: [[Accumulator; VECTORS]; R],
+            out: &mut TileMut<'_>,
+        ) {
+            let (mut scales, mut biases) = ([splat(0.0); VECTORS], [splat(-0.0); VECTORS]);
+            let mut zero_point_terms = [zero_point_term(0, &[0; LANES]); VECTORS];
+            let column_sums = load_panel(gemm.column_sums, panel);
+            let column_scales = load_panel(gemm.column_scales, panel);
+            let bias = gemm.bias.map(|bias| load_panel(bias, panel));
+            for v in 0..VECTORS {
+                zero_point_terms[v] =
+                    zero_point_term(gemm.zero_point, &column_sums.as_chunks().0[v]);
+                scales[v] = load(&column_scales.as_chunks().0[v]);
+                if let Some(bias) = &bias {
+                    biases[v] = load(&bias.as_chunks().0[v]);
+                }
+            }
+            let first = panel * COLUMNS - out.columns().start;
+            for r in 0..R {
+                let row_scale = splat(gemm.row_scales[row + r]);
+                let out = &mut out.row(row + r)[first..];
+                let mut partial = [0.0; COLUMNS];
+                let (full, results) = match out.first_chunk_mut() {
+                    Some(full) => (true, full),
+                    None => (false, &mut partial),
+                };
+                for v in 0..VECTORS {
+                    let scale = mul(row_scale, scales[v]);
+                    let mut result = add(mul(sub(acc[r][v], zero_point_terms[v]), scale), biases[v]);
+                    if gemm.gelu {
+                        result = gelu(result);
+                    }
+                    store(result, &mut results.as_chunks_mut().0[v]);
+                }
+                if !full {
+                    out.copy_from_slice(&partial[..out.len()]);
+                }
+            }
+        }
+
+        #[inline]
+        $(#[$feature])*
+        fn gelu(x: Floats) -> Floats {
+            let z = max(min(x, splat(END)), splat(-END));
+            let square = mul(z, z);
+            let mut p = splat(P[0]);
+            for &coefficient in &P[1..] {
+                p = mul_add(p, square, splat(coefficient));
+            }
+            let mut q = splat(Q[0]);
+            for &coefficient in &Q[1..] {
+                q = mul_add(q, square, splat(coefficient));
+            }
+            let odd = max(min(div(mul(z, p), q), splat(0.5)), splat(-0.5));
+            mul(x, add(odd, splat(0.5)))
+        }
+    };
+}
+pub(super) use microkernel;

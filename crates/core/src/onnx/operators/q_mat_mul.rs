@@ -1,0 +1,115 @@
+//! The int8 matrix product.
+
+use std::ops::RangeInclusive;
+
+use ort::{
+    operator::{
+        BoxedKernel, ComputeContext, KernelContext, Operator, OperatorInput, OperatorOutput,
+    },
+    value::TensorElementType::{Float32, Int8, Int32, Int64, Uint8},
+};
+
+use super::{
+    super::int8::{COLUMNS, DEPTH, Gemm, TileMut},
+    Argument, MAX_PARTS, Q_MAT_MUL, Q_MAT_MUL_GELU, Q_MAT_MUL_INPUTS, VERSIONS, elements_mut,
+    for_each, kernel, refuse,
+};
+
+/// Minimum multiplications per part: some tens of microseconds, which outweigh waking a thread.
+const MIN_WORK: usize = 1 << 20;
+/// Minimum rows per part. With fewer, columns are split instead, so that not every thread reads all
+/// weights.
+const MIN_ROWS: usize = 24;
+
+/// The operator with or without a GELU.
+pub(super) struct QMatMul {
+    pub(super) gelu: bool,
+    /// The session has more than one thread.
+    pub(super) parallel: bool,
+}
+
+impl Operator for QMatMul {
+    type Kernel<'a> = BoxedKernel<'a>;
+
+    fn name(&self) -> &str {
+        name(self.gelu)
+    }
+
+    fn versions(&self) -> RangeInclusive<u32> {
+        VERSIONS
+    }
+
+    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
+        [Uint8, Float32, Uint8, Int8, Int32, Float32, Float32, Int64].map(OperatorInput::required)
+    }
+
+    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
+        [OperatorOutput::required(Float32)]
+    }
+
+    fn create_kernel<'a>(&self, _: &KernelContext<'a>) -> ort::Result<BoxedKernel<'a>> {
+        let Self { gelu, parallel } = *self;
+        Ok(kernel(name(gelu), move |context| q_mat_mul(context, gelu, parallel)))
+    }
+}
+
+fn name(gelu: bool) -> &'static str {
+    if gelu { Q_MAT_MUL_GELU } else { Q_MAT_MUL }
+}
+
+fn q_mat_mul(context: &ComputeContext, gelu: bool, parallel: bool) -> ort::Result<()> {
+    let operator = name(gelu);
+    let input = |index: usize| Argument::of(context, operator, index, Q_MAT_MUL_INPUTS[index]);
+    let [quantized, row_scales, zero_point, weights] = [input(0)?, input(1)?, input(2)?, input(3)?];
+    let [column_sums, column_scales, bias, size] = [input(4)?, input(5)?, input(6)?, input(7)?];
+
+    size.expect_shape(&[2])?;
+    let &[k, n] = size.elements::<i64>()? else { return Err(size.mismatch("[2]")) };
+    let (Ok(rows), Ok(columns)) = (usize::try_from(k), usize::try_from(n)) else {
+        let reason = format!("input `size`: expected rows and columns, got [{k}, {n}]");
+        return Err(refuse(operator, &reason));
+    };
+    let Some((_, before)) = quantized.shape().split_last().filter(|(last, _)| **last == k) else {
+        return Err(quantized.mismatch(&format!("[…, {k}]")));
+    };
+    row_scales.expect_shape(&[before, &[1]].concat())?;
+    if !matches!(zero_point.shape(), [] | [1]) {
+        return Err(zero_point.mismatch("[]"));
+    }
+    let &[zero_point] = zero_point.elements::<u8>()? else {
+        return Err(zero_point.mismatch("[]"));
+    };
+    // Both fit, since `k` and `n` are i64.
+    let panels = [columns.div_ceil(COLUMNS) as i64, rows.div_ceil(DEPTH) as i64];
+    weights.expect_shape(&[panels[0], panels[1], COLUMNS as i64, DEPTH as i64])?;
+    for per_column in [&column_sums, &column_scales, &bias] {
+        per_column.expect_shape(&[n])?;
+    }
+    // Columns of 0 rows add up to zero, whatever the file says.
+    let zeros = if rows == 0 { vec![0; columns] } else { Vec::new() };
+    let gemm = Gemm {
+        activations: quantized.elements()?,
+        row_scales: row_scales.elements()?,
+        zero_point,
+        k: rows,
+        weights: weights.elements()?,
+        column_sums: if rows == 0 { &zeros } else { column_sums.elements()? },
+        column_scales: column_scales.elements()?,
+        bias: Some(bias.elements()?),
+        gelu,
+    };
+    if !gemm.is_consistent() {
+        return Err(refuse(operator, "the lengths of its inputs contradict their shapes"));
+    }
+    let Some(mut output) = context.output(0, [before, &[n]].concat())? else {
+        return Err(refuse(operator, "its output is not wanted"));
+    };
+    let output = elements_mut(&mut output)?;
+    if output.is_empty() {
+        return Ok(());
+    }
+    let work = gemm.activations.len().saturating_mul(columns);
+    let parts = if parallel { (work / MIN_WORK).clamp(1, MAX_PARTS) } else { 1 };
+    let tiles = TileMut::new(output, columns).split(parts, MIN_ROWS);
+    for_each(context, operator, tiles, |tile| gemm.compute(tile))
+}
