@@ -227,7 +227,8 @@ impl<'m, 'a> Rewriter<'m, 'a> {
         let packed = operators::pack(&weights.values, rows, columns);
         let sums: Vec<u8> = packed.column_sums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
         let bytes: Vec<u8> = packed.weights.iter().map(|&x| x.cast_unsigned()).collect();
-        let name = |part: &str| format!("{}{}.{part}", self.prefix, product.output);
+        let base = format!("{}{}", self.prefix, product.output);
+        let name = |part: &str| format!("{base}.{part}");
         let columns = [product.columns];
         let matrix = Matrix {
             weights: self.constant(
