@@ -1,4 +1,4 @@
-//! Many inputs on several threads.
+//! Parallel encoding of many inputs.
 
 use std::{
     num::NonZeroUsize,
@@ -14,13 +14,13 @@ use crate::{
 };
 
 impl<T: Precision> Muvera<T> {
-    /// Encodes the vectors of many inputs, in input order, on `threads` threads: as many as this
-    /// process may use when `None`.
+    /// Encodes many inputs on `threads` threads and returns the encodings in input order. `None` uses
+    /// as many threads as this process may.
     ///
     /// The encodings are the same for any number of threads.
     ///
     /// # Errors
-    /// [`Error::Input`] with the first input, in their order, that cannot be encoded; see
+    /// [`Error::Input`] with the first input, in input order, that cannot be encoded; see
     /// [`Muvera::process_document`].
     pub fn process_batch<V>(
         &self,
@@ -37,7 +37,7 @@ impl<T: Precision> Muvera<T> {
         let next = AtomicUsize::new(0);
         let work = || self.encode_some(inputs, form, &next);
         let mut all = thread::scope(|scope| {
-            // This thread is one of them, so that the work is done even where no other starts.
+            // This thread works, too, so the work is done even if no other thread starts.
             let others: Vec<_> = (1..threads)
                 .map_while(|_| thread::Builder::new().spawn_scoped(scope, work).ok())
                 .collect();
@@ -47,7 +47,7 @@ impl<T: Precision> Muvera<T> {
             }
             all
         });
-        // A thread that meets an error stops, but all inputs before it were taken by then.
+        // A thread stops at an error, but all inputs before it were taken by then.
         all.sort_unstable_by_key(|&(index, _)| index);
         all.into_iter()
             .map(|(index, encoding)| {
@@ -56,7 +56,7 @@ impl<T: Precision> Muvera<T> {
             .collect()
     }
 
-    /// Takes inputs, one at a time, until there are none left or one cannot be encoded.
+    /// Takes inputs one at a time, until none are left or one cannot be encoded.
     fn encode_some<V: AsVectors>(
         &self,
         inputs: &[V],
@@ -72,7 +72,7 @@ impl<T: Precision> Muvera<T> {
             let failed = encoding.is_err();
             done.push((index, encoding));
             if failed {
-                // Nobody needs what comes after.
+                // The inputs after it are not needed.
                 next.fetch_max(inputs.len(), Ordering::Relaxed);
                 return done;
             }

@@ -1,20 +1,20 @@
-//! The vectors of one repetition sorted into clusters, and what fills the empty ones.
+//! Vectors of one repetition sorted into clusters, and the nearest occupied cluster of each empty one.
 
-/// Vectors by cluster. Buffers are kept from one repetition to the next.
+/// Vectors by cluster. Buffers are reused for the next repetition.
 #[derive(Debug, Default)]
 pub(crate) struct Clusters {
-    /// For each cluster where its members end in `members`; those before begin there.
+    /// End of each cluster in `members`; the previous cluster's end is its start.
     ends: Vec<usize>,
-    /// Numbers of the vectors, cluster by cluster, in input order within each.
+    /// Indices of the vectors, cluster by cluster, in input order within each.
     members: Vec<usize>,
-    /// Numbers of the clusters with members, ascending.
+    /// Occupied clusters, ascending.
     occupied: Vec<u32>,
-    /// For each cluster the distance to the nearest one with members (upper half) and its number.
+    /// For each cluster the distance to the nearest occupied one (upper half) and its number.
     nearest: Vec<u64>,
 }
 
 impl Clusters {
-    /// Sorts vectors into `count` clusters; `of` names the cluster of each vector.
+    /// Sorts vectors into `count` clusters; `of` is the cluster of each vector.
     #[inline(always)]
     pub(crate) fn sort(&mut self, of: &[u32], count: usize) {
         self.ends.clear();
@@ -22,7 +22,7 @@ impl Clusters {
         for &cluster in of {
             self.ends[cluster as usize] += 1;
         }
-        // From counts to starts; each start then moves to its end while members are put in.
+        // Turns counts into starts; each start then moves to its end while members are inserted.
         self.occupied.clear();
         let mut start = 0;
         for (cluster, end) in (0u32..).zip(&mut self.ends) {
@@ -40,13 +40,13 @@ impl Clusters {
         }
     }
 
-    /// The clusters with members, ascending.
+    /// Occupied clusters, ascending.
     #[inline(always)]
     pub(crate) fn occupied(&self) -> &[u32] {
         &self.occupied
     }
 
-    /// The vectors of a cluster, in input order.
+    /// Vectors of a cluster, in input order.
     #[inline(always)]
     pub(crate) fn members(&self, cluster: u32) -> &[usize] {
         let cluster = cluster as usize;
@@ -54,11 +54,11 @@ impl Clusters {
         &self.members[start..self.ends[cluster]]
     }
 
-    /// For each cluster the nearest one with members: the fewest differing bits, then the lowest
-    /// number. There has to be at least one.
+    /// Finds the nearest occupied cluster of each cluster: the fewest differing bits, then the lowest
+    /// number. At least one cluster has to be occupied.
     ///
-    /// Distances between numbers add up over their bits. So it is enough to offer, one bit after
-    /// another, each cluster's nearest to the cluster that differs in that bit, one step further.
+    /// Hamming distances add up over bits. It is enough to pass each cluster's nearest, for one bit
+    /// after another, to the cluster that differs in that bit, one step further.
     #[inline(always)]
     pub(crate) fn find_nearest(&mut self) {
         const STEP: u64 = 1 << 32;
@@ -80,7 +80,7 @@ impl Clusters {
         }
     }
 
-    /// What [`Self::find_nearest`] found for a cluster.
+    /// Nearest occupied cluster, from [`Self::find_nearest`].
     #[inline(always)]
     pub(crate) fn nearest(&self, cluster: usize) -> u32 {
         self.nearest[cluster] as u32

@@ -1,15 +1,42 @@
-//! From vectors to an encoding.
+//! Encoding of one input.
 
 use crate::{
     Error, Form, Muvera, Precision,
     clusters::Clusters,
     hyperplanes::Sides,
-    precision::Number,
+    product::Number,
     simd::{self, Work},
-    vectors::Vectors,
+    vectors::{AsVectors, Vectors},
 };
 
-/// Buffers that are kept from one input to the next.
+impl<T: Precision> Muvera<T> {
+    /// Encodes a document: [`Form::DOCUMENT`].
+    ///
+    /// # Errors
+    /// No vector, vectors of another dimension than the encoder's, a component that is not finite, or
+    /// no memory for the encoding.
+    pub fn process_document(&self, vectors: &impl AsVectors) -> Result<Vec<T>, Error> {
+        self.process(vectors, Form::DOCUMENT)
+    }
+
+    /// Encodes a query: [`Form::QUERY`].
+    ///
+    /// # Errors
+    /// See [`Self::process_document`].
+    pub fn process_query(&self, vectors: &impl AsVectors) -> Result<Vec<T>, Error> {
+        self.process(vectors, Form::QUERY)
+    }
+
+    /// Encodes vectors in any form.
+    ///
+    /// # Errors
+    /// See [`Self::process_document`].
+    pub fn process(&self, vectors: &impl AsVectors, form: Form) -> Result<Vec<T>, Error> {
+        encode(self, vectors.as_vectors(), form, &mut Scratch::default())
+    }
+}
+
+/// Buffers that are reused for the next input.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch<T> {
     converted: Vec<T>,
@@ -21,13 +48,13 @@ struct Buffers<T> {
     sides: Sides,
     of: Vec<u32>,
     clusters: Clusters,
-    /// What is projected: one row per cluster with members, then vectors that fill empty clusters.
+    /// Input of the projection: one row for each occupied cluster, then vectors that fill empty
+    /// clusters.
     rows: Vec<T>,
     projected: Vec<T>,
-    /// For each cluster its row, or [`EMPTY`].
+    /// Row of each cluster, or [`EMPTY`].
     row_of: Vec<usize>,
-    /// For each cluster with members, in their order, the row of its first vector, or [`EMPTY`]
-    /// where no cluster has needed it yet.
+    /// Row of the first vector of each occupied cluster, or [`EMPTY`] until an empty cluster needs it.
     fill: Vec<usize>,
 }
 
@@ -46,7 +73,7 @@ pub(crate) fn encode<T: Precision>(
 struct Encode<'a, T: Precision> {
     muvera: &'a Muvera<T>,
     vectors: Vectors<'a>,
-    /// The components of `vectors` in the encoder's precision.
+    /// Components of `vectors` in the encoder's precision.
     components: &'a [T],
     form: Form,
     buffers: &'a mut Buffers<T>,
@@ -75,8 +102,8 @@ impl<'a, T: Precision> Encode<'a, T> {
         form: Form,
         scratch: &'a mut Scratch<T>,
     ) -> Result<Self, Error> {
-        if vectors.width() != muvera.dim {
-            return Err(Error::WrongWidth { expected: muvera.dim, found: vectors.width() });
+        if vectors.dim() != muvera.dim {
+            return Err(Error::WrongDim { expected: muvera.dim, found: vectors.dim() });
         }
         if vectors.is_empty() {
             return Err(Error::Empty);
@@ -90,7 +117,7 @@ impl<'a, T: Precision> Encode<'a, T> {
 
     #[inline(always)]
     fn check_finite(&self) -> Result<(), Error> {
-        // Piece by piece without a way out in between, so that it is vectorised.
+        // No early exit within a piece, so that the loop is vectorised.
         let finite = |piece: &[T]| piece.iter().fold(true, |all, x| all & x.is_finite());
         if self.components.chunks(1024).all(finite) {
             return Ok(());
@@ -168,12 +195,12 @@ impl<'a, T: Precision> Encode<'a, T> {
     }
 }
 
-/// The sum of a cluster's members in input order, or their mean.
+/// Sum of a cluster's members in input order, or their mean.
 #[inline(always)]
 fn sum<T: Number>(components: &[T], members: &[usize], form: Form, total: &mut [T]) {
     let dim = total.len();
     let count = T::from_f64(members.len() as f64);
-    // Where the inverse is exact, multiplying gives the same bits as dividing, and sooner.
+    // With an exact inverse, a multiplication gives the same bits as a division and is faster.
     let inverse = T::from_f64(1.0) / count;
     let exact = members.len().is_power_of_two();
     let finish = |total: &mut [T], sums: &[T]| {
@@ -227,10 +254,10 @@ mod tests {
         assert_eq!(picked, portable, "{count} vectors, {form:?}");
     }
 
-    /// Products with signs are exact, so that fusing them with the addition changes nothing.
+    /// Products with signs are exact, so fusing them with the addition changes nothing.
     #[test]
     fn the_portable_version_gives_the_same_bits() {
-        // Widths and columns that fill panels and pieces, and such that do not.
+        // Dimensions and columns that fill panels and pieces, and some that do not.
         for (dim, k_sim, dim_proj) in [(64, 5, 16), (37, 3, 5), (40, 2, 40), (1, 1, 1), (33, 6, 17)]
         {
             let options = MuveraOptions { k_sim, dim_proj, r_reps: 3, random_seed: 5 };

@@ -1,13 +1,13 @@
-//! What can go wrong with MUVERA.
+//! Errors of MUVERA.
 
-/// An error of MUVERA: parameters that make no encoding, or vectors that cannot be encoded.
+/// Invalid parameters, or vectors that cannot be encoded.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A parameter that has to be at least 1 is 0.
-    #[error("muvera's {parameter} is 0, but has to be at least 1")]
+    /// A parameter is 0.
+    #[error("expected {parameter} of muvera to be at least 1, got 0")]
     Zero {
-        /// The parameter's name.
+        /// Name of the parameter.
         parameter: &'static str,
     },
     /// The projection would make the vectors longer.
@@ -18,15 +18,15 @@ pub enum Error {
         /// Components of the vectors.
         dim: usize,
     },
-    /// An encoding or the random matrices would have more components than is allowed.
+    /// An encoding or the random matrices would have too many components.
     #[error(
         "muvera with dim={dim}, k_sim={k_sim}, dim_proj={dim_proj} and r_reps={r_reps} needs {what} \
          of more than {limit} components"
     )]
     TooLarge {
-        /// What would be too large.
+        /// Object that would be too large.
         what: &'static str,
-        /// The most components that it may have.
+        /// Maximum components.
         limit: usize,
         /// Components of the vectors.
         dim: usize,
@@ -37,59 +37,58 @@ pub enum Error {
         /// Repetitions.
         r_reps: usize,
     },
-    /// Memory for an encoding could not be had.
+    /// There is no memory for an encoding.
     #[error("no memory for an encoding of {components} components")]
     Memory {
         /// Components of the encoding.
         components: usize,
     },
-    /// The vectors are not of the width that the encoder was made for.
-    #[error("expected vectors of width {expected}, found width {found}")]
-    WrongWidth {
-        /// The width that the encoder was made for.
+    /// The vectors have another dimension than the encoder.
+    #[error("expected vectors of dimension {expected}, got {found}")]
+    WrongDim {
+        /// Dimension of the encoder.
         expected: usize,
-        /// The width of the vectors.
+        /// Dimension of the vectors.
         found: usize,
     },
     /// A buffer ends within a vector.
-    #[error("{values} components are not a whole number of vectors of width {width}")]
+    #[error("{values} components are not a whole number of vectors of dimension {dim}")]
     Ragged {
         /// Components in the buffer.
         values: usize,
-        /// Components of each vector.
-        width: usize,
+        /// Dimension of the vectors.
+        dim: usize,
     },
     /// There is no vector to encode.
     #[error("cannot encode an empty multi-vector")]
     Empty,
-    /// A component is infinite, not a number, or too large for 32-bit arithmetic where that was
-    /// asked for.
+    /// A component is infinite, NaN, or too large for 32-bit arithmetic if the encoder uses that.
     #[error("component {component} of vector {vector} is {value}, which cannot be encoded")]
     NotFinite {
-        /// The vector, from 0.
+        /// Index of the vector.
         vector: usize,
-        /// Its component, from 0.
+        /// Index of the component.
         component: usize,
-        /// What was found.
+        /// Value of the component.
         value: f64,
     },
-    /// One input of a batch could not be encoded.
+    /// An input of a batch cannot be encoded.
     #[error("input {index} of the batch")]
     Input {
-        /// The input, from 0.
+        /// Index of the input.
         index: usize,
-        /// What is wrong with it.
+        /// Cause.
         source: Box<Error>,
     },
 }
 
 impl Error {
-    /// What the user can do about it, where we know.
+    /// Advice to the user, if there is any.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Zero { parameter } => Some(match *parameter {
-                "dim" => "dim is the width of the vectors that the model gives".to_owned(),
+                "dim" => "dim is the dimension of the model's vectors".to_owned(),
                 parameter => format!("leave {parameter} out for its usual value"),
             }),
             Self::ProjectionTooWide { dim, .. } => {
@@ -102,10 +101,10 @@ impl Error {
             Self::Memory { .. } => {
                 Some("lower k_sim, dim_proj or r_reps, or encode fewer inputs at once".to_owned())
             }
-            Self::WrongWidth { found, .. } => {
+            Self::WrongDim { found, .. } => {
                 Some(format!("make the encoder with dim {found}, or from the model itself"))
             }
-            Self::Ragged { .. } => Some("check the width against the model's".to_owned()),
+            Self::Ragged { .. } => Some("compare the dimension with the model's".to_owned()),
             Self::Empty => Some("leave inputs without any vector out".to_owned()),
             Self::NotFinite { value, .. } if value.is_finite() => {
                 Some("encode in 64 bits, or scale the vectors".to_owned())

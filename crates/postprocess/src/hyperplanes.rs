@@ -1,33 +1,37 @@
-//! Which side of each hyperplane a vector is on (SimHash), and which cluster follows from it.
+//! SimHash: the side of each hyperplane that a vector is on, and the cluster that follows from it.
 
-use crate::{numpy::Generator, precision::Number, product::Panels, vectors::Vectors};
+use crate::{
+    numpy::Generator,
+    product::{Number, Panels},
+    vectors::Vectors,
+};
 
-/// The hyperplanes of all repetitions.
+/// Hyperplanes of all repetitions.
 #[derive(Clone)]
 pub(crate) struct Hyperplanes<T> {
-    /// One column per hyperplane: those of the first repetition, of the second, and so on.
+    /// One column for each hyperplane, repetition by repetition.
     panels: Panels<T>,
-    /// The same in double precision, one row per hyperplane; empty where `panels` are just that.
+    /// The normals in double precision, one row for each hyperplane; empty if `panels` are exact.
     normals: Vec<f64>,
-    /// How far from zero a dot product with a vector of length 1 has to be for its sign to be sure.
+    /// Minimum distance from zero of a dot product with a unit vector whose sign is certain.
     margin: f64,
     k_sim: u32,
     dim: usize,
 }
 
-/// Sides of all vectors, one bit per hyperplane.
+/// Sides of all vectors, one bit for each hyperplane.
 #[derive(Debug, Default)]
 pub(crate) struct Sides {
     bits: Vec<u64>,
-    /// Words per vector, the last of them zero.
+    /// Words of each vector, the last of them zero.
     stride: usize,
 }
 
-/// What a dot product of one component may lose to numbers below the normal range of `f32`.
+/// Maximum error of a dot product per component from numbers below the normal range of `f32`.
 const UNDERFLOW: f64 = f64::from_bits((1023 - 145) << 52); // 2^-145
 
 impl<T: Number> Hyperplanes<T> {
-    /// Draws them: for each repetition a matrix of `dim` rows and `k_sim` columns, row by row.
+    /// Draws a matrix of `dim` rows and `k_sim` columns for each repetition, row by row.
     pub(crate) fn draw(generator: &mut Generator, dim: usize, k_sim: u32, r_reps: usize) -> Self {
         let k = k_sim as usize;
         let drawn: Vec<f64> = (0..r_reps * dim * k).map(|_| generator.normal()).collect();
@@ -44,8 +48,8 @@ impl<T: Number> Hyperplanes<T> {
                 let square: f64 = normals[plane * dim..].iter().map(|x| x * x).sum();
                 longest = longest.max(square.sqrt());
             }
-            // Each component and each normal was rounded once, each term of the sum at most twice:
-            // the error of n roundings is below n u / (1 - n u) times the product of the lengths.
+            // Each component and each normal was rounded once, each term of the sum at most twice. The
+            // error of n roundings is below n u / (1 - n u) times the product of the lengths.
             let roundings = (dim as f64 + 4.0) * T::ROUNDING;
             margin = if roundings < 0.5 {
                 1.01 * roundings / (1.0 - roundings) * longest
@@ -56,10 +60,10 @@ impl<T: Number> Hyperplanes<T> {
         Self { panels, normals, margin, k_sim, dim }
     }
 
-    /// Finds the side of every vector. `rows` are the components of `vectors` in this precision.
+    /// Computes the side of every vector. `rows` are the components of `vectors` in this precision.
     ///
-    /// In single precision a dot product may be too near to zero for its sign to be sure; then it is
-    /// computed again in double precision. So the sides do not depend on the precision.
+    /// A dot product in single precision may be too close to zero for a certain sign and is then
+    /// recomputed in double precision. The sides are therefore independent of the precision.
     #[inline(always)]
     pub(crate) fn sides<const FUSED: bool>(
         &self,
@@ -80,8 +84,8 @@ impl<T: Number> Hyperplanes<T> {
                 let margin = margins[row];
                 let mut unsure = 0u64;
                 for (place, &dot) in dots.iter().enumerate() {
-                    // What is infinite or not a number comes from a sum that overflowed on the way.
-                    // Without a short cut between the comparisons, so that they are vectorised.
+                    // An infinity or NaN comes from an overflow of the sum. No short-circuit between
+                    // the comparisons, so that they are vectorised.
                     let sure = (dot > margin) & (dot < T::INFINITY)
                         | (dot < -margin) & (dot > -T::INFINITY);
                     unsure |= u64::from(!sure) << place;
@@ -93,13 +97,13 @@ impl<T: Number> Hyperplanes<T> {
                     positive = positive & !(1 << place) | u64::from(side) << place;
                 }
             }
-            // A panel starts at a multiple of its width, which divides 64.
+            // A panel starts at a multiple of its number of columns, which divides 64.
             let word = &mut sides.bits[row * sides.stride + column / 64];
             *word |= positive << (column % 64);
         });
     }
 
-    /// For each vector how far from zero its dot products have to be, rounded up.
+    /// Minimum distance from zero of each vector's dot products, rounded up.
     #[inline(always)]
     fn margins(&self, rows: &[T]) -> Vec<T> {
         let least = self.dim as f64 * UNDERFLOW;
@@ -120,7 +124,7 @@ impl<T: Number> Hyperplanes<T> {
         rows.chunks_exact(self.dim).map(margin).collect()
     }
 
-    /// The side as double precision has it: the same sum in the same order.
+    /// Computes a side in double precision: the same sum in the same order.
     #[inline(always)]
     fn exact_side<const FUSED: bool>(
         &self,
@@ -137,7 +141,7 @@ impl<T: Number> Hyperplanes<T> {
         dot > 0.0
     }
 
-    /// The cluster of each vector in one repetition, in order: the bit of hyperplane `j` is `2^j`.
+    /// Clusters of all vectors in one repetition; hyperplane `j` is bit `2^j`.
     #[inline(always)]
     pub(crate) fn clusters(&self, sides: &Sides, repetition: usize, clusters: &mut Vec<u32>) {
         let first = repetition * self.k_sim as usize;

@@ -1,9 +1,9 @@
-//! From many vectors to one: MUVERA's fixed-dimensional encodings.
+//! MUVERA: fixed-dimensional encodings of multi-vectors.
 //!
-//! Late-interaction models give a vector for every token, and compare a query with a document by
-//! the best match of each of the query's vectors (MaxSim). Indexes want one vector for each input.
-//! [`Muvera`] makes one, such that the dot product of a query's and a document's approximates their
-//! MaxSim: search an index of encodings, then score what it finds exactly.
+//! Late-interaction models give one vector for each token and compare a query with a document by the
+//! best match of each query vector (MaxSim). Indexes need one vector for each input. [`Muvera`] makes
+//! one, so that the dot product of a query's and a document's encoding approximates their MaxSim:
+//! search an index of encodings, then score the candidates exactly.
 //!
 //! ```
 //! use embedkit_postprocess::{Form, Muvera, MuveraOptions};
@@ -25,11 +25,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The numbers are those of FastEmbed's `Muvera` for the same parameters and seed: the random
-//! matrices come from NumPy's generator, reproduced bit for bit, and the sums are in its order.
-//! [`Muvera::new_f32`] computes in `f32` instead, with the same clusters: faster, in half the memory.
+//! The numbers are those of FastEmbed's `Muvera` for the same parameters and seed: the random matrices
+//! come from a bit-exact port of NumPy's generator, and sums are in NumPy's order. [`Muvera::new_f32`]
+//! computes in `f32` instead, with the same clusters: faster, in half the memory.
 //!
-//! There is no model and no runtime here. Feature `serde` reads and writes [`MuveraOptions`].
+//! This crate needs no model and no runtime. Feature `serde` reads and writes [`MuveraOptions`].
 
 mod batch;
 mod clusters;

@@ -1,54 +1,46 @@
-//! The encoder.
+//! The MUVERA encoder.
 
 use std::fmt;
 
 use embedkit_types::MultiVectorModel;
 
 use crate::{
-    Error, Form, MuveraOptions, Precision,
-    encode::{self, Scratch},
-    hyperplanes::Hyperplanes,
-    numpy::Generator,
-    product::Panels,
-    vectors::AsVectors,
+    Error, MuveraOptions, Precision, hyperplanes::Hyperplanes, numpy::Generator, product::Panels,
 };
 
-/// The most components that an encoding, or all random matrices of one kind, may have: two gigabytes
-/// in double precision.
+/// Maximum components of an encoding, or of all random matrices of one kind: two gigabytes in double
+/// precision.
 const LIMIT: usize = if cfg!(target_pointer_width = "64") { 1 << 28 } else { 1 << 24 };
 
-/// An encoder of multi-vectors to fixed-dimensional encodings.
+/// Encodes multi-vectors as fixed-dimensional vectors.
 ///
-/// The dot product of a query's and a document's encoding approximates the sum over the query's
-/// vectors of the best dot product with a vector of the document (MaxSim), times the number of
-/// repetitions. So an index of single vectors finds candidates for exact scoring.
+/// The dot product of a query's and a document's encoding approximates their MaxSim (the sum over the
+/// query's vectors of the best dot product with a document vector) times the number of repetitions. An
+/// index of single vectors thus finds candidates for exact scoring.
 ///
-/// Each repetition cuts space into `2^k_sim` clusters by random hyperplanes, adds up the vectors in
-/// each (documents: their mean, and no cluster stays empty), and multiplies each cluster by a random
-/// matrix of signs over `sqrt(dim_proj)`. The encoding is all clusters of all repetitions, one after
-/// another: component `c` of cluster `b` in repetition `r` is at
-/// `(r * 2^k_sim + b) * dim_proj + c`. It is not normalised.
+/// Each repetition partitions space into `2^k_sim` clusters by random hyperplanes, sums the vectors in
+/// each (documents: their mean, without empty clusters), and multiplies each cluster by a random sign
+/// matrix over `sqrt(dim_proj)`. The encoding concatenates all clusters of all repetitions: component
+/// `c` of cluster `b` in repetition `r` is at `(r * 2^k_sim + b) * dim_proj + c`. It is not normalised.
 ///
-/// `Muvera` computes in `f64` and gives FastEmbed's numbers for the same parameters and seed, which
-/// [`Muvera::new`] makes. `Muvera<f32>` ([`Muvera::new_f32`]) assigns the very same clusters and
-/// computes the rest in `f32`: faster, half the memory, and components that differ by some 1e-6 of
-/// their usual size.
+/// `Muvera` ([`Muvera::new`]) computes in `f64` and gives FastEmbed's numbers for the same parameters
+/// and seed. `Muvera<f32>` ([`Muvera::new_f32`]) assigns the same clusters and computes the rest in
+/// `f32`: faster, half the memory, and components that differ by about 1e-6 of their usual size.
 ///
-/// Components of vectors that are infinite or not a number are errors. An encoding can have such
-/// components itself only where vectors are so long that their sums leave the range of the precision.
+/// Infinite or NaN components are errors. An encoding has such components only if sums of very long
+/// vectors overflow the precision.
 #[derive(Clone)]
 pub struct Muvera<T: Precision = f64> {
     pub(crate) dim: usize,
     pub(crate) options: MuveraOptions,
     pub(crate) hyperplanes: Hyperplanes<T>,
-    /// One matrix of signs per repetition, `dim` rows and `dim_proj` columns; none where nothing is
-    /// projected.
+    /// One sign matrix for each repetition, `[dim, dim_proj]`; empty without a projection.
     pub(crate) projections: Vec<Panels<T>>,
     embedding_size: usize,
 }
 
 impl Muvera {
-    /// An encoder for vectors of `dim` components that computes in `f64`, as FastEmbed does.
+    /// Creates an encoder for vectors of `dim` components that computes in `f64`, as FastEmbed does.
     ///
     /// # Errors
     /// `dim`, `dim_proj` or `r_reps` is 0, `dim_proj` is above `dim`, or encodings or random matrices
@@ -57,10 +49,11 @@ impl Muvera {
         Self::draw(dim, options)
     }
 
-    /// [`Muvera::new`] for the vectors of a model, which need not be loaded: its description will do.
+    /// [`Muvera::new`] for the vectors of a model. The model's description is enough; it need not be
+    /// loaded.
     ///
     /// # Errors
-    /// Those of [`Muvera::new`].
+    /// See [`Muvera::new`].
     pub fn from_multivector_model(
         model: &(impl MultiVectorModel + ?Sized),
         options: MuveraOptions,
@@ -70,10 +63,10 @@ impl Muvera {
 }
 
 impl Muvera<f32> {
-    /// An encoder for vectors of `dim` components that computes in `f32`.
+    /// Creates an encoder for vectors of `dim` components that computes in `f32`.
     ///
     /// # Errors
-    /// Those of [`Muvera::new`].
+    /// See [`Muvera::new`].
     pub fn new_f32(dim: usize, options: MuveraOptions) -> Result<Self, Error> {
         Self::draw(dim, options)
     }
@@ -84,7 +77,7 @@ impl<T: Precision> Muvera<T> {
         let embedding_size = check::<T>(dim, &options)?;
         let MuveraOptions { k_sim, dim_proj, r_reps, random_seed } = options;
         let mut generator = Generator::new(random_seed);
-        // All hyperplanes come before all signs. Signs that nothing needs come last, so they need
+        // Hyperplanes are drawn before signs. Signs without a projection would come last, so they need
         // not be drawn.
         let hyperplanes = Hyperplanes::draw(&mut generator, dim, k_sim, r_reps);
         let mut projections = Vec::new();
@@ -99,7 +92,7 @@ impl<T: Precision> Muvera<T> {
         Ok(Self { dim, options, hyperplanes, projections, embedding_size })
     }
 
-    /// The width of the vectors that are encoded.
+    /// Dimension of the input vectors.
     #[must_use]
     pub fn dim(&self) -> usize {
         self.dim
@@ -116,34 +109,9 @@ impl<T: Precision> Muvera<T> {
     pub fn embedding_size(&self) -> usize {
         self.embedding_size
     }
-
-    /// Encodes a document: [`Form::DOCUMENT`].
-    ///
-    /// # Errors
-    /// There is no vector, the vectors have another width than the encoder, a component is not
-    /// finite, or there is no memory for the encoding.
-    pub fn process_document(&self, vectors: &impl AsVectors) -> Result<Vec<T>, Error> {
-        self.process(vectors, Form::DOCUMENT)
-    }
-
-    /// Encodes a query: [`Form::QUERY`].
-    ///
-    /// # Errors
-    /// Those of [`Muvera::process_document`].
-    pub fn process_query(&self, vectors: &impl AsVectors) -> Result<Vec<T>, Error> {
-        self.process(vectors, Form::QUERY)
-    }
-
-    /// Encodes vectors in a form of your choice.
-    ///
-    /// # Errors
-    /// Those of [`Muvera::process_document`].
-    pub fn process(&self, vectors: &impl AsVectors, form: Form) -> Result<Vec<T>, Error> {
-        encode::encode(self, vectors.as_vectors(), form, &mut Scratch::default())
-    }
 }
 
-/// Without the matrices, which would fill many screens.
+/// Omits the matrices, which would fill many screens.
 impl<T: Precision> fmt::Debug for Muvera<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Muvera")
@@ -153,7 +121,7 @@ impl<T: Precision> fmt::Debug for Muvera<T> {
     }
 }
 
-/// Checks parameters, and computes the components of an encoding.
+/// Checks parameters and returns the components of an encoding.
 fn check<T: Precision>(dim: usize, options: &MuveraOptions) -> Result<usize, Error> {
     let &MuveraOptions { k_sim, dim_proj, r_reps, .. } = options;
     for (parameter, value) in [("dim", dim), ("dim_proj", dim_proj), ("r_reps", r_reps)] {
@@ -181,7 +149,7 @@ fn check<T: Precision>(dim: usize, options: &MuveraOptions) -> Result<usize, Err
     Ok(size)
 }
 
-/// The columns of a matrix with those that fill its last panel.
+/// Columns of a matrix, padded to whole panels.
 fn padded<T: Precision>(columns: usize) -> Option<usize> {
     columns.checked_next_multiple_of(T::PANEL)
 }

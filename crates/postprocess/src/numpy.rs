@@ -1,15 +1,15 @@
-//! NumPy's random generator, bit for bit: what `numpy.random.default_rng(seed)` draws.
+//! A bit-exact port of NumPy's random generator, `numpy.random.default_rng(seed)`.
 //!
 //! The chain is a seed sequence, which spreads the seed over a pool of words, the PCG64 generator
-//! (128-bit linear congruence, output by XSL-RR), and on top the ziggurat for normal numbers. The
-//! algorithms are those of NumPy 1.17 and later; its stream of `Generator` methods may change between
-//! releases but has not for these.
+//! (128-bit linear congruence, output by XSL-RR), and the ziggurat method for normal numbers. The
+//! algorithms are those of NumPy 1.17 and later. NumPy may change its stream of `Generator` methods
+//! between releases, but has not changed these.
 
 mod ziggurat;
 
-/// Start of the running constant while the pool is filled, and its factor.
+/// Initial value and multiplier of the hash constant while the pool is filled.
 const FILL: (u32, u32) = (0x43b0_d7e5, 0x931e_8875);
-/// The same while words are drawn from the pool.
+/// Initial value and multiplier of the hash constant while words are drawn from the pool.
 const DRAW: (u32, u32) = (0x8b51_f9dd, 0x58f3_8ded);
 /// Factors of the two words that are mixed.
 const MIX: (u32, u32) = (0xca01_f9dd, 0x4973_f715);
@@ -21,7 +21,7 @@ const MULTIPLIER: u128 = 0x2360_ed05_1fc6_5da4_4385_df64_9fcc_f645;
 const TAIL: f64 = 3.654_152_885_361_009;
 const INVERSE_TAIL: f64 = 0.273_661_237_329_758_3;
 
-/// The generator and the half of a word that the last 32-bit draw left.
+/// The generator, and the unused half of the last 32-bit draw.
 #[derive(Debug, Clone)]
 pub(crate) struct Generator {
     state: u128,
@@ -36,8 +36,8 @@ impl Generator {
         Self::from_words(&words)
     }
 
-    /// From the 32-bit words of a seed, the least significant first. Zeros at the end of the first
-    /// four words change nothing.
+    /// Seeds from 32-bit words, the least significant first. Zeros at the end of the first four words
+    /// change nothing.
     fn from_words(seed: &[u32]) -> Self {
         let [initial, stream] = seed_sequence(seed);
         let increment = (stream << 1) | 1;
@@ -59,8 +59,8 @@ impl Generator {
         folded.rotate_right((self.state >> 122) as u32)
     }
 
-    /// 32 random bits: a word serves two draws, its low half first. Draws of whole words in between
-    /// leave the half that waits alone.
+    /// 32 random bits: a 64-bit draw serves two of these, its low half first. 64-bit draws in between
+    /// do not use the waiting half.
     fn half_word(&mut self) -> u32 {
         if let Some(high) = self.half.take() {
             return high;
@@ -77,10 +77,10 @@ impl Generator {
 
     /// `normal()`: mean 0, deviation 1.
     ///
-    /// `exp` and `ln_1p` are those of the platform, as they are in NumPy. They decide about one draw
-    /// in a hundred, and give the value of one in three thousand.
+    /// `exp` and `ln_1p` are the platform's, as in NumPy. They decide about one draw in a hundred, and
+    /// give the value of one in three thousand.
     pub(crate) fn normal(&mut self) -> f64 {
-        // What NumPy returns is mean + deviation * x, which makes the negative zero positive.
+        // NumPy returns mean + deviation * x, which makes a negative zero positive.
         0.0 + self.standard_normal()
     }
 
@@ -96,7 +96,7 @@ impl Generator {
                 return x;
             }
             if strip == 0 {
-                // The tail has its sign from another bit.
+                // Another bit gives the sign of the tail.
                 return signed(self.tail(), mantissa >> 8 & 1 == 1);
             }
             let (outer, inner) = (density(strip - 1), density(strip));
@@ -117,8 +117,8 @@ impl Generator {
         }
     }
 
-    /// `choice([-1, 1])`, true for 1: Lemire's method for a range of two is the highest bit of a
-    /// 32-bit draw.
+    /// `choice([-1, 1])`, true for 1. Lemire's method for a range of two is the highest bit of a 32-bit
+    /// draw.
     pub(crate) fn coin(&mut self) -> bool {
         self.half_word() >> 31 == 1
     }
@@ -146,7 +146,7 @@ fn seed_sequence(seed: &[u32]) -> [u128; 2] {
     }
     let mut constant = DRAW.0;
     let mut draws = pool.iter().cycle().map(|&word| scramble(word, &mut constant, DRAW.1));
-    // Two words make 64 bits, the low one first; two of those 128 bits, the high one first.
+    // Two words make 64 bits, the low one first; two of those make 128 bits, the high one first.
     let mut half = || {
         let low = draws.next().unwrap_or_default();
         u128::from(draws.next().unwrap_or_default()) << 32 | u128::from(low)
@@ -262,8 +262,8 @@ mod tests {
         }
     }
 
-    /// All normals of a long run, tails and rejections among them. The few that come from the
-    /// platform's `exp` and `ln_1p` are held to the last bit where the golden values were made.
+    /// All normals of a long run, including tails and rejections. The few that come from the platform's
+    /// `exp` and `ln_1p` are compared to the last bit on the platform of the golden values.
     #[test]
     fn two_hundred_thousand_normals() {
         let golden = &golden()["normal_seed42_200000"];

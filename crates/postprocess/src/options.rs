@@ -1,8 +1,8 @@
-//! How an encoding is made.
+//! Parameters and forms of an encoding.
 
 /// Parameters of the encoding, with FastEmbed's names and defaults. Use struct update syntax.
 ///
-/// Queries and documents can only be compared when all of them are equal, the seed too.
+/// Queries and documents are comparable only if all parameters are equal, including the seed.
 ///
 /// ```
 /// use embedkit_postprocess::MuveraOptions;
@@ -17,15 +17,15 @@
     serde(default, deny_unknown_fields)
 )]
 pub struct MuveraOptions {
-    /// Hyperplanes in each repetition, which cut space into `2^k_sim` clusters. May be 0.
+    /// Hyperplanes of each repetition, which partition space into `2^k_sim` clusters. May be 0.
     pub k_sim: u32,
-    /// Components of a cluster after the random projection, at most those of the vectors; as many
-    /// as those mean that nothing is projected.
+    /// Components of a cluster after the random projection, at most the dimension of the vectors. The
+    /// same dimension means no projection.
     pub dim_proj: usize,
-    /// Repetitions with hyperplanes and projections of their own.
+    /// Repetitions, each with its own hyperplanes and projection.
     pub r_reps: usize,
-    /// Seed of all random numbers. The original takes seeds of any length; this is as long as those
-    /// that NumPy recommends.
+    /// Seed of the random numbers. The original takes seeds of any length; this type is as long as
+    /// NumPy recommends.
     pub random_seed: u128,
 }
 
@@ -35,20 +35,20 @@ impl Default for MuveraOptions {
     }
 }
 
-/// What is done with the clusters on the way: one form for documents, another for queries.
+/// Treatment of clusters, different for documents and queries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Form {
-    /// Whether a cluster without vectors takes the first vector of the nearest cluster that has
-    /// some: nearest in the number of hyperplanes between them, then by the lower number.
+    /// Fills an empty cluster with the first vector of the nearest occupied cluster: nearest in Hamming
+    /// distance, then by the lower number.
     pub fill_empty_clusters: bool,
-    /// Whether a cluster is the mean of its vectors instead of their sum.
+    /// Takes the mean of a cluster's vectors instead of their sum.
     pub normalize_by_count: bool,
 }
 
 impl Form {
-    /// Means, and no cluster left empty.
+    /// Means, without empty clusters.
     pub const DOCUMENT: Self = Self { fill_empty_clusters: true, normalize_by_count: true };
-    /// Sums, and empty clusters stay zero, so that the dot product with a document is a sum over the
-    /// vectors of the query.
+    /// Sums, with zeros in empty clusters, so that the dot product with a document is a sum over the
+    /// query's vectors.
     pub const QUERY: Self = Self { fill_empty_clusters: false, normalize_by_count: false };
 }

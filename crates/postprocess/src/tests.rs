@@ -1,4 +1,4 @@
-//! Encodings against FastEmbed's, and what the encoder promises beyond them.
+//! Encodings compared with FastEmbed's, and further guarantees of the encoder.
 
 mod behaviour;
 mod golden;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{Form, Muvera, MuveraOptions};
 
-/// How far a component may be from the original's, relative to it.
+/// Maximum relative difference of a component from the original's.
 const TOLERANCE: f64 = 1e-12;
 
 const FILL_ONLY: Form = Form { fill_empty_clusters: true, normalize_by_count: false };
@@ -26,7 +26,7 @@ fn size(value: &Value) -> usize {
     value.as_u64().unwrap() as usize
 }
 
-/// Fails where a component differs by more than the tolerance, relative to the expected one.
+/// Panics if a component differs by more than the tolerance, relative to the expected one.
 #[track_caller]
 fn assert_same(ours: &[f64], expected: &[f64], what: &str) {
     assert_eq!(ours.len(), expected.len(), "{what}");
@@ -38,8 +38,8 @@ fn assert_same(ours: &[f64], expected: &[f64], what: &str) {
     }
 }
 
-/// Fails where single precision is further away than its rounding explains: what counts is the usual
-/// size of the components of the same cluster, which are sums of the same numbers.
+/// Panics if single precision is further away than its rounding explains, relative to the usual size of
+/// the components of the same cluster, which are sums of the same numbers.
 #[track_caller]
 fn assert_near(ours: &[f32], expected: &[f64], dim_proj: usize, what: &str) {
     assert_eq!(ours.len(), expected.len(), "{what}");
@@ -56,7 +56,7 @@ fn assert_near(ours: &[f32], expected: &[f64], dim_proj: usize, what: &str) {
     }
 }
 
-/// The parameters in a row of golden data.
+/// Parameters in a row of golden data.
 fn options(row: &Value) -> MuveraOptions {
     let seed = &row["random_seed"];
     MuveraOptions {

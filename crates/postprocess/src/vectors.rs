@@ -1,4 +1,4 @@
-//! The vectors of one input as the encoder sees them.
+//! Views of the vectors of one input.
 
 use embedkit_types::MultiVector;
 
@@ -6,11 +6,11 @@ use crate::Error;
 
 /// A view of the vectors of one input, in either precision.
 ///
-/// The encoder takes a [`MultiVector`] as it is; a view is for slices, and for double precision.
+/// The encoder takes a [`MultiVector`] directly; a view is for slices and for double precision.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Vectors<'a> {
     values: Values<'a>,
-    width: usize,
+    dim: usize,
 }
 
 /// The components, row by row.
@@ -21,48 +21,48 @@ pub(crate) enum Values<'a> {
 }
 
 impl<'a> Vectors<'a> {
-    /// Vectors of `width` components, one after another.
+    /// Creates a view of vectors of `dim` components, stored contiguously.
     ///
     /// # Errors
-    /// The width is zero or does not divide the number of components.
-    pub fn from_f32(values: &'a [f32], width: usize) -> Result<Self, Error> {
-        whole(values.len(), width).map(|()| Self { values: Values::F32(values), width })
+    /// `dim` is 0 or does not divide the number of components.
+    pub fn from_f32(values: &'a [f32], dim: usize) -> Result<Self, Error> {
+        whole(values.len(), dim).map(|()| Self { values: Values::F32(values), dim })
     }
 
-    /// Vectors of `width` components, one after another, in double precision.
+    /// Creates a view of vectors of `dim` components in double precision, stored contiguously.
     ///
     /// # Errors
-    /// The width is zero or does not divide the number of components.
-    pub fn from_f64(values: &'a [f64], width: usize) -> Result<Self, Error> {
-        whole(values.len(), width).map(|()| Self { values: Values::F64(values), width })
+    /// `dim` is 0 or does not divide the number of components.
+    pub fn from_f64(values: &'a [f64], dim: usize) -> Result<Self, Error> {
+        whole(values.len(), dim).map(|()| Self { values: Values::F64(values), dim })
     }
 
-    /// How many vectors there are.
+    /// Number of vectors.
     #[must_use]
     pub fn len(&self) -> usize {
         match self.values {
-            Values::F32(values) => values.len() / self.width,
-            Values::F64(values) => values.len() / self.width,
+            Values::F32(values) => values.len() / self.dim,
+            Values::F64(values) => values.len() / self.dim,
         }
     }
 
-    /// Whether there is no vector at all.
+    /// Returns `true` if there is no vector.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Components of each vector.
+    /// Dimension of the vectors.
     #[must_use]
-    pub fn width(&self) -> usize {
-        self.width
+    pub fn dim(&self) -> usize {
+        self.dim
     }
 
     pub(crate) fn values(&self) -> Values<'a> {
         self.values
     }
 
-    /// A component in double precision, by its place in the whole buffer.
+    /// A component in double precision, by its index in the buffer.
     #[inline(always)]
     pub(crate) fn component(&self, place: usize) -> f64 {
         match self.values {
@@ -72,17 +72,17 @@ impl<'a> Vectors<'a> {
     }
 }
 
-fn whole(values: usize, width: usize) -> Result<(), Error> {
-    if width == 0 {
+fn whole(values: usize, dim: usize) -> Result<(), Error> {
+    if dim == 0 {
         return Err(Error::Zero { parameter: "dim" });
     }
-    if !values.is_multiple_of(width) {
-        return Err(Error::Ragged { values, width });
+    if !values.is_multiple_of(dim) {
+        return Err(Error::Ragged { values, dim });
     }
     Ok(())
 }
 
-/// What can be encoded: the vectors of one input.
+/// Multi-vectors that can be encoded.
 pub trait AsVectors {
     /// A view of the vectors.
     fn as_vectors(&self) -> Vectors<'_>;
@@ -90,7 +90,7 @@ pub trait AsVectors {
 
 impl AsVectors for MultiVector {
     fn as_vectors(&self) -> Vectors<'_> {
-        Vectors { values: Values::F32(self.values()), width: self.width() }
+        Vectors { values: Values::F32(self.values()), dim: self.width() }
     }
 }
 

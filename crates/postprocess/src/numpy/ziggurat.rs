@@ -1,11 +1,11 @@
-//! The tables of NumPy's ziggurat for normal numbers: 256 strips, double precision.
+//! Tables of NumPy's ziggurat for normal numbers: 256 strips, double precision.
 //!
 //! Numeric constants of NumPy (`numpy/random/src/distributions/ziggurat_constants.h`, BSD-3-Clause),
-//! derived from Julia (MIT); the notices are in `THIRD-PARTY.md`. They cannot be computed anew: the
-//! usual recursions give many entries one or a few units in the last place off, and every normal
-//! number with them.
+//! derived from Julia (MIT); the notices are in `THIRD-PARTY.md`. They cannot be recomputed: the usual
+//! recursions are off by one or a few units in the last place for many entries, and so would be every
+//! normal number.
 
-/// `ki`: below this, the 52-bit mantissa of a draw is within the strip.
+/// `ki`: a 52-bit mantissa below this is within the strip.
 #[rustfmt::skip]
 pub(super) const KI: [u64; 256] = [
     0x000ef33d8025ef6a, 0x0000000000000000, 0x000c08be98fbc6a8, 0x000da354fabd8142,
@@ -74,7 +74,7 @@ pub(super) const KI: [u64; 256] = [
     0x000f9e971e014598, 0x000f89fa48a41dfc, 0x000f66c5f7f0302c, 0x000f1a5a4b331c4a,
 ];
 
-/// `wi`: the width of a strip for one step of the mantissa, as IEEE 754 bits.
+/// `wi`: width of a strip for one step of the mantissa, as IEEE 754 bits.
 #[rustfmt::skip]
 pub(super) const WI_BITS: [u64; 256] = [
     0x3ccf493b7815d979, 0x3c8b8d0be3fdf6c6, 0x3c9250af3c2c5bb4, 0x3c957cb938443b61,
@@ -143,7 +143,7 @@ pub(super) const WI_BITS: [u64; 256] = [
     0x3cc9cbee014057ab, 0x3cca8fdc7894775a, 0x3ccb981f3878fdb1, 0x3ccd3bb48209ad33,
 ];
 
-/// `fi`: the density at the edge of a strip, as IEEE 754 bits.
+/// `fi`: density at the edge of a strip, as IEEE 754 bits.
 #[rustfmt::skip]
 pub(super) const FI_BITS: [u64; 256] = [
     0x3ff0000000000000, 0x3fef446ac979f087, 0x3feeb7545b6ca915, 0x3fee3f11e027f077,

@@ -1,4 +1,4 @@
-//! Errors, batches, and what single precision promises.
+//! Errors, batches, and guarantees of single precision.
 
 use std::num::NonZeroUsize;
 
@@ -16,9 +16,9 @@ fn normals(seed: u128, count: usize) -> Vec<f64> {
     (0..count).map(|_| generator.normal()).collect()
 }
 
-fn multi_vector(seed: u128, count: usize, width: usize) -> MultiVector {
-    let values = normals(seed, count * width).into_iter().map(|x| x as f32).collect();
-    MultiVector::new(values, width).unwrap()
+fn multi_vector(seed: u128, count: usize, dim: usize) -> MultiVector {
+    let values = normals(seed, count * dim).into_iter().map(|x| x as f32).collect();
+    MultiVector::new(values, dim).unwrap()
 }
 
 #[test]
@@ -65,12 +65,12 @@ fn parameters_are_checked() {
 fn vectors_are_checked() {
     let muvera = Muvera::new(8, small()).unwrap();
     let error = muvera.process_document(&multi_vector(1, 3, 7)).unwrap_err();
-    assert_eq!(error, Error::WrongWidth { expected: 8, found: 7 });
+    assert_eq!(error, Error::WrongDim { expected: 8, found: 7 });
     assert!(error.hint().unwrap().contains("dim 7"));
     let empty = MultiVector::new(Vec::new(), 8).unwrap();
     assert_eq!(muvera.process_document(&empty), Err(Error::Empty));
     assert_eq!(muvera.process_query(&empty), Err(Error::Empty));
-    assert_eq!(Vectors::from_f32(&[0.0; 9], 8), Err(Error::Ragged { values: 9, width: 8 }));
+    assert_eq!(Vectors::from_f32(&[0.0; 9], 8), Err(Error::Ragged { values: 9, dim: 8 }));
     assert_eq!(Vectors::from_f64(&[], 0), Err(Error::Zero { parameter: "dim" }));
 
     let mut values = multi_vector(1, 200, 8).into_values();
@@ -83,7 +83,7 @@ fn vectors_are_checked() {
     let error = muvera.process_document(&Vectors::from_f32(&values, 8).unwrap()).unwrap_err();
     assert!(matches!(error, Error::NotFinite { vector: 154, component: 2, .. }));
 
-    // What double precision takes may be too large for single precision.
+    // Double precision may accept components that are too large for single precision.
     let large = [1e300; 8];
     let large = Vectors::from_f64(&large, 8).unwrap();
     assert!(muvera.process_document(&large).is_ok());
@@ -93,7 +93,7 @@ fn vectors_are_checked() {
 }
 
 #[test]
-fn a_model_says_its_width() {
+fn a_model_says_its_dim() {
     let model = LateText { dim: 8, ..LateText::DEFAULT };
     let muvera = Muvera::from_multivector_model(&model, small()).unwrap();
     let vectors = multi_vector(2, 5, 8);
@@ -143,7 +143,7 @@ fn a_batch_names_its_first_bad_input() {
     }
 }
 
-/// Vectors that lie almost in a hyperplane: single precision alone would choose sides at random.
+/// Vectors almost in a hyperplane: single precision alone would choose their sides at random.
 #[test]
 fn clusters_do_not_depend_on_the_precision() {
     let options = MuveraOptions { k_sim: 5, dim_proj: 16, r_reps: 20, random_seed: 3 };
@@ -165,7 +165,7 @@ fn clusters_do_not_depend_on_the_precision() {
             let vectors = vectors.unwrap();
             assert_eq!(clusters(&muvera, vectors), clusters(&single, vectors), "scale {scale:e}");
         }
-        // That the vectors are as difficult as they should be.
+        // Checks that the vectors are as difficult as intended.
         for (plane, vector) in narrow.chunks_exact(64).enumerate() {
             let mut dots = (0f32, 0f64);
             for (i, &x) in vector.iter().enumerate() {
@@ -184,7 +184,7 @@ fn clusters_do_not_depend_on_the_precision() {
     assert!(disagreed > 50, "only {disagreed} of 500 are difficult");
 }
 
-/// What encodings are for: the best of many by their dot product is the best by MaxSim.
+/// The best of many documents by dot product of encodings is the best by MaxSim.
 #[test]
 fn the_nearest_encoding_is_that_of_the_best_match() {
     let (dim, documents) = (32, 40);
@@ -196,7 +196,7 @@ fn the_nearest_encoding_is_that_of_the_best_match() {
     let encoded_single = single.process_batch(&inputs, Form::DOCUMENT, None).unwrap();
     let mut found = 0;
     for (wanted, input) in inputs.iter().enumerate().step_by(2) {
-        // Eight tokens of one document, with as much noise again.
+        // Eight tokens of one document, plus as much noise.
         let noise = normals(1000 + wanted as u128, 8 * dim);
         let tokens = input.values()[..8 * dim].iter().zip(noise).map(|(x, y)| x + y as f32);
         let query = MultiVector::new(tokens.collect(), dim).unwrap();
@@ -220,7 +220,7 @@ fn the_nearest_encoding_is_that_of_the_best_match() {
     assert!(found >= 18, "only {found} of 20");
 }
 
-/// The place of the highest score.
+/// Index of the highest score.
 fn best<V>(all: &[V], score: impl Fn(&V) -> f64) -> usize {
     let scores: Vec<f64> = all.iter().map(score).collect();
     (0..all.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b])).unwrap()

@@ -1,4 +1,4 @@
-//! Small configurations, in full.
+//! Small configurations, all components.
 
 use serde_json::Value;
 
@@ -74,7 +74,7 @@ fn small_configurations_are_the_originals() {
     }
 }
 
-/// The defaults, on vectors that are drawn here as they were for the original.
+/// The defaults, on the vectors that the original encoded, drawn again.
 #[test]
 fn the_defaults_are_the_originals() {
     let cases = cases();

@@ -1,4 +1,4 @@
-//! The sizes that people use, by samples and checksums.
+//! Usual sizes, compared by samples and checksums.
 
 use serde_json::Value;
 
@@ -64,8 +64,8 @@ fn compare(encoding: &[f64], expected: &Value, what: &str) {
     let (sum, total) = (encoding.iter().sum::<f64>(), expected["sum"].as_f64().unwrap());
     let absolute: f64 = encoding.iter().map(|x| x.abs()).sum();
     assert!((sum - total).abs() <= super::TOLERANCE * absolute, "{what}: sum {sum} and {total}");
-    // Products with signs are exact and everything is added in one order, so that once the clusters
-    // are the same there is nothing left in which two processors could differ.
+    // Products with signs are exact and all additions are in one order. With the same clusters, two
+    // processors cannot differ.
     let bits = encoding
         .iter()
         .zip(1u64..)
