@@ -1,4 +1,4 @@
-//! From files to tensors.
+//! Image files to tensors.
 
 mod arithmetic;
 mod colour;

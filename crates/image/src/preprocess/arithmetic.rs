@@ -1,18 +1,18 @@
-//! From 8-bit values to tensor values: a table for each channel.
+//! Converts 8-bit values to tensor values with one table for each channel.
 
 use super::config::Arithmetic;
 
-/// What each 8-bit value becomes, for each channel.
+/// Tensor value of each 8-bit value, for each channel.
 #[derive(Clone)]
 pub(super) struct Tables([[f32; 256]; 3]);
 
 impl Tables {
-    /// For images of 8-bit values, which the original multiplies in 64 bits and then rounds.
+    /// For 8-bit images, which the original multiplies in 64 bits and then rounds.
     pub(super) fn new(arithmetic: &Arithmetic) -> Self {
         Self::with(arithmetic, |value, factor| (f64::from(value) * factor) as f32)
     }
 
-    /// For images with zeros around them, whose values the original has in 32 bits and multiplies so.
+    /// For images padded with zeros, whose values the original multiplies in 32 bits.
     pub(super) fn padded(arithmetic: &Arithmetic) -> Self {
         Self::with(arithmetic, |value, factor| f32::from(value) * factor as f32)
     }
@@ -31,7 +31,7 @@ impl Tables {
         Self([0, 1, 2].map(|channel| std::array::from_fn(|v| value(channel, v as u8))))
     }
 
-    /// What a colour becomes.
+    /// Tensor values of a colour.
     pub(super) fn of(&self, colour: [u8; 3]) -> [f32; 3] {
         let [red, green, blue] = colour;
         [self.0[0][usize::from(red)], self.0[1][usize::from(green)], self.0[2][usize::from(blue)]]

@@ -1,4 +1,4 @@
-//! Every kind of pixel to 8-bit RGB, with Pillow's arithmetic.
+//! Converts every pixel format to 8-bit RGB, with Pillow's arithmetic.
 
 use image::DynamicImage;
 
@@ -6,8 +6,8 @@ use super::{DecodeOptions, Gray16, PreprocessError, RgbImage, Transparency};
 
 /// Converts to 8-bit RGB.
 ///
-/// Samples of 16 bits lose their low byte. Grey of 16 bits without alpha is the exception: Pillow
-/// clips it at 255, which [`Gray16::HighByte`] repairs.
+/// 16-bit samples lose their low byte, except 16-bit grey without alpha: Pillow clips it at 255, and
+/// [`Gray16::HighByte`] repairs that.
 pub(super) fn to_rgb(
     image: DynamicImage,
     options: &DecodeOptions,
@@ -22,11 +22,21 @@ pub(super) fn to_rgb(
         DynamicImage::ImageLumaA16(image) => gray_alpha(image.as_raw(), options, high),
         DynamicImage::ImageRgb16(image) => image.as_raw().iter().map(|&v| high(v)).collect(),
         DynamicImage::ImageRgba16(image) => rgb_alpha(image.as_raw(), options, high),
-        // Colours from 0 to 1, which Pillow does not have.
+        // Float colours from 0 to 1, which Pillow does not support.
         DynamicImage::ImageRgba32F(_) => rgb_alpha(image.into_rgba8().as_raw(), options, |v| v),
         other => other.into_rgb8().into_raw(),
     };
     RgbImage::new(width, height, pixels)
+}
+
+/// Converts with [`DecodeOptions::default`]: drops alpha, clips 16-bit grey, and keeps the high byte of
+/// 16-bit colours.
+impl TryFrom<DynamicImage> for RgbImage {
+    type Error = PreprocessError;
+
+    fn try_from(image: DynamicImage) -> Result<Self, Self::Error> {
+        to_rgb(image, &DecodeOptions::default())
+    }
 }
 
 /// The high byte.
@@ -43,12 +53,12 @@ impl Gray16 {
     }
 }
 
-/// Grey to three equal channels.
+/// Converts grey to three equal channels.
 pub(super) fn gray<T>(samples: &[T], to_u8: impl Fn(&T) -> u8) -> Vec<u8> {
     samples.iter().flat_map(|sample| [to_u8(sample); 3]).collect()
 }
 
-/// Grey with alpha.
+/// Converts grey with alpha.
 pub(super) fn gray_alpha<T: Copy>(
     samples: &[T],
     options: &DecodeOptions,
@@ -58,7 +68,7 @@ pub(super) fn gray_alpha<T: Copy>(
     samples.as_chunks().0.iter().flat_map(pixel).collect()
 }
 
-/// Red, green, blue and alpha.
+/// Converts red, green, blue and alpha.
 pub(super) fn rgb_alpha<T: Copy>(
     samples: &[T],
     options: &DecodeOptions,
@@ -70,7 +80,7 @@ pub(super) fn rgb_alpha<T: Copy>(
     samples.as_chunks().0.iter().flat_map(pixel).collect()
 }
 
-/// A pixel over the background, if there is to be one.
+/// Composites a pixel over the background, if any.
 fn over(colour: [u8; 3], alpha: u8, transparency: Transparency) -> [u8; 3] {
     let Transparency::Composite(background) = transparency else { return colour };
     let alpha = u32::from(alpha);
@@ -82,7 +92,7 @@ fn over(colour: [u8; 3], alpha: u8, transparency: Transparency) -> [u8; 3] {
     mixed
 }
 
-/// CMYK, 255 meaning full ink, to RGB.
+/// Converts CMYK, where 255 is full ink, to RGB.
 pub(super) fn from_cmyk(samples: &[u8]) -> Vec<u8> {
     let pixel = |&[c, m, y, k]: &[u8; 4]| {
         let light = 255 - k;

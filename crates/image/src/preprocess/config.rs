@@ -1,7 +1,7 @@
-//! `preprocessor_config.json` to a plan.
+//! Parses `preprocessor_config.json`.
 //!
-//! The rules are FastEmbed's, not those of the library that the files are written for: a switch that
-//! is absent has FastEmbed's default, and keys that it does not look at are ignored.
+//! The rules are FastEmbed's, not those of the library that the files are written for: a missing switch
+//! has FastEmbed's default, and keys that FastEmbed does not read are ignored.
 
 mod fill;
 mod read;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use self::read::{Object, find, is_true, shown};
 use super::{Filter, PreprocessError};
 
-/// What a configuration asks for.
+/// Steps of a configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Plan {
     pub(super) resize: Option<(Sizing, Filter)>,
@@ -20,7 +20,7 @@ pub(super) struct Plan {
     pub(super) arithmetic: Arithmetic,
 }
 
-/// The size that an image is resized to.
+/// Target size of the resize.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sizing {
     Exact { width: u32, height: u32 },
@@ -28,18 +28,18 @@ pub(super) enum Sizing {
     LongestEdge(u32),
 }
 
-/// What becomes of the resized image.
+/// Framing of the resized image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Frame {
-    /// It stays whole.
+    /// Keeps the whole image.
     None,
-    /// Its middle is cut out; where it is smaller, zeros are put around it.
+    /// Crops the centre, and pads smaller images with zeros on all sides.
     Crop { width: u32, height: u32 },
-    /// Its middle is cut out; where it is smaller, it lies at the top left of a coloured square.
+    /// Crops the centre, and places smaller images at the top left of a coloured square.
     Square { side: u32, fill: [u8; 3] },
 }
 
-/// How images are cut into tiles.
+/// Tiling of images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Tiling {
     pub(super) side: u32,
@@ -47,16 +47,16 @@ pub(super) struct Tiling {
     pub(super) filter: Filter,
 }
 
-/// What becomes of a pixel's values.
+/// Arithmetic on pixel values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Arithmetic {
-    /// What values are multiplied by.
+    /// Scale of the values.
     pub(super) rescale: Option<f64>,
-    /// Mean and deviation of each channel.
+    /// Mean and standard deviation of each channel.
     pub(super) normalize: Option<[(f32, f32); 3]>,
 }
 
-/// The kinds of preprocessor that FastEmbed knows.
+/// Preprocessors that FastEmbed supports.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Clip,
@@ -68,7 +68,7 @@ enum Kind {
 
 impl Plan {
     pub(super) fn from_json(bytes: &[u8]) -> Result<Self, PreprocessError> {
-        // Some editors put a byte order mark there.
+        // Some editors write a byte order mark.
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let config: Value = serde_json::from_slice(bytes).map_err(PreprocessError::Json)?;
         let Value::Object(config) = &config else {
@@ -93,7 +93,7 @@ impl Kind {
     fn of(config: &Object) -> Result<Self, PreprocessError> {
         let Some(value) = config.get("image_processor_type") else { return Ok(Self::Clip) };
         let name = value.as_str().unwrap_or_default();
-        // The same preprocessors on another library's arrays.
+        // The same preprocessors for another array library.
         Ok(match name.strip_suffix("Fast").unwrap_or(name) {
             "CLIPImageProcessor" => Self::Clip,
             "SiglipImageProcessor" => Self::Siglip,
@@ -125,7 +125,7 @@ fn clip_resize(config: &Object, kind: Kind) -> Result<Option<(Sizing, Filter)>, 
                 return Err(wrong("size", EXPECTED, size));
             }
         }
-        // Of old; for SigLIP they meant a square.
+        // Formerly; for SigLIP they meant a square.
         Value::Number(_) if kind == Kind::Clip => Sizing::ShortestEdge(read::side("size", size)?),
         Value::Number(_) | Value::Array(_) => {
             let (height, width) = read::sides("size", EXPECTED, size)?;
@@ -166,7 +166,7 @@ fn conv_next(config: &Object) -> Result<(Option<(Sizing, Filter)>, Frame), Prepr
     }
     let part = read::number(config, "crop_pct", 0.875)?;
     let resized = f64::from(edge) / part;
-    // Cut off as Python's `int` does; what is no number or not positive is not a side either.
+    // Truncated like Python's `int`; anything else than a positive number is no side.
     if !(1.0..=f64::from(read::MAX_SIDE)).contains(&resized) {
         let found = config.get("crop_pct").map_or_else(String::new, shown);
         return Err(PreprocessError::WrongValue { key: "crop_pct", expected: "a fraction", found });

@@ -1,11 +1,12 @@
-//! Files to pixels.
+//! Decodes image files to pixels.
 //!
-//! The format is told by a file's first bytes, never by its name. Sizes are checked before a decoder
-//! allocates anything for the pixels.
+//! The first bytes of a file decide its format, never its name. Sizes are checked before a decoder
+//! allocates memory for the pixels.
 
 mod bmp;
 mod gif;
 mod jpeg;
+mod options;
 mod orientation;
 mod others;
 mod tiff;
@@ -24,74 +25,17 @@ use image::{
 };
 
 use super::{ImageInput, PreprocessError, RgbImage, colour};
+use orientation::turned;
 
-/// How files are decoded. The default gives the pixels that FastEmbed gets from Pillow.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct DecodeOptions {
-    /// What an image may cost.
-    pub limits: DecodeLimits,
-    /// What is done with the orientation that cameras write into EXIF data.
-    pub orientation: Orientation,
-    /// What is done with transparency.
-    pub transparency: Transparency,
-    /// What is done with grey of 16 bits.
-    pub gray16: Gray16,
-}
+pub use options::{DecodeLimits, DecodeOptions, Gray16, Orientation, Transparency};
 
-/// What decoding an image may cost. Larger images are an error before they are decoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DecodeLimits {
-    /// The most pixels. The default, 178 956 970, is where Pillow refuses an image as a bomb.
-    pub max_pixels: u64,
-    /// The most bytes for one image: the file, the decoded samples, and what the decoder needs in
-    /// between as far as that can be told in advance. By default 2 GiB.
-    pub max_memory: u64,
-}
-
-impl Default for DecodeLimits {
-    fn default() -> Self {
-        Self { max_pixels: 178_956_970, max_memory: 2 << 30 }
-    }
-}
-
-/// What is done with the orientation in EXIF data.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Orientation {
-    /// Nothing, as FastEmbed does: photographs of turned cameras stay turned. TIFF files are the
-    /// exception, in Pillow as here: their orientation is part of the format and always applied.
-    #[default]
-    Ignore,
-    /// The image is turned and mirrored as the file says.
-    Apply,
-}
-
-/// What is done with transparency.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Transparency {
-    /// It is dropped, as FastEmbed does: transparent pixels show the colour that they hide.
-    #[default]
-    Drop,
-    /// The image is laid over a background of this colour.
-    Composite([u8; 3]),
-}
-
-/// What is done with images of one channel of 16 bits.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Gray16 {
-    /// Values above 255 become 255, as Pillow does: most such images become white.
-    #[default]
-    Clip,
-    /// The high byte is kept, as with every other image of 16 bits.
-    HighByte,
-}
-
-/// Decodes an image to 8-bit RGB. Of animations and files with several pages it takes the first.
+/// Decodes an image to 8-bit RGB. Animations and files with several pages give the first one.
 ///
-/// PNG, JPEG, WebP, GIF, BMP and TIFF are read, whatever the file is called.
+/// Supports PNG, JPEG, WebP, GIF, BMP and TIFF, with any file name.
 ///
 /// # Errors
 ///
-/// [`PreprocessError::File`] with the path and the reason, or the reason itself where there is no
+/// [`PreprocessError::File`] with the path and the reason, or the reason itself if there is no
 /// path: [`PreprocessError::UnknownFormat`], [`PreprocessError::UnsupportedFormat`],
 /// [`PreprocessError::Damaged`], [`PreprocessError::Unsupported`], [`PreprocessError::TooManyPixels`],
 /// [`PreprocessError::TooMuchMemory`] or [`PreprocessError::NoPixels`].
@@ -105,7 +49,7 @@ pub fn decode(input: &ImageInput, options: &DecodeOptions) -> Result<RgbImage, P
     }
 }
 
-/// The content of a regular file. Pipes and devices are refused, as they may never end.
+/// Reads a regular file. Pipes and devices are rejected, as they may never end.
 fn read(path: &Path, limits: DecodeLimits) -> Result<Vec<u8>, PreprocessError> {
     let about = std::fs::metadata(path).map_err(PreprocessError::Read)?;
     if !about.is_file() {
@@ -114,7 +58,7 @@ fn read(path: &Path, limits: DecodeLimits) -> Result<Vec<u8>, PreprocessError> {
     limits.check_memory(about.len())?;
     let mut bytes = Vec::with_capacity(usize::try_from(about.len()).unwrap_or_default());
     let file = File::open(path).map_err(PreprocessError::Read)?;
-    // It may have grown since.
+    // The file may have grown since.
     file.take(limits.max_memory).read_to_end(&mut bytes).map_err(PreprocessError::Read)?;
     Ok(bytes)
 }
@@ -124,11 +68,11 @@ fn decode_bytes(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage, Prepr
     let limits = options.limits;
     match bytes {
         [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => {
-            let limits = limits.of_decoder(bytes);
+            let limits = limits.for_decoder(bytes);
             let decoder = PngDecoder::with_limits(file, limits).map_err(|e| failure("png", &e))?;
             let has_gray16 = bytes.get(24..26) == Some(&[16, 0]); // bits and kind of colour
             decode_with("png", decoder, bytes, options, |image| match image {
-                // Grey that is transparent where it has a certain value is no less grey.
+                // 16-bit grey with a transparent value is still 16-bit grey.
                 DynamicImage::ImageLumaA16(image) if has_gray16 => {
                     let (width, height) = image.dimensions();
                     let to_u8 = |value| options.gray16.to_u8(value);
@@ -168,10 +112,10 @@ fn decode_with(
 ) -> Result<RgbImage, PreprocessError> {
     let (width, height) = decoder.dimensions();
     options.limits.check_pixels(width, height)?;
-    // The samples, and the same again for what becomes of them.
+    // The decoded samples and the RGB copy.
     let samples = decoder.total_bytes().saturating_add(3 * u64::from(width) * u64::from(height));
     options.limits.check_memory(samples.saturating_add(bytes.len() as u64))?;
-    decoder.set_limits(options.limits.of_decoder(bytes)).map_err(|e| failure(format, &e))?;
+    decoder.set_limits(options.limits.for_decoder(bytes)).map_err(|e| failure(format, &e))?;
     let turn = match options.orientation {
         Orientation::Ignore => Turn::NoTransforms,
         Orientation::Apply => {
@@ -184,47 +128,7 @@ fn decode_with(
     turned(to_rgb(image)?, turn)
 }
 
-/// The image as the orientation says.
-fn turned(image: RgbImage, turn: Turn) -> Result<RgbImage, PreprocessError> {
-    if turn == Turn::NoTransforms {
-        return Ok(image);
-    }
-    let (width, height) = (image.width(), image.height());
-    let buffer = image::RgbImage::from_raw(width, height, image.into_pixels());
-    let mut image = DynamicImage::ImageRgb8(buffer.expect("as many pixels as the size says"));
-    image.apply_orientation(turn);
-    RgbImage::new(image.width(), image.height(), image.into_bytes())
-}
-
-impl DecodeLimits {
-    fn check_pixels(self, width: u32, height: u32) -> Result<(), PreprocessError> {
-        if width == 0 || height == 0 {
-            return Err(PreprocessError::NoPixels { width, height });
-        }
-        let limit = self.max_pixels;
-        if u64::from(width) * u64::from(height) > limit {
-            return Err(PreprocessError::TooManyPixels { width, height, limit });
-        }
-        Ok(())
-    }
-
-    fn check_memory(self, needed: u64) -> Result<(), PreprocessError> {
-        let limit = self.max_memory;
-        if needed > limit {
-            return Err(PreprocessError::TooMuchMemory { needed, limit });
-        }
-        Ok(())
-    }
-
-    /// What is left for a decoder beside the file itself.
-    fn of_decoder(self, bytes: &[u8]) -> image::Limits {
-        let mut limits = image::Limits::no_limits();
-        limits.max_alloc = Some(self.max_memory.saturating_sub(bytes.len() as u64));
-        limits
-    }
-}
-
-/// What a decoder of the `image` crate says, as an error of ours.
+/// Converts an error of the `image` crate.
 fn failure(format: &'static str, error: &ImageError) -> PreprocessError {
     match error {
         ImageError::Unsupported(error) => {

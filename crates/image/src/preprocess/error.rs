@@ -1,101 +1,100 @@
-//! What can go wrong between a file and a tensor.
+//! Errors of decoding and preprocessing.
 
 use std::{io, path::PathBuf};
 
-/// An error of decoding or preprocessing: an image that cannot be used, or a configuration that
-/// says nothing sensible.
+/// An image that cannot be decoded or preprocessed, or an invalid configuration.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PreprocessError {
-    /// The image of this path could not be used.
+    /// The image of this path cannot be used.
     #[error("image {}", path.display())]
     File {
-        /// The image's file.
+        /// Path of the image.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Cause.
         source: Box<PreprocessError>,
     },
-    /// The file could not be opened or read.
+    /// The file cannot be opened or read.
     #[error("cannot be read")]
     Read(#[source] io::Error),
     /// The path is a folder, a pipe or a device.
     #[error("is not a regular file")]
     NotAFile,
-    /// The file has no known signature at its beginning.
+    /// The file starts with no known signature.
     #[error("is not an image of a known format (png, jpeg, webp, gif, bmp, tiff)")]
     UnknownFormat,
-    /// The file's format is known, and we do not read it.
-    #[error("is a {found} file, and png, jpeg, webp, gif, bmp and tiff are read")]
+    /// The format is known but not supported.
+    #[error("expected a png, jpeg, webp, gif, bmp or tiff file, got {found}")]
     UnsupportedFormat {
-        /// The file's format.
+        /// Format of the file.
         found: &'static str,
     },
-    /// The format allows what the file has, and we do not.
+    /// The format allows a feature that is not supported.
     #[error("{format} with {what} is not supported")]
     Unsupported {
-        /// The file's format.
+        /// Format of the file.
         format: &'static str,
-        /// What it has.
+        /// The feature.
         what: String,
     },
-    /// The file's content contradicts itself or ends too early.
+    /// The content contradicts itself or ends too early.
     #[error("the {format} data is damaged: {reason}")]
     Damaged {
-        /// The file's format.
+        /// Format of the file.
         format: &'static str,
-        /// What the decoder said.
+        /// Message of the decoder.
         reason: String,
     },
-    /// The image has more pixels than is allowed.
-    #[error("has {width} x {height} pixels, and at most {limit} are allowed")]
+    /// The image has too many pixels.
+    #[error("expected at most {limit}, got {width} x {height} pixels")]
     TooManyPixels {
-        /// Columns.
+        /// Width in pixels.
         width: u32,
-        /// Rows.
+        /// Height in pixels.
         height: u32,
-        /// The most pixels allowed.
+        /// Maximum pixels.
         limit: u64,
     },
-    /// Decoding would take more memory than is allowed.
-    #[error("decoding needs {needed} bytes of memory, and at most {limit} are allowed")]
+    /// Decoding would need too much memory.
+    #[error("expected to decode in at most {limit} bytes of memory, needs {needed}")]
     TooMuchMemory {
         /// Bytes for the decoded image or for the file, as far as they are known.
         needed: u64,
-        /// The most bytes allowed.
+        /// Maximum bytes.
         limit: u64,
     },
     /// The image has no pixels.
     #[error("has {width} x {height} pixels")]
     NoPixels {
-        /// Columns.
+        /// Width in pixels.
         width: u32,
-        /// Rows.
+        /// Height in pixels.
         height: u32,
     },
-    /// The pixels are not as many as the size says.
-    #[error("{width} x {height} pixels need {expected} bytes, found {found}")]
+    /// The number of pixels contradicts the size.
+    #[error("expected {expected} bytes for {width} x {height} pixels, got {found}")]
     WrongLength {
-        /// Columns.
+        /// Width in pixels.
         width: u32,
-        /// Rows.
+        /// Height in pixels.
         height: u32,
-        /// Bytes that such an image has.
+        /// Bytes of such an image.
         expected: u64,
         /// Bytes that were given.
         found: usize,
     },
-    /// A configuration file could not be used.
+    /// A configuration file cannot be used.
     #[error("preprocessor configuration {}", path.display())]
     ConfigFile {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Cause.
         source: Box<PreprocessError>,
     },
     /// The configuration is not JSON.
     #[error("is not valid json")]
     Json(#[source] serde_json::Error),
-    /// The configuration is for a kind of preprocessor that we do not have.
+    /// The configuration is for an unsupported preprocessor.
     #[error("preprocessor {found} is not supported")]
     UnknownPreprocessor {
         /// The value of `image_processor_type`.
@@ -108,61 +107,63 @@ pub enum PreprocessError {
         key: &'static str,
     },
     /// A key of the configuration has an impossible value.
-    #[error("{key} has to be {expected}, found {found}")]
+    #[error("{key}: expected {expected}, got {found}")]
     WrongValue {
         /// The key, with dots where objects are nested.
         key: &'static str,
-        /// What is expected there.
+        /// Expected values.
         expected: &'static str,
         /// The value, shortened.
         found: String,
     },
-    /// A resize to nothing was asked for.
+    /// The target size has no pixels.
     #[error("cannot resize to {width} x {height}")]
     ZeroTarget {
-        /// Columns that were asked for.
+        /// Target width in pixels.
         width: u32,
-        /// Rows that were asked for.
+        /// Target height in pixels.
         height: u32,
     },
     /// The preprocessed image would be too large.
-    #[error("{what} of {width} x {height} pixels is too large, at most {limit} pixels are allowed")]
+    #[error("expected {what} of at most {limit}, got {width} x {height} pixels")]
     OutputTooLarge {
-        /// What would be too large.
+        /// Image or tensor that would be too large.
         what: &'static str,
-        /// Columns.
+        /// Width in pixels.
         width: u64,
-        /// Rows.
+        /// Height in pixels.
         height: u64,
-        /// The most pixels allowed.
+        /// Maximum pixels.
         limit: u64,
     },
     /// The buffer for a tensor has the wrong length.
-    #[error("a tensor of 3 x {height} x {width} has {expected} values, the buffer {found}")]
+    #[error(
+        "expected a buffer of {expected} values for a tensor of 3 x {height} x {width}, got {found}"
+    )]
     WrongBuffer {
-        /// Rows of the tensor.
+        /// Height of the tensor.
         height: usize,
-        /// Columns of the tensor.
+        /// Width of the tensor.
         width: usize,
         /// Values of the tensor.
         expected: usize,
-        /// Values that the buffer holds.
+        /// Values of the buffer.
         found: usize,
     },
-    /// The configuration cuts images into tiles, and one tensor was asked for; or the reverse.
+    /// The configuration makes tiles but a tensor was requested, or the reverse.
     #[error("the preprocessor {}", if *makes_tiles {
         "cuts images into tiles, where one tensor is needed"
     } else {
         "makes one tensor of an image, where tiles are needed"
     })]
     WrongKind {
-        /// Whether the configuration is one that makes tiles.
+        /// `true` if the configuration makes tiles.
         makes_tiles: bool,
     },
 }
 
 impl PreprocessError {
-    /// What the user can do about it, where we know.
+    /// Advice to the user, if there is any.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {

@@ -1,4 +1,4 @@
-//! Sizes and windows: what part of a resized image goes where in a tensor.
+//! Sizes and windows: placement of a resized image in a tensor.
 
 use std::ops::Range;
 
@@ -7,11 +7,11 @@ use super::config::{Frame, Sizing};
 /// One axis of a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Span {
-    /// The pixels of the resized image that are needed.
+    /// Pixels of the resized image that are needed.
     pub(super) window: Range<usize>,
-    /// Where the first of them goes.
+    /// Position of the first of them in the result.
     pub(super) at: usize,
-    /// Pixels of the result.
+    /// Length of the result.
     pub(super) length: usize,
 }
 
@@ -20,12 +20,12 @@ impl Span {
         Self { window: 0..length, at: 0, length }
     }
 
-    /// Whether the image does not fill the result.
+    /// Returns `true` if the image does not fill the result.
     pub(super) fn is_padded(&self) -> bool {
         self.window.len() < self.length
     }
 
-    /// The middle `length` pixels of `from`, or all of them with the odd zero before the image.
+    /// Centres `length` pixels of `from`, or all of them with the odd padding pixel before the image.
     fn center(from: usize, length: usize) -> Self {
         if from < length {
             return Self { window: 0..from, at: (length - from).div_ceil(2), length };
@@ -34,7 +34,7 @@ impl Span {
         Self { window: start..start + length, at: 0, length }
     }
 
-    /// The middle `length` pixels of `from`, a half pixel rounded to even; or all of them, first.
+    /// Centres `length` pixels of `from`, rounding half a pixel to even, or places all of them first.
     fn square(from: usize, length: usize) -> Self {
         if from <= length {
             return Self { window: 0..from, at: 0, length };
@@ -46,7 +46,7 @@ impl Span {
 }
 
 impl Frame {
-    /// Rows and columns of the result, for a resized image of this size.
+    /// Rows and columns of the result for a resized image of this size.
     pub(super) fn spans(self, (width, height): (u32, u32)) -> (Span, Span) {
         let (columns, rows) = (width as usize, height as usize);
         match self {
@@ -60,7 +60,7 @@ impl Frame {
         }
     }
 
-    /// The colour around the image.
+    /// Padding colour.
     pub(super) fn fill(self) -> [u8; 3] {
         match self {
             Self::None | Self::Crop { .. } => [0; 3],
@@ -70,14 +70,14 @@ impl Frame {
 }
 
 impl Sizing {
-    /// Width and height to resize an image of `width` by `height` pixels to. Sides that are too long
-    /// to be counted are as long as can be, and rejected later.
+    /// Target width and height for an image of `width` by `height` pixels. Sides that overflow are
+    /// clamped and rejected later.
     pub(super) fn of(self, width: u32, height: u32) -> (u32, u32) {
         match self {
             Self::Exact { width, height } => (width, height),
             Self::ShortestEdge(edge) => {
                 let (short, long) = (width.min(height), width.max(height));
-                // The product is exact, and the quotient rounded once.
+                // Exact product, one rounding of the quotient.
                 let product = u64::from(edge) * u64::from(long);
                 let other = (product as f64 / f64::from(short)) as u32;
                 if width <= height { (edge, other) } else { (other, edge) }
@@ -90,7 +90,7 @@ impl Sizing {
                 } else {
                     ((long * ratio) as u32, edge)
                 };
-                // Even, and of a very narrow image at least one pixel.
+                // Even, and at least one pixel for a very narrow image.
                 let even = |side: u32| side.saturating_add(side % 2).max(1);
                 (even(width), even(height))
             }
@@ -98,7 +98,7 @@ impl Sizing {
     }
 }
 
-/// Multiples of `side` near the size of an image of `width` by `height` pixels, not smaller along
+/// Multiples of `side` close to the size of an image of `width` by `height` pixels, not smaller along
 /// the longer edge.
 pub(super) fn multiples(width: u32, height: u32, side: u32) -> (u32, u32) {
     let ratio = f64::from(width) / f64::from(height);

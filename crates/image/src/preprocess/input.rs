@@ -1,17 +1,17 @@
-//! Images as callers have them.
+//! Images as inputs.
 
 use std::path::{Path, PathBuf};
 
 use super::{PreprocessError, RgbImage};
 
-/// An image as a caller has it.
+/// An input image.
 #[derive(Debug, Clone)]
 pub enum ImageInput {
-    /// A file of a known format.
+    /// A file of a supported format.
     Path(PathBuf),
-    /// The content of such a file.
+    /// Content of such a file.
     Bytes(Vec<u8>),
-    /// Pixels.
+    /// Decoded pixels.
     Decoded(RgbImage),
 }
 

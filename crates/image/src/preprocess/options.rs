@@ -1,12 +1,12 @@
-//! All choices between a file and a tensor.
+//! Options for decoding and preprocessing together.
 
 use super::{DecodeOptions, PreprocessOptions};
 
-/// How images are read and preprocessed.
+/// Options for decoding and preprocessing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ImageOptions {
-    /// How files become pixels: limits, orientation, transparency.
+    /// Decoding: limits, orientation, transparency.
     pub decode: DecodeOptions,
-    /// How pixels become tensors: exactly as the original, or faster.
+    /// Preprocessing: exactly as the original, or faster.
     pub preprocess: PreprocessOptions,
 }

@@ -1,4 +1,4 @@
-//! Images to tensors as a configuration says.
+//! Converts images to tensors as a configuration says.
 
 use std::{num::NonZeroUsize, path::Path};
 
@@ -11,12 +11,12 @@ use super::{
     tiles,
 };
 
-/// Images to tensors, compiled from a model's `preprocessor_config.json`.
+/// Converts images to tensors, compiled from a model's `preprocessor_config.json`.
 ///
-/// The values are those of FastEmbed 0.9.1 with Pillow 12, to the last bit, for every kind of
-/// processor that it knows: `CLIPImageProcessor`, `SiglipImageProcessor`, `ConvNextFeatureExtractor`,
-/// `JinaCLIPImageProcessor` and `Idefics3ImageProcessor`. As there, `do_resize`, `do_center_crop` and
-/// `do_normalize` are off unless the file switches them on, in whatever way other libraries read it.
+/// Values are bit-equal to FastEmbed 0.9.1 with Pillow 12 for all of its processors:
+/// `CLIPImageProcessor`, `SiglipImageProcessor`, `ConvNextFeatureExtractor`, `JinaCLIPImageProcessor`
+/// and `Idefics3ImageProcessor`. As in FastEmbed, `do_resize`, `do_center_crop` and `do_normalize` are
+/// off unless the file switches them on, even if other libraries read it differently.
 #[derive(Clone)]
 pub struct Preprocessor {
     plan: Plan,
@@ -25,16 +25,16 @@ pub struct Preprocessor {
     padded: Box<Tables>,
 }
 
-/// How images are preprocessed, beyond what the configuration says.
+/// Options of preprocessing beside the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PreprocessOptions {
-    /// How closely resizing follows Pillow.
+    /// Closeness of resizing to Pillow.
     pub quality: ResizeQuality,
-    /// The most pixels of one image's tensor, and of each image on the way there, not counting what
-    /// is cropped away. By default 2^26, of which a tensor has 805 MB.
+    /// Maximum pixels of one image's tensor and of each intermediate image, without cropped parts. The
+    /// default is 2^26, a tensor of 805 MB.
     pub max_pixels: u64,
-    /// Threads for one image, which share the rows of a large one. By default 1: of several images
-    /// each is better off on a thread of its own.
+    /// Threads for one image, which share the rows of a large one. The default is 1: for several
+    /// images, one thread for each image is faster.
     pub threads: NonZeroUsize,
 }
 
@@ -53,12 +53,12 @@ impl std::fmt::Debug for Preprocessor {
     }
 }
 
-/// The tensor of one image.
+/// Tensor of one image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pixels {
     /// Channels, rows and columns: 3, height, width.
     pub shape: [usize; 3],
-    /// The values in that order: all of red, then of green, then of blue, each row by row.
+    /// Values in that order: the plane of red, then green, then blue, each row by row.
     pub values: Vec<f32>,
 }
 
@@ -69,7 +69,7 @@ impl Preprocessor {
     ///
     /// [`PreprocessError::ConfigFile`] with the path and the reason.
     pub fn from_file(path: &Path) -> Result<Self, PreprocessError> {
-        /// Such files have some hundred bytes.
+        /// Maximum size of the file in bytes; such files have some hundred.
         const LIMIT: u64 = 1 << 20;
         let read = || {
             let about = std::fs::metadata(path).map_err(PreprocessError::Read)?;
@@ -100,15 +100,15 @@ impl Preprocessor {
         Ok(Self { plan, options: PreprocessOptions::default(), tables, padded })
     }
 
-    /// The same with other options.
+    /// Sets the options.
     #[must_use]
     pub fn with_options(mut self, options: PreprocessOptions) -> Self {
         self.options = options;
         self
     }
 
-    /// Height and width of the tensors, where they are the same for every image. With tiles it is
-    /// the size of one.
+    /// Height and width of the tensors, if they are the same for every image. With tiles, the size of
+    /// one tile.
     #[must_use]
     pub fn output_size(&self) -> Option<(usize, usize)> {
         let (height, width) = match (self.plan.tiles, self.plan.frame, self.plan.resize) {
@@ -121,28 +121,28 @@ impl Preprocessor {
         Some((height as usize, width as usize))
     }
 
-    /// Whether images are cut into tiles, so that [`tiles`](Self::tiles) is needed in place of
+    /// Returns `true` if images are cut into tiles, which needs [`tiles`](Self::tiles) instead of
     /// [`apply`](Self::apply).
     #[must_use]
     pub fn makes_tiles(&self) -> bool {
         self.plan.tiles.is_some()
     }
 
-    /// Height and width of the tensor of this image.
+    /// Height and width of an image's tensor.
     ///
     /// # Errors
     ///
-    /// [`PreprocessError::OutputTooLarge`], or [`PreprocessError::WrongKind`] where the
-    /// configuration makes tiles.
+    /// [`PreprocessError::OutputTooLarge`], or [`PreprocessError::WrongKind`] if the configuration
+    /// makes tiles.
     pub fn size_of(&self, image: &RgbImage) -> Result<(usize, usize), PreprocessError> {
         self.layout(image).map(|(_, rows, columns)| (rows.length, columns.length))
     }
 
-    /// The tensor of an image.
+    /// Converts an image to a tensor.
     ///
     /// # Errors
     ///
-    /// Those of [`size_of`](Self::size_of) and of [`resize`](super::resize()).
+    /// See [`size_of`](Self::size_of) and [`resize`](super::resize()).
     pub fn apply(&self, image: &RgbImage) -> Result<Pixels, PreprocessError> {
         let (height, width) = self.size_of(image)?;
         let mut values = vec![0.0; 3 * height * width];
@@ -150,12 +150,12 @@ impl Preprocessor {
         Ok(Pixels { shape: [3, height, width], values })
     }
 
-    /// Writes the tensor of an image into its place in a batch, of `3 * height * width` values.
+    /// Writes an image's tensor, `3 * height * width` values, into its part of a batch.
     ///
     /// # Errors
     ///
-    /// Those of [`apply`](Self::apply), and [`PreprocessError::WrongBuffer`] where the place is not
-    /// as large as [`size_of`](Self::size_of) says.
+    /// See [`apply`](Self::apply); [`PreprocessError::WrongBuffer`] if the length of the part
+    /// contradicts [`size_of`](Self::size_of).
     pub fn apply_into(&self, image: &RgbImage, out: &mut [f32]) -> Result<(), PreprocessError> {
         let ((width, height), rows, columns) = self.layout(image)?;
         let expected = 3 * rows.length * columns.length;
@@ -168,7 +168,7 @@ impl Preprocessor {
             });
         }
         let is_padded = rows.is_padded() || columns.is_padded();
-        // A crop with zeros around it has become floating point before it is rescaled.
+        // A crop padded with zeros is already floating point before it is rescaled.
         let tables = match self.plan.frame {
             Frame::Crop { .. } if is_padded => &self.padded,
             _ => &self.tables,
@@ -182,7 +182,7 @@ impl Preprocessor {
             height,
             columns: columns.window,
             rows: rows.window,
-            // Without a resize the size is the image's own, and no filter is used.
+            // Without a resize the size stays and no filter is used.
             filter: self.plan.resize.map_or(super::Filter::Nearest, |(_, filter)| filter),
             quality: self.options.quality,
             threads: self.options.threads,
@@ -193,11 +193,11 @@ impl Preprocessor {
         })
     }
 
-    /// The tiles of an image.
+    /// Cuts an image into tiles.
     ///
     /// # Errors
     ///
-    /// [`PreprocessError::WrongKind`] where the configuration makes no tiles, and those of
+    /// [`PreprocessError::WrongKind`] if the configuration makes no tiles; see also
     /// [`resize`](super::resize()).
     pub fn tiles(&self, image: &RgbImage) -> Result<Tiles, PreprocessError> {
         let Some(tiling) = self.plan.tiles else {
@@ -206,7 +206,7 @@ impl Preprocessor {
         tiles::cut(image, self.plan.resize, tiling, self.options, &self.tables)
     }
 
-    /// The resized image's width and height, and what of its rows and columns goes where.
+    /// Width and height of the resized image, and the placement of its rows and columns.
     fn layout(&self, image: &RgbImage) -> Result<((u32, u32), Span, Span), PreprocessError> {
         if self.plan.tiles.is_some() {
             return Err(PreprocessError::WrongKind { makes_tiles: true });
@@ -234,14 +234,14 @@ impl PreprocessOptions {
     }
 }
 
-/// The three planes of a tensor.
+/// Three planes of a tensor.
 pub(super) struct Planes<'a> {
     planes: [&'a mut [f32]; 3],
     width: usize,
 }
 
 impl<'a> Planes<'a> {
-    /// Of a tensor of three planes, whose rows have `width` values.
+    /// Splits a tensor of three planes with rows of `width` values.
     pub(super) fn new(values: &'a mut [f32], width: usize) -> Self {
         let (red, rest) = values.split_at_mut(values.len() / 3);
         let (green, blue) = rest.split_at_mut(rest.len() / 2);
@@ -252,7 +252,7 @@ impl<'a> Planes<'a> {
         self.planes.iter_mut().zip(colour).for_each(|(plane, value)| plane.fill(value));
     }
 
-    /// Some columns of a row, in each plane.
+    /// Some columns of a row in each plane.
     pub(super) fn row(&mut self, y: usize, columns: std::ops::Range<usize>) -> [&mut [f32]; 3] {
         let start = y * self.width;
         self.planes.each_mut().map(|plane| &mut plane[start + columns.start..start + columns.end])

@@ -1,10 +1,10 @@
-//! Resizing, with the pixels of Pillow 12.
+//! Resizing with the pixels of Pillow 12.
 //!
-//! Two passes, the horizontal one first, each only where its side changes. A pass rounds to 8 bits,
-//! so that their order shows in the result. Weights are integers with 22 bits after the point.
+//! Resizing is separable: a horizontal pass, then a vertical one, each only if its side changes. A pass
+//! rounds to 8 bits, so the order affects the result. Weights are fixed-point integers with 22 fraction
+//! bits.
 //!
-//! The exception is an image more than a hundred times as high as it is wide that becomes lower: it is
-//! resized vertically first.
+//! Images more than a hundred times as high as wide that become lower are resized vertically first.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -18,49 +18,49 @@ use std::{num::NonZeroUsize, ops::Range};
 use self::weights::Weights;
 use super::{PreprocessError, RgbImage};
 
-/// The resampling filters of Pillow, with the numbers that configurations have for them.
+/// Resampling filters of Pillow, with their numbers in configurations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Filter {
-    /// 0: the pixel at the place, without any mixing.
+    /// 0: nearest neighbour.
     Nearest,
     /// 1: Lanczos with three lobes.
     Lanczos,
-    /// 2: a triangle.
+    /// 2: bilinear (a triangle).
     Bilinear,
-    /// 3: cubic convolution with a = -0.5, also called Catmull-Rom.
+    /// 3: bicubic convolution with a = -0.5, also called Catmull-Rom.
     Bicubic,
-    /// 4: the mean of the pixels that an output pixel covers.
+    /// 4: box, the mean of the covered input pixels.
     Box,
-    /// 5: a triangle sharpened by a Hamming window.
+    /// 5: Hamming, a triangle sharpened by a Hamming window.
     Hamming,
 }
 
-/// How closely resizing follows Pillow.
+/// Closeness of resizing to Pillow.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum ResizeQuality {
     /// The same pixels as Pillow 12.
     #[default]
     Exact,
-    /// By `fast_image_resize`, with weights of 16 bits and the passes in Pillow's order.
+    /// Uses `fast_image_resize`, with 16-bit weights and the passes in Pillow's order.
     ///
-    /// On noise with hard edges, of 3000 random sizes: bilinear, bicubic and Lanczos are at most 2
-    /// levels away and differ in 0.8 % of the values, Hamming 1 level in 0.2 %. The box filter differs
+    /// Differences on noise with hard edges of 3000 random sizes: bilinear, bicubic and Lanczos differ
+    /// by at most 2 levels in 0.8 % of the values, Hamming by 1 level in 0.2 %. The box filter differs
     /// in 0.4 %, and there by up to 128, as a pixel on the border of two boxes falls into the other.
-    /// Photographs differ in 0.1 to 1 %. Nearest has no weights, and is the same.
+    /// Photographs differ in 0.1 to 1 %. Nearest has no weights and is identical.
     ///
-    /// With AVX2 the exact path is as fast or faster, so that this one is for other processors.
+    /// With AVX2 the exact path is as fast or faster, so this one is for other processors.
     Fast,
 }
 
-/// The longest side that is resized, or resized to.
+/// Maximum side before and after resizing.
 const MAX_SIDE: u32 = 1 << 24;
 
 /// Resizes an image to `width` by `height` pixels.
 ///
 /// # Errors
 ///
-/// [`PreprocessError::ZeroTarget`] where a side would be 0, [`PreprocessError::OutputTooLarge`] where
-/// one is longer than 16 777 216, or the result has more than 2^31 pixels.
+/// [`PreprocessError::ZeroTarget`] if a side would be 0, [`PreprocessError::OutputTooLarge`] if a side
+/// exceeds 16 777 216 or the result 2^31 pixels.
 pub fn resize(
     image: &RgbImage,
     width: u32,
@@ -89,7 +89,7 @@ pub fn resize(
 pub(super) struct Pixels<'a> {
     pub(super) width: usize,
     pub(super) height: usize,
-    /// Red, green and blue of each, rows from the top.
+    /// Interleaved red, green and blue, rows from the top.
     pub(super) bytes: &'a [u8],
 }
 
@@ -104,18 +104,18 @@ impl<'a> Pixels<'a> {
     }
 }
 
-/// What to resize to, and the part of it that is needed.
+/// Target size, and the needed part of it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Target {
     pub(super) width: u32,
     pub(super) height: u32,
-    /// Columns of the resized image that are needed.
+    /// Needed columns of the resized image.
     pub(super) columns: Range<usize>,
-    /// Rows of the resized image that are needed.
+    /// Needed rows of the resized image.
     pub(super) rows: Range<usize>,
     pub(super) filter: Filter,
     pub(super) quality: ResizeQuality,
-    /// What the exact horizontal pass may use.
+    /// Instruction set of the exact horizontal pass.
     pub(super) threads: NonZeroUsize,
 }
 
@@ -126,7 +126,7 @@ impl Target {
     }
 }
 
-/// Resizes and gives the rows of the target's window from the top, each with its number from 0.
+/// Resizes, and passes the rows of the target's window from the top, numbered from 0.
 pub(super) fn resize_rows(
     image: Pixels<'_>,
     target: &Target,
@@ -168,7 +168,7 @@ pub(super) fn resize_rows(
     Ok(())
 }
 
-/// The exact passes.
+/// Runs the exact passes.
 fn convolve(image: Pixels<'_>, target: &Target, each: &mut dyn FnMut(usize, &[u8])) {
     let weights = |from: usize, to: u32, window: &Range<usize>| {
         let to = to as usize;
@@ -180,8 +180,8 @@ fn convolve(image: Pixels<'_>, target: &Target, each: &mut dyn FnMut(usize, &[u8
 
     let narrow;
     let row_bytes = 3 * target.columns.len();
-    // The rows that the vertical pass reads, from `needed.start`: their bytes, the distance from one
-    // to the next, and where in each the window begins.
+    // Input rows of the vertical pass, from `needed.start`: their bytes, the stride, and the start of
+    // the window in each.
     let (bytes, stride, offset) = match &across {
         Some(weights) => {
             let whole = 3 * image.width;

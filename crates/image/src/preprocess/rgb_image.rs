@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{DecodeOptions, PreprocessError, colour};
+use super::PreprocessError;
 
 /// A decoded image: 8 bits for each of red, green and blue. Clones share their pixels.
 #[derive(Clone, PartialEq, Eq)]
@@ -13,13 +13,12 @@ pub struct RgbImage {
 }
 
 impl RgbImage {
-    /// An image of `pixels`: rows from the top, in each red, green and blue of the first pixel, then
-    /// of the second, and so on without gaps.
+    /// An image of `pixels`: rows from the top, each with red, green and blue of every pixel, without gaps.
     ///
     /// # Errors
     ///
-    /// [`PreprocessError::NoPixels`] where a side is 0, [`PreprocessError::WrongLength`] where there
-    /// are not `3 * width * height` bytes.
+    /// [`PreprocessError::NoPixels`] if a side is 0, [`PreprocessError::WrongLength`] if there are not
+    /// `3 * width * height` bytes.
     pub fn new(width: u32, height: u32, pixels: Vec<u8>) -> Result<Self, PreprocessError> {
         if width == 0 || height == 0 {
             return Err(PreprocessError::NoPixels { width, height });
@@ -68,15 +67,5 @@ impl fmt::Debug for RgbImage {
             .field("width", &self.width)
             .field("height", &self.height)
             .finish_non_exhaustive()
-    }
-}
-
-/// With the conversions of [`DecodeOptions::default`]: alpha is dropped, 16 bits of grey are clipped
-/// and 16 bits of a colour cut to the high ones.
-impl TryFrom<image::DynamicImage> for RgbImage {
-    type Error = PreprocessError;
-
-    fn try_from(image: image::DynamicImage) -> Result<Self, Self::Error> {
-        colour::to_rgb(image, &DecodeOptions::default())
     }
 }

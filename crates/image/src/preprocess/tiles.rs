@@ -1,4 +1,4 @@
-//! Images cut into tiles, as Idefics3 takes them.
+//! Tiling of images for Idefics3.
 
 use super::{
     Filter, PreprocessError, PreprocessOptions, RgbImage,
@@ -9,22 +9,22 @@ use super::{
     resize::{Pixels as Source, Target, resize_rows},
 };
 
-/// The tiles of one image.
+/// Tiles of one image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tiles {
-    /// Rows of tiles, or 0 where the image is one tile.
+    /// Rows of tiles, or 0 for a single tile.
     pub rows: usize,
-    /// Tiles in a row, or 0 where the image is one tile.
+    /// Tiles in a row, or 0 for a single tile.
     pub cols: usize,
     /// Side of a tile in pixels.
     pub side: usize,
-    /// `count() x 3 x side x side` values: the tiles row by row, and after them the whole image made
-    /// as small as a tile.
+    /// `count() x 3 x side x side` values: the tiles row by row, then the whole image resized to one
+    /// tile.
     pub values: Vec<f32>,
 }
 
 impl Tiles {
-    /// Tiles, with the whole image.
+    /// Number of tiles, including the whole image.
     #[must_use]
     pub fn count(&self) -> usize {
         self.rows * self.cols + 1

@@ -1,4 +1,4 @@
-//! The colour that an image is padded with.
+//! Parses the padding colour.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use crate::preprocess::PreprocessError;
 const KEY: &str = "fill_color";
 const EXPECTED: &str = "an integer, three of them, a colour's name, #rrggbb or rgb(r, g, b)";
 
-/// Reads `fill_color`. An integer is a packed colour as Pillow has it: red in the lowest byte.
+/// Reads `fill_color`. An integer is a packed colour as in Pillow: red in the lowest byte.
 pub(super) fn colour(value: &Value) -> Result<[u8; 3], PreprocessError> {
     let colour = match value {
         Value::Number(number) => number.as_i64().map(|packed| {
@@ -25,7 +25,7 @@ pub(super) fn colour(value: &Value) -> Result<[u8; 3], PreprocessError> {
     colour.ok_or_else(|| wrong(KEY, EXPECTED, value))
 }
 
-/// A colour in the notations of CSS. Opacity is ignored.
+/// Parses a CSS colour. Opacity is ignored.
 fn named(text: &str) -> Option<[u8; 3]> {
     if let Some(digits) = text.strip_prefix('#') {
         let digits = digits.chars().map(|c| c.to_digit(16)).collect::<Option<Vec<u32>>>()?;
@@ -53,7 +53,7 @@ fn all(channels: [Option<u64>; 3]) -> Option<[u8; 3]> {
     Some([red?, green?, blue?])
 }
 
-/// The names of CSS, sorted, as red, green and blue.
+/// CSS colour names, sorted, with red, green and blue.
 #[rustfmt::skip]
 const NAMES: [(&str, u32); 148] = [
     ("aliceblue", 0xf0f8ff), ("antiquewhite", 0xfaebd7), ("aqua", 0x00ffff),

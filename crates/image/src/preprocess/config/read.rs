@@ -1,4 +1,4 @@
-//! Values of a configuration, as Python takes them.
+//! Reads values of a configuration with Python's semantics.
 
 use serde_json::{Map, Value};
 
@@ -7,10 +7,10 @@ use crate::preprocess::{Filter, PreprocessError};
 
 pub(super) type Object = Map<String, Value>;
 
-/// The longest side that a configuration may ask for.
+/// Maximum side that a configuration may ask for.
 pub(super) const MAX_SIDE: u32 = 1 << 16;
 
-/// The value of a key that has to be there.
+/// Value of a required key.
 pub(super) fn find<'a>(
     config: &'a Object,
     key: &'static str,
@@ -18,7 +18,7 @@ pub(super) fn find<'a>(
     config.get(key).ok_or(PreprocessError::MissingKey { key })
 }
 
-/// Whether a switch is on: what Python takes for true.
+/// Reads a switch, with Python's truth values.
 pub(super) fn is_true(config: &Object, key: &str, default: bool) -> bool {
     match config.get(key) {
         None => default,
@@ -31,7 +31,7 @@ pub(super) fn is_true(config: &Object, key: &str, default: bool) -> bool {
     }
 }
 
-/// A number, or what counts where the key is absent.
+/// Reads a number, or the default for a missing key.
 pub(super) fn number(
     config: &Object,
     key: &'static str,
@@ -50,7 +50,7 @@ pub(super) fn side(key: &'static str, value: &Value) -> Result<u32, PreprocessEr
         .ok_or_else(|| wrong(key, "an integer from 1 to 65536", value))
 }
 
-/// Height and width: an integer for a square, an object, or a list.
+/// Reads height and width: an integer for a square, an object, or a list.
 pub(super) fn sides(
     key: &'static str,
     expected: &'static str,
@@ -72,7 +72,7 @@ pub(super) fn sides(
     Ok((side(key, height)?, side(key, width)?))
 }
 
-/// A filter by its number or name. Null is Pillow's own default.
+/// Reads a filter by number or name. Null is Pillow's default.
 pub(super) fn filter(
     config: &Object,
     key: &'static str,
@@ -97,7 +97,7 @@ pub(super) fn filter(
     })
 }
 
-/// A number for each of three channels; one number is for all.
+/// Reads one number for each of three channels; a single number is for all.
 pub(super) fn channels(config: &Object, key: &'static str) -> Result<[f32; 3], PreprocessError> {
     let value = find(config, key)?;
     let numbers = match value {
@@ -113,7 +113,7 @@ pub(super) fn channels(config: &Object, key: &'static str) -> Result<[f32; 3], P
     }
 }
 
-/// A value for a message, not longer than a line.
+/// Shortens a value to one line of a message.
 pub(super) fn shown(value: &Value) -> String {
     const LONGEST: usize = 60;
     let text = value.to_string();

@@ -1,35 +1,35 @@
-//! BMP, also without its file header (DIB), with the headers of Windows and OS/2.
+//! BMP with Windows and OS/2 headers, with or without a file header (DIB).
 //!
-//! Decoders of our dependencies differ from Pillow in run lengths, short palettes and old headers.
+//! The decoders of the `image` crate differ from Pillow in run lengths, short palettes and old headers.
 
 mod run_lengths;
 
-use super::DecodeOptions;
+use super::options::DecodeOptions;
 use crate::preprocess::{PreprocessError, RgbImage, colour};
 
 const FORMAT: &str = "bmp";
 
-/// The lengths of headers that Pillow reads: OS/2 version 1, Windows versions 3, 2 and 3 of Adobe, OS/2
+/// Lengths of the headers that Pillow reads: OS/2 version 1, Windows versions 3, 2 and 3 of Adobe, OS/2
 /// version 2, Windows versions 4 and 5.
 const HEADERS: [u32; 7] = [12, 40, 52, 56, 64, 108, 124];
 
-// Ways to store pixels.
+// Compression methods.
 const RAW: u32 = 0;
 const RLE8: u32 = 1;
 const RLE4: u32 = 2;
 const BITFIELDS: u32 = 3;
 
-/// True where a file begins with a header and lacks the file header before it.
+/// Returns `true` for data that start with a DIB header instead of a file header.
 pub(super) fn is_dib(bytes: &[u8]) -> bool {
     le::<4>(bytes, 0).is_ok_and(|size| HEADERS.contains(&u32::from_le_bytes(size)))
 }
 
-/// The pixels of a file that begins with `BM`, or of one that [`is_dib`].
+/// Decodes a file that starts with `BM`, or one that [`is_dib`].
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage, PreprocessError> {
     let header = Header::read(bytes)?;
     let (width, height) = (header.width, header.height);
     options.limits.check_pixels(width, height)?;
-    // Indices or samples, and the result.
+    // Indices or samples, and the RGB result.
     let needed = (u64::from(width) * u64::from(height)).saturating_mul(4 + 3);
     options.limits.check_memory(needed.saturating_add(bytes.len() as u64))?;
 
@@ -63,36 +63,36 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage, 
     RgbImage::new(width, height, pixels)
 }
 
-/// Header of a file, as far as pixels depend on it.
+/// Header fields that pixels depend on.
 struct Header {
     width: u32,
     height: u32,
     is_top_down: bool,
     bits: u16,
     compression: u32,
-    /// Of red, green, blue and alpha, where the file has any.
+    /// Bit masks of red, green, blue and alpha, if the file has any.
     masks: Option<[u32; 4]>,
-    /// Where the palette begins.
+    /// Offset of the palette.
     palette: usize,
     colours: u64,
     bytes_per_colour: usize,
-    /// Where the pixels begin.
+    /// Offset of the pixels.
     pixels: usize,
 }
 
-/// Meaning of a pixel's samples.
+/// Interpretation of a pixel.
 enum Colours {
-    /// An index. Those that the palette lacks are black.
+    /// A palette index. Indices beyond the palette are black.
     Listed(Box<[[u8; 3]; 256]>),
-    /// Grey of 8 bits, which a palette that lists just these amounts to.
+    /// 8-bit grey, stored as a palette of all greys.
     Gray,
-    /// One bit, which a palette of black and white amounts to.
+    /// One bit, stored as a palette of black and white.
     BlackAndWhite,
-    /// Red, green, blue and alpha.
+    /// Red, green, blue and alpha by bit masks.
     Direct([Mask; 4]),
 }
 
-/// The bits of a channel in a pixel.
+/// Bits of a channel in a pixel.
 #[derive(Clone, Copy)]
 struct Mask {
     bits: u32,
@@ -106,7 +106,7 @@ impl Mask {
         Self { bits, shift, most: (bits >> shift).max(1) }
     }
 
-    /// The channel's value, widened to 8 bits as Pillow does, which cuts off.
+    /// Value of the channel, widened to 8 bits and truncated as in Pillow.
     fn sample(self, pixel: u32) -> u8 {
         let value = (pixel & self.bits) >> self.shift;
         if self.most == 255 {
@@ -142,11 +142,11 @@ impl Header {
             }
         } else {
             let height = four(8)?;
-            // Pillow tells a negative height by its highest byte.
+            // Pillow detects a negative height by its highest byte.
             let is_top_down = height >> 24 == 0xff;
             let compression = four(16)?;
             let has_masks = compression == BITFIELDS;
-            // Behind the shortest of these headers they follow it.
+            // After the shortest of these headers, the masks follow the header.
             let after = if has_masks && size == 40 { 12 } else { 0 };
             let alpha = if has_masks && size >= 56 { four(52)? } else { 0 };
             let masks =
@@ -173,7 +173,7 @@ impl Header {
         let stated = if has_file_header { u32::from_le_bytes(le(bytes, 10)?) as usize } else { 0 };
         let begin = match stated {
             0 => header.palette,
-            // Where the palette should be.
+            // Expected offset of the palette.
             _ if stated == 14 + length && is_indexed => stated,
             _ => {
                 header.pixels = stated;
@@ -186,7 +186,7 @@ impl Header {
         Ok(header)
     }
 
-    /// An error if there is no reader for this kind.
+    /// Returns an error for unsupported pixel formats.
     fn check(&self) -> Result<(), PreprocessError> {
         let bits = self.bits;
         match (self.compression, bits) {
@@ -237,7 +237,7 @@ impl Header {
         Ok(Colours::Listed(palette))
     }
 
-    /// A sample for each pixel, rows from the top. `bits` is what a sample has in rows without run
+    /// Reads a sample for each pixel, rows from the top. `bits` is the size of an uncompressed sample.
     /// lengths.
     fn indices(&self, bytes: &[u8], bits: u16) -> Result<Vec<u8>, PreprocessError> {
         let (width, height) = (self.width as usize, self.height as usize);
@@ -268,7 +268,7 @@ impl Header {
         Ok(indices)
     }
 
-    /// The bytes of each row from the top, without what fills them up.
+    /// Bytes of each row from the top, without padding.
     fn rows<'a>(
         &self,
         data: &'a [u8],
@@ -278,10 +278,10 @@ impl Header {
         let stride = width.saturating_mul(self.bits.into()).div_ceil(32).saturating_mul(4);
         let length = width.saturating_mul(bits.into()).div_ceil(8);
         if length > stride {
-            // Pillow takes a grey palette for grey of 8 bits, whatever the bits are.
+            // Pillow treats a grey palette as 8-bit grey, with any number of bits.
             return Err(damaged(format!("rows of {stride} bytes for {width} pixels")));
         }
-        // What fills the last row up may be missing.
+        // The padding of the last row may be missing.
         if data.len() < stride.saturating_mul(height - 1).saturating_add(length) {
             return Err(too_short());
         }

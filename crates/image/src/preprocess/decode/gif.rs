@@ -4,13 +4,13 @@ use std::{borrow::Cow, io::Cursor};
 
 use gif::{ColorOutput, DecodeOptions as Reading, DecodingError, MemoryLimit};
 
-use super::DecodeOptions;
+use super::options::DecodeOptions;
 use crate::preprocess::{PreprocessError, RgbImage, Transparency};
 
 const FORMAT: &str = "gif";
 
-/// The canvas with the first frame on it. What the frame leaves free has the transparent colour, or
-/// the palette's first where there is none.
+/// Decodes the canvas with the first frame on it. Pixels outside the frame have the transparent colour,
+/// or else the palette's first.
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage, PreprocessError> {
     let mut reading = Reading::new();
     reading.set_color_output(ColorOutput::Indexed);
@@ -29,7 +29,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage, 
     let (across, down) = (usize::from(frame.width), usize::from(frame.height));
     let transparent = frame.transparent;
     let palette = frame.palette.clone().or(global);
-    // A frame that reaches beyond the canvas makes it larger.
+    // A frame that exceeds the canvas enlarges it.
     let width = usize::from(decoder.width()).max(left + across);
     let height = usize::from(decoder.height()).max(top + down);
 
@@ -55,13 +55,13 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage, 
     RgbImage::new(width as u32, height as u32, canvas)
 }
 
-/// The file, with a head that the decoder takes: a palette of all greys where there is none, since the
-/// decoder refuses frames without any palette, and a control extension of its right length. Pillow
-/// takes indices without a palette for greys, and passes over what it does not know.
+/// Rewrites the file's head for the decoder, which rejects frames without a palette: adds a palette of
+/// all greys if there is none, and a control extension of the right length. Pillow treats indices
+/// without a palette as greys and skips unknown data.
 fn with_usable_head(file: &[u8]) -> Cow<'_, [u8]> {
-    /// In the flags of the screen: a palette follows it.
+    /// Screen flag: a palette follows.
     const HAS_PALETTE: u8 = 0x80;
-    /// In the same: the palette has 256 colours.
+    /// Screen flags: the palette has 256 colours.
     const ALL: u8 = 7;
     const CONTROL: u8 = 0xf9;
     let Some((screen, _)) = file.split_first_chunk::<13>() else { return Cow::Borrowed(file) };
@@ -107,8 +107,8 @@ fn with_usable_head(file: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(usable)
 }
 
-/// The colour of every index. Those that the palette lacks are black, unless it lists nothing but the
-/// greys of its places, which Pillow takes for all greys.
+/// Colour of every index. Indices beyond the palette are black, unless the palette lists only the greys
+/// of its indices, which Pillow treats as all greys.
 fn colours(
     palette: Option<&[u8]>,
     transparent: Option<u8>,

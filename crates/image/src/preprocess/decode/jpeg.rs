@@ -1,4 +1,4 @@
-//! JPEG, by the decoder that Pillow uses, so that pixels are the same to the bit.
+//! JPEG, by the decoder that Pillow uses, so that pixels are bit-equal.
 
 mod header;
 pub(super) mod libjpeg;
@@ -6,13 +6,15 @@ pub(super) mod libjpeg;
 use image::metadata::Orientation as Turn;
 
 use self::libjpeg::{AtEnd, Failure, Reader, Space};
-use super::{DecodeOptions, Orientation, orientation, turned};
+use super::{
+    options::{DecodeOptions, Orientation},
+    orientation::{self, turned},
+};
 use crate::preprocess::{PreprocessError, RgbImage, colour};
 
 const FORMAT: &str = "jpeg";
 
-/// Bytes for a pixel: coefficients of a progressive file in 16 bits for four channels, and the
-/// result.
+/// Bytes for a pixel: 16-bit coefficients of a progressive file with four channels, and the result.
 const BYTES_PER_PIXEL: u64 = 4 * 2 + 3;
 
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage, PreprocessError> {
@@ -34,7 +36,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage, 
         3 => reader.decode(Space::Rgb).map_err(failure)?,
         _ => {
             let mut inks = reader.decode(Space::Cmyk).map_err(failure)?;
-            // Stored inverted, as Adobe's programs do and Pillow takes for granted.
+            // Stored inverted, as Adobe's programs do and Pillow assumes.
             inks.iter_mut().for_each(|ink| *ink = 255 - *ink);
             colour::from_cmyk(&inks)
         }

@@ -1,11 +1,13 @@
-//! How the camera was held, from EXIF data or else from XMP, as Pillow reads it.
+//! Orientation of the camera, from EXIF data or else from XMP, as Pillow reads it.
 
-use image::metadata::Orientation as Turn;
+use image::{DynamicImage, metadata::Orientation as Turn};
 
-/// The number of the tag.
+use crate::preprocess::{PreprocessError, RgbImage};
+
+/// EXIF tag of the orientation.
 const ORIENTATION: u16 = 0x0112;
 
-/// The turn that metadata ask for. Where they say nothing that can be read, none.
+/// Reads the orientation from metadata. Missing or unreadable metadata give none.
 pub(super) fn of(exif: Option<&[u8]>, xmp: Option<&[u8]>) -> Turn {
     let value = match exif.and_then(tag) {
         Some(value) => value,
@@ -14,15 +16,26 @@ pub(super) fn of(exif: Option<&[u8]>, xmp: Option<&[u8]>) -> Turn {
     value.and_then(Turn::from_exif).unwrap_or(Turn::NoTransforms)
 }
 
-/// The tag in the first directory of EXIF data: `None` where it is not there, `Some(None)` where it
-/// is something else than a small number. Pillow takes integers, fractions and floats of every width,
-/// and no bytes or text.
+/// Rotates and mirrors an image.
+pub(super) fn turned(image: RgbImage, turn: Turn) -> Result<RgbImage, PreprocessError> {
+    if turn == Turn::NoTransforms {
+        return Ok(image);
+    }
+    let (width, height) = (image.width(), image.height());
+    let buffer = image::RgbImage::from_raw(width, height, image.into_pixels());
+    let mut image = DynamicImage::ImageRgb8(buffer.expect("as many pixels as the size says"));
+    image.apply_orientation(turn);
+    RgbImage::new(image.width(), image.height(), image.into_bytes())
+}
+
+/// The tag in the first directory of EXIF data: `None` if it is missing, `Some(None)` if it is not a
+/// small number. Pillow accepts integers, fractions and floats of every width, but no bytes or text.
 fn tag(exif: &[u8]) -> Option<Option<u8>> {
     let mut exif = exif;
     while let Some(rest) = exif.strip_prefix(b"Exif\0\0") {
         exif = rest;
     }
-    // Pillow takes the order of the first two bytes also where the next two are in the other.
+    // Pillow accepts the order of the first two bytes even if the next two are in the other.
     let little = match exif {
         [b'I', b'I', 42, 0, ..] | [b'I', b'I', 0, 42, ..] => true,
         [b'M', b'M', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => false,
@@ -57,7 +70,7 @@ fn tag(exif: &[u8]) -> Option<Option<u8>> {
     found
 }
 
-/// Bytes with their order.
+/// Bytes with a byte order.
 struct Data<'a> {
     bytes: &'a [u8],
     little: bool,

@@ -1,6 +1,6 @@
-//! Formats that are known and not read.
+//! Known formats that are not supported.
 
-/// The name of the format that a file is in, if it is one of those.
+/// Name of the file's format, if it is one of those.
 pub(super) fn name(bytes: &[u8]) -> Option<&'static str> {
     if let Some([b'f', b't', b'y', b'p', brand @ ..]) =
         bytes.get(4..).and_then(|rest| rest.first_chunk::<8>())
@@ -11,7 +11,7 @@ pub(super) fn name(bytes: &[u8]) -> Option<&'static str> {
             _ => Some("mp4"),
         };
     }
-    // Without a picture in it, these are the first bytes of a TGA file.
+    // These are also the first bytes of a TGA file without an image.
     if let [0, 0, 2, 0, 1..=u8::MAX, 0, ..] = bytes {
         return Some("cur");
     }

@@ -1,8 +1,8 @@
-//! The first page of TIFF files.
+//! First page of TIFF files.
 //!
-//! The directory's tags become a [`Page`], or an error where they say something that is not supported.
-//! Then each strip or tile is decompressed, its predictor undone, its planes interleaved, and its
-//! samples become RGB. The order, the kinds and the arithmetic are those of Pillow and libtiff.
+//! The directory's tags become a [`Page`], or an error for unsupported ones. Then each strip or tile is
+//! decompressed, its predictor undone, its planes interleaved, and its samples converted to RGB. Order,
+//! formats and arithmetic are those of Pillow and libtiff.
 
 mod ccitt;
 mod compression;
@@ -25,7 +25,10 @@ use self::{
     kinds::Pixels,
     page::{Compression, Page},
 };
-use super::{DecodeOptions, orientation, turned};
+use super::{
+    options::DecodeOptions,
+    orientation::{self, turned},
+};
 use crate::preprocess::{DecodeLimits, PreprocessError, RgbImage};
 
 const FORMAT: &str = "tiff";
@@ -46,7 +49,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage, 
     turned(RgbImage::new(page.width, page.height, canvas)?, turn(&directory)?)
 }
 
-/// RGB of the rows of a strip or tile that are within the page, as wide as it is itself.
+/// Decodes the rows of a strip or tile that are within the page to RGB, at the segment's full width.
 fn segment(
     directory: &Directory<'_>,
     page: &Page<'_>,
@@ -74,7 +77,7 @@ fn segment(
     Ok(pixels::to_rgb(page, &samples, rows, options))
 }
 
-/// The samples in `bytes`, of all planes or one, the low byte of wide ones first.
+/// Decompresses the samples in `bytes`, of all planes or one, little-endian.
 fn samples(
     page: &Page<'_>,
     bytes: &[u8],
@@ -116,7 +119,7 @@ fn samples(
     Ok(samples)
 }
 
-/// The first `length` bytes. What the last row has beyond the page may be missing.
+/// The first `length` bytes. Data of the last row beyond the page may be missing.
 fn uncompressed<'a>(
     page: &Page<'_>,
     bytes: &'a [u8],
@@ -135,7 +138,7 @@ fn uncompressed<'a>(
     Ok(bytes.into())
 }
 
-/// The first sample of every plane, then the second, and so on; each of so many bytes.
+/// Interleaves planes of samples of `width` bytes.
 fn interleaved(planes: &[Vec<u8>], width: usize) -> Vec<u8> {
     let length = planes.iter().map(Vec::len).min().unwrap_or(0) / width;
     (0..length)
@@ -144,7 +147,7 @@ fn interleaved(planes: &[Vec<u8>], width: usize) -> Vec<u8> {
         .collect()
 }
 
-/// Copies a segment's pixels to their place.
+/// Copies a segment's pixels to their position.
 fn put(page: &Page<'_>, canvas: &mut [u8], column: u32, row: u32, pixels: &[u8]) {
     let [page_width, width, column] = [page.width, page.segments.width, column].map(|n| n as usize);
     let left = column * width;
@@ -156,7 +159,7 @@ fn put(page: &Page<'_>, canvas: &mut [u8], column: u32, row: u32, pixels: &[u8])
     }
 }
 
-/// The page's orientation: of the tag, if that is of numbers, or else of XMP. Pillow ignores bytes and
+/// Orientation of the page: from the tag if it has a number, or else from XMP. Pillow ignores bytes and
 /// text in the tag.
 fn turn(directory: &Directory<'_>) -> Result<Turn, PreprocessError> {
     if !directory.has(ORIENTATION) {

@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-/// The file, with a first frame that replaces what is below it.
+/// Rewrites the file so that its first frame replaces the canvas.
 ///
-/// Nothing is below it but an empty canvas, onto which Pillow puts the frame as it is. The decoder
-/// blends it when the file says so, and loses the colours of what is transparent.
+/// The canvas is empty, and Pillow puts the frame on it unchanged. The decoder blends if the file says
+/// so, and loses the colours of transparent pixels.
 pub(super) fn unblended(file: &[u8]) -> Cow<'_, [u8]> {
-    /// In the flags of a frame: replaces what is below it.
+    /// Frame flag: do not blend.
     const REPLACES: u8 = 0b10;
     let mut at = 12; // behind the file's header
     while let Some(&[id @ .., s0, s1, s2, s3]) =

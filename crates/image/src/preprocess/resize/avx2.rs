@@ -1,8 +1,8 @@
-//! The horizontal pass on x86-64 with AVX2: four pixels of a row in one step, of four rows at a time.
+//! Horizontal pass with AVX2: four pixels of a row in one step, of four rows at a time.
 //!
-//! The processor multiplies 16-bit numbers and adds pairs of products in one instruction. A weight has
-//! more bits, and is split: `weight = high * 2^14 + low`. The sums with each part are added at the end,
-//! modulo 2^32, so that nothing is lost.
+//! AVX2 multiplies 16-bit numbers and adds pairs of products in one instruction. A weight has more bits
+//! and is split: `weight = high * 2^14 + low`. Both accumulators are added at the end, modulo 2^32, so
+//! nothing is lost.
 
 use std::arch::x86_64::{
     __m128i, __m256i, _mm_add_epi32, _mm_cvtsi128_si32, _mm_loadu_si128, _mm_packs_epi32,
@@ -17,16 +17,16 @@ use super::weights::{PRECISION, Weights};
 const LOW: u32 = 14;
 /// Pixels of a step.
 const STEP: usize = 4;
-/// Rows at a time: as many sums fit into the registers.
+/// Rows at a time; their accumulators fit into the registers.
 const ROWS: usize = 4;
-/// Bytes that may be read beyond a row's end: a step reads 16 bytes for 4 pixels, and the last step
-/// may have 3 pixels without weight.
+/// Bytes that may be read beyond a row's end: a step reads 16 bytes for 4 pixels, and up to 3 pixels of
+/// the last step have no weight.
 const BEYOND: usize = 16;
 
 /// Weights in steps of four: their high parts, then their low parts.
 struct Steps {
     steps: Vec<[i16; 2 * STEP]>,
-    /// Of each output pixel: its first input pixel, and where its steps end.
+    /// First input pixel and end of the steps of each output pixel.
     pixels: Vec<(usize, usize)>,
 }
 
@@ -39,7 +39,7 @@ impl Steps {
             for weights in weights.chunks(STEP) {
                 let mut step = [0; 2 * STEP];
                 for (place, &weight) in weights.iter().enumerate() {
-                    // Weights are within 2^24, their parts within 16 bits.
+                    // Weights are within 2^24, so their parts fit into 16 bits.
                     step[place] = (weight >> LOW) as i16;
                     step[STEP + place] = (weight & ((1 << LOW) - 1)) as i16;
                 }
@@ -75,16 +75,16 @@ pub(super) fn horizontal(rows: &[u8], stride: usize, weights: &Weights, out: &mu
     }
 }
 
-/// Resizes `N` rows. Of `bytes`, [`BEYOND`] have to follow the last of them.
+/// Resizes `N` rows. [`BEYOND`] bytes have to follow the last row in `bytes`.
 #[target_feature(enable = "avx2")]
 fn group_of<const N: usize>(bytes: &[u8], stride: usize, steps: &Steps, out: &mut [u8]) {
-    // Red of two pixels, green of two, blue of two, each in 16 bits; in the upper half the next two.
+    // Red of two pixels, green of two, blue of two, 16 bits each; the upper half has the next two.
     const NO: i8 = -1;
     let pairs = _mm256_setr_epi8(
         0, NO, 3, NO, 1, NO, 4, NO, 2, NO, 5, NO, NO, NO, NO, NO, //
         6, NO, 9, NO, 7, NO, 10, NO, 8, NO, 11, NO, NO, NO, NO, NO,
     );
-    // The weights of two pixels for each channel; in the upper half of the next two.
+    // Weights of two pixels for each channel; the upper half has those of the next two.
     let highs = _mm256_setr_epi8(
         0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, //
         4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7,
@@ -108,7 +108,7 @@ fn group_of<const N: usize>(bytes: &[u8], stride: usize, steps: &Steps, out: &mu
             for row in 0..N {
                 let at = row * stride + 3 * start + 12 * number;
                 #[expect(unsafe_code, reason = "checks in the innermost loop cost a quarter")]
-                // SAFETY: 16 bytes begin even at the last `at`, by the assertion above.
+                // SAFETY: the assertion above keeps 16 bytes from the last `at` within bounds.
                 let pixels: &[u8; 16] = unsafe { &*bytes.as_ptr().add(at).cast() };
                 let pixels = twice(load(pixels));
                 let pixels = _mm256_shuffle_epi8(pixels, pairs);
@@ -123,7 +123,7 @@ fn group_of<const N: usize>(bytes: &[u8], stride: usize, steps: &Steps, out: &mu
     }
 }
 
-/// The pixel of both sums.
+/// Combines both accumulators to a pixel.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn rounded(high: __m256i, low: __m256i) -> [u8; 3] {
@@ -131,7 +131,7 @@ fn rounded(high: __m256i, low: __m256i) -> [u8; 3] {
     let high = _mm_slli_epi32::<{ LOW as i32 }>(halves_added(high));
     let sum =
         _mm_add_epi32(_mm_add_epi32(high, halves_added(low)), _mm_set1_epi32(1 << (PLACES - 1)));
-    // 10 bits with their sign are left; packing clips them to 0 to 255.
+    // 10 bits with the sign remain; packing clips them to 0..=255.
     let words = _mm_srai_epi32::<PLACES>(sum);
     let words = _mm_packs_epi32(words, words);
     let [red, green, blue, _] = _mm_cvtsi128_si32(_mm_packus_epi16(words, words)).to_le_bytes();
@@ -144,7 +144,7 @@ fn halves_added(sums: __m256i) -> __m128i {
     _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256::<1>(sums))
 }
 
-/// Sixteen bytes of anything.
+/// Loads sixteen bytes.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn load<T: Copy, const N: usize>(values: &[T; N]) -> __m128i {

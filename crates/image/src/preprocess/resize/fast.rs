@@ -1,5 +1,5 @@
-//! Resizing with `fast_image_resize`, one call for each axis, so that the order of passes is
-//! Pillow's; of itself it takes images of 8 bits vertically first.
+//! Resizing with `fast_image_resize`, one call for each axis, so that the order of passes is Pillow's;
+//! by default it resizes 8-bit images vertically first.
 
 use std::ops::Range;
 
@@ -47,13 +47,13 @@ pub(super) fn rows(image: Pixels<'_>, target: &Target, each: &mut dyn FnMut(usiz
     }
 }
 
-/// One axis of a resize, and the part of it that is needed.
+/// One axis of a resize, and the needed part of it.
 struct Axis {
     changes: bool,
     pixels: usize,
     /// Input pixels for each output pixel.
     scale: f64,
-    /// The part of the input that lies under the window, without what the filter reaches beyond.
+    /// Input under the window, without the support of the filter.
     from: Range<f64>,
 }
 
@@ -64,7 +64,7 @@ impl Axis {
         Self { changes: pixels != to, pixels, scale, from }
     }
 
-    /// The input pixels that the filter may reach.
+    /// Input pixels within the support of the filter.
     fn reach(&self, filter: Filter) -> Range<usize> {
         let margin = filter.support() * self.scale.max(1.0) + 2.0;
         let end = (self.from.end + margin).ceil() as usize;
@@ -95,7 +95,7 @@ fn one_pass(
         columns.end - columns.start,
         rows.end - rows.start,
     );
-    // Typed, since the other way brings the code for all types of pixels into this crate.
+    // Typed, because the untyped call links the code for all pixel types.
     let from =
         TypedImageRef::<U8x3>::from_buffer(side(source.width), side(source.height), source.bytes)
             .expect("as many bytes as the size says");

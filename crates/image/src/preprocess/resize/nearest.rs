@@ -1,4 +1,4 @@
-//! The filter that mixes nothing.
+//! Nearest-neighbour resizing.
 
 use std::ops::Range;
 
@@ -16,8 +16,8 @@ pub(super) fn rows(image: Pixels<'_>, target: &Target, each: &mut dyn FnMut(usiz
     }
 }
 
-/// The input pixel of each output pixel in the window. The place is a running sum, as Pillow's is,
-/// with all that it picks up in rounding.
+/// Input pixel of each output pixel in the window. The position is a running sum with its rounding
+/// errors, as in Pillow.
 fn places(from: usize, to: usize, window: &Range<usize>) -> Vec<usize> {
     let step = from as f64 / to as f64;
     let mut place = step * 0.5;

@@ -1,6 +1,6 @@
-//! The two passes of exact resizing.
+//! Passes of exact resizing.
 //!
-//! Sums are taken modulo 2^32, in which order does not matter; the true sums lie within.
+//! Accumulators wrap modulo 2^32, in any order; the true sums are in range.
 
 use std::{
     num::NonZeroUsize,
@@ -12,7 +12,7 @@ use super::weights::{PRECISION, Weights};
 
 const HALF: i32 = 1 << (PRECISION - 1);
 
-/// Resizes rows of `stride` bytes to rows of `weights.len()` pixels, one after another in `out`.
+/// Resizes rows of `stride` bytes to rows of `weights.len()` pixels, contiguous in `out`.
 pub(super) fn horizontal(
     rows: &[u8],
     stride: usize,
@@ -20,13 +20,13 @@ pub(super) fn horizontal(
     out: &mut [u8],
     threads: NonZeroUsize,
 ) {
-    /// Bytes that are worth a thread.
+    /// Minimum bytes for a thread.
     const WORTH: usize = 1 << 20;
     let threads = threads.get().min(rows.len() / WORTH).max(1);
     if threads == 1 {
         return horizontal_alone(rows, stride, weights, out);
     }
-    // Four rows are done at a time.
+    // Four rows are processed at a time.
     let share = (rows.len() / stride).div_ceil(threads).next_multiple_of(4);
     let shares = rows.chunks(share * stride).zip(out.chunks_mut(share * 3 * weights.len()));
     let shares = Mutex::new(shares);
@@ -38,7 +38,7 @@ pub(super) fn horizontal(
     };
     thread::scope(|scope| {
         for _ in 1..threads {
-            // The threads that there are, this one among them, do all shares.
+            // All available threads, this one included, process all shares.
             if thread::Builder::new().spawn_scoped(scope, work).is_err() {
                 break;
             }
@@ -51,18 +51,18 @@ fn horizontal_alone(rows: &[u8], stride: usize, weights: &Weights, out: &mut [u8
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") {
         #[expect(unsafe_code, reason = "the processor has what the function was compiled for")]
-        // SAFETY: the feature was found the line before.
+        // SAFETY: the condition above found the feature.
         return unsafe { super::avx2::horizontal(rows, stride, weights, out) };
     }
     horizontal_portable(rows, stride, weights, out);
 }
 
-/// Mixes rows, each `stride` bytes after the one before, into one of `out.len()` bytes.
+/// Blends rows that are `stride` bytes apart into one of `out.len()` bytes.
 pub(super) fn vertical(rows: &[u8], stride: usize, weights: &[i32], out: &mut [u8]) {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") {
         #[expect(unsafe_code, reason = "the processor has what the function was compiled for")]
-        // SAFETY: the feature was found the line before.
+        // SAFETY: the condition above found the feature.
         return unsafe { vertical_avx2(rows, stride, weights, out) };
     }
     vertical_portable(rows, stride, weights, out);
@@ -86,7 +86,7 @@ fn horizontal_portable(rows: &[u8], stride: usize, weights: &Weights, out: &mut 
     }
 }
 
-/// The portable one, which the compiler makes vectors of: 32 bytes wide here.
+/// Portable version, autovectorised in blocks of 32 bytes.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn vertical_avx2(rows: &[u8], stride: usize, weights: &[i32], out: &mut [u8]) {
@@ -95,7 +95,7 @@ fn vertical_avx2(rows: &[u8], stride: usize, weights: &[i32], out: &mut [u8]) {
 
 #[inline(always)]
 fn vertical_portable(rows: &[u8], stride: usize, weights: &[i32], out: &mut [u8]) {
-    // Sums of a block stay in registers.
+    // The accumulators of a block stay in registers.
     const BLOCK: usize = 64;
     let whole = out.len() / BLOCK * BLOCK;
     let (blocks, rest) = out.as_chunks_mut::<BLOCK>();
@@ -131,7 +131,7 @@ fn rounded(sum: i32) -> u8 {
 mod tests {
     use super::{super::Filter, *};
 
-    /// Whatever this processor has must compute what the portable functions do.
+    /// Every version that this processor has must match the portable functions.
     #[test]
     fn all_versions_agree() {
         for (from, to, rows) in [(1, 3, 1), (7, 3, 2), (64, 21, 5), (200, 39, 9), (39, 200, 4)] {

@@ -1,25 +1,25 @@
-//! Which pixels of an axis make a pixel of the resized one, and with what weights.
+//! Resampling weights along one axis.
 
 use std::{f64::consts::PI, ops::Range};
 
 use super::Filter;
 
-/// Bits after the point in integer weights: sums of 8-bit pixels stay within 32 bits.
+/// Fraction bits of integer weights; accumulators of 8-bit pixels fit into 32 bits.
 pub(super) const PRECISION: u32 = 22;
 
-/// The weights of a range of output pixels along one axis.
+/// Weights of a range of output pixels along one axis.
 pub(super) struct Weights {
-    /// Where the input pixels of each output pixel begin.
+    /// First input pixel of each output pixel.
     starts: Vec<usize>,
-    /// Where the weights of each output pixel end in `values`.
+    /// End of each output pixel's weights in `values`.
     ends: Vec<usize>,
     values: Vec<i32>,
 }
 
 impl Weights {
-    /// For the output pixels in `window`, of an axis that is resized from `from` to `to` pixels.
+    /// Weights of the output pixels in `window` for an axis resized from `from` to `to` pixels.
     ///
-    /// In `f64`, and in the order of Pillow's `precompute_coeffs`, on which the last bit depends.
+    /// Computed in `f64` in the order of Pillow's `precompute_coeffs`, which determines the last bit.
     pub(super) fn new(filter: Filter, from: usize, to: usize, window: Range<usize>) -> Self {
         let scale = from as f64 / to as f64;
         let stretch = scale.max(1.0);
@@ -34,7 +34,7 @@ impl Weights {
         let mut exact = Vec::new();
         for i in window {
             let center = (i as f64 + 0.5) * scale;
-            // Conversions cut off towards zero, and what is negative becomes 0.
+            // Conversions truncate, and negative values become 0.
             let start = (center - support + 0.5) as usize;
             let end = ((center + support + 0.5) as usize).min(from);
             exact.clear();
@@ -50,18 +50,18 @@ impl Weights {
         weights
     }
 
-    /// Output pixels.
+    /// Number of output pixels.
     pub(super) fn len(&self) -> usize {
         self.starts.len()
     }
 
-    /// Of an output pixel: where its input pixels begin, and their weights, at least one.
+    /// First input pixel of an output pixel, and its weights, at least one.
     pub(super) fn of(&self, output: usize) -> (usize, &[i32]) {
         let begin = if output == 0 { 0 } else { self.ends[output - 1] };
         (self.starts[output], &self.values[begin..self.ends[output]])
     }
 
-    /// The input pixels that any of the output pixels needs.
+    /// Range of input pixels that all output pixels need.
     pub(super) fn input(&self) -> Range<usize> {
         let start = self.starts.first().copied().unwrap_or(0);
         let last = self.len().saturating_sub(1);
@@ -69,7 +69,7 @@ impl Weights {
         start..end
     }
 
-    /// The same weights for an input that begins at pixel `first`.
+    /// The same weights for an input that starts at pixel `first`.
     pub(super) fn relative_to(mut self, first: usize) -> Self {
         self.starts.iter_mut().for_each(|start| *start -= first);
         self
@@ -82,7 +82,7 @@ fn to_integer(weight: f64) -> i32 {
 }
 
 impl Filter {
-    /// How far the filter reaches to each side, in pixels of the smaller image.
+    /// Support of the filter to each side, in pixels of the smaller image.
     pub(super) fn support(self) -> f64 {
         match self {
             Self::Nearest => 0.0, // has no weights
@@ -122,7 +122,7 @@ fn hamming(x: f64) -> f64 {
         return 0.0;
     }
     let x = x * PI;
-    // Pillow writes the constants in 32 bits.
+    // Pillow has these constants in 32 bits.
     x.sin() / x * (f64::from(0.54f32) + f64::from(0.46f32) * x.cos())
 }
 

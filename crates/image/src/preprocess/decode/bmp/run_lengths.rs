@@ -1,9 +1,9 @@
-//! Run lengths, as Pillow expands them.
+//! Run-length decoding, as in Pillow.
 
-/// One byte for each pixel, in the order of the file, from `start` of the file on; fewer than
-/// `width * height` where the data end early.
+/// Decodes one byte for each pixel, in file order, from offset `start` on. Returns fewer than `width *
+/// height` if the data end early.
 ///
-/// `nibbles` tells two pixels in a byte from one.
+/// `nibbles` means two pixels in a byte instead of one.
 pub(super) fn expanded(
     file: &[u8],
     start: usize,
@@ -21,14 +21,14 @@ pub(super) fn expanded(
         };
         at += 2;
         match (count, value) {
-            // The row ends.
+            // End of the row.
             (0, 0) => {
                 pixels.resize(pixels.len().next_multiple_of(width), 0);
                 x = 0;
             }
-            // The image ends.
+            // End of the image.
             (0, 1) => break,
-            // The pen moves, over pixels of index 0.
+            // Moves the position, skipping pixels of index 0.
             (0, 2) => {
                 let Some(&[right, up]) = file.get(at..).and_then(|rest| rest.first_chunk()) else {
                     break;
@@ -38,7 +38,7 @@ pub(super) fn expanded(
                 pixels.resize((pixels.len() + skipped).min(end), 0);
                 x = pixels.len() % width;
             }
-            // Pixels one by one. Of an odd number in half bytes, Pillow leaves the last.
+            // Literal pixels. Pillow drops the last of an odd number of half-byte pixels.
             (0, count) => {
                 let length = usize::from(if nibbles { count / 2 } else { count });
                 let rest = file.get(at..).unwrap_or_default();
@@ -55,7 +55,7 @@ pub(super) fn expanded(
                 at += length;
                 at += at % 2; // to an even place in the file
             }
-            // One pixel or a pair of them, again and again, up to the end of the row.
+            // One pixel or a pair, repeated up to the end of the row.
             (count, value) => {
                 let count = usize::from(count).min(width.saturating_sub(x));
                 let pair = if nibbles { [value >> 4, value & 15] } else { [value; 2] };

@@ -1,4 +1,4 @@
-//! The segments before the first scan, with Pillow's tolerance of what cameras put between them.
+//! Segments before the first scan, with Pillow's tolerance of junk that cameras write between them.
 
 use super::{damaged, unsupported};
 use crate::preprocess::PreprocessError;
@@ -8,15 +8,14 @@ use crate::preprocess::PreprocessError;
 pub(super) struct Header<'a> {
     pub(super) width: u16,
     pub(super) height: u16,
-    /// 1, 3 or 4.
+    /// Number of components: 1, 3 or 4.
     pub(super) components: u8,
-    /// EXIF data, which may be spread over several segments.
+    /// EXIF data, which may span several segments.
     pub(super) exif: Option<Vec<u8>>,
     pub(super) xmp: Option<&'a [u8]>,
 }
 
-/// Reads the segments up to the start of the first scan. Bytes between segments that begin none are
-/// passed over.
+/// Reads the segments up to the first scan. Bytes between segments are skipped.
 pub(super) fn read(bytes: &[u8]) -> Result<Header<'_>, PreprocessError> {
     let too_short = || damaged("the file ends before the image");
     let (mut frame, mut exif, mut xmp) = (None, None::<Vec<u8>>, None);
@@ -30,7 +29,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Header<'_>, PreprocessError> {
         }
         at += 2;
         match marker {
-            // Escaped bytes, restarts, start and end of an image, extensions without a meaning.
+            // Escaped bytes, restarts, start and end of an image, reserved markers.
             0 | 0xc8 | 0xd0..=0xd9 | 0xf0..=0xfd => continue,
             0xc0..=0xfe => {}
             _ => return Err(damaged("a marker that does not exist")),

@@ -1,8 +1,8 @@
 //! A safe interface to libjpeg's decoder.
 //!
-//! libjpeg reports an error by a callback that must not return. Ours unwinds through the C frames,
-//! which are built for it, up to [`Reader::guarded`]. After that only destruction is allowed, which
-//! is why readers are consumed by what can fail.
+//! libjpeg reports an error by a callback that must not return. Our callback unwinds through the C
+//! frames, which are built for it, up to [`Reader::guarded`]. Afterwards only destruction is allowed,
+//! so fallible methods consume the reader.
 #![expect(unsafe_code, reason = "libjpeg is C")]
 
 use std::{
@@ -15,11 +15,11 @@ use std::{
 
 use mozjpeg_sys as c;
 
-/// The most scans of a progressive file. Each is a pass over the whole image, however few bytes it
-/// has; encoders write about ten.
+/// Maximum scans of a progressive file. Each is a pass over the whole image, even with few bytes;
+/// encoders write about ten.
 const MOST_SCANS: i32 = 500;
 
-/// Meaning of a stream's samples.
+/// Colour space of a stream's samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::preprocess::decode) enum Space {
     Gray,
@@ -27,36 +27,36 @@ pub(in crate::preprocess::decode) enum Space {
     YCbCr,
     Cmyk,
     Ycck,
-    /// Anything; it is not converted.
+    /// Unknown, hence not converted.
     Unknown,
 }
 
-/// Treatment of data that end before the image.
+/// Treatment of data that end before the image does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::preprocess::decode) enum AtEnd {
-    /// An error, as in Pillow.
+    /// Returns an error, as Pillow does.
     Fail,
-    /// Missing rows stay grey, as in libtiff.
+    /// Leaves missing rows grey, as libtiff does.
     Finish,
 }
 
-/// How pixels share subsampled chroma.
+/// Upsampling of chroma.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::preprocess::decode) enum Upsampling {
-    /// Interpolated between neighbours, which is what libjpeg does by itself.
+    /// Interpolation between neighbours, libjpeg's default.
     Smooth,
-    /// Repeated.
+    /// Repetition.
     Plain,
 }
 
-/// Why a stream cannot be decoded.
+/// Reasons why a stream cannot be decoded.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::preprocess::decode) enum Failure {
-    /// The standard allows what the stream has, and the decoder does not.
+    /// The decoder does not support a feature of the standard.
     Unsupported(String),
     /// The stream contradicts itself or ends too early.
     Damaged(String),
-    /// The memory that was allowed does not suffice.
+    /// The allowed memory is not enough.
     Memory,
 }
 
@@ -66,7 +66,7 @@ pub(in crate::preprocess::decode) struct Header {
     pub(in crate::preprocess::decode) width: u32,
     pub(in crate::preprocess::decode) height: u32,
     pub(in crate::preprocess::decode) components: u8,
-    /// Colour space of the samples by markers and component ids.
+    /// Colour space by markers and component ids.
     pub(in crate::preprocess::decode) space: Space,
 }
 
@@ -76,7 +76,8 @@ pub(in crate::preprocess::decode) struct Reader<'a> {
     data: PhantomData<&'a [u8]>,
 }
 
-/// State that libjpeg holds pointers into, and that never moves. The source comes first: the callbacks get
+/// State that libjpeg points into, at a fixed address. The source is the first field: the callbacks
+/// cast it to `State`.
 /// from it to `State`.
 #[repr(C)]
 struct State {
@@ -87,20 +88,20 @@ struct State {
     at_end: AtEnd,
 }
 
-/// The payload that unwinds out of an error of libjpeg.
+/// Panic payload of a libjpeg error.
 struct Exit;
 
-/// The payload that unwinds out of a stream with too many scans.
+/// Panic payload of a stream with too many scans.
 struct TooManyScans;
 
 impl<'a> Reader<'a> {
-    /// A decoder whose coefficients may take `max_memory` bytes.
+    /// Creates a decoder whose coefficients may take `max_memory` bytes.
     pub(in crate::preprocess::decode) fn new(
         max_memory: u64,
         at_end: AtEnd,
     ) -> Result<Self, Failure> {
-        // SAFETY: all four are C structures of numbers, pointers and optional functions, for which
-        // zero is a value, and `AtEnd` is set before it is read.
+        // SAFETY: all four are C structures of numbers, pointers and optional functions, for which zero
+        // is valid, and `AtEnd` is set before it is read.
         let state = Box::new(unsafe {
             State {
                 source: std::mem::zeroed(),
@@ -112,7 +113,7 @@ impl<'a> Reader<'a> {
         });
         let reader = Self { state: NonNull::from(Box::leak(state)), data: PhantomData };
         reader.guarded(|state| {
-            // SAFETY: `state` is ours alone for the call, at an address that stays.
+            // SAFETY: `state` is exclusively ours during the call, at a fixed address.
             unsafe {
                 let state = state.as_ptr();
                 (*state).decoder.common.err = c::jpeg_std_error(&mut (*state).errors);
@@ -120,7 +121,7 @@ impl<'a> Reader<'a> {
                 (*state).errors.output_message = Some(output_message);
                 c::jpeg_create_decompress(&raw mut (*state).decoder);
                 let memory = (*state).decoder.common.mem;
-                // Zero would mean that there is no limit.
+                // Zero would mean no limit.
                 (*memory).max_memory_to_use =
                     max_memory.clamp(1, 1 << 62).try_into().unwrap_or(c::c_long::MAX);
                 (*state).progress.progress_monitor = Some(progress_monitor);
@@ -136,7 +137,7 @@ impl<'a> Reader<'a> {
         Ok(reader)
     }
 
-    /// Reads a stream that has only tables, for those that follow.
+    /// Reads a stream of tables for the streams that follow.
     pub(in crate::preprocess::decode) fn read_tables(
         self,
         tables: &'a [u8],
@@ -162,7 +163,7 @@ impl<'a> Reader<'a> {
         self.feed(stream);
         let (found, header) = self.guarded(|state| {
             // SAFETY: the decoder was created, and its source has `stream`, which lives for `'a`.
-            // Tables without an image may come before it in the same stream.
+            // Tables without an image may come first in the same stream.
             unsafe {
                 let decoder = &mut (*state.as_ptr()).decoder;
                 let mut found = c::jpeg_read_header(decoder, 0);
@@ -178,24 +179,24 @@ impl<'a> Reader<'a> {
                 (found, header)
             }
         })?;
-        // 1: an image. Anything else is a suspension: more data were wanted than there are.
+        // 1: an image. Anything else is a suspension, since the data ended.
         if found == 1 { Ok((self, header)) } else { Err(too_short()) }
     }
 
-    /// Takes the samples for something else than what [`Header::space`] says.
+    /// Overrides [`Header::space`].
     pub(in crate::preprocess::decode) fn set_space(&mut self, space: Space) {
         // SAFETY: nothing else uses the decoder now.
         unsafe { self.state.as_mut() }.decoder.jpeg_color_space = space.to_c();
     }
 
-    /// Called between [`Self::read_header`] and [`Self::decode`].
+    /// Sets the upsampling, between [`Self::read_header`] and [`Self::decode`].
     pub(in crate::preprocess::decode) fn set_upsampling(&mut self, upsampling: Upsampling) {
         // SAFETY: nothing else uses the decoder now.
         let decoder = unsafe { &mut self.state.as_mut().decoder };
         decoder.do_fancy_upsampling = (upsampling == Upsampling::Smooth).into();
     }
 
-    /// The image: rows from the top, interleaved samples without gaps.
+    /// Decodes the image: rows from the top, interleaved samples without gaps.
     pub(in crate::preprocess::decode) fn decode(self, out: Space) -> Result<Vec<u8>, Failure> {
         let complete = self.guarded(|state| {
             // SAFETY: a header was read, or libjpeg reports the wrong order of calls.
@@ -230,7 +231,7 @@ impl<'a> Reader<'a> {
                     return false;
                 }
             }
-            // What follows is looked through for errors. That it may end is Pillow's leniency.
+            // Checks the rest for errors. Pillow tolerates its end.
             // SAFETY: all rows were read.
             unsafe { c::jpeg_finish_decompress(&mut (*state.as_ptr()).decoder) };
             true
@@ -238,7 +239,7 @@ impl<'a> Reader<'a> {
         if done { Ok(samples) } else { Err(too_short()) }
     }
 
-    /// Makes `bytes` the source.
+    /// Sets `bytes` as the source.
     fn feed(&self, bytes: &'a [u8]) {
         // SAFETY: nothing else uses the source now, and libjpeg reads the bytes only while `'a` lasts.
         let source = unsafe { &mut (*self.state.as_ptr()).source };
@@ -246,7 +247,7 @@ impl<'a> Reader<'a> {
         source.bytes_in_buffer = bytes.len();
     }
 
-    /// Calls libjpeg, and turns an error that unwinds out of it into a failure.
+    /// Calls libjpeg and turns an unwinding error into a failure.
     fn guarded<T>(&self, call: impl FnOnce(NonNull<State>) -> T) -> Result<T, Failure> {
         let state = self.state;
         panic::catch_unwind(AssertUnwindSafe(|| call(state)))
@@ -267,7 +268,7 @@ impl<'a> Reader<'a> {
             let code = errors.msg_code.clamp(0, errors.last_jpeg_message) as usize;
             CStr::from_ptr((*errors.jpeg_message_table.add(code)).cast()).to_string_lossy()
         };
-        // SAFETY: the union of integers and text is of integers alone to whoever reads it so.
+        // SAFETY: reading the union of integers and text as integers is always valid.
         let parameters = unsafe { *errors.msg_parm.i() };
         let message = filled_in(&text, &parameters);
         match errors.msg_code {
@@ -287,14 +288,14 @@ impl<'a> Reader<'a> {
 
 impl Drop for Reader<'_> {
     fn drop(&mut self) {
-        // Destruction reports no errors, and if it did, leaking would be the best that is left.
+        // Destruction reports no errors; if it did, leaking would be the safest choice.
         let destroyed = self.guarded(|state| {
-            // SAFETY: destruction is allowed in every state, also after an error, and before
-            // creation, where there is no memory manager.
+            // SAFETY: destruction is allowed in every state, also after an error and before creation,
+            // when there is no memory manager.
             unsafe { c::jpeg_destroy_decompress(&mut (*state.as_ptr()).decoder) }
         });
         if destroyed.is_ok() {
-            // SAFETY: the pointer came out of a box, and libjpeg has let go of everything.
+            // SAFETY: the pointer came from a box, and libjpeg has released everything.
             drop(unsafe { Box::from_raw(self.state.as_ptr()) });
         }
     }
@@ -328,7 +329,7 @@ fn too_short() -> Failure {
     Failure::Damaged("the file ends before the image".to_owned())
 }
 
-/// A message of libjpeg with its numbers. Its few messages with text keep `%s`.
+/// Formats a message of libjpeg with its numbers. Its few messages with text keep `%s`.
 fn filled_in(message: &str, numbers: &[i32]) -> String {
     let mut parts = message.split('%');
     let mut filled = parts.next().unwrap_or_default().to_owned();
@@ -349,12 +350,12 @@ unsafe extern "C-unwind" fn error_exit(_: &mut c::jpeg_common_struct) {
     panic::resume_unwind(Box::new(Exit)) // without the message of a panic
 }
 
-/// Warnings go nowhere: Pillow takes what libjpeg makes of a stream with faults it can mend.
+/// Discards warnings: Pillow accepts streams whose faults libjpeg can repair.
 unsafe extern "C-unwind" fn output_message(_: &mut c::jpeg_common_struct) {}
 
 unsafe extern "C-unwind" fn progress_monitor(common: &mut c::jpeg_common_struct) {
     let decoder = (&raw mut *common).cast::<c::jpeg_decompress_struct>();
-    // SAFETY: the structure that is common to both directions is the beginning of a decoder here.
+    // SAFETY: a decoder starts with the structure that is common to both directions.
     if unsafe { (*decoder).input_scan_number } > MOST_SCANS {
         panic::resume_unwind(Box::new(TooManyScans))
     }
@@ -362,7 +363,7 @@ unsafe extern "C-unwind" fn progress_monitor(common: &mut c::jpeg_common_struct)
 
 unsafe extern "C-unwind" fn no_op(_: &mut c::jpeg_decompress_struct) {}
 
-/// Says that there are no more data, or makes up the end of the image.
+/// Reports the end of the data, or inserts an end of the image.
 unsafe extern "C-unwind" fn fill_input_buffer(
     decoder: &mut c::jpeg_decompress_struct,
 ) -> c::boolean {
@@ -395,13 +396,13 @@ unsafe extern "C-unwind" fn skip_input_data(
 mod tests {
     use super::*;
 
-    /// A file of the test kit with subsampled colours.
+    /// A file of the test kit with subsampled chroma.
     fn stream() -> Vec<u8> {
         let mut cases = embedkit_testkit::file_cases().into_iter();
         std::fs::read(cases.find(|case| case.name == "420.jpg").unwrap().path).unwrap()
     }
 
-    /// The tables of a stream, and the stream without them.
+    /// Splits a stream into its tables and the rest.
     fn split(stream: &[u8]) -> (Vec<u8>, Vec<u8>) {
         let (mut tables, mut rest) = (vec![0xff, 0xd8], vec![0xff, 0xd8]);
         let mut at = 2;
@@ -432,7 +433,7 @@ mod tests {
         let whole = decoded(&stream, AtEnd::Fail, Space::Rgb).unwrap();
         reader.set_space(Space::YCbCr);
         assert_eq!(reader.decode(Space::Rgb).unwrap(), whole);
-        // Samples that are no luminance and chrominance stay as they are.
+        // Samples other than luma and chroma stay unchanged.
         let reader = Reader::new(1 << 20, AtEnd::Fail).unwrap().read_tables(&tables).unwrap();
         let mut reader = reader.read_header(&rest).unwrap().0;
         reader.set_space(Space::Rgb);

@@ -1,4 +1,4 @@
-//! Facsimile coding: rows as runs of white and black, alone (T.4) or against the row before (T.6).
+//! Fax coding: runs of white and black, alone (T.4) or relative to the previous row (T.6).
 
 use fax::{
     BitReader,
@@ -8,7 +8,7 @@ use fax::{
 use super::{damaged, page::Ccitt, unsupported};
 use crate::preprocess::PreprocessError;
 
-/// Rows of `width` bits, a set one being black, each from a whole byte on.
+/// Decodes rows of `width` bits, 1 for black, each starting at a whole byte.
 pub(super) fn decode(
     coding: Ccitt,
     bytes: &[u8],
@@ -49,14 +49,14 @@ pub(super) fn decode(
     Ok(decoded)
 }
 
-/// Why a row cannot be decoded.
+/// Reasons why a row cannot be decoded.
 #[derive(Debug)]
 enum Fault {
-    /// There are no more bits.
+    /// The bits end.
     End,
-    /// No code begins with these bits, or runs do not fit the row.
+    /// No code starts with these bits, or runs do not fit the row.
     Code,
-    /// Pixels as they are, which no writer seems to use.
+    /// Uncompressed mode, which no known writer uses.
     Extension,
 }
 
@@ -70,7 +70,7 @@ impl Fault {
     }
 }
 
-/// Bits from the highest of every byte on, and zeros after the last.
+/// Reader of bits, highest first, with zeros after the end.
 struct Bits<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -98,7 +98,7 @@ impl Bits<'_> {
         self.next16() >> 4 == 1
     }
 
-    /// Reads the code for the end of a line, with zeros that fill up before it, if it is there.
+    /// Reads an end-of-line code with fill bits before it, if there is one.
     fn skip_end_of_line(&mut self) {
         if self.next16() >> 5 != 0 {
             return;
@@ -108,13 +108,13 @@ impl Bits<'_> {
         self.at = one.map_or(self.length(), |at| at + 1);
     }
 
-    /// The length of a run: the codes for multiples of 64, then the one for the rest.
+    /// Reads the length of a run: codes for multiples of 64, then one for the rest.
     fn run(&mut self, is_black: bool) -> Result<u32, Fault> {
         let mut sum = 0;
         loop {
             let code = if is_black { black::decode(self) } else { white::decode(self) };
             let part = u32::from(code.ok_or_else(|| self.fault())?);
-            // Longer ones fit no row, and are never summed up to an overflow.
+            // Longer runs fit no row and are not summed up, which avoids an overflow.
             sum = (sum + part).min(u32::MAX / 2);
             if part < 64 {
                 return Ok(sum);
@@ -150,7 +150,7 @@ impl BitReader for Bits<'_> {
 
 struct Row {
     width: u32,
-    /// Where the colour changes, first from white to black: ascending, and within the row.
+    /// Positions where the colour changes, white to black first: ascending and within the row.
     changes: Vec<u32>,
 }
 
@@ -181,7 +181,7 @@ impl Row {
         let (mut at, mut is_black, mut next) = (0, false, 0);
         let mut is_start = true;
         while at < self.width {
-            // The next change above to the other colour, as an index: even ones are to black.
+            // Index of the next change above to the other colour; even ones are to black.
             let is_right = |place: u32| place > at || (is_start && place == 0);
             while next > 0 && is_right(reference[next - 1]) {
                 next -= 1;
@@ -229,7 +229,7 @@ impl Row {
             }
             line[first] |= after_start;
             line[first + 1..last].fill(0xff);
-            // A run up to the last bit of a byte has nothing in the next, which may not be there.
+            // A run up to the last bit of a byte does not touch the next byte, which may not exist.
             if before_end != 0 {
                 line[last] |= before_end;
             }

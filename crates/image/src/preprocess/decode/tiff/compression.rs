@@ -1,4 +1,4 @@
-//! The bytes of strips and tiles before they were compressed, except for facsimile coding and JPEG.
+//! Decompression of strips and tiles, except for fax coding and JPEG.
 
 use std::io::{self, Read};
 
@@ -7,10 +7,10 @@ use weezl::{BitOrder, LzwStatus, decode::Decoder};
 use super::damaged;
 use crate::preprocess::{DecodeLimits, PreprocessError};
 
-/// The most memory for what a stream refers back to. It is far more than encoders use.
+/// Maximum memory for a stream's window, far more than encoders use.
 const MOST_WINDOW: u64 = 256 << 20;
 
-/// Exactly `length` bytes, or an error; what follows them is not looked at.
+/// Exactly `length` bytes, or an error; further bytes are ignored.
 pub(super) fn deflate(bytes: &[u8], length: usize) -> Result<Vec<u8>, PreprocessError> {
     exactly("deflate", flate2::bufread::ZlibDecoder::new(bytes), length)
 }
@@ -48,8 +48,8 @@ fn exactly(name: &str, mut reader: impl Read, length: usize) -> Result<Vec<u8>, 
 }
 
 pub(super) fn lzw(bytes: &[u8], length: usize) -> Result<Vec<u8>, PreprocessError> {
-    // Old writers begin with the lowest bit, and make codes longer one later. The first code clears
-    // the table, by which libtiff tells them, too.
+    // Old writers start with the lowest bit and lengthen codes one later. libtiff detects them by the
+    // first code, which clears the table.
     let mut decoder = match bytes {
         [0, second, ..] if second & 1 == 1 => Decoder::new(BitOrder::Lsb, 8),
         _ => Decoder::with_tiff_size_switch(BitOrder::Msb, 8),

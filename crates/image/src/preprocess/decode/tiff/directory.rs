@@ -1,11 +1,11 @@
-//! The first directory of a file: its tags and their values.
+//! First directory of a file: tags and their values.
 
 use std::collections::BTreeMap;
 
 use super::{damaged, unsupported};
 use crate::preprocess::PreprocessError;
 
-/// The tags of the first page. The directories of later pages are not looked at.
+/// Tags of the first page. Directories of later pages are ignored.
 pub(super) struct Directory<'a> {
     bytes: &'a [u8],
     is_big_endian: bool,
@@ -15,11 +15,11 @@ pub(super) struct Directory<'a> {
 #[derive(PartialEq)]
 struct Field<'a> {
     kind: u16,
-    /// Or why there are none, which is an error as soon as they are asked for.
+    /// The values, or an error that is returned when they are needed.
     values: Result<&'a [u8], &'static str>,
 }
 
-/// The most values of a tag: they take memory before anything else is known of the page.
+/// Maximum values of a tag; they take memory before anything else is known of the page.
 const MOST_VALUES: usize = 1 << 22;
 
 // Types of values.
@@ -51,7 +51,7 @@ fn width_of(kind: u16) -> Option<u64> {
 
 impl<'a> Directory<'a> {
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, PreprocessError> {
-        // The order is what the first two bytes say, also where the next two are in the other.
+        // The first two bytes decide the byte order, even if the next two are in the other.
         let is_big_endian = bytes.starts_with(b"MM");
         let is_big_tiff = matches!(bytes, [_, _, 43, 0, ..] | [_, _, 0, 43, ..]);
         let mut directory = Self { bytes, is_big_endian, fields: BTreeMap::new() };
@@ -62,7 +62,7 @@ impl<'a> Directory<'a> {
     }
 
     fn read_fields(&mut self, is_big_tiff: bool) -> Option<()> {
-        // Widths of an entry, of its values or their place, and the place of the first entry.
+        // Sizes of an entry and of its values or their offset, and the offset of the first entry.
         let (entry_width, inline, first, count) = if is_big_tiff {
             let at = self.number_at(8, 8)?;
             (20, 8, at.checked_add(8)?, self.number_at(at, 8)?)
@@ -70,7 +70,7 @@ impl<'a> Directory<'a> {
             let at = self.number_at(4, 4)?;
             (12, 4, at + 2, self.number_at(at, 2)?)
         };
-        // A number that no file has room for would otherwise be counted through.
+        // Avoids looping over a count that no file has room for.
         let end = first.checked_add(count.checked_mul(entry_width)?)?;
         if end > self.bytes.len() as u64 {
             return None;
@@ -89,7 +89,7 @@ impl<'a> Directory<'a> {
                 self.slice(at, length)
             });
             let mut field = Field { kind, values: values.ok_or("lie beyond the end of the file") };
-            // Some programs take the first and some the last.
+            // Duplicate tags: some programs use the first, some the last.
             if self.fields.get(&tag).is_some_and(|first| *first != field) {
                 field.values = Err("contradict each other");
             }
@@ -106,14 +106,14 @@ impl<'a> Directory<'a> {
         self.bytes.len() as u64
     }
 
-    /// A part of the file, if it is that long.
+    /// A part of the file; `None` if the file is too short.
     pub(super) fn slice(&self, at: u64, length: u64) -> Option<&'a [u8]> {
         let (start, end) =
             (usize::try_from(at).ok()?, usize::try_from(at.checked_add(length)?).ok()?);
         self.bytes.get(start..end)
     }
 
-    /// The file from this place on.
+    /// The file from an offset on.
     pub(super) fn from(&self, at: u64) -> Option<&'a [u8]> {
         self.bytes.get(usize::try_from(at).ok()?..)
     }
@@ -134,7 +134,7 @@ impl<'a> Directory<'a> {
         self.fields.contains_key(&tag)
     }
 
-    /// The type and the bytes of a tag's values.
+    /// Type and bytes of a tag's values.
     fn field(&self, tag: u16) -> Result<Option<(u16, &'a [u8])>, PreprocessError> {
         let Some(field) = self.fields.get(&tag) else { return Ok(None) };
         let values =
@@ -142,7 +142,7 @@ impl<'a> Directory<'a> {
         Ok(Some((field.kind, values)))
     }
 
-    /// The values of a tag that has to be of whole numbers.
+    /// Values of an integer tag.
     pub(super) fn integers(&self, tag: u16) -> Result<Option<Vec<u64>>, PreprocessError> {
         let Some((kind, values)) = self.field(tag)? else { return Ok(None) };
         let is_signed = match kind {
@@ -162,12 +162,12 @@ impl<'a> Directory<'a> {
         Ok(Some(numbers))
     }
 
-    /// The first value of a tag that has to be of whole numbers.
+    /// First value of an integer tag.
     pub(super) fn integer(&self, tag: u16) -> Result<Option<u64>, PreprocessError> {
         Ok(self.integers(tag)?.and_then(|values| values.first().copied()))
     }
 
-    /// The value of a tag that has to be one whole number. Where there are more, programs disagree.
+    /// The single value of an integer tag. Programs disagree on several values.
     pub(super) fn single(&self, tag: u16) -> Result<Option<u64>, PreprocessError> {
         match self.integers(tag)?.as_deref() {
             None => Ok(None),
@@ -185,7 +185,7 @@ impl<'a> Directory<'a> {
             .map_err(|_| damaged(format!("tag {tag}, the width or height, is {value}")))
     }
 
-    /// The values of a tag that may be of fractions, too.
+    /// Values of a tag that may have fractions.
     pub(super) fn floats(&self, tag: u16) -> Result<Option<Vec<f64>>, PreprocessError> {
         let Some((kind, values)) = self.field(tag)? else { return Ok(None) };
         let width = width_of(kind).unwrap_or(1) as usize;
@@ -215,7 +215,7 @@ impl<'a> Directory<'a> {
         })
     }
 
-    /// A tag of bytes without a meaning of their own.
+    /// Uninterpreted bytes of a tag.
     pub(super) fn bytes(&self, tag: u16) -> Result<Option<&'a [u8]>, PreprocessError> {
         let field = self.field(tag)?;
         Ok(field.and_then(|(kind, values)| matches!(kind, BYTE | UNDEFINED).then_some(values)))

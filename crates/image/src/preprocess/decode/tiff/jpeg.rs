@@ -1,4 +1,4 @@
-//! JPEG within TIFF: a stream for every strip or tile, maybe with tables that all share.
+//! JPEG within TIFF: a stream for every strip or tile, optionally with shared tables.
 
 use super::{damaged, kinds::Pixels, page::Page, unsupported};
 use crate::preprocess::{
@@ -6,13 +6,13 @@ use crate::preprocess::{
     decode::jpeg::libjpeg::{AtEnd, Failure, Reader, Space, Upsampling},
 };
 
-/// Bytes for a sample: its coefficient in a progressive stream, itself, and its copy.
+/// Bytes for a sample: its progressive coefficient, itself, and its copy.
 const BYTES_PER_SAMPLE: u64 = 2 + 1 + 1;
 
 const START_OF_IMAGE: &[u8] = b"\xff\xd8";
 
-/// The samples of a strip or tile, interleaved, rows as wide as it. YCbCr whose samples share a stream
-/// becomes RGB; other samples stay as they are.
+/// Decodes the samples of a strip or tile, interleaved, at the segment's full width. YCbCr in one
+/// stream becomes RGB; other samples stay unchanged.
 pub(super) fn decode(
     page: &Page<'_>,
     tables: Option<&[u8]>,
@@ -20,7 +20,7 @@ pub(super) fn decode(
     rows: u32,
     limits: DecodeLimits,
 ) -> Result<Vec<u8>, PreprocessError> {
-    // The tags say what the samples mean, and not the markers.
+    // The tags determine the colour space, not the markers.
     let spaces = match page.pixels {
         Pixels::YCbCr(_) if !page.is_planar => (Space::YCbCr, Space::Rgb),
         _ => (Space::Unknown, Space::Unknown),
@@ -28,8 +28,8 @@ pub(super) fn decode(
     decoded(page, tables, stream, rows, limits, spaces, Upsampling::Smooth)
 }
 
-/// The samples of the one strip of a file of the old style: YCbCr, which libtiff converts, and not
-/// libjpeg. The stream may go on in the strip.
+/// Decodes the single strip of an old-style file: YCbCr, which libtiff converts instead of libjpeg. The
+/// stream may continue in the strip.
 pub(super) fn decode_old(
     page: &Page<'_>,
     start: &[u8],

@@ -1,4 +1,4 @@
-//! The meaning of a pixel's samples.
+//! Interpretation of samples.
 
 use super::{damaged, directory::Directory, unsupported};
 use crate::preprocess::PreprocessError;
@@ -14,10 +14,10 @@ pub(super) const UNSIGNED: u64 = 1;
 const SIGNED: u64 = 2;
 pub(super) const FLOAT: u64 = 3;
 
-/// The meaning of a pixel's samples.
+/// Interpretation of a pixel's samples.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Pixels {
-    /// Of 1, 2, 4, 8 bits.
+    /// 1, 2, 4 or 8 bits.
     Gray {
         is_inverted: bool,
     },
@@ -25,14 +25,14 @@ pub(super) enum Pixels {
     Gray12,
     Gray16,
     GraySigned16,
-    /// Of 32 bits, signed in effect.
+    /// 32 bits, effectively signed.
     GrayInteger,
     GrayFloat,
     Palette {
         colours: Vec<[u8; 3]>,
         has_alpha: bool,
     },
-    /// Of 8 or 16 bits, as the next.
+    /// 8 or 16 bits, as the next.
     Rgb(Alpha),
     Cmyk,
     YCbCr(YCbCr),
@@ -42,10 +42,10 @@ pub(super) enum Pixels {
 /// The fourth sample of an RGB pixel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Alpha {
-    /// There is none, or it means nothing.
+    /// Missing or without meaning.
     None,
     Straight,
-    /// The colours were multiplied by it.
+    /// Premultiplied.
     Premultiplied,
 }
 
@@ -55,11 +55,11 @@ pub(super) struct YCbCr {
     pub(super) subsampling: (u32, u32),
     /// Weights of red, green and blue in luma.
     pub(super) luma: [f32; 3],
-    /// The codes for black and white of the three samples.
+    /// Codes of black and white for the three samples.
     pub(super) reference: [f32; 6],
 }
 
-/// Tags that decide the meaning of the samples.
+/// Tags that determine the interpretation of the samples.
 pub(super) struct Kind<'a> {
     pub(super) photometric: u64,
     pub(super) samples: u64,
@@ -72,7 +72,7 @@ pub(super) struct Kind<'a> {
 }
 
 impl Kind<'_> {
-    /// The meaning, in the combinations that Pillow has and no others.
+    /// Interpretation of the combinations that Pillow supports.
     pub(super) fn pixels(
         &self,
         directory: &Directory<'_>,
@@ -93,7 +93,7 @@ impl Kind<'_> {
             (6, 1, 8, []) => Some(Pixels::Gray { is_inverted: false }),
             (1, 1, 12, []) if !self.is_big_endian => Some(Pixels::Gray12),
             (1, 1, 16, []) => Some(Pixels::Gray16),
-            // Not inverted, in Pillow as here.
+            // Not inverted, as in Pillow.
             (0, 1, 16, []) if !self.is_big_endian => Some(Pixels::Gray16),
             (1, 1, 32, []) if !self.is_big_endian => Some(Pixels::GrayInteger),
             (1, 2, 8, [2]) => Some(Pixels::GrayAlpha),
@@ -116,7 +116,7 @@ impl Kind<'_> {
 
     fn signed_or_float(&self) -> Option<Pixels> {
         match (self.photometric, self.samples, self.bits, self.extra, self.format) {
-            // The codes as they are, as in Pillow.
+            // The codes unchanged, as in Pillow.
             (1, 1, 8, [], SIGNED) => Some(Pixels::Gray { is_inverted: false }),
             (1, 1, 16, [], SIGNED) => Some(Pixels::GraySigned16),
             (1, 1, 32, [], SIGNED) => Some(Pixels::GrayInteger),
@@ -125,7 +125,7 @@ impl Kind<'_> {
         }
     }
 
-    /// A fourth sample that no tag names is alpha; libtiff differs where it makes planes into pixels.
+    /// A fourth sample without a tag is alpha; libtiff differs when it interleaves planes.
     fn unnamed_alpha(&self) -> Alpha {
         if self.are_planes_compressed { Alpha::Premultiplied } else { Alpha::Straight }
     }
@@ -140,7 +140,7 @@ fn alpha(extra: u64) -> Option<Alpha> {
     }
 }
 
-/// The palette's colours, of which a file lists all reds, then all greens, then all blues.
+/// Colours of the palette. The file lists all reds, then all greens, then all blues.
 fn palette(directory: &Directory<'_>) -> Result<Vec<[u8; 3]>, PreprocessError> {
     let Some(values) = directory.integers(COLOR_MAP)? else {
         return Err(damaged("the palette is missing".to_owned()));
@@ -150,7 +150,7 @@ fn palette(directory: &Directory<'_>) -> Result<Vec<[u8; 3]>, PreprocessError> {
         return Err(unsupported(format!("a palette of {count} colours")));
     }
     let high = |value: u64| (value / 256).min(255) as u8;
-    // Those that are missing are black, as in Pillow.
+    // Missing colours are black, as in Pillow.
     let mut colours = vec![[0; 3]; 256];
     for (index, colour) in colours.iter_mut().enumerate().take(count) {
         *colour = [0, 1, 2].map(|channel| high(values[channel * count + index]));

@@ -1,12 +1,12 @@
-//! CIE L*a*b* of 8 bits to sRGB, to the bit as Little CMS converts it for Pillow: it computes the
-//! colours of a grid and interpolates within tetrahedra of it, in whole numbers.
+//! 8-bit CIE L*a*b* to sRGB, bit-equal to Little CMS as Pillow calls it: colours of a grid, with
+//! tetrahedral interpolation in integers.
 
 use std::{cmp::Reverse, sync::LazyLock};
 
 /// Points of the grid on each axis.
 const POINTS: usize = 33;
 
-/// Colours of 16 bits: b* varies fastest, L* slowest.
+/// 16-bit colours: b* varies fastest, L* slowest.
 static GRID: LazyLock<Vec<[u16; 3]>> = LazyLock::new(|| {
     let point = |index: usize| (index * 65535 * 2 + POINTS - 1) / (2 * (POINTS - 1)); // rounded
     let point = |index| (point(index) as f64 / 65535.0) as f32; // exactly as there
@@ -16,7 +16,7 @@ static GRID: LazyLock<Vec<[u16; 3]>> = LazyLock::new(|| {
         .collect()
 });
 
-/// The place of a code on an axis: the point before it, and the way to the next in 65536ths.
+/// Position of a code on an axis: the grid point before it, and the rest in 65536ths.
 struct Place {
     point: usize,
     rest: i32,
@@ -39,7 +39,7 @@ fn rgb([lightness, a, b]: [u8; 3], places: &[Place; 256]) -> [u8; 3] {
     let mut axes = codes.map(|(code, step)| (&places[usize::from(code)], step));
     let mut at: usize = axes.iter().map(|(place, step)| place.point * step).sum();
     let start: [u16; 3] = GRID[at];
-    // From corner to corner of the tetrahedron, along the axis with the longest way first.
+    // From corner to corner of the tetrahedron, along the axis with the longest distance first.
     axes.sort_by_key(|(place, _)| Reverse(place.rest));
     let (mut sums, mut from) = ([0x8001i32; 3], start);
     for (place, step) in axes {
@@ -49,7 +49,7 @@ fn rgb([lightness, a, b]: [u8; 3], places: &[Place; 256]) -> [u8; 3] {
         at += step;
         let to = GRID[at];
         for ((sum, from), to) in sums.iter_mut().zip(from).zip(to) {
-            // That products may wrap is part of the arithmetic.
+            // Wrapping products are part of the arithmetic.
             let step = (i32::from(to) - i32::from(from)).wrapping_mul(place.rest);
             *sum = sum.wrapping_add(step);
         }
@@ -64,8 +64,8 @@ fn rgb([lightness, a, b]: [u8; 3], places: &[Place; 256]) -> [u8; 3] {
     [value(0), value(1), value(2)]
 }
 
-/// sRGB of 16 bits of a point, whose coordinates are from 0 to 1. Steps between are in single
-/// precision, as there.
+/// 16-bit sRGB of a point with coordinates from 0 to 1. Intermediate steps are in single precision, as
+/// in Little CMS.
 fn colour([lightness, a, b]: [f32; 3]) -> [u16; 3] {
     let y = (f64::from(lightness) * 100.0 + 16.0) / 116.0;
     let [a, b] = [a, b].map(|value| f64::from(value) * 255.0 - 128.0);
@@ -76,7 +76,7 @@ fn colour([lightness, a, b]: [f32; 3]) -> [u16; 3] {
             value * value * value
         }
     };
-    // The white of the profile connection space, D50.
+    // The white point of the profile connection space, D50.
     let xyz = [0.9642 * linear(y + 0.002 * a), linear(y), 0.8249 * linear(y - 0.005 * b)];
     let xyz = xyz.map(|value| f64::from((value / MOST_XYZ) as f32));
     TO_SRGB.map(|row| {
@@ -89,15 +89,15 @@ fn colour([lightness, a, b]: [f32; 3]) -> [u16; 3] {
             light / (1.0 / 12.92)
         };
         let code = f64::from(code as f32) * 65535.0 + 0.5;
-        // Rounded to the fractions of a fixed-point number first.
+        // First rounded to the precision of a fixed-point number.
         ((code * 65536.0).round_ties_even() / 65536.0) as u16 // within the limits, cut off
     })
 }
 
-/// The largest XYZ that has a code.
+/// Largest encodable XYZ value.
 const MOST_XYZ: f64 = 1.0 + 32767.0 / 32768.0;
 
-/// XYZ at D50, of codes, to linear sRGB.
+/// XYZ at D50 to linear sRGB.
 const TO_SRGB: [[f64; 3]; 3] = [
     [6.268277080696409, -3.2343685646958, -0.9813731532183342],
     [-1.957467139347447, 3.8322017178972487, 0.06686577801362024],

@@ -1,4 +1,4 @@
-//! The meaning of a page's bits, as all its tags together tell it.
+//! Layout of a page's bits, from all tags together.
 
 use super::{
     damaged,
@@ -26,18 +26,18 @@ const JPEG_TABLES: u16 = 347;
 const JPEG_INTERCHANGE_FORMAT: u16 = 513;
 const JPEG_INTERCHANGE_FORMAT_LENGTH: u16 = 514;
 
-/// The most samples of a pixel: those of the kinds below.
+/// Maximum samples of a pixel among the supported kinds.
 const MOST_SAMPLES: u64 = 6;
 
-/// The compressions that we read.
+/// Supported compressions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Compression<'a> {
     None,
     Ccitt(Ccitt),
     Lzw,
-    /// With the tables that the streams have in common.
+    /// With the shared tables of the streams.
     Jpeg(Option<&'a [u8]>),
-    /// With the beginning of the one stream, or all of it.
+    /// With the start of the one stream, or all of it.
     OldJpeg(&'a [u8]),
     Deflate,
     PackBits,
@@ -45,10 +45,10 @@ pub(super) enum Compression<'a> {
     Zstd,
 }
 
-/// The kinds of facsimile coding.
+/// Variants of fax coding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ccitt {
-    /// Runs, every row of which begins at a multiple of so many bits.
+    /// Runs, with rows aligned to so many bits.
     Rows(usize),
     Group3 {
         is_2d: bool,
@@ -56,7 +56,7 @@ pub(super) enum Ccitt {
     Group4,
 }
 
-/// How samples were turned into differences before they were compressed.
+/// Predictors, which turned samples into differences before compression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Predictor {
     None,
@@ -72,10 +72,9 @@ pub(super) struct Page<'a> {
     pub(super) predictor: Predictor,
     /// The first pixel of a byte is in its lowest bit.
     pub(super) is_reversed: bool,
-    /// Of every sample.
+    /// Bits of every sample.
     pub(super) bits: u32,
-    /// Of a pixel in the file, except for those that are never looked at since they have planes of
-    /// their own.
+    /// Samples of a pixel in the file, without unused planes.
     pub(super) samples: u32,
     pub(super) is_planar: bool,
     pub(super) pixels: Pixels,
@@ -115,7 +114,7 @@ impl<'a> Page<'a> {
         if !(1..=MOST_SAMPLES).contains(&samples) {
             return Err(unsupported(format!("{samples} samples per pixel")));
         }
-        // Some writers give one value for all samples, and some more values than there are samples.
+        // Some writers give one value for all samples, and some give more values than samples.
         if bits.len() == 1 {
             bits.resize(samples as usize, bits[0]);
         }
@@ -123,7 +122,7 @@ impl<'a> Page<'a> {
         formats.dedup();
         let is_compressed = compression != Compression::None;
         let segments = Segments::read(directory, width, height, is_compressed, is_planar)?;
-        // With one sample, planes are no different from pixels.
+        // With one sample, planes equal pixels.
         let is_planar = is_planar && samples > 1;
 
         let is_uniform = bits.len() as u64 == samples && bits.iter().all(|&one| one == bits[0]);
@@ -164,7 +163,7 @@ impl<'a> Page<'a> {
         Ok(page)
     }
 
-    /// Checks that the tags go together.
+    /// Checks that the tags fit together.
     fn check(&self) -> Result<(), PreprocessError> {
         match self.compression {
             Compression::Ccitt(_) if self.bits != 1 || self.samples != 1 => {
@@ -200,11 +199,11 @@ impl<'a> Page<'a> {
         limits: DecodeLimits,
     ) -> Result<(), PreprocessError> {
         let Segments { width, height, across, down, .. } = self.segments;
-        // All tiles with what they have beyond the page, so that it bounds the work as well.
+        // All tiles with their parts beyond the page, so that the limit bounds the work, too.
         let area = |width: u32, height: u32| u64::from(width) * u64::from(height);
         let bytes = u64::from(self.samples) * u64::from(self.bits.div_ceil(8));
         let padded = area(width, height).saturating_mul(area(across, down)).saturating_mul(bytes);
-        // Samples before and after what is done to them, JPEG's coefficients, and pixels.
+        // Samples before and after conversion, JPEG coefficients, and pixels.
         let segment = area(width, height).saturating_mul(2 * bytes + 2 * bytes + 3);
         let pixels = 3 * area(self.width, self.height);
         limits.check_memory(
@@ -221,20 +220,20 @@ impl<'a> Page<'a> {
         self.compression != Compression::None
     }
 
-    /// True where pixels come in blocks that share their chroma.
+    /// Returns `true` if pixels come in blocks that share their chroma.
     pub(super) fn has_blocks(&self) -> bool {
         let is_plain = self.is_planar || matches!(self.compression, Compression::OldJpeg(_));
         matches!(self.pixels, Pixels::YCbCr(_)) && !is_plain
     }
 
-    /// How many bytes a segment's row has, all planes together or one.
+    /// Bytes of a segment's row, of all planes or one.
     pub(super) fn row_bytes(&self) -> usize {
         let samples = if self.is_planar { 1 } else { self.samples };
         let bits = u64::from(self.segments.width) * u64::from(samples) * u64::from(self.bits);
         bits.div_ceil(8) as usize // within the limit on memory
     }
 
-    /// How many bytes so many rows of a segment have, if it is not JPEG.
+    /// Bytes of a number of rows of a segment, except for JPEG.
     pub(super) fn segment_bytes(&self, rows: u32) -> usize {
         match self.pixels {
             Pixels::YCbCr(YCbCr { subsampling: (across, down), .. }) if self.has_blocks() => {
@@ -268,8 +267,7 @@ fn compression<'a>(directory: &Directory<'a>) -> Result<Compression<'a>, Preproc
     })
 }
 
-/// The part of an old-style JPEG stream that lies outside of its strips. Tables that are
-/// scattered over the file are not put together.
+/// The part of an old-style JPEG stream outside its strips. Scattered tables are not supported.
 fn old_jpeg<'a>(directory: &Directory<'a>) -> Result<&'a [u8], PreprocessError> {
     let Some(at) = directory.integer(JPEG_INTERCHANGE_FORMAT)? else { return Ok(&[]) };
     let length = directory.integer(JPEG_INTERCHANGE_FORMAT_LENGTH)?.filter(|&length| length > 0);
@@ -280,7 +278,7 @@ fn old_jpeg<'a>(directory: &Directory<'a>) -> Result<&'a [u8], PreprocessError> 
     stream.ok_or_else(|| damaged("the JPEG stream lies beyond the end of the file".to_owned()))
 }
 
-/// The tag means something only with the compressions that have predictors.
+/// The tag applies only to compressions with predictors.
 fn predictor(
     directory: &Directory<'_>,
     compression: Compression<'_>,

@@ -1,4 +1,4 @@
-//! Samples of a segment to RGB.
+//! Converts the samples of a segment to RGB.
 
 use super::{
     kinds::{Alpha, Pixels},
@@ -11,13 +11,13 @@ use crate::preprocess::{
     colour::{self, high},
 };
 
-/// RGB of `rows` rows as wide as the segment, from rows of samples that begin at whole bytes, the low
-/// byte of wide ones first.
+/// Converts `rows` rows at the segment's full width to RGB. Rows start at whole bytes, samples are
+/// little-endian.
 pub(super) fn to_rgb(page: &Page<'_>, bytes: &[u8], rows: u32, options: &DecodeOptions) -> Vec<u8> {
     let width = page.segments.width as usize;
     let two = || bytes.as_chunks::<2>().0.iter().map(|&bytes| u16::from_le_bytes(bytes));
     let four = || bytes.as_chunks::<4>().0.iter().map(|&bytes| u32::from_le_bytes(bytes));
-    // Conversions with `as` stay within the limits and cut off what follows the point.
+    // `as` saturates and truncates.
     match &page.pixels {
         Pixels::Gray { is_inverted } => {
             let white = 255 / ((1u16 << page.bits) - 1) as u8;
@@ -63,7 +63,7 @@ fn gray(levels: impl Iterator<Item = u8>) -> Vec<u8> {
     levels.flat_map(|level| [level; 3]).collect()
 }
 
-/// Samples of 8 bits, or the high bytes of those of 16.
+/// 8-bit samples, or the high bytes of 16-bit samples.
 fn eight(page: &Page<'_>, bytes: &[u8]) -> Vec<u8> {
     match page.bits {
         16 => bytes.as_chunks().0.iter().map(|&two| high(u16::from_le_bytes(two))).collect(),
@@ -95,7 +95,7 @@ fn rgb(samples: Vec<u8>, step: usize, alpha: Alpha, options: &DecodeOptions) -> 
     colour::rgb_alpha(&samples, options, |v| v)
 }
 
-/// One byte for each sample of `bits`, of which rows of `width` begin at whole bytes.
+/// One byte for each sample of `bits`; rows of `width` samples start at whole bytes.
 fn unpacked(bytes: &[u8], width: usize, bits: u32) -> Vec<u8> {
     if bits == 8 {
         return bytes.to_vec();
@@ -112,7 +112,7 @@ fn unpacked(bytes: &[u8], width: usize, bits: u32) -> Vec<u8> {
     bytes.chunks_exact(width.div_ceil(in_byte)).flat_map(row).collect()
 }
 
-/// Samples of 12 bits, two in three bytes, of which rows of `width` begin at whole bytes.
+/// 12-bit samples, two in three bytes; rows of `width` samples start at whole bytes.
 fn twelve(bytes: &[u8], width: usize) -> Vec<u16> {
     let row = |row: &[u8]| -> Vec<u16> {
         let sample = |at: usize| {

@@ -1,9 +1,9 @@
-//! Differences back to samples.
+//! Undoes predictors.
 
 use super::page::Predictor;
 
-/// Undoes the predictor in rows of samples of `bits`, each the difference to the one `stride` samples
-/// before, and puts the low byte of each first.
+/// Undoes the predictor in rows of samples of `bits`, each the difference to the sample `stride`
+/// before, and makes samples little-endian.
 pub(super) fn undo(
     predictor: Predictor,
     bytes: &mut [u8],
@@ -47,8 +47,8 @@ fn sum<const N: usize>(row: &mut [u8], stride: usize, add: impl Fn([u8; N], [u8;
     }
 }
 
-/// Floats are stored as their highest bytes, then their second bytes and so on, and then as
-/// differences of bytes, in files of either order.
+/// Floats are stored as their highest bytes, then their second bytes and so on, as differences of
+/// bytes, in both byte orders.
 fn undo_float(row: &mut [u8], stride: usize) {
     accumulate(row, stride);
     let planes = row.to_vec();

@@ -1,4 +1,4 @@
-//! Where the pixels are in the file.
+//! Positions of strips and tiles in the file.
 
 use super::{damaged, directory::Directory};
 use crate::preprocess::PreprocessError;
@@ -12,21 +12,21 @@ const TILE_HEIGHT: u16 = 323;
 const TILE_OFFSETS: u16 = 324;
 const TILE_BYTE_COUNTS: u16 = 325;
 
-/// How often strips or tiles may share bytes of the file, on average.
+/// Maximum average number of strips or tiles that share a byte of the file.
 const MOST_OVERLAP: u64 = 16;
 
-/// Strips or tiles of so few bytes may be shared by any number.
+/// Strips or tiles of at most so many bytes may be shared by any number.
 const SMALL: u64 = 4096;
 
-/// The strips or tiles of a page. Strips are as wide as the page.
+/// Strips or tiles of a page. Strips are as wide as the page.
 pub(super) struct Segments {
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) across: u32,
     pub(super) down: u32,
-    /// Those at the bottom are as high as the others.
+    /// Segments at the bottom are as high as the others.
     pub(super) are_tiles: bool,
-    /// Places in the file and lengths, those of the first plane first. Lengths are of compressed data.
+    /// Offsets and compressed lengths, those of the first plane first.
     ranges: Vec<(u64, u64)>,
 }
 
@@ -39,7 +39,7 @@ impl Segments {
         is_planar: bool,
     ) -> Result<Self, PreprocessError> {
         let has_strips = directory.has(STRIP_OFFSETS);
-        // Some writers give the places of tiles in the tag for strips.
+        // Some writers give the offsets of tiles in the tag for strips.
         let are_tiles = directory.has(TILE_WIDTH) && (is_compressed || !has_strips);
         let (of_width, of_height) = if are_tiles {
             (directory.side(TILE_WIDTH)?, directory.side(TILE_HEIGHT)?)
@@ -64,13 +64,14 @@ impl Segments {
         let range = |index: usize| {
             let at = offsets[index];
             let length = lengths.get(index).copied().filter(|&length| length > 0);
-            // Where the file does not say how long one is, it may reach to the next.
+            // A strip of unknown length may extend to the next.
             let next = offsets.get(index + 1).copied().filter(|&next| next > at).unwrap_or(end);
             (at, length.unwrap_or_else(|| next.saturating_sub(at)))
         };
         let mut ranges: Vec<(u64, u64)> = (0..offsets.len()).map(range).collect();
         if is_compressed {
-            // Writers may store equal tiles once. More is an attempt to make much work of a small file.
+            // Writers may store equal tiles once. A higher share is an attempt to make a small file
+            // expensive.
             let beyond = ranges.iter().map(|range| range.1.saturating_sub(SMALL));
             let sum = beyond.fold(0, u64::saturating_add);
             if sum > end.saturating_mul(MOST_OVERLAP) {
@@ -79,7 +80,7 @@ impl Segments {
                 )));
             }
         } else if !is_planar {
-            // More than fill the page lie over the first ones, as in Pillow.
+            // Segments beyond the page overlap the first ones, as in Pillow.
             let count = across as usize * down as usize; // at most as many as there are pixels
             let more = ranges.split_off(count.min(ranges.len()));
             more.chunks(count).for_each(|more| ranges[..more.len()].copy_from_slice(more));
@@ -87,7 +88,7 @@ impl Segments {
         Ok(Self { width: of_width, height: of_height, across, down, are_tiles, ranges })
     }
 
-    /// The bytes of a strip or tile; without compression also what follows them.
+    /// Bytes of a strip or tile; without compression also the bytes after them.
     pub(super) fn bytes<'a>(
         &self,
         directory: &Directory<'a>,
@@ -103,13 +104,13 @@ impl Segments {
         bytes.ok_or_else(|| damaged(format!("{name} {index} lies beyond the end of the file")))
     }
 
-    /// The number of a segment among those of all planes.
+    /// Index of a segment among those of all planes.
     pub(super) fn index(&self, column: u32, row: u32, plane: u32) -> usize {
         let in_plane = self.across as usize * self.down as usize;
         plane as usize * in_plane + row as usize * self.across as usize + column as usize
     }
 
-    /// How many rows of the page are in this row of segments.
+    /// Number of page rows in a row of segments.
     pub(super) fn rows(&self, row: u32, height: u32) -> u32 {
         self.height.min(height - row * self.height)
     }

@@ -1,8 +1,8 @@
-//! YCbCr that no JPEG decoder has converted, with the whole numbers of libtiff.
+//! YCbCr that no JPEG decoder has converted, with libtiff's integer arithmetic.
 
 use super::kinds::YCbCr;
 
-/// Fractions have this many bits.
+/// Fraction bits.
 const SHIFT: u32 = 16;
 const HALF: i32 = 1 << (SHIFT - 1);
 
@@ -20,14 +20,14 @@ impl Tables {
         let [red, green, blue] = kind.luma;
         let [y_black, y_white, cb_black, cb_white, cr_black, cr_white] = kind.reference;
         let fixed = |value: f32| {
-            // In double precision, as the factor is an integer that is added to.
+            // In double precision, since the factor is added to an integer.
             (f64::from(value.clamp(0.0, 2.0)) * f64::from(1 << SHIFT) + 0.5) as i32
         };
         let (of_red, of_blue) = (2.0 - 2.0 * red, 2.0 - 2.0 * blue);
         let (to_red, to_blue) = (fixed(of_red), fixed(of_blue));
         let (red_to_green, blue_to_green) =
             (-fixed(red * of_red / green), -fixed(blue * of_blue / green));
-        // A code as a value, of which `black` becomes 0 and `white` becomes `range`.
+        // Maps a code so that `black` becomes 0 and `white` becomes `range`.
         let value = |code: i32, black: f32, white: f32, range: f32| {
             let span = if white == black { 1.0 } else { white - black };
             let value = (code - black as i32) as f32 * range / span;
@@ -54,13 +54,13 @@ impl Tables {
     }
 }
 
-/// RGB of samples that are interleaved and have their chroma each.
+/// RGB of interleaved samples, each with its own chroma.
 pub(super) fn from_pixels(kind: &YCbCr, samples: &[u8]) -> Vec<u8> {
     let tables = Tables::new(kind);
     samples.as_chunks().0.iter().flat_map(|&pixel| tables.rgb(pixel)).collect()
 }
 
-/// RGB of blocks: the luma of each row by row, then the chroma that its pixels share.
+/// RGB of blocks: the luma of each row by row, then their shared chroma.
 pub(super) fn from_blocks(kind: &YCbCr, blocks: &[u8], width: u32, rows: u32) -> Vec<u8> {
     let tables = Tables::new(kind);
     let (across, down) = (kind.subsampling.0 as usize, kind.subsampling.1 as usize);
