@@ -1,4 +1,4 @@
-//! Configurations of checkpoints that are to be converted.
+//! Configurations of checkpoints for conversion.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Images of every format, from their bytes to a tensor.
+//! Images of every format, from bytes to a tensor.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Files of inputs, as lines and as JSON lines.
+//! Input files, as lines and as JSON lines.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! The hub's list of a repository's files.
+//! The hub's file list of a repository.
 
 #![no_main]
 

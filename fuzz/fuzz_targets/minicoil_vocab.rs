@@ -1,4 +1,4 @@
-//! Lists of MiniCOIL's words.
+//! MiniCOIL vocabularies.
 
 #![no_main]
 

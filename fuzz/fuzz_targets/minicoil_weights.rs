@@ -1,4 +1,4 @@
-//! Matrices of MiniCOIL's words.
+//! MiniCOIL weight matrices.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! ONNX files that are to be loaded, as far as we look at them.
+//! ONNX files before loading, as far as they are inspected.
 
 #![no_main]
 

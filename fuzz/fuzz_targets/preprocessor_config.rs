@@ -1,4 +1,4 @@
-//! Configurations of preprocessors, and what they do to a small image.
+//! Preprocessor configurations, applied to a small image.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! ONNX files that are to be quantised.
+//! ONNX files for quantisation.
 
 #![no_main]
 

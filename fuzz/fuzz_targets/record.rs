@@ -1,4 +1,4 @@
-//! The record of what was downloaded.
+//! The record of downloaded files.
 
 #![no_main]
 

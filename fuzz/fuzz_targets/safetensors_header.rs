@@ -1,4 +1,4 @@
-//! Checkpoints that are to be converted.
+//! Checkpoints for conversion.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Lists of the files of a wheel.
+//! File lists of wheels.
 
 #![no_main]
 

@@ -1,10 +1,10 @@
-//! `cargo xtask bench`: how fast we are, and how that compares with others on the same machine.
+//! `cargo xtask bench`: speed and memory, compared with other libraries on the same machine.
 //!
-//! Contestants are processes that measure themselves ([`contestant`]), started once and then asked in
-//! turn ([`rounds`]), so that whatever else the machine does falls on all of them. All run on the same
-//! ONNX file, the same ONNX Runtime, the same texts ([`corpus`]) and as many threads as there are
-//! cores, and nothing is timed before their numbers are found to be equal ([`vectors`]). Every
-//! benchmark fills a [`report`]; [`pages`] draws the reports for the documentation.
+//! Contestants are processes that measure themselves ([`contestant`]). They are started once and take
+//! turns ([`rounds`]), so that other load affects all of them. All use the same ONNX file, ONNX
+//! Runtime, texts ([`corpus`]) and number of threads (one for each core). Outputs are verified to be
+//! equal before timing ([`vectors`]). Every benchmark fills a [`report`]; [`pages`] renders the reports
+//! for the documentation.
 
 mod chart;
 mod cold;
@@ -47,19 +47,19 @@ use self::{
 };
 use crate::repo;
 
-/// What is measured and how long.
+/// Options of the command.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// What to measure
+    /// Benchmarks to run
     #[arg(value_enum, default_value = "all")]
     what: Vec<What>,
     /// Fewer texts and rounds, to try things out: the figures mean little
     #[arg(long)]
     quick: bool,
-    /// How often everything is measured [default: 3, or 2 with --quick]
+    /// Rounds of each benchmark [default: 3, or 2 with --quick]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rounds: Option<u32>,
-    /// Where the figures are kept, each benchmark's in the place of its earlier ones [default:
+    /// Results file, which keeps the latest figures of each benchmark [default:
     /// .cache/bench/results.json]
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -100,7 +100,7 @@ enum What {
 }
 
 impl What {
-    /// What `all` stands for.
+    /// Benchmarks of `all`.
     const ALL: [Self; 12] = [
         Self::Dense,
         Self::Bm25,
@@ -137,12 +137,12 @@ impl What {
     }
 }
 
-/// Measures and prints.
+/// Runs the benchmarks and prints the reports.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let _alone = alone()?;
     let folder = folder();
     let file = arguments.json.clone().unwrap_or_else(|| folder.join("results.json"));
-    // What cannot be read should be known before anything is measured.
+    // Unreadable results should fail before anything is measured.
     let mut results = Results::read(&file)?;
     let mut all = Vec::new();
     for what in &arguments.what {
@@ -165,7 +165,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             match measure(what, &setting, &scale, &corpus, &mut report) {
                 Ok(()) => results.replace(report, &file)?,
                 Err(error) => {
-                    // One that fails takes no other with it.
+                    // A failure does not stop the others.
                     println!("  {} FAILED: {error:#}", what.name());
                     failed.push(what.name());
                 }
@@ -209,7 +209,7 @@ fn measure(
     }
 }
 
-/// Prints the goals of all benchmarks, those of earlier runs included.
+/// Prints the goals of all benchmarks, including earlier runs.
 fn summarise(results: &Results) {
     println!("\ngoals");
     for report in &results.benches {
@@ -220,13 +220,13 @@ fn summarise(results: &Results) {
     }
 }
 
-/// Everything that the benchmarks make.
+/// Files of the benchmarks.
 fn folder() -> PathBuf {
     repo::root().join(".cache").join("bench")
 }
 
-/// Makes sure that no other benchmark of this repository runs: its files are the same, and the
-/// figures of both would be worthless. The lock ends with the process, however it ends.
+/// Locks out other benchmarks of this repository, which would use the same files and spoil the figures
+/// of both. The lock ends with the process.
 fn alone() -> Result<File> {
     let folder = folder();
     fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn two_benchmarks_do_not_run_at_once() {
-        // The second may come from this process too: locks are of the file as it was opened.
+        // The second may also come from this process: locks belong to the open file.
         let Ok(_first) = alone() else { return }; // a real one is running
         let error = alone().expect_err("the first still holds the lock");
         assert_eq!(error.to_string(), "another benchmark is running");

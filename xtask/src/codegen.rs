@@ -1,7 +1,7 @@
-//! `codegen`: everything that is rendered from `models.toml`.
+//! `codegen`: renders files from `models.toml`.
 //!
-//! The rows are read through the types of `embedkit-types`, never through `embedkit-core`, so that
-//! this builds when the file that it writes there does not.
+//! Rows are read with the types of `embedkit-types`, never with `embedkit-core`, so that this builds
+//! even if the generated file there does not.
 
 mod rust;
 mod tables;
@@ -18,11 +18,11 @@ use serde::Deserialize;
 
 use crate::repo;
 
-/// The lines between which the table in the README stands.
+/// Marks around the table in the README.
 const MARKERS: (&str, &str) = ("<!-- models:begin -->", "<!-- models:end -->");
 
-/// Renders the constants of the registry, `docs/models.md` and the table in the README, where there
-/// is one. With `check` nothing is written, and files that would change are an error.
+/// Renders the constants of the registry, `docs/models.md` and the table in the README, if there is
+/// one. With `check` nothing is written, and stale files are an error.
 pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     let root = repo::root();
     let source = root.join("models.toml");
@@ -41,7 +41,7 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
 
     let mut stale = Vec::new();
     for (path, new) in rendered {
-        // A checkout on Windows may have changed the line ends.
+        // A checkout on Windows may have other line ends.
         let fresh = read(&path)?.is_some_and(|old| old.replace("\r\n", "\n") == new);
         if fresh {
             continue;
@@ -69,19 +69,19 @@ pub(crate) struct Table {
     other_name: Vec<OtherName>,
 }
 
-/// A name that people try although no model is registered under it.
+/// A name that people try although it is not registered.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OtherName {
     name: String,
-    /// The registered id that is meant.
+    /// The registered id with the same model.
     #[serde(rename = "use")]
     meant: Option<String>,
-    /// Why there is none.
+    /// Reason why there is no model.
     absent: Option<String>,
 }
 
-/// Reads the table and checks what a single row cannot know.
+/// Reads the table and checks rules across rows.
 pub(crate) fn parse(text: &str) -> anyhow::Result<Table> {
     let table: Table = toml::from_str(text)?;
     let mut seen = HashMap::new();
@@ -130,7 +130,7 @@ pub(crate) fn parse(text: &str) -> anyhow::Result<Table> {
     Ok(table)
 }
 
-/// The files that a task's facts name.
+/// Files that a task's facts name.
 fn named_files(task: &Task) -> Vec<&str> {
     match task {
         Task::Sparse(sparse) => match &sparse.kind {
@@ -142,7 +142,7 @@ fn named_files(task: &Task) -> Vec<&str> {
             _ => vec![],
         },
         Task::LateMultimodal(late) => match late.kind {
-            // The number of tokens per tile is in it.
+            // It holds the number of tokens for each tile.
             LateMultimodalKind::ColModernVbert(_) => vec!["processor_config.json"],
             _ => vec![],
         },
@@ -150,7 +150,7 @@ fn named_files(task: &Task) -> Vec<&str> {
     }
 }
 
-/// `text` with what stands between the markers replaced.
+/// Replaces the text between the markers.
 fn between_markers(text: &str, new: &str) -> anyhow::Result<String> {
     let (begin, end) = MARKERS;
     let text = text.replace("\r\n", "\n");
@@ -164,7 +164,7 @@ fn between_markers(text: &str, new: &str) -> anyhow::Result<String> {
     Ok(format!("{before}{begin}\n{new}{end}{after}"))
 }
 
-/// A file's text; `None` where there is no file.
+/// Text of a file; `None` if it does not exist.
 fn read(path: &PathBuf) -> anyhow::Result<Option<String>> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),

@@ -1,6 +1,6 @@
-//! `cargo xtask demo`: a small semantic search with a real model, from nothing but cargo and pip.
+//! `cargo xtask demo`: a small semantic search with a real model; needs only cargo and pip.
 //!
-//! The embeddings come from the `embedkit` program as anybody would call it; only the ranking, a dot
+//! The embeddings come from the program `embedkit`, called like by any user. Only the ranking, a dot
 //! product, is done here.
 
 use std::{
@@ -18,10 +18,10 @@ use crate::{
     repo, run,
 };
 
-/// The id of the model, as the registry has it.
+/// Id of the model in the registry.
 const MODEL: &str = "sentence-transformers/all-MiniLM-L6-v2";
 
-/// Asked in words that the answers do not use, which is what sets this apart from a word search.
+/// Questions in other words than the answers, which a keyword search would not find.
 const QUESTIONS: &[&str] = &[
     "Why is there air inside a loaf?",
     "What should I do after touching a hot stove?",
@@ -30,12 +30,12 @@ const QUESTIONS: &[&str] = &[
     "Why does the lunar surface that we look at never change?",
 ];
 
-/// How the demo is run.
+/// Options of the command.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Questions to ask instead of the bundled ones
     questions: Vec<String>,
-    /// How many answers to show for each question
+    /// Number of answers for each question
     #[arg(long, default_value_t = 3)]
     top_k: usize,
 }
@@ -104,7 +104,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// The program, and what it needs to run the model.
+/// The program, and its environment for the model.
 struct Model {
     embedkit: PathBuf,
     dir: PathBuf,
@@ -112,7 +112,7 @@ struct Model {
 }
 
 impl Model {
-    /// The vectors of what `inputs` adds to the command.
+    /// Vectors of the inputs that `inputs` adds to the command.
     fn embed(&self, inputs: impl FnOnce(&mut Command) -> &mut Command) -> Result<Vec<Vec<f32>>> {
         let mut command = Command::new(&self.embedkit);
         command.args(["embed", "--quiet", "--model", MODEL, "--model-dir"]).arg(&self.dir);
@@ -128,7 +128,7 @@ impl Model {
             .collect()
     }
 
-    /// A search as a person would type it at the root of the repository.
+    /// A search command to type at the root of the repository.
     fn search_line(&self, passages: &Path) -> String {
         format!(
             "{} search 'music for dancing' --input {} \\\n  --model {MODEL} --model-dir {} \\\n  \
@@ -158,8 +158,7 @@ fn read_passages(path: &Path) -> Result<Vec<Passage>> {
         .collect()
 }
 
-/// The `top` best matches, best first; the vectors have unit length, so the dot product is the
-/// cosine.
+/// The `top` best matches, best first. Vectors have unit length, so the dot product is the cosine.
 fn rank(question: &[f32], known: &[Vec<f32>], top: usize) -> Vec<(usize, f32)> {
     let dot = |other: &Vec<f32>| question.iter().zip(other).map(|(a, b)| a * b).sum();
     let mut scores: Vec<(usize, f32)> = known.iter().map(dot).enumerate().collect();
@@ -192,7 +191,7 @@ fn answer(place: usize, score: f32, text: &str) -> String {
     out
 }
 
-/// What took how long.
+/// Timings.
 #[derive(Default)]
 struct Timings(Vec<(String, Duration)>);
 

@@ -1,11 +1,10 @@
-//! `cargo xtask golden`: the original, FastEmbed 0.9.1, run beside us.
+//! `cargo xtask golden`: runs the original, FastEmbed 0.9.1, and compares it with ours.
 //!
-//! It lives in a virtual environment in `.cache/oracle`, made with pip on the first call. Without
-//! `--live` the golden values of the tiny dense models are made again, which changes files that are
-//! committed only where the original or the script changed; `crates/testkit/data/README.md` has the
-//! scripts of the other families. With `--live` the same texts go through
-//! the original and through the `embedkit` program, on the real model; with `--pictures` all files of
-//! Pillow's own tests are decoded by both.
+//! The original is in a virtual environment in `.cache/oracle`, made with pip on the first call.
+//! Without `--live` the golden values of the tiny dense models are made again, which changes committed
+//! files only after a change of the original or the script; `crates/testkit/data/README.md` names the
+//! scripts of the other families. With `--live` the same texts go through the original and the program
+//! `embedkit` on the real model; with `--pictures` both decode all files of Pillow's own tests.
 
 mod pictures;
 
@@ -23,20 +22,20 @@ use crate::{
     python, repo, run,
 };
 
-/// What the virtual environment holds; the original's own dependencies come with it. Both sides run
-/// on the same ONNX Runtime.
+/// Packages of the virtual environment; the original's dependencies are installed, too. Both sides use
+/// the same ONNX Runtime.
 const PACKAGES: &[&str] = &["fastembed==0.9.1", "onnx==1.23.2", "safetensors==0.8.0"];
 
-/// The furthest that a component may be from the original's.
+/// Maximum difference of a component from the original's.
 const TOLERANCE: f64 = 1e-5;
 
-/// Prints the texts of a golden file as JSON lines, with the recipes for long ones carried out.
+/// Prints the texts of a golden file as JSON lines, with recipes for long ones expanded.
 const EXPAND: &str = "import json, sys\n\
                       from pathlib import Path\n\
                       from live import read_texts\n\
                       for text in read_texts(Path(sys.argv[1])): print(json.dumps({'text': text}))";
 
-/// What is done with the original.
+/// Options of the command.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Compare with the original on the real model instead of making golden values again
@@ -73,7 +72,7 @@ fn compare(oracle: &Oracle, texts: Option<&Path>) -> Result<()> {
     let embedkit = run::build_embedkit(true)?;
     let folder = assets::minilm();
 
-    // Both read the same file, so that neither sees what the other does not.
+    // Both read the same file, so both see the same texts.
     let given = texts.map_or_else(|| data().join("minilm.json"), Path::to_owned);
     let lines = run::output(oracle.python(EXPAND).arg(&given))?;
     let file = oracle.folder.join("texts.jsonl");
@@ -114,7 +113,7 @@ struct Oracle {
 }
 
 impl Oracle {
-    /// The environment, made where it is not there or was made with other packages.
+    /// The environment; made if it is missing or has other packages.
     fn ready() -> Result<Self> {
         let folder = repo::root().join(".cache").join("oracle");
         let pinned = [format!("onnxruntime=={NEWEST}"), format!("pillow=={}", pictures::PILLOW)];
@@ -131,7 +130,7 @@ impl Oracle {
         command
     }
 
-    /// A few lines that may use the modules of the test kit's scripts.
+    /// A short script that may import the modules of the test kit's scripts.
     fn python(&self, lines: &str) -> Command {
         let mut command = Command::new(&self.python);
         command.args(["-c", lines]).env("PYTHONDONTWRITEBYTECODE", "1");
@@ -141,7 +140,7 @@ impl Oracle {
     }
 }
 
-/// A line of output, of ours and of theirs.
+/// A line of output, ours and the original's.
 #[derive(Deserialize)]
 struct Line {
     index: usize,
@@ -161,7 +160,7 @@ fn vectors(text: &str) -> Result<Vec<Vec<f64>>> {
     Ok(vectors)
 }
 
-/// How far two lists of vectors are apart.
+/// Difference of two lists of vectors.
 #[derive(Debug, PartialEq)]
 struct Difference {
     largest: f64,

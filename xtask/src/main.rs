@@ -104,7 +104,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What an error of one of our libraries says can be done.
+/// Hint of an error of our libraries.
 fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<embedkit_hub::Error>() {
         return error.hint();

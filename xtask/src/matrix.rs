@@ -1,4 +1,4 @@
-//! `cargo xtask matrix`: the same tests over and over, with one thing changed.
+//! `cargo xtask matrix`: the same tests repeatedly, with one thing changed.
 
 mod cpu;
 mod features;
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-/// Which matrix.
+/// Matrices.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]

@@ -1,4 +1,4 @@
-//! Virtual environments of Python, made with pip where they are not there.
+//! Virtual environments of Python, made with pip on demand.
 
 use std::{
     ffi::OsStr,
@@ -13,8 +13,8 @@ use serde::Deserialize;
 
 use crate::{repo, run};
 
-/// The Python of a virtual environment that has these packages, and what they need; made where it is
-/// not there or was made with others.
+/// The Python of a virtual environment with these packages and their dependencies; made if it is
+/// missing or has other packages.
 pub(crate) fn environment(folder: &Path, packages: &[&str]) -> Result<PathBuf> {
     let python = if cfg!(windows) {
         folder.join("Scripts").join("python.exe")
@@ -39,8 +39,8 @@ pub(crate) fn environment(folder: &Path, packages: &[&str]) -> Result<PathBuf> {
     Ok(python)
 }
 
-/// The unpacked source package of this name, version and SHA-256, in a folder; fetched where it is not
-/// there. pip compares the sum before it runs anything of the package.
+/// Folder of an unpacked source package with this name, version and SHA-256; fetched if it is missing.
+/// pip compares the hash before it runs anything of the package.
 pub(crate) fn source(
     python: &Path,
     package: &str,
@@ -77,7 +77,7 @@ pub(crate) fn source(
     Ok(unpacked)
 }
 
-/// The names of all packages that pip would install for these, without installing any.
+/// Names of all packages that pip would install for these, without installing any.
 pub(crate) fn would_install(packages: &[&str]) -> Result<Vec<String>> {
     let aside = Aside::create()?;
     let mut pip = system(&aside)?;
@@ -91,7 +91,7 @@ fn system(aside: &Aside) -> Result<Command> {
     started(aside, OsStr::new(if cfg!(windows) { "python" } else { "python3" }))
 }
 
-/// A program that is started where no file can pass for a module of Python.
+/// A command that runs in isolated mode, where no file can shadow a Python module.
 fn started(aside: &Aside, program: &OsStr) -> Result<Command> {
     let command = aside.command(program);
     command.with_context(|| format!("there is no {} in PATH", program.display()))

@@ -1,6 +1,6 @@
-//! `registry update`: pins the models of `models.toml` to what the hub has now.
+//! `registry update`: pins the models of `models.toml` to the current state of the hub.
 //!
-//! The file is edited in place: comments, order and everything else stay as they are.
+//! The file is edited in place: comments, order and everything else stay.
 
 use std::{collections::HashSet, fmt::Write as _, fs};
 
@@ -45,8 +45,8 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
     codegen::run(false)
 }
 
-/// The text of the table with the models of `ids`, or all, pinned to what `look_up` finds, and the
-/// difference in words.
+/// Pins the models of `ids`, or all, to the result of `look_up`. Returns the new text of the table and
+/// a list of changes.
 fn update(
     text: &str,
     ids: &[String],
@@ -60,7 +60,7 @@ fn update(
     }
     let chosen: HashSet<_> = ids.iter().map(|id| id.to_lowercase()).collect();
     let is_chosen = |spec: &ModelSpec| {
-        // An alias is the same as the model that it stands for, so it changes with it.
+        // An alias has the same pins as its model and changes with it.
         let names = [Some(&spec.id), spec.alias_of.as_ref()];
         let named = names.into_iter().flatten().any(|id| chosen.contains(&id.to_lowercase()));
         spec.source.repo.is_some() && (chosen.is_empty() || named)
@@ -73,7 +73,7 @@ fn update(
     for (n, spec) in specs.iter().enumerate().filter(|(_, spec)| is_chosen(spec)) {
         let found = look_up(spec).with_context(|| format!("{} cannot be looked up", spec.id))?;
         let revision = match spec.source.revision.as_deref() {
-            // A branch or a tag is meant as such; the files are pinned all the same.
+            // A branch or a tag stays as it is; the files are pinned all the same.
             Some(named) if !is_commit(named) => named.to_owned(),
             _ => found.commit,
         };
@@ -97,7 +97,7 @@ fn is_commit(revision: &str) -> bool {
     revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// What is different from the row, a line each; nothing where nothing is.
+/// Differences from the row, one for each line; empty if there are none.
 fn describe(out: &mut String, spec: &ModelSpec, revision: &str, files: &[PinnedFile]) {
     let mut lines = String::new();
     let old = spec.source.revision.as_deref();
@@ -138,7 +138,7 @@ fn pin(row: &mut Table, revision: &str, files: &[PinnedFile]) -> anyhow::Result<
         *there = item;
         return Ok(());
     }
-    // Beside what says where the files come from: what stands below goes to the end, in its order.
+    // Next to the source of the files; everything below moves to the end, in its order.
     let keys: Vec<String> = row.iter().map(|(key, _)| key.to_owned()).collect();
     let anchors = ["additional_files", "file", "source"];
     let anchor = anchors.iter().find_map(|anchor| keys.iter().position(|key| key == anchor));
@@ -151,7 +151,7 @@ fn pin(row: &mut Table, revision: &str, files: &[PinnedFile]) -> anyhow::Result<
     Ok(())
 }
 
-/// The list as it is best read: a line for each file.
+/// Formats the list with one line for each file.
 fn render(files: &[PinnedFile]) -> anyhow::Result<Item> {
     let mut text = String::from("files = [\n");
     for PinnedFile { path, size, sha256 } in files {
@@ -236,7 +236,7 @@ task = "rerank"
         assert!(changes.starts_with("org/One (rerank)\n  revision: none -> 0123"), "{changes}");
         assert!(changes.contains("  tokenizer.json: none -> 7 bytes, sha256 aaaa"), "{changes}");
         assert!(changes.contains("org/Old (rerank)\n") && !changes.contains("org/two"));
-        // What is as it should be stays, and is not spoken of.
+        // Unchanged models are not mentioned.
         assert_eq!(update(&new, &["org/One".into()], of).unwrap(), (new.clone(), String::new()));
 
         let moved = |_: &ModelSpec| Ok(found(&"f".repeat(40), 'c', &["onnx/model.onnx"]));

@@ -1,7 +1,7 @@
-//! `cargo xtask release`: what has to hold before the crates are published.
+//! `cargo xtask release`: checks before publishing the crates.
 //!
-//! A tool or toolchain that is not installed is a step that is skipped with the reason. Nothing is
-//! published, tagged or changed.
+//! Without a tool or toolchain its step is skipped with the reason. Nothing is published, tagged or
+//! changed.
 
 use std::{
     fs,
@@ -19,10 +19,11 @@ use crate::{
     steps::{Outcome, Steps},
 };
 
-/// The registry takes ten times as much; what is larger has something in it that belongs elsewhere.
+/// Maximum size of a package. The registry takes ten times as much; a larger package has something that
+/// belongs elsewhere.
 const LARGEST_PACKAGE: u64 = 1 << 20;
 
-/// What a package may contain beside its sources.
+/// Files that a package may contain beside its sources.
 const ALLOWED: [&str; 7] = [
     ".cargo_vcs_info.json",
     "Cargo.lock",
@@ -33,7 +34,7 @@ const ALLOWED: [&str; 7] = [
     "THIRD-PARTY.md",
 ];
 
-/// What is checked.
+/// Options of the command.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// These checks only; all when none is named
@@ -121,7 +122,7 @@ fn packages() -> Result<Vec<Package>> {
     Ok(metadata.packages.into_iter().filter(published).collect())
 }
 
-/// Lists each package and looks for what does not belong there.
+/// Lists each package's files and rejects unexpected ones.
 fn contents(packages: &[Package]) -> Result<Outcome> {
     let mut strangers = Vec::new();
     for package in packages {
@@ -161,7 +162,7 @@ fn build(packages: &[Package]) -> Result<Outcome> {
     Ok(Outcome::Passed(format!("{} packages, at most {} KiB", packages.len(), largest >> 10)))
 }
 
-/// Compares public items with those of the newest release.
+/// Compares public items with those of the latest release.
 fn semver() -> Result<Outcome> {
     let tags = ["tag", "--list", "v*", "--sort=-version:refname"];
     let tags = run::output(Command::new("git").args(tags).current_dir(repo::root()))?;
@@ -183,8 +184,8 @@ fn licences() -> Result<Outcome> {
     Ok(Outcome::Passed(String::new()))
 }
 
-/// Apart from the licences: what is known today says nothing of a change, and whether the database
-/// can be had says nothing of the dependencies.
+/// Separate from the licences: known vulnerabilities say nothing about a change, and the availability
+/// of the database says nothing about the dependencies.
 fn advisories() -> Result<Outcome> {
     if let Some(reason) = missing("deny") {
         return Ok(Outcome::Skipped(reason));
@@ -196,14 +197,14 @@ fn advisories() -> Result<Outcome> {
     Ok(Outcome::Passed(String::new()))
 }
 
-/// Why there are no advisories to compare with.
+/// Reason why there are no advisories to compare with.
 fn no_database() -> Option<String> {
     let error = run::output(&mut run::cargo(["deny", "fetch", "db"])).err()?;
     println!("{error:#}");
     Some("the database of advisories cannot be fetched".into())
 }
 
-/// Checks a copy of the workspace whose lock file has the lowest versions of what it names itself.
+/// Checks a copy of the workspace whose lock file has the lowest versions of its direct dependencies.
 fn minimal_versions() -> Result<Outcome> {
     let Some(nightly) = toolchain("nightly") else {
         return Ok(Outcome::Skipped("the toolchain nightly is not installed".into()));
@@ -249,30 +250,30 @@ fn lowest_rust(packages: &[Package]) -> Result<Outcome> {
     Ok(Outcome::Passed(format!("Rust {toolchain}")))
 }
 
-/// Why a subcommand of cargo cannot be used.
+/// Reason why a subcommand of cargo is not available.
 fn missing(subcommand: &str) -> Option<String> {
     let there = run::output(&mut run::cargo([subcommand, "--version"])).is_ok();
     (!there).then(|| format!("cargo-{subcommand} is not installed"))
 }
 
-/// The name of a toolchain that is installed.
+/// Name of an installed toolchain.
 fn toolchain(name: &str) -> Option<String> {
     let found = run::output(Command::new("rustup").args(["run", name, "rustc", "--version"]));
     found.is_ok().then(|| name.to_owned())
 }
 
-/// The cargo of another toolchain than the one that runs this program.
+/// The cargo of another toolchain than this program's.
 fn other_cargo(toolchain: &str) -> Command {
     let mut command = Command::new("rustup");
     command.args(["run", toolchain, "cargo"]);
-    // Nothing is linked, so nothing has to be there to link with.
+    // Nothing is linked, so no library is needed.
     command.env("ORT_SKIP_DOWNLOAD", "1");
-    // Settings of this cargo are not meant for that one.
+    // This cargo's settings do not apply to that one.
     command.env_remove("CARGO").env_remove("RUSTC").env_remove("RUSTUP_TOOLCHAIN");
     command
 }
 
-/// Where cargo builds, `target` or what the environment says.
+/// Cargo's target folder, `target` or the one in the environment.
 fn target_directory() -> Result<PathBuf> {
     let metadata = run::output(&mut run::cargo(["metadata", "--no-deps", "--format-version=1"]))?;
     let metadata: serde_json::Value = serde_json::from_str(&metadata)?;

@@ -1,4 +1,4 @@
-//! Where things are in the repository.
+//! Paths in the repository.
 
 use std::{
     env,
@@ -7,8 +7,8 @@ use std::{
 
 /// The root of the repository: the folder above this package.
 pub(crate) fn root() -> PathBuf {
-    // Cargo tells a program it runs where its package is; a program started by hand is told by the
-    // compiler, which is right unless the folder was moved since.
+    // Cargo passes the package's path to a program that it runs. A program started directly uses the
+    // compile-time path, which is right unless the folder was moved.
     let package = env::var_os("CARGO_MANIFEST_DIR")
         .map(PathBuf::from)
         .filter(|dir| dir.ends_with("xtask"))
@@ -16,12 +16,12 @@ pub(crate) fn root() -> PathBuf {
     package.parent().map_or_else(|| package.clone(), Path::to_owned)
 }
 
-/// Everything that is fetched or made for the demo and the tests.
+/// Folder of everything that is fetched or made for the demo and the tests.
 pub(crate) fn assets() -> PathBuf {
     root().join(".cache").join("assets")
 }
 
-/// A path as it is best read: relative to the root of the repository where it lies in it.
+/// A path for messages: relative to the root of the repository if it is inside.
 pub(crate) fn short(path: &Path) -> String {
     path.strip_prefix(root()).unwrap_or(path).display().to_string()
 }

@@ -1,4 +1,4 @@
-//! Running other programs.
+//! Runs other programs.
 
 use std::{
     ffi::OsStr,
@@ -11,12 +11,12 @@ use anyhow::{Context, Result, bail};
 
 use crate::repo;
 
-/// Cargo, as it was called for this program, at the root of the repository.
+/// The cargo that runs this program, at the root of the repository.
 pub(crate) fn cargo<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(repo::root());
-    // What `cargo run` sets for this package would look like a change to the build scripts of
-    // others, and build them again.
+    // Variables that `cargo run` sets for this package would look like a change to other packages'
+    // build scripts and rebuild them.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
@@ -26,7 +26,7 @@ pub(crate) fn cargo<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> 
     command
 }
 
-/// A command as a person would type it, the program by its file name.
+/// Formats a command for the terminal, the program by its file name.
 pub(crate) fn line(command: &Command) -> String {
     let program = PathBuf::from(command.get_program());
     let program = program.file_stem().unwrap_or(command.get_program()).to_string_lossy();
@@ -43,7 +43,7 @@ pub(crate) fn line(command: &Command) -> String {
     text
 }
 
-/// Runs a command that has to succeed, its output going where ours goes.
+/// Runs a command that has to succeed, with our standard output.
 pub(crate) fn status(command: &mut Command) -> Result<()> {
     let status =
         command.status().with_context(|| format!("could not start `{}`", line(command)))?;
@@ -53,7 +53,7 @@ pub(crate) fn status(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command that has to succeed and returns what it wrote to standard output.
+/// Runs a command that has to succeed and returns its standard output.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command
         .stdin(Stdio::null())
@@ -68,7 +68,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         .with_context(|| format!("`{}` wrote something that is not UTF-8", line(command)))
 }
 
-/// Runs a command, passes on what it writes as it comes, and returns that and whether it succeeded.
+/// Runs a command and passes its output on. Returns the output and `true` on success.
 pub(crate) fn watched(command: &mut Command) -> Result<(bool, String)> {
     let mut child = command
         .stdin(Stdio::null())
@@ -84,13 +84,13 @@ pub(crate) fn watched(command: &mut Command) -> Result<(bool, String)> {
     Ok((child.wait()?.success(), said))
 }
 
-/// Copies a stream line by line and keeps what went through.
+/// Copies a stream line by line and keeps a copy.
 fn pass_on(from: impl std::io::Read, mut to: impl Write) -> String {
     let mut said = String::new();
     let mut from = BufReader::new(from);
     let mut bytes = Vec::new();
     while from.read_until(b'\n', &mut bytes).is_ok_and(|read| read > 0) {
-        // A closed terminal is no reason to stop the command.
+        // A closed terminal does not stop the command.
         let _ = to.write_all(&bytes);
         said.push_str(&String::from_utf8_lossy(&bytes));
         bytes.clear();
@@ -98,7 +98,7 @@ fn pass_on(from: impl std::io::Read, mut to: impl Write) -> String {
     said
 }
 
-/// Builds the command line program and returns where it is.
+/// Builds the command line program and returns its path.
 pub(crate) fn build_embedkit(release: bool) -> Result<PathBuf> {
     let mut arguments = vec!["build", "--package", "embedkit-cli"];
     if release {

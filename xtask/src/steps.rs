@@ -1,21 +1,21 @@
-//! A list of steps that are run one after the other and summed up in a table at the end.
+//! Steps that run one after the other, with a table at the end.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-/// How a step ended.
+/// Outcome of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// It did what it should; the text says what was seen.
+    /// Success, with a summary.
     Passed(String),
-    /// It did not; the text says why.
+    /// Failure, with the reason.
     Failed(String),
-    /// It could not be run, which is no failure; the text says why.
+    /// Skipped, which is no failure, with the reason.
     Skipped(String),
 }
 
-/// The steps so far.
+/// Outcomes so far.
 #[derive(Default)]
 pub(crate) struct Steps(Vec<(String, Outcome, Duration)>);
 
@@ -28,12 +28,12 @@ impl Steps {
         self.0.push((name.to_owned(), outcome, start.elapsed()));
     }
 
-    /// Notes a step that was done elsewhere.
+    /// Records a step that was done elsewhere.
     pub(crate) fn note(&mut self, name: &str, outcome: Outcome) {
         self.0.push((name.to_owned(), outcome, Duration::ZERO));
     }
 
-    /// Prints the table; an error when a step failed.
+    /// Prints the table; fails if a step failed.
     pub(crate) fn finish(self) -> Result<()> {
         println!("\n{}", self.table());
         let failed = self.0.iter().filter(|step| matches!(step.1, Outcome::Failed(_))).count();
@@ -53,7 +53,7 @@ impl Steps {
                 Outcome::Skipped(note) => ("skipped", note),
             };
             let took = format!("{:.1} s", took.as_secs_f64());
-            // One line a step: the causes of a failure were printed in full where they arose.
+            // One line for each step: causes of failures were printed in full before.
             let note = note.lines().next().unwrap_or_default();
             let row = format!("{name:width$}  {word:7}  {took:>8}  {note}");
             text.push_str(row.trim_end());

@@ -1,8 +1,7 @@
-//! `cargo xtask test`: fetches what the tests need and runs all of them.
+//! `cargo xtask test`: fetches the tests' assets and runs all tests.
 //!
-//! All tests run on the newest ONNX Runtime, then those of the crates that use it once more on the
-//! lowest. cargo-nextest is used when it is installed; nothing else is needed beyond cargo, a C
-//! compiler and pip.
+//! All tests run on the newest ONNX Runtime, then those of the crates that use it again on the lowest.
+//! cargo-nextest is used if it is installed; otherwise cargo, a C compiler and pip are enough.
 
 pub(crate) mod runner;
 
@@ -15,10 +14,10 @@ use crate::{
     steps::{Outcome, Steps},
 };
 
-/// How the tests are run.
+/// Options of the command.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Which ONNX Runtimes to run on
+    /// ONNX Runtimes to run on
     #[arg(long, value_enum, default_value_t = Runtimes::Both)]
     runtime: Runtimes,
     /// Passed on to `cargo nextest run`, or to `cargo test` where that is not installed
@@ -37,9 +36,9 @@ enum Runtimes {
     Lowest,
 }
 
-/// Fetches and runs everything, and ends with a table.
+/// Fetches the assets, runs the tests, and ends with a table.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    // Without them there is nothing to run the tests on: an error at once, not after minutes.
+    // Without the assets no test can run: fail at once, not after minutes.
     let summary = assets::ensure(Set::Test)?;
     let mut steps = Steps::default();
     steps.note("assets", Outcome::Passed(format!("{} ready", summary.ready)));

@@ -1,4 +1,4 @@
-//! A tiny model with its golden values, as every family has them.
+//! Tiny models with golden values, shared by all families.
 
 use std::{
     fs, io,
@@ -11,29 +11,28 @@ use tempfile::TempDir;
 
 use crate::files::{parsed, read};
 
-/// One tiny model with its golden values.
+/// A tiny model with its golden values.
 #[derive(Debug, Clone)]
 pub struct Case<G> {
-    /// The name of its folder.
+    /// Name of its folder.
     pub name: String,
-    /// The folder with the model and the files beside it.
+    /// Folder with the model and the files beside it.
     pub dir: PathBuf,
-    /// The model's description, from `spec.toml`.
+    /// Description of the model, from `spec.toml`.
     pub spec: ModelSpec,
-    /// What the original gives, from `golden.json`.
+    /// Results of the original, from `golden.json`.
     pub golden: G,
 }
 
 /// Golden values of a family.
 pub(crate) trait Golden: DeserializeOwned {
-    /// The folder of the family's cases.
+    /// Folder of the family's cases.
     const FOLDER: &str;
 
-    /// Checks that the values of the case in `dir` belong together, and reads what is not in
-    /// `golden.json`.
+    /// Checks that the values of the case in `dir` fit together, and reads those outside `golden.json`.
     ///
     /// # Panics
-    /// Where they do not.
+    /// If they do not.
     fn complete(self, dir: &Path, spec: &ModelSpec) -> Self;
 }
 
@@ -44,10 +43,10 @@ impl<G> Case<G> {
         ModelFiles::in_dir(&self.dir, &self.spec)
     }
 
-    /// A copy of its folder, which a test may damage, and the files there.
+    /// Copies the folder for a test to damage, and returns the files there.
     ///
     /// # Panics
-    /// Where the system refuses it.
+    /// If the copy fails.
     #[must_use]
     pub fn copy(&self) -> (TempDir, ModelFiles) {
         let dir = TempDir::new().expect("a temporary folder");
@@ -58,7 +57,7 @@ impl<G> Case<G> {
     }
 }
 
-/// All cases of a family, ordered by name: the folders with a description of a model.
+/// All cases of a family, ordered by name: the folders with a model description.
 pub(crate) fn cases<G: Golden>() -> Vec<Case<G>> {
     let root = crate::data_dir().join(G::FOLDER);
     let entries =

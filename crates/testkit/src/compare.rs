@@ -4,14 +4,13 @@ use std::panic::Location;
 
 use crate::machine::allowed;
 
-/// The largest difference of two components, infinite where the lengths differ or a value is not a
-/// number.
+/// Maximum difference of two components; infinite for different lengths or NaN.
 #[must_use]
 pub fn max_abs_diff(a: &[f32], b: &[f32]) -> f32 {
     worst(a, b).map_or(f32::INFINITY, |(_, difference)| difference)
 }
 
-/// The cosine of the angle between two vectors of the same length, 1 for two zero vectors.
+/// Cosine similarity of two vectors of the same length; 1 for two zero vectors.
 #[must_use]
 pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let dot = |x: &[f32], y: &[f32]| -> f64 {
@@ -21,10 +20,10 @@ pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
     if aa == 0.0 && bb == 0.0 { 1.0 } else { dot(a, b) / (aa.sqrt() * bb.sqrt()) }
 }
 
-/// Fails where a component differs by more than `tolerance`.
+/// Panics if a component differs by more than `tolerance`.
 ///
 /// # Panics
-/// With the place and size of the largest difference, and the cosine.
+/// With the index and size of the largest difference, and the cosine.
 #[track_caller]
 pub fn assert_close(actual: &[f32], expected: &[f32], tolerance: f32) {
     if let Some(complaint) = complaint(actual, expected, tolerance) {
@@ -32,8 +31,7 @@ pub fn assert_close(actual: &[f32], expected: &[f32], tolerance: f32) {
     }
 }
 
-/// [`assert_close`] for each of several vectors; `tolerance` also holds for what `None` rows in
-/// `expected` leave open: nothing is compared there.
+/// [`assert_close`] for several vectors. `None` rows in `expected` are not compared.
 ///
 /// # Panics
 /// With every row that differs.
@@ -52,10 +50,10 @@ pub fn assert_rows_close(actual: &[Vec<f32>], expected: &[Option<Vec<f32>>], tol
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
 
-/// Pairs of what came and what is expected, in order. A plain `zip` would pass over what is missing.
+/// Pairs actual and expected items in order. A plain `zip` would hide missing ones.
 ///
 /// # Panics
-/// At the end of the one that ends first.
+/// At the end of the shorter one.
 #[track_caller]
 pub fn zip_equal<A, B>(
     actual: impl IntoIterator<Item = A>,
@@ -92,11 +90,11 @@ fn complaint(actual: &[f32], expected: &[f32], tolerance: f32) -> Option<String>
     ))
 }
 
-/// Place and size of the largest difference; `None` where the lengths differ.
+/// Index and size of the largest difference; `None` for different lengths.
 fn worst(a: &[f32], b: &[f32]) -> Option<(usize, f32)> {
     let difference = |(x, y): (&f32, &f32)| {
         let difference = (x - y).abs();
-        // Equal infinities agree; a value that is not a number agrees with nothing.
+        // Equal infinities match; NaN matches nothing.
         if x == y {
             0.0
         } else if difference.is_nan() {

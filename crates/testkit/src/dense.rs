@@ -1,4 +1,4 @@
-//! Cases of dense text embedding: a tiny model each, and what FastEmbed 0.9.1 gives for it.
+//! Cases of dense text embedding: tiny models with the results of FastEmbed 0.9.1.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -10,45 +10,45 @@ use crate::{
     text,
 };
 
-/// One tiny model with its golden values.
+/// A tiny model with its golden values.
 pub type DenseCase = Case<DenseGolden>;
 
-/// What FastEmbed gives for a case.
+/// FastEmbed's results for a case.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DenseGolden {
-    /// The name of the model in FastEmbed whose code ran, or a custom model's.
+    /// Name of the FastEmbed model whose code ran, or of a custom model.
     pub model: String,
-    /// The inputs.
+    /// Inputs.
     #[serde(deserialize_with = "text::expanded")]
     pub texts: Vec<String>,
-    /// What went wrong, if it did.
+    /// The original's error, if any.
     pub error: Option<Failure>,
-    /// Where a correct implementation departs from the original.
+    /// Deviation of a correct implementation from the original.
     pub repaired: Option<Repaired>,
-    /// Element type of the original's vectors, as NumPy names it; the values here are f32.
+    /// NumPy dtype of the original's vectors; the values here are f32.
     pub dtype: Option<String>,
-    /// Shape of a result that is not one vector per text.
+    /// Shape of a result that is not one vector for each text.
     pub shape: Option<Vec<usize>>,
     /// `embed` with all texts in one batch.
     pub embed: Option<Vec<Vec<f32>>>,
-    /// `embed` of each text alone, where that differs; `None` for a text that fails alone.
+    /// `embed` of each text alone, if different; `None` for a text that fails alone.
     pub embed_batch_1: Option<Vec<Option<Vec<f32>>>>,
-    /// The failures behind the `None`s, by the place of the text.
+    /// Errors behind the `None`s, by the index of the text.
     #[serde(default)]
     pub embed_batch_1_errors: BTreeMap<usize, Failure>,
-    /// `query_embed`, where it differs from `embed`.
+    /// `query_embed`, if different from `embed`.
     pub query_embed: Option<Vec<Vec<f32>>>,
-    /// `passage_embed`, where it differs from `embed`.
+    /// `passage_embed`, if different from `embed`.
     pub passage_embed: Option<Vec<Vec<f32>>>,
-    /// `embed` with the tasks of the model other than its default, by id.
+    /// `embed` with the model's other tasks, by id.
     #[serde(default)]
     pub embed_task: BTreeMap<usize, Vec<Vec<f32>>>,
     /// `token_count` of each text.
     pub token_counts: Option<Vec<usize>>,
     /// Token ids of all texts as one padded batch.
     pub input_ids: Option<Vec<Vec<u32>>>,
-    /// The attention mask that belongs to `input_ids`.
+    /// Attention mask of `input_ids`.
     pub attention_mask: Option<Vec<Vec<u32>>>,
 }
 
@@ -56,63 +56,62 @@ pub struct DenseGolden {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Failure {
-    /// When it came.
+    /// Stage of the exception.
     pub stage: Stage,
-    /// The exception's type.
+    /// Type of the exception.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Its text, with `{dir}` for the model's folder. For orientation: ours are worded otherwise.
+    /// Its text, with `{dir}` for the model's folder. Informative: our errors have other words.
     pub message: String,
 }
 
-/// When an error comes.
+/// Stage of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
-    /// While the model is opened.
+    /// Opening the model.
     Load,
-    /// While texts are embedded.
+    /// Embedding texts.
     Embed,
 }
 
-/// Where a correct implementation departs from the original.
+/// Deviation of a correct implementation from the original.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Repaired {
-    /// What it gives instead.
+    /// Its result instead.
     pub to: Repair,
-    /// What is wrong with the original.
+    /// Defect of the original.
     pub why: String,
 }
 
-/// What a correct implementation gives instead of the original's result.
+/// Result of a correct implementation instead of the original's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Repair {
-    /// An error where the original gives values without a meaning.
+    /// An error, while the original gives meaningless values.
     Error,
-    /// The vectors in [`DenseGolden::embed`] where the original fails on valid input.
+    /// The vectors in [`DenseGolden::embed`], while the original fails on valid input.
     Embed,
 }
 
-/// What a correct implementation gives for a case.
+/// Result of a correct implementation for a case.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expected {
-    /// One vector for each text. `None`: the text has no tokens and the original fails on it, so
+    /// One vector for each text. `None` for a text without tokens, on which the original fails:
     /// anything but a panic is right.
     Vectors(Vec<Option<Vec<f32>>>),
-    /// An error, at the latest at this stage; finding it earlier is better.
+    /// An error at this stage or earlier.
     Error(Stage),
 }
 
 impl DenseCase {
-    /// What a correct implementation gives for the case's texts in a role.
+    /// Result of a correct implementation for the case's texts in a role.
     ///
-    /// Vectors never depend on the texts beside them: where the original's do, the values are those
-    /// of each text alone.
+    /// Vectors are batch-invariant: if the original's are not, these are the values of each text alone.
     ///
     /// # Panics
-    /// On a case without values, which [`dense_cases`] does not return.
+    /// If the case has no values, which [`dense_cases`] never returns.
     #[must_use]
     pub fn expected(&self, role: Role) -> Expected {
         let golden = &self.golden;
@@ -140,10 +139,10 @@ impl DenseCase {
         Expected::Vectors(vectors.iter().cloned().map(Some).collect())
     }
 
-    /// How far from the stored values a component may be.
+    /// Tolerance of a component.
     ///
     /// Values hold on any CPU, so the tolerance is wider than rounding on one machine. FastEmbed
-    /// returns the element type of the graph: halves carry 11 bits, which decides for those.
+    /// returns the element type of the graph, and half precision has 11 bits.
     #[must_use]
     pub fn tolerance(&self) -> f32 {
         const SINGLE: f32 = 1e-4;
@@ -171,7 +170,7 @@ impl Golden for DenseGolden {
 /// All cases of dense text embedding, ordered by name.
 ///
 /// # Panics
-/// Where a file of a case is missing or says something that it cannot mean.
+/// If a file of a case is missing or inconsistent.
 #[must_use]
 pub fn dense_cases() -> Vec<DenseCase> {
     cases()
@@ -180,7 +179,7 @@ pub fn dense_cases() -> Vec<DenseCase> {
 /// One case by name.
 ///
 /// # Panics
-/// As [`dense_cases`], and where there is no case of this name.
+/// See [`dense_cases`]; also if the name is unknown.
 #[must_use]
 pub fn dense_case(name: &str) -> DenseCase {
     case(name)

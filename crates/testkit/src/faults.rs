@@ -1,4 +1,4 @@
-//! Graphs that fail, or never end, for some inputs; the files beside them are those of any case.
+//! Graphs that fail or never end for some inputs; the other files are those of any case.
 
 use std::{
     fmt::{Debug, Display},
@@ -7,13 +7,13 @@ use std::{
 
 use embedkit_types::BatchOptions;
 
-/// Tokens of a text, special tokens included, beyond which the graphs for texts fail.
+/// Number of tokens, including special ones, above which the text graphs fail.
 pub const FAULT_TOKENS: usize = 30;
 
-/// The graph of a name, as `data/README.md` lists them.
+/// Path of a graph by name, see `data/README.md`.
 ///
 /// # Panics
-/// Where there is none.
+/// If the name is unknown.
 #[must_use]
 pub fn fault(name: &str) -> PathBuf {
     let path = crate::data_dir().join("faults").join(format!("{name}.onnx"));
@@ -31,18 +31,18 @@ pub fn texts_with_a_long_one(bad: usize) -> Vec<String> {
     (0..41).map(text).collect()
 }
 
-/// Options with which all inputs of a test share one batch.
+/// Options that put all inputs of a test into one batch.
 #[must_use]
 pub fn one_batch() -> BatchOptions {
     let many = Some(1 << 20);
     BatchOptions { rows: many, tokens: many, ..BatchOptions::default() }
 }
 
-/// Checks that of the results the one at `bad` is an error, and that the others are those that come
-/// of the same inputs `without` it; returns the error.
+/// Checks that the result at `bad` is an error and the others equal the results of the same inputs
+/// `without` it. Returns the error.
 ///
 /// # Panics
-/// Where it is otherwise.
+/// If not.
 #[track_caller]
 pub fn fails_alone<T: Debug + PartialEq, E: Display + Debug>(
     bad: usize,

@@ -1,4 +1,4 @@
-//! Files of golden values: JSON, and raw little-endian f32 beside it.
+//! Files of golden values: JSON and raw little-endian f32.
 
 use std::{fs, path::Path};
 
@@ -9,12 +9,12 @@ pub(crate) fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()))
 }
 
-/// What a JSON file says.
+/// Parses a JSON file.
 pub(crate) fn parsed<T: DeserializeOwned>(path: &Path) -> T {
     serde_json::from_str(&read(path)).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// The numbers of a file.
+/// Reads the numbers of a file.
 pub(crate) fn numbers(path: &Path) -> Vec<f32> {
     let bytes = fs::read(path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()));
     let (numbers, rest) = bytes.as_chunks::<4>();
@@ -22,7 +22,7 @@ pub(crate) fn numbers(path: &Path) -> Vec<f32> {
     numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
 }
 
-/// The vectors of a file, so many of a width.
+/// Reads `count` vectors of `width` components from a file.
 pub(crate) fn vectors(path: &Path, count: usize, width: usize) -> Vec<Vec<f32>> {
     let numbers = numbers(path);
     let found = numbers.len();

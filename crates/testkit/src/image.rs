@@ -11,18 +11,18 @@ use crate::{
     files::{parsed, vectors},
 };
 
-/// One tiny image model with its golden values.
+/// A tiny image model with its golden values.
 pub type ImageCase = Case<ImageGolden>;
 
-/// What FastEmbed gives for an image case, each picture alone.
+/// FastEmbed's results for an image case, each picture alone.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImageGolden {
-    /// The name of the model in FastEmbed whose code ran.
+    /// Name of the FastEmbed model whose code ran.
     pub model: String,
-    /// The inputs, by name; [`picture`] has their paths.
+    /// Inputs by name; [`picture`] has their paths.
     pub pictures: Vec<String>,
-    /// The exception, instead of vectors.
+    /// Exception instead of vectors.
     #[serde(default)]
     pub error: Option<Failure>,
     /// Element type of the original's vectors.
@@ -31,28 +31,28 @@ pub struct ImageGolden {
     /// One vector for each picture.
     #[serde(default)]
     pub embed: Vec<Vec<f32>>,
-    /// All pictures in one batch, only where that gives others.
+    /// All pictures in one batch, if different.
     #[serde(default)]
     pub embed_together: Option<Vec<Vec<f32>>>,
-    /// What was raised for all pictures in one batch.
+    /// Exception for all pictures in one batch.
     #[serde(default)]
     pub embed_together_error: Option<Failure>,
-    /// Why embedkit reports an error although the original gives vectors.
+    /// Reason why embedkit reports an error while the original gives vectors.
     #[serde(default)]
     pub repaired: Option<String>,
 }
 
 impl ImageCase {
-    /// The paths of its pictures.
+    /// Paths of its pictures.
     #[must_use]
     pub fn pictures(&self) -> Vec<PathBuf> {
         self.golden.pictures.iter().map(|name| picture(name)).collect()
     }
 
-    /// What a correct implementation gives: a vector for each picture, or an error.
+    /// Result of a correct implementation: a vector for each picture, or an error.
     ///
     /// # Errors
-    /// The stage at which the original notices. embedkit may notice earlier.
+    /// The stage at which the original fails. embedkit may fail earlier.
     pub fn expected(&self) -> Result<&[Vec<f32>], Stage> {
         match &self.golden {
             ImageGolden { error: Some(failure), .. } => Err(failure.stage),
@@ -61,10 +61,10 @@ impl ImageCase {
         }
     }
 
-    /// The largest difference of a component that rounding explains.
+    /// Maximum rounding difference of a component.
     #[must_use]
     pub fn tolerance(&self) -> f32 {
-        // Half precision has 11 bits, and two ways to a value may round it to neighbours.
+        // Half precision has 11 bits, and two implementations may round to neighbours.
         if self.golden.dtype.as_deref() == Some("float16") { 1e-3 } else { 1e-5 }
     }
 }
@@ -86,7 +86,7 @@ impl Golden for ImageGolden {
 /// All tiny image models, ordered by name.
 ///
 /// # Panics
-/// Where a file of a case is missing or damaged.
+/// If a file of a case is missing or damaged.
 #[must_use]
 pub fn image_cases() -> Vec<ImageCase> {
     cases()
@@ -95,22 +95,22 @@ pub fn image_cases() -> Vec<ImageCase> {
 /// One tiny image model by name.
 ///
 /// # Panics
-/// As [`image_cases`], and where there is none of this name.
+/// As [`image_cases`], and if the name is unknown.
 #[must_use]
 pub fn image_case(name: &str) -> ImageCase {
     case(name)
 }
 
-/// The path of a tiny picture, such as `wide.png`.
+/// Path of a tiny picture, such as `wide.png`.
 #[must_use]
 pub fn picture(name: &str) -> PathBuf {
     root().join("pictures").join(name)
 }
 
-/// Pictures and what FastEmbed 0.9.1 gives for each of them alone on a real model.
+/// Pictures with FastEmbed 0.9.1's results for each of them alone on a real model.
 #[derive(Debug, Clone)]
 pub struct StoredImages {
-    /// The name of the model in FastEmbed whose code ran.
+    /// Name of the FastEmbed model whose code ran.
     pub model: String,
     /// Names of the pictures in the folder of the asset `pictures`.
     pub pictures: Vec<String>,
@@ -126,10 +126,10 @@ struct Header {
     pictures: Vec<String>,
 }
 
-/// The golden values of the real image model, [`asset`](crate::asset) `efficientnet`.
+/// Golden values of the real image model, [`asset`](crate::asset) `efficientnet`.
 ///
 /// # Panics
-/// Where the files are missing or do not belong together.
+/// If the files are missing or contradict each other.
 #[must_use]
 pub fn stored_images() -> StoredImages {
     let header: Header = parsed(&root().join("efficientnet.json"));

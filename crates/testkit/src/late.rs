@@ -12,26 +12,26 @@ use crate::{
     text,
 };
 
-/// The vectors of one text; none at all for a text on which the original fails for want of tokens.
+/// Vectors of one text; empty for a text without tokens on which the original fails.
 type Matrix = Option<Vec<Vec<f32>>>;
 
-/// One tiny late-interaction model with its golden values.
+/// A tiny late-interaction model with its golden values.
 pub type LateCase = Case<LateGolden>;
 
-/// What FastEmbed gives for a case, each text alone.
+/// FastEmbed's results for a case, each text alone.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LateGolden {
-    /// The name of the model in FastEmbed whose code ran.
+    /// Name of the FastEmbed model whose code ran.
     pub model: String,
-    /// The inputs.
+    /// Inputs.
     #[serde(deserialize_with = "text::expanded")]
     pub texts: Vec<String>,
-    /// What went wrong, if it did.
+    /// The original's error, if any.
     pub error: Option<Failure>,
-    /// Where a correct implementation departs from the original.
+    /// Deviation of a correct implementation from the original.
     pub repaired: Option<Repaired>,
-    /// Element type of the original's vectors, as NumPy names it.
+    /// NumPy dtype of the original's vectors.
     pub dtype: Option<String>,
     /// `embed`.
     #[serde(default)]
@@ -43,7 +43,7 @@ pub struct LateGolden {
     pub token_counts: Option<LateCounts>,
 }
 
-/// `token_count` of each text, by form and by whether markers and query padding are counted.
+/// `token_count` of each text, by role and by whether markers and query padding are counted.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "plain lists")]
@@ -55,7 +55,7 @@ pub struct LateCounts {
 }
 
 impl LateGolden {
-    /// Whether a correct implementation fails, while opening or while embedding.
+    /// Stage at which a correct implementation fails, if it does.
     #[must_use]
     pub fn fails(&self) -> bool {
         match &self.repaired {
@@ -64,7 +64,7 @@ impl LateGolden {
         }
     }
 
-    /// How far from the stored values a component may be, as for [`DenseCase`](crate::DenseCase).
+    /// Tolerance of a component, as for [`DenseCase`](crate::DenseCase).
     #[must_use]
     pub fn tolerance(&self) -> f32 {
         if self.dtype.as_deref() == Some("float16") { 4e-3 } else { 1e-4 }
@@ -91,7 +91,7 @@ impl Golden for LateGolden {
 /// All tiny late-interaction models, ordered by name.
 ///
 /// # Panics
-/// Where a file of a case is missing or damaged.
+/// If a file of a case is missing or damaged.
 #[must_use]
 pub fn late_cases() -> Vec<LateCase> {
     cases()
@@ -100,7 +100,7 @@ pub fn late_cases() -> Vec<LateCase> {
 /// One tiny late-interaction model by name.
 ///
 /// # Panics
-/// As [`late_cases`], and where there is none of this name.
+/// As [`late_cases`], and if the name is unknown.
 #[must_use]
 pub fn late_case(name: &str) -> LateCase {
     case(name)
@@ -110,45 +110,45 @@ pub fn late_case(name: &str) -> LateCase {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoredLate {
-    /// The name of the model in FastEmbed whose code ran.
+    /// Name of the FastEmbed model whose code ran.
     pub model: String,
-    /// The inputs.
+    /// Inputs.
     pub texts: Vec<String>,
     /// `embed` of each text: the first components of each vector.
     pub embed: Vec<Vec<Vec<f32>>>,
-    /// `query_embed` of every other text, from the first: the first components of each vector.
+    /// `query_embed` of every other text, starting with the first: the first components of each vector.
     pub query_embed: Vec<Vec<Vec<f32>>>,
-    /// For each of these queries the `MaxSim` score of each text, by all components.
+    /// `MaxSim` score of each text for each of these queries, with all components.
     pub scores: Vec<Vec<f32>>,
 }
 
-/// The golden values of all-MiniLM-L6-v2 as ColBERT.
+/// Golden values of all-MiniLM-L6-v2 as ColBERT.
 ///
 /// # Panics
-/// Where the file is missing or damaged.
+/// If the file is missing or damaged.
 #[must_use]
 pub fn stored_late() -> StoredLate {
     parsed(&root().join("minilm.json"))
 }
 
-/// Vectors, and what is left of them after token pooling as SciPy's clusters have it.
+/// Vectors, with the result of token pooling by SciPy's clusters.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PoolingCase {
-    /// The name of the case.
+    /// Name of the case.
     pub name: String,
-    /// By how much the vectors are to become fewer.
+    /// Pooling factor.
     pub factor: f64,
     /// The vectors.
     pub vectors: Vec<Vec<f32>>,
-    /// The means of the clusters, of unit length, ordered by their first vector.
+    /// Unit-length means of the clusters, ordered by their first vector.
     pub pooled: Vec<Vec<f32>>,
 }
 
 /// All cases of token pooling.
 ///
 /// # Panics
-/// Where the file is missing or damaged.
+/// If the file is missing or damaged.
 #[must_use]
 pub fn pooling_cases() -> Vec<PoolingCase> {
     parsed(&root().join("pooling.json"))

@@ -1,21 +1,22 @@
 //! Tiny models, golden values from FastEmbed 0.9.1, and the comparisons that tests need.
 //!
-//! - [`dense_cases`]: one folder per case with a graph or table of a few kilobytes, its tokenizer
-//!   files, its [`ModelSpec`](embedkit_types::ModelSpec) and what FastEmbed gives for it, vectors or
-//!   an error. [`DenseCase::expected`] says what a correct implementation returns.
+//! - [`dense_cases`]: one folder for each case with a graph or table of a few kilobytes, its tokenizer
+//!   files, its [`ModelSpec`](embedkit_types::ModelSpec) and FastEmbed's results, vectors or an error.
+//!   [`DenseCase::expected`] is the result of a correct implementation.
 //! - [`stored`]: texts and vectors of real models, whose files [`asset`] looks for.
 //! - [`bm25_cases`], [`sparse_cases`]: the same for sparse vectors; [`rerank_cases`] for scores.
 //! - [`image_cases`], [`picture`], [`stored_images`]: the same for images.
 //! - [`late_cases`]: the same for vectors of tokens; [`pooling_cases`] for pooled ones.
 //! - [`multimodal_cases`]: the same for models of text and page images.
-//! - [`assert_close`], [`assert_rows_close`]: comparisons that say where and how far apart;
+//! - [`assert_close`], [`assert_rows_close`]: comparisons that report the position and the difference;
 //!   [`zip_equal`] for streams.
-//! - [`fault`]: graphs that fail, or never end, for some inputs; [`texts_with_a_long_one`] is for them,
-//!   and [`fails_alone`] checks what came of it.
-//! - [`runtime_library`], [`asset`]: what a test needs from outside, or one line why it is skipped.
-//! - [`load_options`]: where tests run graphs, which `cargo xtask matrix` varies.
+//! - [`fault`]: graphs that fail or never end for some inputs; [`texts_with_a_long_one`] makes the
+//! inputs,
+//!   and [`fails_alone`] checks the results.
+//! - [`runtime_library`], [`asset`]: external needs of a test, or one line why it is skipped.
+//! - [`load_options`]: the device for tests, which `cargo xtask matrix` varies.
 //!
-//! `data/README.md` says how the files are made again.
+//! `data/README.md` explains how to make the files again.
 //!
 //! ```
 //! use embedkit_testkit::{Expected, dense_case};
@@ -76,7 +77,7 @@ pub use sparse::{
 };
 pub use stored::{Stored, stored};
 
-/// The folder with this crate's files.
+/// Folder of this crate's files.
 fn data_dir() -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("data")
 }

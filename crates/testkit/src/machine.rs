@@ -1,23 +1,23 @@
-//! Where tests run graphs: on the CPU, or as the environment asks.
+//! Device for tests: the CPU, or as the environment says.
 //!
-//! The same golden tests run with every device and every number of threads and replicas: `cargo xtask
+//! The same golden tests run with every device and every number of threads and replicas. `cargo xtask
 //! matrix` sets `EMBEDKIT_TEST_DEVICE` (`cpu`, `cuda:1`, `tensorrt`, …), `EMBEDKIT_TEST_THREADS`,
-//! `EMBEDKIT_TEST_REPLICAS` and `EMBEDKIT_TEST_TOLERANCE`, which nothing else reads.
+//! `EMBEDKIT_TEST_REPLICAS` and `EMBEDKIT_TEST_TOLERANCE`; nothing else reads them.
 
 use std::{env, str::FromStr};
 
 use embedkit_types::{Device, LoadOptions};
 
-/// How tests open models. Without the runtime library, which [`runtime_library`] looks for.
+/// Options of models in tests, without the runtime library, which [`runtime_library`] finds.
 ///
 /// [`runtime_library`]: crate::runtime_library
 ///
 /// # Panics
-/// On a variable that does not make sense.
+/// If a variable is invalid.
 #[must_use]
 pub fn load_options() -> LoadOptions {
     let device = variable("DEVICE").unwrap_or(Device::Cpu);
-    // The original's numbers are those of full single precision, which TF32 is not.
+    // The original computes in full single precision, which TF32 is not.
     let provider_options = match device {
         Device::Cuda(_) => vec![("use_tf32".to_owned(), "0".to_owned())],
         _ => Vec::new(),
@@ -31,7 +31,7 @@ pub fn load_options() -> LoadOptions {
     }
 }
 
-/// What a test allows, or more where the device is not the one that the values come from.
+/// Tolerance of a test, or a larger one on another device than that of the values.
 pub(crate) fn allowed(tolerance: f32) -> f32 {
     variable("TOLERANCE").map_or(tolerance, |wider: f32| tolerance.max(wider))
 }

@@ -12,68 +12,68 @@ use crate::{
     text,
 };
 
-/// One tiny model with its golden values.
+/// A tiny model with its golden values.
 pub type MultimodalCase = Case<MultimodalGolden>;
 
-/// What FastEmbed 0.9.1 gives for a case.
+/// FastEmbed 0.9.1's results for a case.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MultimodalGolden {
-    /// The name of the model in FastEmbed whose code ran.
+    /// Name of the FastEmbed model whose code ran.
     pub model: String,
-    /// The texts.
+    /// Texts.
     #[serde(deserialize_with = "text::expanded")]
     pub texts: Vec<String>,
-    /// The names of the images.
+    /// Names of the images.
     pub images: Vec<String>,
-    /// What went wrong when the model was opened, if it did.
+    /// Error of opening the model, if any.
     pub error: Option<Failure>,
-    /// Where a correct implementation departs from the original, and why.
+    /// Deviation of a correct implementation from the original, with the reason.
     pub repaired: Option<String>,
     /// `token_count` of each text.
     #[serde(default)]
     pub token_counts: Vec<usize>,
-    /// The same with what the model adds to a text.
+    /// `token_count` with the tokens that the model adds to a text.
     #[serde(default)]
     pub token_counts_with_extension: Vec<usize>,
-    /// What came of the texts.
+    /// Results of the texts.
     #[serde(default)]
     pub embed_text: MultimodalResults,
-    /// What came of the images.
+    /// Results of the images.
     #[serde(default)]
     pub embed_image: MultimodalResults,
-    /// Element type of the original's vectors, as NumPy names it; the values here are f32.
+    /// NumPy dtype of the original's vectors; the values here are f32.
     pub dtype: Option<String>,
-    /// For each text alone its vectors, one after the other; empty where the original fails.
+    /// Vectors of each text alone, concatenated; empty if the original fails.
     #[serde(skip)]
     pub text_values: Vec<Vec<f32>>,
-    /// For each image alone its vectors, one after the other; empty where the original fails.
+    /// Vectors of each image alone, concatenated; empty if the original fails.
     #[serde(skip)]
     pub image_values: Vec<Vec<f32>>,
 }
 
-/// What came of several inputs, each alone.
+/// Results of several inputs, each alone.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MultimodalResults {
-    /// How many vectors each input has.
+    /// Number of vectors of each input.
     #[serde(default)]
     pub rows: Vec<usize>,
-    /// What went wrong instead.
+    /// Error instead.
     pub error: Option<Failure>,
-    /// The shape of one result that is not a list of vectors.
+    /// Shape of one result that is not a list of vectors.
     pub shape: Option<Vec<usize>>,
-    /// How many vectors each input has in one batch with the others, where that differs.
+    /// Number of vectors of each input in one batch, if different.
     pub rows_in_batch: Option<Vec<usize>>,
-    /// Whether the values differ in one batch with the others.
+    /// The values differ in one batch.
     #[serde(default)]
     pub batch_differs: bool,
-    /// What goes wrong in one batch with the others.
+    /// Error in one batch.
     pub batch_error: Option<Failure>,
 }
 
 impl MultimodalCase {
-    /// The files of the case's images.
+    /// Files of the case's images.
     #[must_use]
     pub fn images(&self) -> Vec<PathBuf> {
         self.golden.images.iter().map(|name| multimodal_image(name)).collect()
@@ -83,7 +83,7 @@ impl MultimodalCase {
 impl Golden for MultimodalGolden {
     const FOLDER: &str = "multimodal";
 
-    /// The vectors are in `golden.f32`, those of texts first.
+    /// `golden.f32` holds the vectors, those of texts first.
     fn complete(mut self, dir: &Path, spec: &ModelSpec) -> Self {
         let name = dir.display();
         let width = spec.task.dim().unwrap_or_else(|| panic!("{name}: no width"));
@@ -100,7 +100,7 @@ impl Golden for MultimodalGolden {
     }
 }
 
-/// The file of an image of these cases, such as `37x23.png`.
+/// File of an image of these cases, such as `37x23.png`.
 #[must_use]
 pub fn multimodal_image(name: &str) -> PathBuf {
     crate::data_dir().join(MultimodalGolden::FOLDER).join("images").join(name)
@@ -109,7 +109,7 @@ pub fn multimodal_image(name: &str) -> PathBuf {
 /// All tiny multimodal models, ordered by name.
 ///
 /// # Panics
-/// Where a file of a case is missing or damaged.
+/// If a file of a case is missing or damaged.
 #[must_use]
 pub fn multimodal_cases() -> Vec<MultimodalCase> {
     cases()
@@ -118,7 +118,7 @@ pub fn multimodal_cases() -> Vec<MultimodalCase> {
 /// One tiny multimodal model by name.
 ///
 /// # Panics
-/// As [`multimodal_cases`], and where there is none of this name.
+/// As [`multimodal_cases`], and if the name is unknown.
 #[must_use]
 pub fn multimodal_case(name: &str) -> MultimodalCase {
     case(name)

@@ -1,4 +1,4 @@
-//! What tests need from outside the repository: the ONNX Runtime library and real models.
+//! External needs of tests: the ONNX Runtime library and real models.
 //!
 //! `cargo xtask assets` fetches both into `.cache/assets/`. A test whose needs are not met prints
 //! one line that starts with `skipped:` and returns. With `EMBEDKIT_REQUIRE_RUNTIME=1`, which
@@ -14,8 +14,8 @@ use std::{
 const ORT_DYLIB_PATH: &str = "ORT_DYLIB_PATH";
 const REQUIRE: &str = "EMBEDKIT_REQUIRE_RUNTIME";
 
-/// A real model, or data for it: its name here, its folder below `.cache/assets/models`, the files
-/// that show that it is complete, and whether `EMBEDKIT_REQUIRE_RUNTIME` asks for it.
+/// A real model, or data for it: its name here, its folder below `.cache/assets/models`, files that
+/// prove it complete, and `true` if `EMBEDKIT_REQUIRE_RUNTIME` requires it.
 struct Asset {
     name: &'static str,
     folder: &'static str,
@@ -57,11 +57,11 @@ const ASSETS: [Asset; 6] = [
     Asset { name: "pictures", folder: "pictures", files: &["chelsea.png"], required: false },
 ];
 
-/// The ONNX Runtime library for tests: `ORT_DYLIB_PATH`, else the newest one that was fetched.
+/// The ONNX Runtime library for tests: `ORT_DYLIB_PATH`, else the newest fetched one.
 ///
 /// # Panics
-/// Where there is none and `EMBEDKIT_REQUIRE_RUNTIME=1` asks for it, and where `ORT_DYLIB_PATH`
-/// names a file that does not exist.
+/// If there is none and `EMBEDKIT_REQUIRE_RUNTIME=1` requires it, or if `ORT_DYLIB_PATH` names a
+/// missing file.
 #[must_use]
 pub fn runtime_library() -> Option<PathBuf> {
     if let Some(path) = env::var_os(ORT_DYLIB_PATH).filter(|path| !path.is_empty()) {
@@ -73,11 +73,12 @@ pub fn runtime_library() -> Option<PathBuf> {
     found_or_skipped(found, required(), "no ONNX Runtime library")
 }
 
-/// The folder of a real model: `minilm`, `minilm-int8`, `splade-tiny`, `static-tokenlearn` or
+/// Folder of a real model: `minilm`, `minilm-int8`, `splade-tiny`, `static-tokenlearn` or
 /// `efficientnet`; or of real `pictures`.
 ///
 /// # Panics
-/// On another name, and where the model is missing although `EMBEDKIT_REQUIRE_RUNTIME=1` asks for it.
+/// If the name is unknown, or if the model is missing although `EMBEDKIT_REQUIRE_RUNTIME=1` requires
+/// it.
 #[must_use]
 pub fn asset(name: &str) -> Option<PathBuf> {
     let asset = ASSETS.iter().find(|asset| asset.name == name);
@@ -97,7 +98,7 @@ fn required() -> bool {
     env::var_os(REQUIRE).is_some_and(|value| value == "1")
 }
 
-/// What was found, or a line why the test is skipped, or a failure.
+/// Returns the path, or prints a line why the test is skipped, or panics.
 fn found_or_skipped(found: Option<PathBuf>, required: bool, what: &str) -> Option<PathBuf> {
     if found.is_none() {
         assert!(!required, "{what}: run `cargo xtask assets`");
@@ -106,7 +107,7 @@ fn found_or_skipped(found: Option<PathBuf>, required: bool, what: &str) -> Optio
     found
 }
 
-/// The library in the folder with the highest version.
+/// The library with the highest version in the folder.
 fn newest_runtime(root: &Path) -> Option<PathBuf> {
     let file = format!("{}onnxruntime{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX);
     let libraries = root.read_dir().ok()?.filter_map(|entry| {

@@ -6,16 +6,16 @@ use serde::Deserialize;
 
 use crate::files::parsed;
 
-/// An image under a configuration, and what FastEmbed 0.9.1 with Pillow 12 makes of it.
+/// An image and a configuration, with the result of FastEmbed 0.9.1 and Pillow 12.
 #[derive(Debug, Clone)]
 pub struct TensorCase {
-    /// Configuration and image, with a slash between.
+    /// Configuration and image, separated by a slash.
     pub name: String,
-    /// The name of the configuration.
+    /// Name of the configuration.
     pub config_name: String,
-    /// The content of a `preprocessor_config.json`.
+    /// Content of a `preprocessor_config.json`.
     pub config: String,
-    /// The image's file.
+    /// File of the image.
     pub image: PathBuf,
     /// The result.
     pub golden: TensorGolden,
@@ -29,14 +29,14 @@ pub enum TensorGolden {
     Tensor {
         /// Its shape.
         shape: Vec<usize>,
-        /// `float32`, or `uint8` where there is no arithmetic.
+        /// `float32`, or `uint8` without arithmetic.
         dtype: String,
-        /// Of its little-endian values.
+        /// SHA-256 of its little-endian values.
         sha256: String,
     },
-    /// The type and text of the exception.
+    /// Type and text of the exception.
     Exception {
-        /// The type and text of the exception.
+        /// Type and text of the exception.
         error: String,
     },
 }
@@ -44,26 +44,26 @@ pub enum TensorGolden {
 /// Pillow's resize of an image of [`noise`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResizeCase {
-    /// Width and height of the image.
+    /// Size of the image in pixels.
     pub from: (u32, u32),
-    /// Width and height of the result.
+    /// Size of the result in pixels.
     pub to: (u32, u32),
     /// Pillow's number of the filter.
     pub filter: u32,
-    /// Of the resulting bytes.
+    /// SHA-256 of the resulting bytes.
     pub sha256: String,
 }
 
 /// A file, and the pixels that Pillow decodes from it.
 #[derive(Debug, Clone)]
 pub struct FileCase {
-    /// The file's name, which tells its format and what is special about it.
+    /// Name of the file: its format and its peculiarity.
     pub name: String,
-    /// Where it is.
+    /// Path.
     pub path: PathBuf,
-    /// Width and height.
+    /// Size in pixels.
     pub size: (u32, u32),
-    /// Of the RGB bytes.
+    /// SHA-256 of the RGB bytes.
     pub sha256: String,
 }
 
@@ -130,10 +130,10 @@ pub fn file_cases() -> Vec<FileCase> {
     parsed::<BTreeMap<_, _>>(&folder().join("files.json")).into_iter().map(case).collect()
 }
 
-/// A TIFF file, and what is expected of it.
+/// A TIFF file with its expected result.
 #[derive(Debug)]
 pub struct TiffCase {
-    /// Its name.
+    /// Name.
     pub name: String,
     /// The file.
     pub path: PathBuf,
@@ -146,7 +146,7 @@ pub struct TiffCase {
 pub enum TiffGolden {
     /// Pillow's pixels: size and SHA-256 of RGB.
     Pixels((u32, u32), String),
-    /// The pixels of this case, where Pillow fails or gives others.
+    /// Pixels of this case, if Pillow fails or gives others.
     Same(String),
     /// An error.
     Refused,
@@ -180,7 +180,7 @@ pub fn tiff_cases() -> Vec<TiffCase> {
     parsed::<BTreeMap<_, _>>(&folder().join("tiff.json")).into_iter().map(case).collect()
 }
 
-/// The pixels that the resizes start from: random bytes, in every third row all 0 or 255.
+/// Input of the resizes: random bytes, in every third row all 0 or 255.
 #[must_use]
 pub fn noise(width: u32, height: u32, seed: u64) -> Vec<u8> {
     let (row, mut state) = (3 * width as usize, seed);

@@ -1,4 +1,4 @@
-//! Cases of reranking: a tiny cross-encoder each, and what FastEmbed 0.9.1 gives for it.
+//! Cases of reranking: tiny cross-encoders with the results of FastEmbed 0.9.1.
 
 use std::{fmt::Display, path::Path};
 
@@ -12,17 +12,17 @@ use crate::{
     text,
 };
 
-/// One tiny cross-encoder with its golden values.
+/// A tiny cross-encoder with its golden values.
 pub type RerankCase = Case<RerankGolden>;
 
-/// What FastEmbed gives for a case, each pair alone. Lists that are not said to be of something else
-/// are of [all pairs](Self::all_pairs).
+/// FastEmbed's results for a case, each pair alone. Lists are of [all pairs](Self::all_pairs) unless
+/// documented otherwise.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RerankGolden {
-    /// The name of the model in FastEmbed whose code ran, or a custom model's.
+    /// Name of the FastEmbed model whose code ran, or of a custom model.
     pub model: String,
-    /// The query of the documents.
+    /// Query of the documents.
     pub query: String,
     /// Documents for the query.
     #[serde(deserialize_with = "text::expanded")]
@@ -30,28 +30,28 @@ pub struct RerankGolden {
     /// Queries of further pairs.
     #[serde(deserialize_with = "text::expanded")]
     pub pair_queries: Vec<String>,
-    /// Their documents.
+    /// Documents of the further pairs.
     #[serde(deserialize_with = "text::expanded")]
     pub pair_documents: Vec<String>,
-    /// What went wrong, if it did, or would have to.
+    /// Error of the original or of a correct implementation, if any.
     pub error: Option<Failure>,
     /// `rerank` of the query with each document.
     #[serde(default)]
     pub rerank: Vec<Option<f32>>,
-    /// `rerank_pairs` with each of the further pairs; `None` where the original fails for want of any
-    /// token.
+    /// `rerank_pairs` with each of the further pairs; `None` if the original fails on a pair without
+    /// tokens.
     #[serde(default)]
     pub rerank_pairs: Vec<Option<f32>>,
-    /// Whether the original's scores depend on what else is in the batch by more than rounding.
+    /// The original's scores depend on the batch by more than rounding.
     #[serde(default)]
     pub depends_on_batch: bool,
-    /// All columns of the graph's output, where there is more than one.
+    /// All columns of the graph's output, if there are several.
     pub columns: Option<Vec<Vec<f32>>>,
-    /// Token ids without padding, where the tokenizer does not pad a single pair.
+    /// Token ids without padding, if the tokenizer does not pad a single pair.
     pub input_ids: Option<Vec<Vec<u32>>>,
-    /// Their segments.
+    /// Segments of the tokens.
     pub type_ids: Option<Vec<Vec<u32>>>,
-    /// Whether the pair was longer than the limit.
+    /// The pair exceeded the limit.
     #[serde(default)]
     pub truncated: Vec<bool>,
     /// `token_count`.
@@ -68,7 +68,7 @@ impl RerankGolden {
         documents.chain(further.map(|(query, document)| (&**query, &**document))).collect()
     }
 
-    /// The scores of all pairs, in the same order.
+    /// Scores of all pairs, in the same order.
     #[must_use]
     pub fn all_scores(&self) -> Vec<Option<f32>> {
         self.rerank.iter().chain(&self.rerank_pairs).copied().collect()
@@ -98,7 +98,7 @@ impl Golden for RerankGolden {
 /// All tiny cross-encoders, ordered by name.
 ///
 /// # Panics
-/// Where a file of a case is missing or damaged.
+/// If a file of a case is missing or damaged.
 #[must_use]
 pub fn rerank_cases() -> Vec<RerankCase> {
     cases()
@@ -107,16 +107,16 @@ pub fn rerank_cases() -> Vec<RerankCase> {
 /// One tiny cross-encoder by name.
 ///
 /// # Panics
-/// As [`rerank_cases`], and where there is none of this name.
+/// As [`rerank_cases`], and if the name is unknown.
 #[must_use]
 pub fn rerank_case(name: &str) -> RerankCase {
     case(name)
 }
 
-/// The golden values of `minilm-classifier`: all-MiniLM-L6-v2 under a head of made-up weights.
+/// Golden values of `minilm-classifier`: all-MiniLM-L6-v2 with a head of made-up weights.
 ///
 /// # Panics
-/// Where there are none of this name or the file is damaged.
+/// If the name is unknown or the file is damaged.
 #[must_use]
 pub fn rerank_stored(name: &str) -> RerankGolden {
     let path = crate::data_dir().join(RerankGolden::FOLDER).join(format!("{name}.json"));

@@ -1,4 +1,4 @@
-//! Cases of sparse text embedding: BM25's, and tiny models of the other kinds.
+//! Cases of sparse text embedding: BM25, and tiny models of the other kinds.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,7 @@ use crate::{
     text,
 };
 
-/// A text, the parameters of BM25, and what FastEmbed 0.9.1 gives.
+/// A text with BM25 parameters and FastEmbed 0.9.1's result.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bm25Case {
@@ -22,14 +22,14 @@ pub struct Bm25Case {
     pub id: String,
     /// The input.
     pub text: String,
-    /// A remark.
+    /// Remark.
     #[serde(default)]
     pub note: Option<String>,
     /// The parameters of BM25.
     pub params: Bm25Params,
-    /// The tokens, before any is left out.
+    /// All tokens, before filtering.
     pub tokens: Vec<String>,
-    /// The stems that count, in order, with repeats.
+    /// Stems that count, in order, with repeats.
     pub stems: Vec<String>,
     /// `token_count` of the text.
     pub token_count: usize,
@@ -51,7 +51,7 @@ pub struct Bm25Params {
     pub token_max_length: usize,
     pub disable_stemmer: bool,
     pub stopwords: Option<Vec<String>>,
-    /// `prefix4`: the first four characters, nothing for a word that begins with `z`.
+    /// `prefix4`: the first four characters; nothing for a word that starts with `z`.
     pub custom_stemmer: Option<String>,
 }
 
@@ -66,13 +66,13 @@ pub struct Bm25Document {
     pub values: Vec<f64>,
 }
 
-/// Numbers written as strings: a reader of JSON need not get the last bit of a number right.
+/// Numbers as strings, since JSON parsers may lose the last bit.
 fn exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
     let numbers = Vec::<String>::deserialize(deserializer)?;
     numbers.iter().map(|number| number.parse().map_err(D::Error::custom)).collect()
 }
 
-/// Indices of a query, sorted, and the value that all have.
+/// Sorted indices of a query, and their common value.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "plain lists")]
@@ -84,7 +84,7 @@ pub struct Bm25Query {
 /// All cases of BM25: hand-picked ones, then random ones.
 ///
 /// # Panics
-/// Where a file is missing or damaged.
+/// If a file is missing or damaged.
 #[must_use]
 pub fn bm25_cases() -> Vec<Bm25Case> {
     let files = ["bm25.jsonl", "bm25-random.jsonl"];
@@ -93,32 +93,32 @@ pub fn bm25_cases() -> Vec<Bm25Case> {
     lines.map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"))).collect()
 }
 
-/// For each pattern, a digest of BM25's tokens with every character in the place of `?`: FNV-1a (64
-/// bits, hexadecimal) of one line per character, tokens separated by spaces.
+/// Digests of BM25's tokens for each pattern, with every character in the place of `?`: FNV-1a (64
+/// bits, hexadecimal) of one line for each character, tokens separated by spaces.
 ///
 /// # Panics
-/// Where the file is missing or damaged.
+/// If the file is missing or damaged.
 #[must_use]
 pub fn bm25_unicode_digests() -> BTreeMap<String, String> {
     parsed(&root().join("bm25-unicode.json"))
 }
 
-/// One tiny sparse model with its golden values.
+/// A tiny sparse model with its golden values.
 pub type SparseCase = Case<SparseGolden>;
 
-/// What FastEmbed gives for a sparse case, each text alone.
+/// FastEmbed's results for a sparse case, each text alone.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SparseGolden {
-    /// The name of the model in FastEmbed whose code ran.
+    /// Name of the FastEmbed model whose code ran.
     pub model: String,
-    /// Its constructor's parameters.
+    /// Parameters of its constructor.
     #[serde(default)]
     pub options: BTreeMap<String, f64>,
-    /// The list of stopwords beside the files of a real model; a case has its own.
+    /// List of stopwords beside the files of a real model; a case has its own.
     #[serde(default)]
     pub stopwords: Vec<String>,
-    /// The inputs.
+    /// Inputs.
     #[serde(deserialize_with = "text::expanded")]
     pub texts: Vec<String>,
     /// `token_count` of each text.
@@ -148,7 +148,7 @@ impl Golden for SparseGolden {
 /// All tiny sparse models, ordered by name.
 ///
 /// # Panics
-/// Where a file of a case is missing or damaged.
+/// If a file of a case is missing or damaged.
 #[must_use]
 pub fn sparse_cases() -> Vec<SparseCase> {
     cases()
@@ -157,17 +157,17 @@ pub fn sparse_cases() -> Vec<SparseCase> {
 /// One tiny sparse model by name.
 ///
 /// # Panics
-/// As [`sparse_cases`], and where there is none of this name.
+/// As [`sparse_cases`], and if the name is unknown.
 #[must_use]
 pub fn sparse_case(name: &str) -> SparseCase {
     case(name)
 }
 
-/// The golden values of a real model: `bm42-minilm`, all-MiniLM-L6-v2 with its last layer's attention
-/// as output, or `splade-tiny`.
+/// Golden values of a real model: `bm42-minilm` (all-MiniLM-L6-v2 with its last layer's attention as
+/// output) or `splade-tiny`.
 ///
 /// # Panics
-/// Where there are none of this name or the file is damaged.
+/// If the name is unknown or the file is damaged.
 #[must_use]
 pub fn sparse_stored(name: &str) -> SparseGolden {
     parsed(&root().join(format!("{name}.json")))

@@ -7,12 +7,12 @@ use crate::{
     text,
 };
 
-/// Texts and what FastEmbed 0.9.1 gives for each of them alone, on the model of the same name.
+/// Texts with FastEmbed 0.9.1's results for each of them alone, on the model of the same name.
 #[derive(Debug, Clone)]
 pub struct Stored {
-    /// The name of the model in FastEmbed whose code ran.
+    /// Name of the FastEmbed model whose code ran.
     pub model: String,
-    /// The inputs.
+    /// Inputs.
     pub texts: Vec<String>,
     /// `token_count` of each text.
     pub token_counts: Vec<usize>,
@@ -30,10 +30,10 @@ struct Header {
     texts: Vec<String>,
 }
 
-/// The golden values of a real model, by the name that [`asset`](crate::asset) takes.
+/// Golden values of a real model, by the name that [`asset`](crate::asset) takes.
 ///
 /// # Panics
-/// Where there are none of this name or the files do not belong together.
+/// If the name is unknown or the files contradict each other.
 #[must_use]
 pub fn stored(name: &str) -> Stored {
     let file = |suffix: &str| crate::data_dir().join(format!("{name}.{suffix}"));

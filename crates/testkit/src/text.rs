@@ -1,4 +1,4 @@
-//! Texts as the golden files store them.
+//! Texts in golden files.
 
 use serde::{Deserialize, Deserializer};
 
@@ -10,7 +10,7 @@ enum Text {
     Recipe { repeat: String, times: usize },
 }
 
-/// Reads a list of texts and carries the recipes out.
+/// Reads a list of texts and expands the recipes.
 pub(crate) fn expanded<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<String>, D::Error> {

@@ -1,4 +1,4 @@
-//! The files of the cases belong together and say something that a test can use.
+//! The files of the cases are consistent and meaningful.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -78,7 +78,7 @@ fn errors_are_expected_where_the_name_says_so() {
     }
 }
 
-/// The graphs are made so that these things matter; a case in which they do not tests nothing.
+/// The graphs are made to be sensitive to these inputs; an insensitive case tests nothing.
 #[test]
 fn what_a_case_is_about_changes_its_values() {
     let cases = dense_cases();

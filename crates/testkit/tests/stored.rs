@@ -1,8 +1,8 @@
-//! The golden values of real models can be read and are what they say.
+//! The golden values of real models are readable and plausible.
 
 use embedkit_testkit::{Stored, cosine, max_abs_diff, stored};
 
-/// Every text of a normalised model has a vector of length 1, but for those without any token.
+/// Every text of a normalised model has a vector of length 1, except texts without tokens.
 fn assert_unit_length(stored: &Stored) {
     for (text, vector) in stored.texts.iter().zip(&stored.vectors) {
         let norm = vector.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();

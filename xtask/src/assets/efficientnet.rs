@@ -1,9 +1,9 @@
-//! EfficientNet-Lite0 as ONNX graphs, from the weights that its package has.
+//! EfficientNet-Lite0 as ONNX graphs, from the weights in its package.
 //!
-//! The network is that of Tan and Le ("EfficientNet", 2019) in its lite form: no squeeze and
-//! excitation, and ReLU6 throughout. Padding is TensorFlow's `SAME`, batch normalisation has an
-//! epsilon of 0.001. Two graphs are written: `model.onnx` gives the 1280 numbers before the
-//! classifier, `logits.onnx` those of the 1000 classes of ImageNet.
+//! The network is the lite form of Tan and Le ("EfficientNet", 2019): no squeeze and excitation, and
+//! ReLU6 throughout. Padding is TensorFlow's `SAME`, batch normalisation has an epsilon of 0.001. Two
+//! graphs are written: `model.onnx` gives the 1280 features before the classifier, `logits.onnx` the
+//! scores of the 1000 ImageNet classes.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -12,11 +12,11 @@ use embedkit_convert::onnx::{Attribute, BATCH, Dim, FLOAT, Graph, Port, Value, e
 
 use super::torch::{self, Tensor};
 
-/// Height and width of the pictures that the network takes.
+/// Input height and width of the network.
 const SIDE: usize = 224;
 const EPSILON: f32 = 1e-3;
 
-/// What the authors do to a picture; the mean and deviation are 127 and 128 of 255.
+/// Preprocessing of the authors; mean and deviation are 127 and 128 of 255.
 const PREPROCESSOR: &str = r#"{
   "image_processor_type": "CLIPImageProcessor",
   "do_resize": true,
@@ -32,7 +32,7 @@ const PREPROCESSOR: &str = r#"{
 }
 "#;
 
-/// Blocks in a row: how many, the stride of the first, and by how much they widen.
+/// Groups of blocks: number, stride of the first, and expansion.
 struct Stage {
     blocks: usize,
     stride: usize,
@@ -53,14 +53,14 @@ const STAGES: [Stage; 7] = [
     stage(1, 1, 6),
 ];
 
-/// What a graph ends with.
+/// Output of a graph.
 #[derive(Clone, Copy, PartialEq)]
 enum Head {
     Features,
     Classes,
 }
 
-/// Writes the two graphs and the configuration of the preprocessing beside the weights.
+/// Writes both graphs and the preprocessing configuration beside the weights.
 pub(super) fn convert(weights: &Path, folder: &Path) -> Result<()> {
     let bytes =
         fs::read(weights).with_context(|| format!("could not read {}", weights.display()))?;
@@ -76,7 +76,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::write(path, bytes).with_context(|| format!("could not write {}", path.display()))
 }
 
-/// The graph so far, and the side of the value that it ends with.
+/// Builder of the graph, with the side length of its last value.
 struct Network<'a> {
     tensors: &'a BTreeMap<String, Tensor>,
     graph: Graph,
@@ -129,7 +129,7 @@ impl<'a> Network<'a> {
         Ok(self.graph)
     }
 
-    /// Widen, filter each channel by itself, narrow.
+    /// Expand, depthwise convolution, project.
     fn block(&mut self, x: &str, prefix: &str, stride: usize, expansion: usize) -> Result<Value> {
         let mut x = x.to_owned();
         if expansion > 1 {
@@ -146,7 +146,7 @@ impl<'a> Network<'a> {
         self.normalised(&x, &format!("{prefix}_bn2"))
     }
 
-    /// With as much padding as makes `ceil(side / stride)` positions, the odd pixel at the end.
+    /// Pads to `ceil(side / stride)` positions, the odd pixel at the end.
     fn convolution(&mut self, x: &str, name: &str, stride: usize, groups: usize) -> Result<Value> {
         let name = format!("{name}.weight");
         let kernel = self.tensor(&name, 4)?.shape[2];

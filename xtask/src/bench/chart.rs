@@ -1,4 +1,4 @@
-//! Horizontal bars as SVG: the same figures always give the same bytes.
+//! Horizontal bar charts as SVG; the same figures always give the same bytes.
 
 use std::fmt::Write as _;
 
@@ -8,18 +8,18 @@ use super::report::number;
 pub(super) struct Bar {
     pub(super) label: String,
     pub(super) value: f64,
-    /// Smallest and largest of the rounds.
+    /// Minimum and maximum of the rounds.
     pub(super) range: [f64; 2],
-    /// What the value should reach, drawn as a mark.
+    /// Goal, drawn as a mark.
     pub(super) goal: Option<f64>,
-    /// Whether it is drawn in the colour of ours.
+    /// Highlights our own bar.
     pub(super) ours: bool,
 }
 
 const WIDTH: f64 = 940.0;
-/// Where bars begin, right of the labels.
+/// Left end of the bars, after the labels.
 const LEFT: f64 = 500.0;
-/// Where the longest bar ends, left of its number.
+/// Right end of the longest bar, before its number.
 const RIGHT: f64 = 860.0;
 const ROW: f64 = 24.0;
 const TOP: f64 = 40.0;
@@ -133,7 +133,7 @@ mod tests {
         let svg = ratios("Times", &bars);
         assert!(svg.contains("<rect x=\"500.0\""), "{svg}");
         assert!(svg.contains("<line x1=\"860.0\""), "the goal is where the bar ends: {svg}");
-        // Nothing to be seen is no reason to fail.
+        // An empty chart is no failure.
         assert!(amounts("None", "x", &[]).ends_with("</svg>\n"));
         assert!(!ratios("Odd", &[bar("zero", 0.0, None)]).contains("NaN"));
     }

@@ -1,4 +1,4 @@
-//! `cold`: from the start of a process to its first vector, the files being in the system's cache.
+//! `cold`: from process start to the first vector, with files in the page cache.
 
 use std::{path::Path, time::Instant};
 

@@ -1,7 +1,7 @@
-//! Ours beside the peers, for any kind of model that takes a line and gives numbers.
+//! Compares ours with the peers, for any kind of model that maps a line to numbers.
 //!
-//! A peer is measured at the batch size that it has by itself and at the best of others; the best is
-//! what it is compared by everywhere else. Nothing is timed before its numbers are found to be ours.
+//! A peer is measured at its default batch size and at the best of others; all other comparisons use
+//! the best. Outputs are verified to be equal before timing.
 
 use std::path::{Path, PathBuf};
 
@@ -18,23 +18,22 @@ use super::{
     vectors,
 };
 
-/// The batch sizes that a peer's best one is chosen from, besides its own.
+/// Batch sizes to choose a peer's best from, besides its own.
 pub(super) const BATCHES: [usize; 3] = [1, 8, 32];
-/// The batch size at which numbers are compared: here the results of all are least affected by
-/// padding, and none needs much memory.
+/// Batch size for comparing numbers: padding affects all peers least here, and none needs much memory.
 const COMPARED_BATCH: usize = 8;
-/// How often a batch size is tried.
+/// Attempts for each batch size.
 pub(super) const TRIES: usize = 2;
 
-/// A file of inputs, a line each.
+/// A file of inputs, one for each line.
 pub(super) struct Inputs {
     pub(super) file: PathBuf,
-    /// What ours gave for them; every other run has to give the same.
+    /// Our output for them; every other run has to match it.
     pub(super) expected: Embedded,
 }
 
 impl Inputs {
-    /// Writes the lines to a file and asks ours for what is to be expected.
+    /// Writes the lines to a file and computes the expected output with ours.
     pub(super) fn write(
         setting: &Setting<'_>,
         name: &str,
@@ -52,13 +51,13 @@ impl Inputs {
         self.expected.count as f64
     }
 
-    /// What they are, for the file of results.
+    /// Description for the results file.
     pub(super) fn describe(&self) -> Value {
         json!({"count": self.expected.count})
     }
 }
 
-/// A contestant in its turn, with its batch size; ours has none.
+/// A contestant with its batch size; ours has none.
 pub(super) struct Side {
     pub(super) contestant: Contestant,
     pub(super) batch: Option<usize>,
@@ -73,28 +72,28 @@ impl Side {
         }
     }
 
-    /// Embeds the inputs, checks what came, and returns the seconds.
+    /// Embeds the inputs, verifies the output, and returns the seconds.
     pub(super) fn timed(&mut self, inputs: &Inputs) -> Result<f64> {
         timed(&mut self.contestant, inputs, self.batch)
     }
 }
 
-/// What is compared.
+/// Configuration of a comparison.
 pub(super) struct Comparison<'a> {
     pub(super) setting: &'a Setting<'a>,
-    /// What all open.
+    /// Model that all contestants open.
     pub(super) open: Open<'a>,
     pub(super) rounds: usize,
-    /// What an input is called, in the plural.
+    /// Name of an input, in the plural.
     pub(super) what: &'a str,
-    /// How many times as fast as a peer at its own batch size ours has to be.
+    /// Required speedup over a peer at its own batch size.
     pub(super) goal_default: Option<f64>,
-    /// How many times as fast as FastEmbed at its best.
+    /// Required speedup over FastEmbed at its best.
     pub(super) goal_best: Option<f64>,
 }
 
 impl<'a> Comparison<'a> {
-    /// A comparison of a kind of model, with the goals that most kinds have.
+    /// A comparison for a kind of model, with the goals of most kinds.
     pub(super) fn of(
         setting: &'a Setting<'a>,
         scale: &Scale,
@@ -117,8 +116,8 @@ impl<'a> Comparison<'a> {
         Ok(self.setting.contestants.ours("embedkit", self.open)?.0)
     }
 
-    /// Compares numbers with a peer, measures it at its own batch size and looks for a better one. The
-    /// inputs of its own batch size may be others: it can take gigabytes for each.
+    /// Verifies a peer's output, measures it at its own batch size, and searches for a better one. The
+    /// inputs at its own batch size may be others, since it can take gigabytes for each.
     pub(super) fn batch_sizes(
         &self,
         peer: Peer,
@@ -173,26 +172,26 @@ impl<'a> Comparison<'a> {
                 best = default;
             }
         }
-        // A fresh process, since memory that was taken once makes the next run another one.
+        // A fresh process, since memory of an earlier run changes the next one.
         drop(contestant);
         let (contestant, _) = self.setting.contestants.peer(peer, self.open)?;
         Ok(Side { contestant, batch: Some(best) })
     }
 
-    /// The batch size of those tried that a peer is fastest at.
+    /// Fastest of a peer's tried batch sizes.
     pub(super) fn best_batch(&self, peer: Peer, few: &Inputs) -> Result<usize> {
         let (mut contestant, _) = self.setting.contestants.peer(peer, self.open)?;
         Ok(best_of(&tried(&mut contestant, few)?).0)
     }
 
-    /// Measures all in turn, ours being the first; seconds of each. `beside` is called in our turn.
+    /// Measures all in turn, ours first, and returns the seconds of each. `beside` runs in our turn.
     pub(super) fn side_by_side(
         &self,
         all: &mut [Side],
         inputs: &Inputs,
         mut beside: impl FnMut() -> Result<()>,
     ) -> Result<Vec<Vec<f64>>> {
-        // One run that does not count: caches are filled, memory is taken.
+        // A warm-up run fills caches and allocates memory.
         for side in all.iter_mut() {
             side.timed(inputs)?;
         }
@@ -218,7 +217,7 @@ impl<'a> Comparison<'a> {
         self.add_ratios(all, seconds, report);
     }
 
-    /// Adds how many times as fast as each peer ours was.
+    /// Adds our speedup over each peer.
     pub(super) fn add_ratios(&self, all: &[Side], seconds: &[Vec<f64>], report: &mut Report) {
         for (at, side) in all.iter().enumerate().skip(1) {
             let is_original = side.contestant.name() == Peer::FastEmbed.name();
@@ -227,7 +226,7 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// The whole comparison with the original, for a kind that no other peer has.
+    /// The whole comparison with the original, for a kind without other peers.
     pub(super) fn with_original(
         &self,
         few: &Inputs,
@@ -271,7 +270,7 @@ fn best_of(tried: &[(usize, Vec<f64>)]) -> (usize, f64) {
     best.min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((COMPARED_BATCH, f64::INFINITY))
 }
 
-/// Embeds the inputs, checks what came, and returns the seconds.
+/// Embeds the inputs, verifies the output, and returns the seconds.
 pub(super) fn timed(
     contestant: &mut Contestant,
     inputs: &Inputs,

@@ -1,4 +1,4 @@
-//! A contestant: a process that is asked in JSON, a line each way (see `bench/contestant`).
+//! A contestant: a process that answers JSON requests, one line each (see `bench/contestant`).
 
 use std::{
     fs,
@@ -21,18 +21,18 @@ pub(super) struct Contestant {
     output: BufReader<ChildStdout>,
 }
 
-/// What a contestant says of a run over texts.
+/// Answer for a run over texts.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(super) struct Embedded {
-    /// Time of the run, without start, loading and reading the texts.
+    /// Seconds of the run, without start, loading and reading the texts.
     pub(super) seconds: f64,
     /// Vectors that came.
     pub(super) count: usize,
-    /// Tells whether they are the right ones, up to rounding.
+    /// Identifies the output, up to rounding.
     pub(super) checksum: f64,
 }
 
-/// What a contestant says of single queries.
+/// Answer for single queries.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Queried {
     /// From the first call to the last answer.
@@ -54,7 +54,7 @@ impl Contestant {
         Ok(Self { name: name.to_owned(), child, input, output: BufReader::new(output) })
     }
 
-    /// What it is called in the report.
+    /// Name in the report.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
@@ -86,33 +86,33 @@ impl Contestant {
         Ok(Embedded::deserialize(self.ask(&request)?)?)
     }
 
-    /// Embeds each text of a file in a call of its own, from so many threads.
+    /// Embeds each text of a file in a separate call, from a number of threads.
     pub(super) fn query(&mut self, texts: &Path, callers: usize) -> Result<Queried> {
         self.calls(texts, 1, callers)
     }
 
-    /// Embeds the texts of a file, so many in each call, from so many threads.
+    /// Embeds the texts of a file, a number of them in each call, from a number of threads.
     pub(super) fn calls(&mut self, file: &Path, texts: usize, callers: usize) -> Result<Queried> {
         let request = json!({"op": "query", "inputs": file, "callers": callers, "texts": texts});
         Ok(Queried::deserialize(self.ask(&request)?)?)
     }
 
-    /// Bytes of the most memory that the process had since its start or the last
-    /// [`forget_peak`](Self::forget_peak); `None` where the system does not tell.
+    /// Peak memory of the process in bytes since its start or the last
+    /// [`forget_peak`](Self::forget_peak); `None` if the system does not report it.
     pub(super) fn peak(&self) -> Option<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
         peak_of(&status)
     }
 
-    /// Seconds that all threads of the process have computed so far, to a hundredth; `None` where the
-    /// system does not tell.
+    /// CPU time of all threads of the process in seconds, to a hundredth; `None` if the system does not
+    /// report it.
     pub(super) fn processor_seconds(&self) -> Option<f64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).ok()?;
         processor_seconds_of(&stat)
     }
 
-    /// Lets [`peak`](Self::peak) start again from what the process has now; false where the system
-    /// does not allow it.
+    /// Resets [`peak`](Self::peak) to the current memory; returns `false` if the system does not allow
+    /// it.
     pub(super) fn forget_peak(&self) -> bool {
         fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").is_ok()
     }
@@ -120,7 +120,7 @@ impl Contestant {
 
 impl Drop for Contestant {
     fn drop(&mut self) {
-        // The end of its input ends the process; one that hangs is not waited for.
+        // The end of its input ends the process; a hanging one is not waited for.
         drop(self.input.take());
         for _ in 0..200 {
             if !matches!(self.child.try_wait(), Ok(None)) {

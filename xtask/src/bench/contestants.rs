@@ -1,4 +1,4 @@
-//! The contestants, each installed in its own place under `.cache/bench`.
+//! The contestants, each installed under `.cache/bench`.
 
 use std::{
     cell::OnceCell,
@@ -16,9 +16,9 @@ use crate::{
     python, repo, run,
 };
 
-/// What the virtual environment of FastEmbed holds; its own dependencies come with it.
+/// Packages of FastEmbed's virtual environment; dependencies are installed, too.
 const FASTEMBED: &[&str] = &["fastembed==0.9.1", "pillow<13"];
-/// What that of sentence-transformers holds.
+/// Packages of the virtual environment of sentence-transformers.
 const SENTENCE_TRANSFORMERS: &[&str] = &["sentence-transformers[onnx]"];
 
 /// A library that is compared with ours.
@@ -30,7 +30,7 @@ pub(super) enum Peer {
     FastembedRs,
     /// The library that most models are made with, in Python.
     SentenceTransformers,
-    /// A plain loop around ONNX Runtime: what there is without any library.
+    /// A plain loop around ONNX Runtime: the baseline without any library.
     Plain,
 }
 
@@ -49,7 +49,7 @@ impl Peer {
         }
     }
 
-    /// The batch size that it has unless the caller says otherwise; `None` for one that has none.
+    /// Default batch size; `None` for a library without one.
     pub(super) fn default_batch(self, kind: Kind) -> Option<usize> {
         match (self, kind) {
             (Self::Plain, _) => None,
@@ -61,7 +61,7 @@ impl Peer {
     }
 }
 
-/// A kind of model; what it is called in requests.
+/// Kind of a model, with its name in requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Dense,
@@ -91,9 +91,9 @@ impl Kind {
     }
 }
 
-/// All contestants. Each is built or installed when it is first wanted.
+/// All contestants, each built or installed on first use.
 pub(super) struct Contestants {
-    /// The ONNX Runtime of all of them.
+    /// The ONNX Runtime of all contestants.
     pub(super) onnxruntime: PathBuf,
     /// Writes eight-bit models.
     pub(super) quantize: PathBuf,
@@ -106,27 +106,27 @@ pub(super) struct Contestants {
     sentence_transformers: OnceCell<Ready>,
 }
 
-/// The program or interpreter of a peer, or why it cannot be had.
+/// Program or interpreter of a peer, or the reason why it is not available.
 type Ready = Result<PathBuf, String>;
 
-/// What the measurements have in common.
+/// Shared state of the benchmarks.
 pub(super) struct Setting<'a> {
     /// The contestants.
     pub(super) contestants: &'a Contestants,
-    /// Threads that each may compute with.
+    /// Threads of each contestant.
     pub(super) threads: usize,
-    /// Where texts and results are.
+    /// Folder of texts and results.
     pub(super) folder: &'a Path,
 }
 
-/// What a contestant is to open.
+/// Model of a contestant.
 #[derive(Clone, Copy)]
 pub(super) struct Open<'a> {
     pub(super) kind: Kind,
     /// The folder with the model's files; empty for a kind without.
     pub(super) model: &'a Path,
     pub(super) threads: usize,
-    /// Settings that differ from the contestant's own.
+    /// Settings other than the contestant's defaults.
     pub(super) options: &'a Value,
 }
 
@@ -178,22 +178,22 @@ impl Contestants {
         ready.as_ref()
     }
 
-    /// Why a peer is left out; `None` for one that is there.
+    /// Reason why a peer is left out; `None` for an available one.
     pub(super) fn skipped(&self, peer: Peer) -> Option<&str> {
         self.peer_program(peer).err().map(String::as_str)
     }
 
-    /// Starts the matrix product, which is loaded by its own request.
+    /// Starts the matrix product, which has its own load request.
     pub(super) fn roofline(&self) -> Result<Contestant> {
         Contestant::start("matrix product", &mut Command::new(&self.roofline))
     }
 
-    /// Starts ours under a name and opens a model. Also returns the seconds that this took.
+    /// Starts ours under a name and opens a model. Returns the seconds for that, too.
     pub(super) fn ours(&self, name: &str, open: Open<'_>) -> Result<(Contestant, f64)> {
         self.load(Contestant::start(name, &mut command(&self.embedkit, open.threads))?, open)
     }
 
-    /// Starts a peer and opens a model. Also returns the seconds that this took.
+    /// Starts a peer and opens a model. Returns the seconds for that, too.
     pub(super) fn peer(&self, peer: Peer, open: Open<'_>) -> Result<(Contestant, f64)> {
         let program = self.peer_program(peer).map_err(|why| anyhow!("{why}"))?;
         let mut command = command(program, open.threads);
@@ -203,7 +203,7 @@ impl Contestants {
                     if peer == Peer::FastEmbed { "fastembed" } else { "sentence-transformers" };
                 command.arg(package(script).join("contestant.py"));
                 command.env("PYTHONDONTWRITEBYTECODE", "1").env("HF_HUB_OFFLINE", "1");
-                // What numpy's matrix library reads.
+                // Environment variables of numpy's BLAS.
                 for variable in ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"] {
                     command.env(variable, open.threads.to_string());
                 }
@@ -226,9 +226,9 @@ impl Contestants {
     }
 }
 
-/// A program that may use so many threads. With one it is kept to one core where the system has a
-/// command for it: a library that hands work from thread to thread would use more than one otherwise,
-/// even if only one of them computes.
+/// A program limited to a number of threads. With one thread it is pinned to one core if the system has
+/// a command for that: a library that passes work between threads would use more, even if only one of
+/// them computes.
 fn command(program: &Path, threads: usize) -> Command {
     let pins = Command::new("taskset").arg("--version").output().is_ok();
     if threads != 1 || !pins {
@@ -244,7 +244,7 @@ fn package(name: &str) -> PathBuf {
     repo::root().join("bench").join(name)
 }
 
-/// Builds programs of a package under `bench` and returns where they are.
+/// Builds programs of a package under `bench` and returns their paths.
 fn build<const N: usize>(
     folder: &str,
     programs: [&str; N],
@@ -255,7 +255,7 @@ fn build<const N: usize>(
         command.args(["--bin", program]);
     }
     command.args(options).arg("--message-format=json-render-diagnostics");
-    // From its folder, so that the settings there and no others count.
+    // In its folder, so that only the settings there apply.
     command.current_dir(package(folder));
     command.arg("--target-dir").arg(super::folder().join("target"));
     let output = command
@@ -279,9 +279,9 @@ fn build<const N: usize>(
     <[PathBuf; N]>::try_from(found).map_err(|_| anyhow!("cargo built another number of programs"))
 }
 
-/// The Python of sentence-transformers. Where its torch is one for CUDA, gigabytes of libraries come
-/// with it that a comparison on the CPU has no use for, so that nothing is installed. Finding that out
-/// takes pip minutes; a file beside the folder, which may be removed, keeps the answer.
+/// The Python of sentence-transformers. A torch for CUDA brings gigabytes of libraries that a
+/// comparison on the CPU does not need; then nothing is installed. Finding out takes pip minutes, so a
+/// file beside the folder stores the answer; it may be removed.
 fn sentence_transformers(folder: &Path, packages: &[&str]) -> Result<PathBuf> {
     let answer = folder.with_extension("skipped");
     if let Ok(reason) = fs::read_to_string(&answer) {

@@ -1,8 +1,9 @@
-//! The texts: real documentation, the same on every machine.
+//! Corpus: real documentation, the same on every machine.
 //!
-//! They are the paragraphs of the Markdown files and of the `//!` comments of the packages that
-//! `bench/corpus` names by exact version, without change logs, which are lists of half sentences.
-//! Cargo fetches the sources; markup is removed; which paragraphs are taken is decided by their
+//! The texts are paragraphs of the Markdown files and of the `//!` comments of the packages that
+//! `bench/corpus` names by exact version, without change logs, which are lists of half sentences. Cargo
+//! fetches the sources; markup is removed; digests decide which paragraphs are taken. A fingerprint
+//! verifies that the texts are those of earlier figures.
 //! digests. A fingerprint tells that these are the texts that earlier figures were measured on.
 
 mod prose;
@@ -23,11 +24,11 @@ use crate::{repo, run};
 
 /// Texts of the mixed corpus.
 pub(super) const TEXTS: usize = 2000;
-/// Characters of a text.
+/// Range of characters of a text.
 const LENGTH: RangeInclusive<usize> = 20..=2500;
 /// Words of the median text.
 const MEDIAN: RangeInclusive<usize> = 15..=25;
-/// SHA-256 of the corpus, a text a line.
+/// SHA-256 of the corpus, one text for each line.
 const FINGERPRINT: &str = "9ed0cffb4005b5938d1408cf2ae2f88bfc29d83b4df02571dc1bed730d2a1e68";
 
 /// The mixed corpus.
@@ -60,7 +61,7 @@ pub(super) fn read() -> Result<Corpus> {
         }
     }
     let found = paragraphs.len();
-    // The order of the digests is as good as a random one.
+    // Sorting by digest is as good as random.
     let texts: Vec<String> = paragraphs.into_values().take(TEXTS).collect();
     if texts.len() < TEXTS {
         bail!("the sources have {found} paragraphs, fewer than {TEXTS}");
@@ -79,8 +80,8 @@ pub(super) fn read() -> Result<Corpus> {
     Ok(Corpus { texts, fingerprint, median_words })
 }
 
-/// So many texts: the corpus, then the corpus again with a word before each text that says which
-/// time it is, so that no two are the same.
+/// A number of texts: the corpus, repeated with a word before each text that counts the repetition, so
+/// that no two are the same.
 pub(super) fn repeated(texts: &[String], count: usize) -> impl Iterator<Item = String> {
     (0..count).map(|i| match (i / texts.len(), &texts[i % texts.len()]) {
         (0, text) => text.clone(),
@@ -88,7 +89,7 @@ pub(super) fn repeated(texts: &[String], count: usize) -> impl Iterator<Item = S
     })
 }
 
-/// Short queries: the first words of every so many texts.
+/// Short queries: the first words of evenly spaced texts.
 pub(super) fn queries(texts: &[String], count: usize) -> Vec<String> {
     const WORDS: usize = 6;
     let long: Vec<_> = texts.iter().filter(|text| text.split(' ').count() > WORDS).collect();
@@ -104,7 +105,7 @@ pub(super) fn words(texts: &[String]) -> Vec<String> {
     plain.filter(|word| seen.insert(*word)).map(str::to_owned).collect()
 }
 
-/// Texts of exactly so many words, made of `words` in an order without pattern.
+/// Texts of an exact number of words from `words`, in an order without pattern.
 pub(super) fn equal(words: &[String], length: usize, count: usize) -> Vec<String> {
     let mut state = 1_u64;
     let mut word = || {
@@ -116,7 +117,7 @@ pub(super) fn equal(words: &[String], length: usize, count: usize) -> Vec<String
     (0..count).map(|_| (0..length).map(|_| word()).collect::<Vec<_>>().join(" ")).collect()
 }
 
-/// Writes texts to a file, one a line.
+/// Writes texts to a file, one for each line.
 pub(super) fn write(file: &Path, texts: impl IntoIterator<Item = impl AsRef<str>>) -> Result<()> {
     let mut lines = String::new();
     for text in texts {
@@ -158,10 +159,10 @@ struct Dependency {
     req: String,
 }
 
-/// The folders of the packages that `bench/corpus` names, by name.
+/// Folders of the packages that `bench/corpus` names, by name.
 fn sources() -> Result<Vec<PathBuf>> {
     let mut command = run::cargo(["metadata", "--locked", "--format-version=1"]);
-    // Of one platform only, whatever this one is: fewer to fetch, and no text depends on it.
+    // For one fixed platform: fewer packages to fetch, and no text depends on it.
     command.arg("--filter-platform=x86_64-unknown-linux-gnu");
     command
         .arg("--manifest-path")
@@ -171,7 +172,7 @@ fn sources() -> Result<Vec<PathBuf>> {
         serde_json::from_str(&text).context("cargo metadata wrote something unexpected")?;
     let one = |name: &str, version: Option<&str>| {
         let is_it = |package: &&Package| {
-            // What follows a plus sign is no part of the requirement.
+            // Build metadata after a plus sign is no part of the requirement.
             let found = package.version.split('+').next();
             package.name == name && (version.is_none() || found == version)
         };
@@ -188,7 +189,7 @@ fn sources() -> Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
-/// The files of a package that hold documentation, in a fixed order.
+/// Documentation files of a package, in a fixed order.
 fn documents(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let entries = fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;

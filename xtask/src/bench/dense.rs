@@ -1,5 +1,5 @@
-//! `dense`: all-MiniLM-L6-v2 in single precision, ours beside the peers: throughput against the
-//! matrix product, and the latency of single queries.
+//! `dense`: all-MiniLM-L6-v2 in f32, compared with the peers: throughput relative to the matrix
+//! product, and latency of single queries.
 
 use std::path::{Path, PathBuf};
 
@@ -18,23 +18,23 @@ use super::{
 };
 use crate::assets;
 
-/// Callers at once, of single queries.
+/// Concurrent callers of single queries.
 const CALLERS: usize = 8;
-/// The share of the matrix product above which a peer's ratio has no goal.
+/// Share of the matrix product above which a peer's ratio has no goal.
 const NEAR_THE_ROOF: f64 = 0.6;
 /// Matrix products at a time.
 const PRODUCTS: usize = 40;
 
-/// Texts, and the work that the model has with them.
+/// Texts, with the FLOP that they need.
 struct Texts {
     inputs: Inputs,
     /// Tokens of all texts, special tokens included.
     tokens: f64,
-    /// FLOP that the model needs for them.
+    /// FLOP of the model for them.
     flop: f64,
 }
 
-/// What all contestants of this kind open.
+/// Model of all contestants.
 pub(super) fn open<'a>(model: &'a Path, threads: usize, options: &'a Value) -> Open<'a> {
     Open { kind: Kind::Dense, model, threads, options }
 }
@@ -96,7 +96,7 @@ pub(super) fn measure(
     latency(scale, &queries, &mut all, report)
 }
 
-/// Measures all side by side, and the matrix product beside ours.
+/// Measures all in turn, and the matrix product beside ours.
 fn throughput(
     comparison: &Comparison<'_>,
     is_mixed: bool,
@@ -127,8 +127,8 @@ fn throughput(
         }
     }
     for (at, side) in all.iter().enumerate().skip(1) {
-        // So near to the roof there is no room for a ratio; our own share decides. And the plain
-        // loop is no library.
+        // Close to the roofline a ratio has no headroom; our own share decides. The plain loop is no
+        // library.
         let limit = if is_mixed { 1.3 } else { 1.1 };
         let has_goal = !(is_mixed && reached[at] > NEAR_THE_ROOF)
             && side.contestant.name() != Peer::Plain.name();
@@ -138,7 +138,7 @@ fn throughput(
     Ok(())
 }
 
-/// The latency of one short query a call, by one caller and by several.
+/// Latency of one short query in each call, by one caller and by several.
 fn latency(scale: &Scale, queries: &Path, all: &mut [Side], report: &mut Report) -> Result<()> {
     for (callers, title) in [
         (1, format!("one short query a call, {} calls", scale.queries)),
@@ -176,7 +176,7 @@ fn latency(scale: &Scale, queries: &Path, all: &mut [Side], report: &mut Report)
     Ok(())
 }
 
-/// Adds p50 and p99, one a round.
+/// Adds p50 and p99, one value for each round.
 pub(super) fn add_latency(name: &str, rounds: &[Queried], report: &mut Report) {
     for (what, share) in [("p50", 0.5), ("p99", 0.99)] {
         let milliseconds = percentiles(rounds, share).iter().map(|s| s * 1e3).collect();
@@ -184,7 +184,7 @@ pub(super) fn add_latency(name: &str, rounds: &[Queried], report: &mut Report) {
     }
 }
 
-/// The percentile of each round's calls.
+/// Percentile of each round's calls.
 pub(super) fn percentiles(rounds: &[Queried], share: f64) -> Vec<f64> {
     rounds.iter().map(|round| percentile(&round.seconds, share)).collect()
 }
@@ -212,7 +212,7 @@ impl Texts {
     }
 }
 
-/// Texts of 128 tokens each: words that are one token are put together.
+/// Texts of 128 tokens each, from words of one token.
 fn equal_texts(
     setting: &Setting<'_>,
     scale: &Scale,
@@ -237,7 +237,7 @@ fn equal_texts(
     Texts::new(setting, "equal", &texts, ours)
 }
 
-/// How many tokens ours counts in each text of a file.
+/// Number of tokens of each text of a file, counted by ours.
 pub(super) fn tokens(ours: &mut Contestant, file: &PathBuf) -> Result<Vec<usize>> {
     let answer = ours.ask(&json!({"op": "tokens", "inputs": file}))?;
     serde_json::from_value(answer["tokens"].clone()).context("counts of tokens were expected")

@@ -1,4 +1,5 @@
-//! `image`: preprocessing alone on one core, and embedding with a real model, beside the original.
+//! `image`: preprocessing alone on one core, and embedding with a real model, compared with the
+//! original.
 
 use std::fs;
 
@@ -17,12 +18,12 @@ use super::{
 };
 use crate::assets;
 
-/// The assets that serve as model and pictures.
+/// Assets for model and pictures.
 const MODEL: &str = "efficientnet-lite0";
 const PICTURES: &str = "pictures";
-/// How many times as fast as the original preprocessing has to be, exact and fast.
+/// Required speedup of preprocessing over the original, exact and fast.
 const TIMES: [f64; 2] = [3.0, 5.0];
-/// How often each picture is preprocessed in a round.
+/// Repetitions of each picture in a round.
 const AGAIN: usize = 5;
 
 /// Measures.
@@ -97,7 +98,7 @@ fn preprocess(
     Ok(())
 }
 
-/// The pictures without loss, which all decoders read alike.
+/// Lossless pictures, which all decoders read alike.
 fn pictures() -> Result<Vec<String>> {
     let folder = assets::model_dir(PICTURES);
     let entries = fs::read_dir(&folder).with_context(|| {

@@ -1,6 +1,6 @@
-//! `int8`: what `embedkit quantize` makes of all-MiniLM-L6-v2, beside f32: how much faster it is, how
-//! near its vectors are, whether they depend on what else is in a batch, and how well they agree with
-//! people. The same of ONNX Runtime's own dynamic quantisation, as FastEmbed runs it.
+//! `int8`: `embedkit quantize` of all-MiniLM-L6-v2, compared with f32: speedup, similarity of vectors,
+//! batch invariance, and correlation with human judgements. The same for ONNX Runtime's own dynamic
+//! quantisation, as FastEmbed runs it.
 
 mod correlation;
 mod similarity;
@@ -31,23 +31,23 @@ use crate::{
     python, repo, run,
 };
 
-/// How many times as fast as f32 it has to be on a processor with VNNI.
+/// Required speedup over f32 on a processor with VNNI.
 const TIMES: f64 = 2.0;
-/// The cosine to f32 that the mean text has to have, and every text.
+/// Required cosine to f32, of the mean and of every text.
 const MEAN_COSINE: f64 = 0.999;
 const LEAST_COSINE: f64 = 0.995;
-/// Padded tokens of a batch when ours is tried in larger ones than it takes by itself.
+/// Padded tokens of a batch when ours runs with larger batches than its default.
 const LARGE_BATCH: usize = 4096;
-/// Texts of a batch in which FastEmbed's vectors are set beside those of texts alone.
+/// Batch size in which FastEmbed's vectors are compared with those of texts alone.
 const THEIR_BATCH: usize = 32;
-/// The package that ONNX Runtime's quantisation needs besides.
+/// Additional package of ONNX Runtime's quantisation.
 const ONNX: &str = "onnx==1.23.0";
 
-/// A library with a file of the model.
+/// A library with a model file.
 struct Form {
     name: &'static str,
     contestant: Contestant,
-    /// Texts of a batch; ours decides itself.
+    /// Batch size; ours decides itself.
     batch: Option<usize>,
 }
 
@@ -92,7 +92,7 @@ pub(super) fn measure(
     quality(setting, &mut all, report)
 }
 
-/// Throughput on the mixed corpus, in wall time and in processor time.
+/// Throughput on the mixed corpus, in wall time and in CPU time.
 fn speed(
     setting: &Setting<'_>,
     scale: &Scale,
@@ -102,8 +102,8 @@ fn speed(
 ) -> Result<()> {
     let file = setting.folder.join("mixed.txt");
     corpus::write(&file, texts)?;
-    // The vectors of each are others, so that each is held to its own of the first run, which does
-    // not count.
+    // The vectors of each file differ, so each is compared with its own first run, which does not
+    // count.
     let inputs = all.iter_mut().map(|form| {
         let expected = form.contestant.embed(&file, form.batch)?;
         ensure!(expected.count == texts.len(), "{} gave {} vectors", form.name, expected.count);
@@ -119,7 +119,7 @@ fn speed(
     })?;
     let wall: Vec<Vec<f64>> =
         measured.iter().map(|rounds| rounds.iter().map(|one| one.0).collect()).collect();
-    // None at all where the system does not tell it of one.
+    // Empty if the system does not report it for one of them.
     let processor: Option<Vec<Vec<f64>>> =
         measured.iter().map(|rounds| rounds.iter().map(|one| one.1).collect()).collect();
 
@@ -151,7 +151,7 @@ fn speed(
     Ok(())
 }
 
-/// One short query a call.
+/// Latency of one short query in each call.
 fn latency(
     setting: &Setting<'_>,
     scale: &Scale,
@@ -178,7 +178,7 @@ fn latency(
     Ok(())
 }
 
-/// How near vectors are to those of f32, and whether they are the same alone and in batches.
+/// Similarity to f32, and batch invariance.
 fn closeness(
     setting: &Setting<'_>,
     texts: &[String],
@@ -242,7 +242,7 @@ fn closeness(
     Ok(())
 }
 
-/// How well cosines agree with what people say.
+/// Correlation of cosines with human judgements.
 fn quality(setting: &Setting<'_>, all: &mut [Form], report: &mut Report) -> Result<()> {
     let folder = assets::model_dir(assets::SIMILARITY);
     if let Some((_, reason)) =
@@ -287,7 +287,7 @@ impl Form {
         }
     }
 
-    /// Name and batch size where vectors in batches are compared.
+    /// Name and batch size for comparing vectors in batches.
     fn in_batches(&self) -> String {
         match self.batch {
             None => self.name.to_owned(),
@@ -295,7 +295,7 @@ impl Form {
         }
     }
 
-    /// The vectors of a file of texts; ours takes batches of its own.
+    /// Vectors of a file of texts; ours chooses its batches.
     fn vectors(
         &mut self,
         setting: &Setting<'_>,
@@ -311,7 +311,7 @@ impl Form {
         Ok(numbers.chunks_exact(width).map(<[f32]>::to_vec).collect())
     }
 
-    /// The vectors of texts in a call each.
+    /// Vectors of texts in separate calls.
     fn vectors_alone(&mut self, setting: &Setting<'_>, texts: &[String]) -> Result<Vec<Vec<f32>>> {
         let file = setting.folder.join("one.txt");
         let mut found = Vec::new();
@@ -323,13 +323,13 @@ impl Form {
     }
 }
 
-/// Ours, with a file of the model.
+/// Ours, with a model file.
 fn ours(setting: &Setting<'_>, name: &'static str, model: &Path, options: &Value) -> Result<Form> {
     let open = dense::open(model, setting.threads, options);
     Ok(Form { name, contestant: setting.contestants.ours(name, open)?.0, batch: None })
 }
 
-/// FastEmbed with a dynamically quantised file, at the batch size at which it is fastest.
+/// FastEmbed with a dynamically quantised file, at its fastest batch size.
 fn theirs(setting: &Setting<'_>, model: &Path, few: &[String]) -> Result<Form> {
     let open = dense::open(model, setting.threads, &Value::Null);
     let mut contestant = setting.contestants.peer(Peer::FastEmbed, open)?.0;
@@ -345,7 +345,7 @@ fn theirs(setting: &Setting<'_>, model: &Path, few: &[String]) -> Result<Form> {
     Ok(Form { name: "FastEmbed 0.9.1, dynamic int8", contestant, batch: Some(best.1) })
 }
 
-/// The model as `embedkit quantize` writes it, made anew by the library as it is now.
+/// The model quantised by the current `embedkit quantize`.
 fn quantized(setting: &Setting<'_>) -> Result<PathBuf> {
     let model = models::with_tokenizer(setting.folder, "int8", &assets::minilm())?;
     let mut command = Command::new(&setting.contestants.quantize);
@@ -354,8 +354,8 @@ fn quantized(setting: &Setting<'_>) -> Result<PathBuf> {
     Ok(model)
 }
 
-/// The model as ONNX Runtime's own dynamic quantisation writes it, with a scale for each column of
-/// the weights, where Python can have it and FastEmbed to run it.
+/// The model quantised by ONNX Runtime's dynamic quantisation with a scale for each column of the
+/// weights, if Python has it and FastEmbed to run it.
 fn dynamic(setting: &Setting<'_>) -> Result<PathBuf> {
     if let Some(reason) = setting.contestants.skipped(Peer::FastEmbed) {
         bail!("{}: {reason}", Peer::FastEmbed.name());
@@ -377,12 +377,12 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }
 
-/// Vector by vector.
+/// Cosine of each pair of vectors.
 fn cosines(a: &[Vec<f32>], b: &[Vec<f32>]) -> Vec<f64> {
     a.iter().zip(b).map(|(a, b)| cosine(a, b)).collect()
 }
 
-/// How many vectors are not the same to the bit.
+/// Number of vectors that are not bit-equal.
 fn differing(a: &[Vec<f32>], b: &[Vec<f32>]) -> f64 {
     let bits = |vector: &[f32]| vector.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
     a.iter().zip(b).filter(|(a, b)| bits(a) != bits(b)).count() as f64

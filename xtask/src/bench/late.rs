@@ -19,13 +19,13 @@ use super::{
 };
 use crate::assets;
 
-/// What share of a plain matrix product's rate scoring has to reach.
+/// Required share of a plain matrix product's rate.
 const OF_PRODUCT: f64 = 0.5;
 const DIM: usize = 128;
 const QUERY: usize = 32;
 const ROWS: usize = 128;
 const DOCUMENTS: usize = 10_000;
-/// Documents in the file; the others are the same again.
+/// Distinct documents in the file; the others repeat them.
 const DIFFERENT: usize = 100;
 /// Matrix products at a time.
 const PRODUCTS: usize = 20;
@@ -37,7 +37,7 @@ pub(super) fn measure(
     corpus: &Corpus,
     report: &mut Report,
 ) -> Result<()> {
-    // The original has no token types to give, behind the marker that it adds.
+    // The original passes no token types after the marker that it adds.
     let options = ConvertOptions { head: Head::Hidden, token_types: false };
     let model = models::converted(setting.folder, "late", &assets::minilm(), &options)?;
     let comparison = Comparison::of(setting, scale, Kind::Late, &model, "mixed ColBERT texts");
@@ -82,7 +82,7 @@ pub(super) fn max_sim(setting: &Setting<'_>, scale: &Scale, report: &mut Report)
     }
     let mut roofline = Roofline::start(setting)?;
     let mut product = Vec::new();
-    // Short as they are, more rounds cost little.
+    // The runs are short, so more rounds cost little.
     let seconds = interleave(3 * scale.rounds, all.len(), |turn| {
         if turn == 0 {
             product.push(roofline.rates(PRODUCTS)?.0);

@@ -1,4 +1,4 @@
-//! What the figures were measured on.
+//! Description of the machine.
 
 use std::{
     env, fs,
@@ -10,28 +10,27 @@ use serde_json::{Value, json};
 
 use crate::assets::NEWEST;
 
-/// How many threads a process can keep busy: the cores that the system gives it, limits included.
+/// Threads that a process can keep busy: the available cores, with limits applied.
 pub(super) fn cores() -> usize {
     available_parallelism().map_or(1, usize::from)
 }
 
-/// How many busy threads of others make a machine a busy one.
+/// Number of other busy threads that make a machine a busy one.
 const BUSY: f64 = 0.2;
 
-/// Whether the processor multiplies eight-bit integers and adds four products to each sum in one
-/// instruction, as x86 has it (VNNI, of either width).
+/// Returns `true` if the processor has VNNI (AVX-512 or AVX).
 #[cfg(target_arch = "x86_64")]
 pub(super) fn has_vnni() -> bool {
     is_x86_feature_detected!("avx512vnni") || is_x86_feature_detected!("avxvnni")
 }
 
-/// No other processors have what x86 calls VNNI.
+/// Only x86 has VNNI.
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) fn has_vnni() -> bool {
     false
 }
 
-/// The machine, for the JSON file. Takes a second, in which nothing of ours runs.
+/// The machine for the JSON file. Measures for a second, in which nothing of ours runs.
 pub(super) fn describe() -> Value {
     let load = load();
     json!({
@@ -46,7 +45,7 @@ pub(super) fn describe() -> Value {
     })
 }
 
-/// The machine in a line, for people.
+/// The machine in one line.
 pub(super) fn line(machine: &Value) -> String {
     let text = |key: &str| machine[key].as_str().unwrap_or("unknown").to_owned();
     let memory = machine["memory_gb"].as_f64();
@@ -61,7 +60,7 @@ pub(super) fn line(machine: &Value) -> String {
     )
 }
 
-/// What else runs: the average number of busy threads over a second.
+/// Average number of other busy threads over a second.
 fn load() -> Option<f64> {
     let before = idle_ticks()?;
     let start = Instant::now();
@@ -78,7 +77,7 @@ fn memory() -> Option<f64> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok()? * 1024.0)
 }
 
-/// Ticks that all cores together have been idle or waiting for a disk.
+/// Ticks in which all cores together were idle or waited for a disk.
 fn idle_ticks() -> Option<f64> {
     let text = fs::read_to_string("/proc/stat").ok()?;
     let mut fields = text.lines().next()?.split_whitespace().skip(4);

@@ -1,4 +1,4 @@
-//! The models that are measured, made from what the tests use too.
+//! Models for benchmarks, made from test assets.
 
 use std::{
     fs,
@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 
 use crate::assets;
 
-/// Files of a tokenizer, which a converted model takes from where its weights come from.
+/// Tokenizer files, which a converted model copies from the source of its weights.
 const TOKENIZER: &[&str] =
     &["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "config.json"];
 
-/// Makes a model out of a checkpoint under `folder` and returns where it is.
+/// Converts a checkpoint under `folder` and returns the model's folder.
 pub(super) fn converted(
     folder: &Path,
     name: &str,
@@ -28,7 +28,7 @@ pub(super) fn converted(
     Ok(model)
 }
 
-/// The folder of a model that is made under `folder`, with the tokenizer of another and no graph yet.
+/// Prepares the folder of a model under `folder`, with the tokenizer of another and no graph yet.
 pub(super) fn with_tokenizer(folder: &Path, name: &str, other: &Path) -> Result<PathBuf> {
     let model = folder.join("models").join(name);
     fs::create_dir_all(&model).with_context(|| format!("could not make {}", model.display()))?;
@@ -42,8 +42,8 @@ pub(super) fn with_tokenizer(folder: &Path, name: &str, other: &Path) -> Result<
     Ok(model)
 }
 
-/// A reranker: MiniLM with a classifier whose weights are made up, as long as real ones. What it says
-/// is worthless, what it costs is not.
+/// A reranker: MiniLM with a made-up classifier as large as a real one. Its scores are meaningless, its
+/// cost is realistic.
 pub(super) fn reranker(folder: &Path) -> Result<PathBuf> {
     let checkpoint = folder.join("models").join("reranker-checkpoint");
     fs::create_dir_all(&checkpoint)
@@ -74,7 +74,7 @@ pub(super) fn reranker(folder: &Path) -> Result<PathBuf> {
     converted(folder, "reranker", &checkpoint, &options)
 }
 
-/// A safetensors file with f32 tensors added: name, shape and bytes.
+/// Adds f32 tensors (name, shape, bytes) to a safetensors file.
 fn with_tensors(file: &[u8], tensors: &[(&str, &[u64], &[u8])]) -> Result<Vec<u8>> {
     let (length, rest) = file.split_first_chunk().context("the file has no header")?;
     let length = usize::try_from(u64::from_le_bytes(*length))?;

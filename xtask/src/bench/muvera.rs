@@ -1,4 +1,4 @@
-//! `muvera`: fixed-dimensional encodings beside the original.
+//! `muvera`: fixed-dimensional encodings, compared with the original.
 
 use std::{fs, path::Path};
 
@@ -13,16 +13,16 @@ use super::{
     scale::Scale,
 };
 
-/// How many times as fast as the original one thread has to be in double precision.
+/// Required speedup over the original with one thread in double precision.
 const TIMES: f64 = 12.0;
-/// The furthest that a component may be from the original's, relative to it.
+/// Maximum relative difference of a component from the original's.
 const TOLERANCE: f64 = 1e-12;
 const DIM: usize = 128;
 const INPUTS: usize = 32;
 /// Inputs whose encodings are compared.
 const COMPARED: usize = 4;
 
-/// What is encoded, and the parameters that matter; 20 repetitions each.
+/// Encoded inputs with the relevant parameters; 20 repetitions each.
 struct Size {
     form: &'static str,
     rows: usize,
@@ -59,7 +59,7 @@ pub(super) fn measure(setting: &Setting<'_>, scale: &Scale, report: &mut Report)
     for threads in threads {
         let plural = if threads == 1 { "" } else { "s" };
         report.section(&format!("MUVERA, {threads} thread{plural}"));
-        // With threads, the default parameters stand for all.
+        // With threads, only the default parameters are measured.
         for size in &SIZES[..if threads == 1 { SIZES.len() } else { 1 }] {
             compare(setting, scale, size, threads, report)?;
         }
@@ -99,7 +99,7 @@ fn compare(
     for turn in 0..3 {
         encode(turn)?; // does not count
     }
-    // Short as they are, more rounds cost little.
+    // The runs are short, so more rounds cost little.
     let seconds = interleave(2 * scale.rounds, 3, encode)?;
     let name = format!("{form} of {rows} vectors, k_sim {k_sim}, dim_proj {dim_proj}");
     for (what, seconds) in ["embedkit f64", "embedkit f32", "FastEmbed"].into_iter().zip(&seconds) {
@@ -126,15 +126,15 @@ fn difference(ours: &[f64], theirs: &[f64]) -> Result<f64> {
     let relative = ours.iter().zip(theirs).map(|(ours, theirs)| {
         if ours == theirs { 0.0 } else { (ours - theirs).abs() / theirs.abs() }
     });
-    // What is not a number is as far as can be.
+    // NaN counts as an infinite difference.
     Ok(relative.map(|it| if it.is_nan() { f64::INFINITY } else { it }).fold(0.0, f64::max))
 }
 
-/// Unit vectors around a few directions, as those of tokens are.
+/// Unit vectors around a few directions, like those of tokens.
 pub(super) fn unit_vectors(count: usize, dim: usize) -> Vec<f32> {
     let mut state = 1u64;
     let mut number = move || {
-        // Four uniform numbers are normal enough.
+        // A sum of four uniform numbers is normal enough.
         let mut sum = 0.0;
         for _ in 0..4 {
             state = state

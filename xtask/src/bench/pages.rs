@@ -1,4 +1,4 @@
-//! Charts and tables for the documentation, made from the figures that are kept.
+//! Charts and tables for the documentation, from stored figures.
 
 use std::{
     collections::BTreeSet,
@@ -44,7 +44,7 @@ pub(super) fn write(results: &Results) -> Result<()> {
     Ok(())
 }
 
-/// Charts of earlier runs that are no longer drawn.
+/// Deletes charts of earlier runs that are no longer drawn.
 fn remove_others(folder: &Path, charts: &[(String, String)]) -> Result<()> {
     let names: BTreeSet<&str> = charts.iter().map(|(name, _)| name.as_str()).collect();
     let entries = fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
@@ -59,7 +59,7 @@ fn remove_others(folder: &Path, charts: &[(String, String)]) -> Result<()> {
     Ok(())
 }
 
-/// The text between the marks, replaced; `None` where they are missing.
+/// Replaces the text between the marks; `None` if they are missing.
 fn replaced(page: &str, text: &str) -> Option<String> {
     let (head, rest) = page.split_once(BEGIN)?;
     let (_, tail) = rest.split_once(END)?;
@@ -108,8 +108,8 @@ fn render(reports: &[&Report]) -> (String, Vec<(String, String)>) {
     (text.trim_end().to_owned() + "\n", charts)
 }
 
-/// The ratios of a report, of which more is better and which have a goal. Where several are called the
-/// same, the titles of their sections tell them apart.
+/// Ratios of a report with a goal, higher is better. Section titles distinguish those with the same
+/// name.
 fn faster_bars(report: &Report) -> Vec<Bar> {
     let mut found: Vec<(&Section, &Row, f64)> = Vec::new();
     for section in &report.sections {
@@ -133,7 +133,7 @@ fn faster_bars(report: &Report) -> Vec<Bar> {
     found.iter().map(bar).collect()
 }
 
-/// The chart of a section: its amounts, of the unit that most of them have.
+/// Chart of a section: amounts in the unit that most of them have.
 fn amounts(section: &Section) -> Option<String> {
     let unit = &section.rows.iter().find(|row| !is_listed(row))?.unit;
     if !section.drawn {
@@ -152,12 +152,12 @@ fn amounts(section: &Section) -> Option<String> {
     Some(chart::amounts(&section.title, unit, &bars))
 }
 
-/// Whether the table has a row: ratios and plain numbers, which no chart shows.
+/// Returns `true` for rows of the table: ratios and plain numbers, which no chart shows.
 fn is_listed(row: &Row) -> bool {
     row.unit == "x" || row.unit.is_empty()
 }
 
-/// The ratios and plain numbers of a report; everything else is drawn.
+/// Ratios and plain numbers of a report; everything else is drawn.
 fn table(report: &Report, text: &mut String) {
     let sections = report.sections.iter();
     let rows = sections.flat_map(|section| section.rows.iter().map(move |row| (section, row)));

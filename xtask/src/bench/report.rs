@@ -1,4 +1,4 @@
-//! What was measured: printed as it comes, and kept in a file of all benchmarks.
+//! Benchmark reports: printed and stored in one file.
 
 use std::{fs, path::Path};
 
@@ -8,13 +8,13 @@ use serde_json::Value;
 
 use super::machine;
 
-/// What a row's value has to be.
+/// Goal of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Goal {
-    /// This or more.
+    /// At least.
     AtLeast(f64),
-    /// This or less.
+    /// At most.
     AtMost(f64),
 }
 
@@ -22,7 +22,7 @@ pub(super) enum Goal {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Row {
     pub(super) what: String,
-    /// `x` for a ratio of speeds or times, nothing for a plain number such as a cosine or a count.
+    /// `x` for a ratio of speeds or times, empty for a plain number such as a cosine or a count.
     pub(super) unit: String,
     pub(super) median: f64,
     pub(super) min: f64,
@@ -31,11 +31,11 @@ pub(super) struct Row {
     pub(super) goal: Option<Goal>,
 }
 
-/// Figures that belong together.
+/// A group of figures.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Section {
     pub(super) title: String,
-    /// Whether the documentation draws its figures, ratios excepted.
+    /// The documentation draws the section's figures, except ratios.
     pub(super) drawn: bool,
     pub(super) rows: Vec<Row>,
 }
@@ -46,10 +46,10 @@ pub(super) struct Report {
     /// Name of the benchmark.
     pub(super) bench: String,
     pub(super) machine: Value,
-    /// Whether it was a short run, whose figures mean little.
+    /// A short run, whose figures mean little.
     pub(super) quick: bool,
     pub(super) rounds: usize,
-    /// What it was measured on.
+    /// Machine of the run.
     pub(super) inputs: Value,
     pub(super) skipped: Vec<(String, String)>,
     pub(super) notes: Vec<String>,
@@ -93,12 +93,12 @@ impl Report {
         self.machine["load_at_start"].as_f64()
     }
 
-    /// Whether something else ran when the measurements began.
+    /// Returns `true` if the machine was busy when the measurements began.
     pub(super) fn is_busy(&self) -> bool {
         self.machine["busy"] == true
     }
 
-    /// Begins a section, which is drawn in the documentation.
+    /// Begins a section with a chart in the documentation.
     pub(super) fn section(&mut self, title: &str) {
         self.begin(title, true);
     }
@@ -113,12 +113,12 @@ impl Report {
         self.sections.push(Section { title: title.to_owned(), drawn, rows: Vec::new() });
     }
 
-    /// Adds a figure that was measured once a round.
+    /// Adds a figure with one value for each round.
     pub(super) fn add(&mut self, what: impl Into<String>, unit: &str, rounds: Vec<f64>) {
         self.push(what.into(), unit, rounds, None);
     }
 
-    /// Adds a figure that has a goal, which its median has to reach.
+    /// Adds a figure with a goal for its median.
     pub(super) fn add_goal(
         &mut self,
         what: impl Into<String>,
@@ -129,7 +129,7 @@ impl Report {
         self.push(what.into(), unit, rounds, Some(goal));
     }
 
-    /// Adds how many times as long as `ours` a contestant took, round by round.
+    /// Adds the ratio of a contestant's time to `ours`, round by round.
     pub(super) fn times_faster(
         &mut self,
         than: &str,
@@ -160,13 +160,13 @@ impl Report {
         }
     }
 
-    /// Adds a contestant that could not be had.
+    /// Adds a contestant that is not available.
     pub(super) fn skip(&mut self, name: &str, reason: &str) {
         println!("  skipped {name}: {reason}");
         self.skipped.push((name.to_owned(), reason.to_owned()));
     }
 
-    /// Adds a sentence to read the figures by.
+    /// Adds an explanatory sentence.
     pub(super) fn note(&mut self, text: String) {
         println!("  {text}");
         self.notes.push(text);
@@ -180,7 +180,7 @@ impl Report {
 }
 
 impl Results {
-    /// Reads what earlier runs wrote; nothing where there is no file.
+    /// Reads the results of earlier runs; empty if there is no file.
     pub(super) fn read(file: &Path) -> Result<Self> {
         if !file.exists() {
             return Ok(Self::default());
@@ -191,7 +191,7 @@ impl Results {
             .with_context(|| format!("{} holds no results of this program", file.display()))
     }
 
-    /// Puts a report in the place of an earlier one of the same benchmark, and writes all.
+    /// Replaces the earlier report of the same benchmark, and writes all.
     pub(super) fn replace(&mut self, report: Report, file: &Path) -> Result<()> {
         match self.benches.iter_mut().find(|one| one.bench == report.bench) {
             Some(earlier) => *earlier = report,
@@ -215,7 +215,7 @@ impl Row {
         line.trim_end().to_owned()
     }
 
-    /// Smallest to largest, where there was more than one round.
+    /// Minimum to maximum, if there was more than one round.
     pub(super) fn spread(&self) -> String {
         if self.rounds.len() < 2 {
             return String::new();
@@ -223,8 +223,7 @@ impl Row {
         format!("{} to {}", self.shown(self.min), self.shown(self.max))
     }
 
-    /// A value of the row: a plain number in more digits, since what counts may be how far it is
-    /// from one.
+    /// A value of the row. Plain numbers have more digits, since their distance from 1 may matter.
     pub(super) fn shown(&self, value: f64) -> String {
         match self.unit.is_empty() {
             true if value.fract() == 0.0 => format!("{value:.0}"),
@@ -235,7 +234,7 @@ impl Row {
 }
 
 impl Goal {
-    /// Whether a value reaches it.
+    /// Returns `true` if a value reaches the goal.
     pub(super) fn is_met(self, value: f64) -> bool {
         match self {
             Self::AtLeast(limit) => value >= limit,
@@ -250,7 +249,7 @@ impl Goal {
         }
     }
 
-    /// The goal in words, and whether a value reaches it.
+    /// The goal in words, and `true` if a value reaches it.
     pub(super) fn said(self, value: f64) -> String {
         let sign = match self {
             Self::AtLeast(_) => ">=",
@@ -261,8 +260,7 @@ impl Goal {
     }
 }
 
-/// The smallest value that at least the given share of the values does not exceed (the nearest-rank
-/// method). Not a number when there are none.
+/// Percentile by the nearest-rank method; NaN for an empty list.
 pub(super) fn percentile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

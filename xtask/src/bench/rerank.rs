@@ -1,4 +1,4 @@
-//! `rerank`: queries and documents to scores, beside the original.
+//! `rerank`: queries and documents to scores, compared with the original.
 
 use anyhow::Result;
 use serde_json::json;
@@ -33,7 +33,7 @@ pub(super) fn measure(
     comparison.with_original(&few, &few, &mixed, ours, report)
 }
 
-/// A query and a document a line, with a tab between them; some documents have the same query.
+/// Lines of a query and a document, separated by a tab; documents share queries.
 fn pairs(corpus: &Corpus, count: usize) -> Vec<String> {
     let queries = corpus::queries(&corpus.texts, count.div_ceil(EACH));
     let documents = corpus.texts[..count].iter().enumerate();

@@ -1,5 +1,4 @@
-//! The roofline: what ONNX Runtime reaches on one plain matrix product, and how much of that a run
-//! over texts needs.
+//! Roofline: ONNX Runtime's rate for one plain matrix product, and the FLOP of a run over texts.
 
 use std::fs;
 
@@ -8,7 +7,8 @@ use serde_json::json;
 
 use super::{contestant::Contestant, contestants::Setting, report::percentile};
 
-/// The product: rows, inner dimension, columns. One of MiniLM's larger ones, at 2,048 tokens.
+/// Dimensions of the product: rows, inner dimension, columns. One of MiniLM's larger ones, at 2,048
+/// tokens.
 const PRODUCT: [usize; 3] = [2048, 384, 1536];
 
 /// The matrix product as a contestant.
@@ -31,7 +31,7 @@ impl Roofline {
         Ok(roofline)
     }
 
-    /// FLOP a second: the median and the best of so many products.
+    /// FLOP a second: median and maximum of a number of products.
     pub(super) fn rates(&mut self, repetitions: usize) -> Result<(f64, f64)> {
         let answer = self.0.ask(&json!({"op": "matmul", "repetitions": repetitions}))?;
         let seconds: Vec<f64> = serde_json::from_value(answer["seconds"].clone())?;
@@ -43,15 +43,15 @@ impl Roofline {
     }
 }
 
-/// The FLOP that MiniLM needs for texts of so many tokens each, special tokens included and padding
-/// not: two for each multiply-add of its matrices and of its attention products.
+/// FLOP of MiniLM for texts of given numbers of tokens, with special tokens and without padding: two
+/// for each multiply-add of its matrices and attention products.
 pub(super) fn flop(tokens: &[usize]) -> f64 {
     const LAYERS: f64 = 6.0;
     const WIDTH: f64 = 384.0;
     const INNER: f64 = 1536.0;
     let multiply_adds = |&n: &usize| {
         let n = n as f64;
-        // Queries, keys, values and the output; the two matrices of the feed-forward part.
+        // Queries, keys, values and the output; both feed-forward matrices.
         let matrices = n * (4.0 * WIDTH * WIDTH + 2.0 * WIDTH * INNER);
         // Scores, and the weighted sum of the values.
         let attention = 2.0 * n * n * WIDTH;
@@ -60,8 +60,8 @@ pub(super) fn flop(tokens: &[usize]) -> f64 {
     2.0 * tokens.iter().map(multiply_adds).sum::<f64>()
 }
 
-/// An ONNX file that multiplies its input `a` with a constant: the constant, as the weights of a
-/// model, is packed by the runtime when the graph is loaded.
+/// An ONNX file that multiplies its input `a` by a constant, which the runtime packs at load time like
+/// the weights of a model.
 fn product_graph(inner: usize, columns: usize) -> Vec<u8> {
     const FLOAT: u64 = 1;
     let values = (0..inner * columns).map(|i| (i % 11) as f32 * 0.01 - 0.05);

@@ -1,13 +1,14 @@
-//! Turns within rounds: whatever else the machine does falls on all.
+//! Turns within rounds, so that other load affects all contestants.
 
 use anyhow::Result;
 
-/// The order of turns in a round: every round begins with another contestant.
+/// Order of turns in a round: every round starts with another contestant.
 pub(super) fn turns(count: usize, round: usize) -> impl Iterator<Item = usize> {
     (0..count).map(move |turn| (turn + round) % count)
 }
 
-/// Lets `count` contestants measure in turn, so many rounds; the values of each, round by round.
+/// Lets `count` contestants measure in turn for a number of rounds; returns the values of each, round
+/// by round.
 pub(super) fn interleave<T>(
     rounds: usize,
     count: usize,
@@ -27,7 +28,7 @@ pub(super) fn zip(a: &[f64], b: &[f64], with: impl Fn(f64, f64) -> f64) -> Vec<f
     a.iter().zip(b).map(|(a, b)| with(*a, *b)).collect()
 }
 
-/// How much a second.
+/// Rate a second.
 pub(super) fn rates(seconds: &[f64], much: f64) -> Vec<f64> {
     seconds.iter().map(|seconds| much / seconds).collect()
 }

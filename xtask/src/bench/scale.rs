@@ -1,4 +1,4 @@
-//! How much is measured.
+//! Sizes of the benchmarks.
 
 use super::corpus;
 
@@ -7,28 +7,28 @@ pub(super) struct Scale {
     pub(super) rounds: usize,
     /// Texts of the mixed corpus for the dense model.
     pub(super) texts: usize,
-    /// Texts for models that take longer, or that only the original is compared on.
+    /// Texts for slower models, or those compared only with the original.
     pub(super) fewer: usize,
-    /// Texts that vectors are compared on.
+    /// Texts for comparing vectors.
     pub(super) compared: usize,
     /// Texts of equal length.
     pub(super) equal: usize,
-    /// Texts at the peers' default batch size, where they are slow, and to compare numbers on.
+    /// Texts at the peers' default batch size, where they are slow, and for comparing numbers.
     pub(super) few: usize,
     /// Short queries.
     pub(super) queries: usize,
     /// Texts for BM25, which is fast.
     pub(super) words: usize,
-    /// Sizes of a corpus: ours takes all of them.
+    /// Corpus sizes, all of them for ours.
     pub(super) sizes: &'static [usize],
-    /// The largest that peers take, and that they take at their default batch size.
+    /// Maximum corpus size for peers, and at their default batch size.
     pub(super) peer_sizes: [usize; 2],
-    /// Starts of a process.
+    /// Process starts.
     pub(super) starts: usize,
 }
 
 impl Scale {
-    /// The full or the short one.
+    /// Full or quick scale.
     pub(super) fn new(quick: bool, rounds: Option<usize>) -> Self {
         if quick {
             Self {

@@ -16,13 +16,13 @@ use super::{
 };
 use crate::assets;
 
-/// Callers at once.
+/// Concurrent callers.
 const CALLERS: [usize; 3] = [1, 8, 64];
 /// Texts of a request.
 const TEXTS: usize = 32;
-/// Single queries of a round for each caller, so that all of them are busy most of the time.
+/// Single queries of each caller in a round, enough to keep all busy most of the time.
 const QUERIES: usize = 16;
-/// How much longer the slowest of a hundred may take than the middle one.
+/// Maximum ratio of p99 to p50.
 const TAIL: f64 = 3.0;
 
 /// Measures.
@@ -58,7 +58,7 @@ pub(super) fn measure(
     Ok(())
 }
 
-/// Latency and throughput of calls of `texts` texts each, by so many callers.
+/// Latency and throughput of calls with `texts` texts each, by a number of callers.
 fn calls(
     scale: &Scale,
     file: &Path,

@@ -1,4 +1,4 @@
-//! `sizes`: time and peak memory by the number of texts, each figure from a process of its own.
+//! `sizes`: time and peak memory by the number of texts, each figure from a separate process.
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::assets;
 
-/// How much more memory the most texts may take than a tenth of them; the same would be asking too
+/// Maximum ratio of the memory for the most texts to that for a tenth of them; equality would ask too
 /// much of an allocator.
 const GROWTH: f64 = 1.1;
 
@@ -94,8 +94,7 @@ pub(super) fn measure(
     Ok(())
 }
 
-/// Seconds and peak of one run. What loading the model took for a while does not count, where the
-/// system lets that be told apart.
+/// Seconds and peak memory of one run, without the peak of loading if the system can tell them apart.
 fn one(contestant: &mut Contestant, request: &Value) -> Result<(f64, Option<f64>)> {
     contestant.forget_peak();
     let answer = contestant.ask(request)?;

@@ -1,4 +1,4 @@
-//! `bm25` and `sparse`: BM25, and SPLADE and BM42, beside the original.
+//! `bm25` and `sparse`: BM25, and SPLADE and BM42, compared with the original.
 
 use std::{
     fs,
@@ -20,17 +20,17 @@ use super::{
 };
 use crate::assets;
 
-/// How many times as fast as the original BM25 has to be on one thread.
+/// Required speedup over the original BM25 on one thread.
 const BM25_TIMES: f64 = 20.0;
-/// What share of its speed on one thread each further thread has to bring.
+/// Required share of the single-thread speed for each further thread.
 const LINEAR: f64 = 0.85;
-/// How many times as many texts ours counts on all threads: it is done with the others too soon.
+/// Multiple of texts for ours on all threads, which would otherwise finish too soon.
 const MORE: usize = 10;
-/// The asset that serves as SPLADE.
+/// Asset for SPLADE.
 const SPLADE: &str = "splade-tiny";
-/// Tokens of the longest text that goes through the original's SPLADE at its default batch size. It
-/// holds the scores of the whole vocabulary for each token of the batch four times, once in double
-/// precision: with longer texts more than the memory of most machines.
+/// Maximum tokens of a text for the original's SPLADE at its default batch size. It holds the scores of
+/// the whole vocabulary for each token of the batch four times, once in double precision, which exceeds
+/// the memory of most machines for longer texts.
 const SPLADE_TOKENS: usize = 64;
 
 /// Measures the models with graphs.
@@ -54,7 +54,7 @@ pub(super) fn measure(
     graph(setting, scale, corpus, Kind::Splade, &splade, report)
 }
 
-/// The folder that the original's BM25 reads its stopwords from.
+/// Folder of stopwords for the original's BM25.
 pub(super) fn bm25_folder(setting: &Setting<'_>) -> Result<PathBuf> {
     let folder = setting.folder.join("models").join("bm25");
     fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;

@@ -1,4 +1,4 @@
-//! `variants`: settings of ours beside each other. They decide the library's defaults.
+//! `variants`: our settings compared with each other. They decide the library's defaults.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -78,7 +78,7 @@ pub(super) fn measure(
     Ok(())
 }
 
-/// Names and options; the first are the library's own.
+/// Names and options; the first are the defaults.
 fn settings(cores: usize) -> Vec<(String, Value)> {
     let mut settings = vec![("defaults".to_owned(), Value::Null)];
     let mut shapes = vec![(1, cores), (cores, 1), (cores, cores)];

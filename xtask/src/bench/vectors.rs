@@ -1,4 +1,4 @@
-//! Whether contestants give the same vectors; only then is their speed of interest.
+//! Verifies that contestants give the same vectors before their speed is compared.
 
 use std::{fs, path::Path};
 
@@ -7,13 +7,12 @@ use serde_json::json;
 
 use super::contestant::{Contestant, Embedded};
 
-/// The furthest that a component may be from ours; relative to ours where that is over 1.
+/// Maximum difference of a component from ours; relative for components above 1.
 const TOLERANCE: f32 = 1e-4;
-/// The furthest that the checksum of a run may be from ours: the mean weight of a component in it
-/// is 4.
+/// Maximum difference of a run's checksum from ours; the mean weight of a component in it is 4.
 const CHECKSUM_TOLERANCE: f64 = 4.0 * TOLERANCE as f64;
 
-/// The numbers that a contestant gives for the inputs, one after the other.
+/// Numbers of a contestant for the inputs, concatenated.
 pub(super) fn of(
     contestant: &mut Contestant,
     inputs: &Path,
@@ -28,7 +27,7 @@ pub(super) fn of(
     Ok(bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
 }
 
-/// The largest difference of a component; an error where it is too large to compare speeds.
+/// Maximum difference of a component; an error if it is too large to compare speeds.
 pub(super) fn compare(name: &str, ours: &[f32], theirs: &[f32]) -> Result<f32> {
     let difference = largest(ours, theirs)
         .with_context(|| format!("the vectors of {name} cannot be compared"))?;
@@ -53,10 +52,10 @@ fn largest(ours: &[f32], theirs: &[f32]) -> Result<f32> {
     Ok(largest)
 }
 
-/// Checks that a run gave what an earlier run of ours over the same texts gave.
+/// Verifies that a run's output matches ours over the same texts.
 pub(super) fn check(name: &str, expected: &Embedded, found: &Embedded) -> Result<()> {
     let apart = (expected.checksum - found.checksum).abs() / expected.checksum.abs().max(1.0);
-    // A checksum that is not a number is near to nothing.
+    // A NaN checksum matches nothing.
     let near = apart <= CHECKSUM_TOLERANCE;
     if found.count != expected.count || !near {
         bail!(

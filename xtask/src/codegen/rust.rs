@@ -11,7 +11,7 @@ use embedkit_types::{
 
 use super::{OtherName, Table};
 
-/// The module `generated` of the registry.
+/// Renders the registry's module `generated`.
 pub(super) fn render(table: &Table) -> String {
     let mut out = String::from(
         "//! Generated from models.toml by `cargo xtask codegen`. Do not edit.\n\n\
@@ -40,9 +40,9 @@ pub(super) fn render(table: &Table) -> String {
     out
 }
 
-/// The fields of a model, each `name: value`.
+/// Fields of a model, each `name: value`.
 fn fields(spec: &ModelSpec) -> Vec<String> {
-    // Taken apart, so that a new field is not forgotten here.
+    // Destructured, so that a new field is not forgotten here.
     let ModelSpec {
         id,
         source,
@@ -52,7 +52,7 @@ fn fields(spec: &ModelSpec) -> Vec<String> {
         license,
         size_gb,
         max_tokens,
-        // Of a user's own description only.
+        // Only in a user's own description.
         token_limit: _,
         languages,
         year,
@@ -80,7 +80,7 @@ fn fields(spec: &ModelSpec) -> Vec<String> {
     ]
 }
 
-/// A value as Rust writes it in a constant.
+/// A value as a Rust constant expression.
 trait Literal {
     fn literal(&self) -> String;
 }
@@ -104,7 +104,7 @@ impl<T: Literal> Literal for Option<T> {
     }
 }
 
-/// Values whose `Debug` form is valid Rust, after the name of their type for enums.
+/// Values whose `Debug` output is valid Rust, prefixed with the type's name for enums.
 macro_rules! as_debug {
     ($prefix:literal: $($type:ty),*) => {
         $(impl Literal for $type {
@@ -119,7 +119,7 @@ as_debug!("Pooling::": Pooling);
 as_debug!("Encoder::": Encoder);
 as_debug!("ImagePooling::": ImagePooling);
 
-/// Structs, field by field. They are taken apart, so that a new field is not forgotten here.
+/// Structs, field by field, destructured so that a new field is not forgotten here.
 macro_rules! structs {
     ($($type:ident { $($field:ident),* })*) => {
         $(impl Literal for $type {
@@ -166,7 +166,7 @@ impl Literal for Output {
     }
 }
 
-/// Enums whose variants hold one value each.
+/// Enums whose variants have one value each.
 macro_rules! enums {
     ($($type:ident { $($variant:ident),* })*) => {
         $(impl Literal for $type {
@@ -176,7 +176,7 @@ macro_rules! enums {
                         concat!(stringify!($type), "::", stringify!($variant), "({})"),
                         facts.literal()
                     ),)*
-                    // The enum may grow; a variant that is not listed below cannot be rendered.
+                    // The enum may grow; an unlisted variant cannot be rendered.
                     other => unreachable!("no literal for {other:?}"),
                 }
             }

@@ -1,8 +1,8 @@
-//! The models as tables for people.
+//! Renders models as tables for people.
 
 use embedkit_types::{ModelSpec, Task};
 
-/// The tasks in the order of their tables, each with what it does.
+/// Tasks in the order of their tables, with a description.
 const TASKS: [(&str, &str); 6] = [
     ("text-dense", "Text to one vector"),
     ("sparse", "Text to weighted terms"),
@@ -15,7 +15,7 @@ const TASKS: [(&str, &str); 6] = [
 /// A column: its head, and the cell of a model.
 type Column = (&'static str, fn(&ModelSpec) -> String);
 
-/// By these a model is chosen.
+/// Columns for choosing a model.
 const CHOICE: [Column; 6] = [
     ("Model", |spec| code(&spec.id)),
     ("Dim", |spec| optional(spec.task.dim())),
@@ -25,7 +25,7 @@ const CHOICE: [Column; 6] = [
     ("GB", |spec| optional(spec.size_gb)),
 ];
 
-/// These say how to use it.
+/// Columns for using a model.
 const USE: [Column; 3] = [("IDF needed", idf), ("Prompts", prompts), ("Source", source)];
 
 /// `docs/models.md`.
@@ -53,7 +53,7 @@ pub(super) fn reference(models: &[ModelSpec]) -> String {
     out
 }
 
-/// The tables of the README, folded up.
+/// Collapsible tables of the README.
 pub(super) fn overview(models: &[ModelSpec]) -> String {
     let mut out = String::new();
     for (task, title) in TASKS {
@@ -85,7 +85,7 @@ fn table(rows: &[&ModelSpec], columns: &[Column]) -> String {
     out
 }
 
-/// Text that cannot break out of a cell.
+/// Escapes text for a cell.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', "\\n")
 }
@@ -98,7 +98,7 @@ fn optional<T: std::fmt::Display>(value: Option<T>) -> String {
     value.map_or_else(String::new, |value| cell(&value.to_string()))
 }
 
-/// The languages, or their number where there are many.
+/// Languages, or their number if there are many.
 fn languages(spec: &ModelSpec) -> String {
     match spec.languages.len() {
         0..=3 => cell(&spec.languages.join(", ")),
@@ -128,7 +128,7 @@ fn source(spec: &ModelSpec) -> String {
     format!("{}{} {}", cell(from), revision.unwrap_or_default(), code(&spec.file))
 }
 
-/// What a table cannot say.
+/// Notes that do not fit into a table.
 fn note(spec: &ModelSpec) -> Option<String> {
     let mut notes = Vec::new();
     if let Some(right) = &spec.alias_of {

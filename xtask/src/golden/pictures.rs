@@ -1,7 +1,7 @@
-//! `cargo xtask golden --pictures`: every file of Pillow's own tests through ours and through Pillow,
-//! opened as FastEmbed opens it. It needs nasm, as the release does.
+//! `cargo xtask golden --pictures`: decodes every file of Pillow's own tests with ours and with Pillow,
+//! opened as in FastEmbed. Needs nasm, as the release does.
 //!
-//! A file that is not the same has to be in the table of the guide that says why.
+//! The guide has a table of all files that differ, with reasons.
 
 use std::{
     collections::BTreeMap,
@@ -16,16 +16,16 @@ use serde::Deserialize;
 use super::Oracle;
 use crate::{python, repo, run};
 
-/// The version of Pillow that the original's environment has.
+/// Version of Pillow in the original's environment.
 pub(super) const PILLOW: &str = "12.3.0";
-/// Of its source package.
+/// SHA-256 of its source package.
 const SHA256: &str = "3b8182a766685eaa002637e28b4ec8d6b18819a0c71f579bf0dbaa5830297cce";
 
-/// The page with the table of what differs, and the line above the table.
+/// Page with the table of differences, and the line above the table.
 const PAGE: &str = "docs/guide/images.md";
 const HEADING: &str = "## What is not read as Pillow reads it";
 
-/// Decodes all files with both, prints what came out, and fails where that is not in the guide.
+/// Decodes all files with both, prints the outcome, and fails if a difference is not in the guide.
 pub(super) fn compare(oracle: &Oracle) -> Result<()> {
     let folder = repo::root().join(".cache").join("pictures");
     fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;
@@ -78,7 +78,7 @@ fn verdicts(oracle: &Oracle, folder: &Path, images: &Path) -> Result<Vec<Found>>
     Ok(found)
 }
 
-/// The files of a folder and of those in it, with slashes between.
+/// Files of a folder and its subfolders, with slashes in between.
 fn collect(root: &Path, folder: &Path, names: &mut Vec<String>) -> Result<()> {
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let path = entry?.path();
@@ -92,8 +92,8 @@ fn collect(root: &Path, folder: &Path, names: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
-/// Prints the names of each verdict, and returns how many the guide does not explain, entries of its
-/// table that explain nothing among them.
+/// Prints the names of each verdict. Returns the number that the guide does not explain, plus entries
+/// of its table that explain nothing.
 fn report(found: &[Found], listed: &[String]) -> usize {
     let mut outside = 0;
     let mut used = vec![false; listed.len()];
@@ -134,7 +134,7 @@ fn report(found: &[Found], listed: &[String]) -> usize {
     outside
 }
 
-/// True where an entry names the file, or its format.
+/// Returns `true` if an entry names the file or its format.
 fn is_meant(entry: &str, found: &Found) -> bool {
     match entry.split_once('*') {
         Some((start, end)) => {

@@ -1,4 +1,4 @@
-//! `cargo xtask matrix cpu`: results depend on no version, no number of threads and no replicas.
+//! `cargo xtask matrix cpu`: results are independent of version, threads and replicas.
 
 use anyhow::Result;
 
@@ -8,7 +8,7 @@ use crate::{
     test::runner::{Runner, tests},
 };
 
-/// Threads and replicas: what is chosen by itself, then every way to use one and two of each.
+/// Threads and replicas: the defaults, then every combination of one and two.
 const SHAPES: [Option<(&str, &str)>; 5] =
     [None, Some(("1", "1")), Some(("2", "1")), Some(("1", "2")), Some(("2", "2"))];
 

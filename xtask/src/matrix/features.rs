@@ -1,5 +1,5 @@
-//! `cargo xtask matrix features`: every crate with no features, its default ones, each alone, those of
-//! the command line program and all, and what must not be pulled in by which.
+//! `cargo xtask matrix features`: every crate with no features, default features, each feature alone,
+//! those of the command line program, and all; checks what each choice must not pull in.
 
 use std::collections::BTreeMap;
 
@@ -48,13 +48,13 @@ pub(super) fn run() -> Result<()> {
     for package in &metadata.packages {
         for set in sets(package, &metadata.packages) {
             steps.run(&format!("{} {}", package.name, set.name()), || {
-                // Clippy, since it alone can refuse warnings of ours without building all else anew.
+                // Clippy, because only it can deny our own warnings without rebuilding everything else.
                 let mut arguments = vec!["clippy".into(), "--quiet".into()];
                 arguments.extend(["--package".into(), package.name.clone()]);
                 arguments.extend(set.arguments());
                 arguments.extend(["--".into(), "--deny=warnings".into()]);
                 let mut command = run::cargo(arguments);
-                // Nothing is linked, so nothing has to be there to link with.
+                // Nothing is linked, so no library is needed.
                 command.env("ORT_SKIP_DOWNLOAD", "1");
                 run::status(&mut command)?;
                 Ok(Outcome::Passed(String::new()))
@@ -64,13 +64,13 @@ pub(super) fn run() -> Result<()> {
     steps.finish()
 }
 
-/// A choice of features.
+/// A set of features.
 #[derive(Debug, PartialEq, Eq)]
 enum FeatureSet<'a> {
     None,
     Default,
     Only(&'a str),
-    /// What the command line program takes of a package, where that is more than one feature.
+    /// Features of a package that the command line program uses, if more than one.
     Program(&'a [String]),
     All,
 }
@@ -103,7 +103,7 @@ impl FeatureSet<'_> {
 /// The package that has all modalities.
 const PROGRAM: &str = "embedkit-cli";
 
-/// The sets of a package that is published; none of one that is not.
+/// Feature sets of a published package; empty for others.
 fn sets<'a>(package: &'a Package, all: &'a [Package]) -> Vec<FeatureSet<'a>> {
     if package.publish.as_ref().is_some_and(Vec::is_empty) {
         return Vec::new();

@@ -1,6 +1,6 @@
-//! `cargo xtask matrix gpu`: the golden tests on NVIDIA GPUs, within a tolerance of what the CPU gives.
+//! `cargo xtask matrix gpu`: the golden tests on NVIDIA GPUs, within a tolerance of the CPU's values.
 //!
-//! Where there is no GPU, or no library for it, every step is skipped with the reason.
+//! Without a GPU, or a library for it, every step is skipped with the reason.
 
 use std::{
     env,
@@ -19,8 +19,8 @@ use crate::{
     test::runner::{Runner, tests},
 };
 
-/// What the values of a GPU may differ from those of a CPU in single precision: sums in another order.
-/// Half precision graphs have wider tolerances of their own.
+/// Tolerance between GPU and CPU in single precision, since sums are in another order. Half precision
+/// graphs have wider tolerances.
 const TOLERANCE: &str = "2e-4";
 
 /// Runs the golden tests of the families on each device.
@@ -46,8 +46,8 @@ pub(super) fn run(library: Option<&Path>) -> Result<()> {
         steps.run(&format!("{name} ({device})"), || {
             let mut command = runner.golden(&[&format!("embedkit/{feature}")]);
             command.env("EMBEDKIT_TEST_DEVICE", device).env("EMBEDKIT_TEST_TOLERANCE", TOLERANCE);
-            // The original's numbers are those of full single precision, and TensorRT has no option
-            // of its own for it. Devices in the order in which nvidia-smi lists them.
+            // The original computes in full single precision, for which TensorRT has no separate
+            // option. Devices are in the order of nvidia-smi.
             command.env("NVIDIA_TF32_OVERRIDE", "0").env("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
             tests(command, &library)
         });
@@ -73,7 +73,7 @@ pub(super) fn run(library: Option<&Path>) -> Result<()> {
     steps.finish()
 }
 
-/// The names of the NVIDIA GPUs of this machine.
+/// Names of this machine's NVIDIA GPUs.
 fn gpus() -> Result<Vec<String>> {
     let list = run::output(Command::new("nvidia-smi").arg("-L")).context("no NVIDIA GPU")?;
     let gpus = names(&list);
@@ -88,15 +88,16 @@ fn gpus() -> Result<Vec<String>> {
     Ok(gpus)
 }
 
-/// Those that CUDA shows, which nvidia-smi does not know: numbers, or names of GPUs or parts of them.
+/// Devices in `CUDA_VISIBLE_DEVICES`, which nvidia-smi ignores: numbers, or names of GPUs or parts of
+/// them.
 fn visible(gpus: &[String], chosen: &str) -> Vec<String> {
     let chosen = chosen.split(',').map(str::trim).take_while(|name| !matches!(*name, "" | "-1"));
     let name = |chosen: &str| chosen.parse::<usize>().ok().and_then(|number| gpus.get(number));
     chosen.map(|chosen| name(chosen).map_or_else(|| chosen.to_owned(), Clone::clone)).collect()
 }
 
-/// `GPU 0: NVIDIA H100 80GB HBM3 (UUID: …)`, a line each. Parts of a GPU (MIG) have lines of their
-/// own, indented, and are no devices for CUDA unless they are made visible.
+/// Parses `GPU 0: NVIDIA H100 80GB HBM3 (UUID: …)`, one for each line. Parts of a GPU (MIG) have
+/// indented lines and are not CUDA devices unless they are made visible.
 fn names(list: &str) -> Vec<String> {
     let name = |line: &str| {
         let (_, rest) = line.strip_prefix("GPU ")?.split_once(": ")?;
@@ -105,13 +106,13 @@ fn names(list: &str) -> Vec<String> {
     list.lines().filter_map(name).collect()
 }
 
-/// The library with CUDA: the one that is named, an installed one, or one that is fetched now.
+/// The library with CUDA: the named one, an installed one, or one fetched now.
 fn find(named: Option<&Path>) -> Result<PathBuf> {
     let library =
         match named.map(Path::to_owned).or_else(|| env::var_os("ORT_DYLIB_PATH").map(Into::into)) {
             Some(library) => library,
             None => {
-                // What the user has is taken where it serves, and never replaced.
+                // The user's library is used if it works, and never replaced.
                 let ours = repo::root().join(".cache").join("gpu");
                 let caches = [cache_dir(|name| env::var_os(name)), Some(ours.clone())];
                 let found = caches.iter().flatten().filter_map(|cache| installed(cache));
@@ -128,12 +129,12 @@ fn find(named: Option<&Path>) -> Result<PathBuf> {
     Ok(library)
 }
 
-/// That a library has the CUDA provider beside it.
+/// Checks that the CUDA provider is beside a library.
 fn cuda(library: &Path) -> Result<()> {
     beside(library, "onnxruntime_providers_cuda")
 }
 
-/// That a library has the TensorRT provider beside it, and that TensorRT itself can be loaded.
+/// Checks that the TensorRT provider is beside a library and that TensorRT itself loads.
 fn tensorrt(library: &Path) -> Result<()> {
     beside(library, "onnxruntime_providers_tensorrt")?;
     let known = run::output(Command::new("ldconfig").arg("-p")).unwrap_or_default();

@@ -1,11 +1,11 @@
-//! `cargo xtask matrix models`: every registered model, as a user runs it, against its published
-//! values.
+//! `cargo xtask matrix models`: runs every registered model like a user and compares it with its
+//! published values.
 //!
-//! FastEmbed's authors published the first numbers of what most models give for a text or a picture;
-//! they are in `xtask/matrix/canonical.jsonl`. A model without any has to give vectors of the
-//! registered width and norm, and the same ones twice. Models whose files cannot be had are skipped.
-//! Two models with eight-bit weights have a wider tolerance: what was published depends on the rest of
-//! its batch.
+//! FastEmbed's authors published the first numbers of most models' results for a text or a picture;
+//! `xtask/matrix/canonical.jsonl` holds them. A model without published values has to give vectors of
+//! the registered dimension and norm, and the same ones twice. Models with unavailable files are
+//! skipped. Two models with eight-bit weights have a wider tolerance, because the published values
+//! depend on the rest of their batch.
 
 use std::{
     cell::LazyCell,
@@ -27,20 +27,20 @@ use crate::{
     steps::{Outcome, Steps},
 };
 
-/// The model that is fetched for the tests anyway.
+/// The model that the tests fetch anyway.
 const ASSET: &str = "sentence-transformers/all-MiniLM-L6-v2";
-/// What models without published values are given.
+/// Inputs for models without published values.
 const TEXTS: [&str; 2] = ["hello world", "Paris is the capital of France."];
 /// A query for rerankers among them.
 const QUERY: &str = "what is the capital of France?";
 
-/// The picture of FastEmbed's own tests, which the published values of image models are of.
+/// The picture of FastEmbed's own tests, which the published values of image models belong to.
 const PICTURE: &str = "image.jpeg";
 const PICTURE_URL: &str = "https://raw.githubusercontent.com/qdrant/fastembed/\
     c48247f/tests/misc/image.jpeg";
 const PICTURE_SHA256: &str = "dea9e7ef97386345f7cff32f9055da4982da5471c48d575146c796ab4563b04e";
 
-/// What a model is known to give: the beginnings of vectors and rows, or everything of the rest.
+/// Published values of a model: the starts of vectors and rows, or complete values of other kinds.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Canonical {
@@ -53,7 +53,7 @@ struct Canonical {
     #[serde(default)]
     query: Option<String>,
     inputs: Vec<String>,
-    /// Whether the inputs are names of pictures.
+    /// The inputs are names of pictures.
     #[serde(default)]
     image: bool,
     /// The first components of the first vectors.
@@ -123,8 +123,8 @@ pub(super) fn run(largest: f32, part: Option<&str>) -> Result<()> {
     steps.finish()
 }
 
-/// Why the files of a model cannot be had. A hub that cannot be reached is asked once; one that can
-/// decides for each model. What is wrong with the model's row is for its step to find.
+/// Reason why the files of a model are not available. An unreachable hub is asked once; a reachable one
+/// decides for each model. Defects of the model's row are left to its step.
 fn out_of_reach(
     spec: &ModelSpec,
     hub: &Hub,
@@ -155,8 +155,8 @@ fn out_of_reach(
     (network || refused).then_some(reason)
 }
 
-/// The folder of the published picture, which is fetched where it is missing: it is not ours to pass
-/// on.
+/// Folder of the published picture, fetched if it is missing, since its licence does not let us
+/// redistribute it.
 fn picture() -> Result<PathBuf> {
     let folder = repo::root().join(".cache").join("matrix");
     let path = folder.join(PICTURE);
@@ -181,7 +181,7 @@ fn canonical() -> Result<Vec<Canonical>> {
     text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
 }
 
-/// Whether a model is here without the hub.
+/// Returns `true` if a model is available without the hub.
 fn is_local(spec: &ModelSpec) -> bool {
     spec.id == ASSET || needs_no_files(spec)
 }
@@ -203,7 +203,7 @@ struct Program {
 }
 
 impl Program {
-    /// What the program writes for a model, one object an input.
+    /// Output of the program for a model, one object for each input.
     fn answers(
         &self,
         spec: &ModelSpec,
@@ -225,7 +225,7 @@ impl Program {
             .collect()
     }
 
-    /// Compares with known values; pictures lie in `folder`.
+    /// Compares with known values; pictures are in `folder`.
     fn compare(&self, spec: &ModelSpec, known: &Canonical, folder: &Path) -> Result<()> {
         let command = if known.query.is_some() { "rerank" } else { "embed" };
         let answers = self.answers(spec, command, |run| {
@@ -248,7 +248,7 @@ impl Program {
         known.check(&answers)
     }
 
-    /// Width, norm where the row says so, and the same result twice and alone.
+    /// Checks dimension, norm if the row has one, and that results are the same twice and alone.
     fn check_plainly(&self, spec: &ModelSpec) -> Result<()> {
         let ask = |texts: &[&str]| match &spec.task {
             Task::Rerank(_) => self.answers(spec, "rerank", |run| {
@@ -290,19 +290,19 @@ impl Program {
     }
 }
 
-/// Width of the vectors and whether they have unit length, as registered.
+/// Registered dimension of the vectors, and `true` if they have unit length.
 fn expected(task: &Task) -> (Option<usize>, bool) {
     let unit = match task {
         Task::TextDense(task) => task.normalize,
         Task::Image(task) => task.normalize,
         Task::LateText(task) => task.normalize,
-        // Their graphs decide.
+        // Determined by their graphs.
         _ => false,
     };
     (task.dim(), unit)
 }
 
-/// The numbers of an answer: one vector, several, the values of a sparse one, or a score.
+/// Numbers of an answer: one vector, several, the values of a sparse one, or a score.
 fn vectors(answer: &Value) -> Result<Vec<Vec<f64>>> {
     let numbers = |value: &Value| -> Result<Vec<f64>> {
         let items = value.as_array().context("no list of numbers")?;
@@ -348,8 +348,8 @@ impl Canonical {
     }
 }
 
-/// That a vector begins with what is known: the closeness of numpy, by which the values were
-/// published.
+/// Checks that a vector starts with the known values, within numpy's closeness, which the published
+/// tests use.
 fn close(found: &[f64], known: &[f64], tolerance: f64) -> Result<()> {
     ensure!(found.len() >= known.len(), "{} numbers, {} known", found.len(), known.len());
     for (n, (found, known)) in found.iter().zip(known).enumerate() {

@@ -1,4 +1,4 @@
-//! Running tests with cargo-nextest, or without it, and counting them.
+//! Runs tests with cargo-nextest, or without it, and counts them.
 
 use std::{path::Path, process::Command};
 
@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::{run, steps::Outcome};
 
-/// The crates whose tests run graphs, and so depend on the version of ONNX Runtime.
+/// Crates whose tests run graphs and depend on the version of ONNX Runtime.
 const USE_RUNTIME: &[&str] = &[
     "embedkit-core",
     "embedkit-convert",
@@ -19,10 +19,10 @@ const USE_RUNTIME: &[&str] = &[
     "embedkit-cli",
 ];
 
-/// What the names of golden tests have in common.
+/// Common part of golden tests' names.
 const GOLDEN: &str = "the_original";
 
-/// The families: what they compute must not depend on where and in how many pieces it is computed.
+/// Families: their results must not depend on device, threads or replicas.
 const FAMILIES: &[&str] = &[
     "embedkit-text-dense",
     "embedkit-sparse",
@@ -31,7 +31,7 @@ const FAMILIES: &[&str] = &[
     "embedkit-rerank",
 ];
 
-/// What runs tests.
+/// Test runner.
 #[derive(Clone, Copy)]
 pub(crate) enum Runner {
     Nextest,
@@ -39,7 +39,7 @@ pub(crate) enum Runner {
 }
 
 impl Runner {
-    /// cargo-nextest where it is installed.
+    /// cargo-nextest if it is installed.
     pub(crate) fn find() -> Self {
         if run::output(&mut run::cargo(["nextest", "--version"])).is_ok() {
             return Self::Nextest;
@@ -52,7 +52,7 @@ impl Runner {
     pub(crate) fn all(self, extra: &[String]) -> Command {
         let mut command = match self {
             Self::Nextest => run::cargo(["nextest", "run", "--workspace", "--no-fail-fast"]),
-            // Documentation is a step of its own.
+            // Documentation is a separate step.
             Self::Test => run::cargo(["test", "--workspace", "--lib", "--bins", "--tests"]),
         };
         if matches!(self, Self::Test) {
@@ -62,11 +62,11 @@ impl Runner {
         command
     }
 
-    /// The same build, so that nothing is built again: naming the packages with `--package` would
-    /// unite the features of fewer crates and build their dependencies anew.
+    /// The same build, so nothing is rebuilt: naming packages with `--package` would unite the features
+    /// of fewer crates and rebuild their dependencies.
     pub(crate) fn those_with_runtime(self, extra: &[String]) -> Command {
         let mut command = self.all(extra);
-        // `cargo test` cannot choose among the tests of a workspace build and runs all.
+        // `cargo test` cannot select tests of a workspace build and runs all.
         if matches!(self, Self::Nextest) {
             command.arg("--filterset").arg(packages(USE_RUNTIME));
         }
@@ -92,15 +92,15 @@ impl Runner {
     }
 }
 
-/// nextest's name for the tests of some packages.
+/// nextest's filter for the tests of some packages.
 fn packages(names: &[&str]) -> String {
     let names: Vec<_> = names.iter().map(|name| format!("package(={name})")).collect();
     names.join(" + ")
 }
 
-/// Runs tests on an ONNX Runtime; the outcome says how many there were.
+/// Runs tests on an ONNX Runtime; the outcome has the number of tests.
 pub(crate) fn tests(mut command: Command, runtime: &Path) -> Result<Outcome> {
-    // A test that cannot have what it needs fails under this variable instead of being skipped.
+    // With this variable a test with missing needs fails instead of being skipped.
     command.env("ORT_DYLIB_PATH", runtime).env("EMBEDKIT_REQUIRE_RUNTIME", "1");
     println!("{}", run::line(&command));
     let (success, said) = run::watched(&mut command)?;
@@ -113,7 +113,7 @@ pub(crate) fn tests(mut command: Command, runtime: &Path) -> Result<Outcome> {
     })
 }
 
-/// How many tests were run.
+/// Number of tests.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Count {
     passed: u64,
@@ -122,8 +122,8 @@ struct Count {
 }
 
 impl Count {
-    /// Adds up the summaries of nextest and of the built-in test runner; `None` if there is none
-    /// or nothing was run.
+    /// Sums the summaries of nextest and of the built-in test runner; `None` if there is none or no
+    /// test ran.
     fn read(said: &str) -> Option<Self> {
         let mut count = Self::default();
         for line in said.lines() {
@@ -132,7 +132,7 @@ impl Count {
             let nextest =
                 line.trim().strip_prefix("Summary [").and_then(|rest| rest.split_once(" run: "));
             // test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; …
-            // Indented, it is what nextest shows of a test that failed, and counts itself.
+            // Indented lines are nextest's output of a failed test, which it counts itself.
             let built_in =
                 line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". "));
             let Some((_, parts)) = nextest.or(built_in) else { continue };

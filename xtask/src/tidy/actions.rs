@@ -1,7 +1,6 @@
-//! Rules for workflows: actions by their commit, which nobody can move, and with no more rights than
-//! they are given.
+//! Rules for workflows: actions are pinned to a commit, with minimal permissions.
 
-/// Where workflows and actions of our own lie.
+/// Folders of workflows and of our own actions.
 const FOLDER: &str = ".github/";
 const WORKFLOWS: &str = ".github/workflows/";
 
@@ -25,7 +24,7 @@ pub(super) fn check(path: &str, text: &str) -> Vec<String> {
     found
 }
 
-/// The rest of the line behind each key `uses`.
+/// Values of each key `uses`.
 fn used(line: &str) -> impl Iterator<Item = &str> {
     let line = if line.trim_start().starts_with('#') { "" } else { line };
     line.match_indices("uses").filter_map(move |(at, key)| {
@@ -38,7 +37,7 @@ fn used(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The fault in the value of a key `uses`, with the comment after it.
+/// Defect in the value of a key `uses`, including the comment after it.
 fn wrong(used: &str) -> Option<String> {
     let (value, comment) = used.split_once(" #").unwrap_or((used, ""));
     let value = value.trim().trim_matches(['"', '\'']);

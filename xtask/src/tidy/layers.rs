@@ -1,10 +1,10 @@
-//! Who may depend on whom: the table, and its check against what Cargo sees.
+//! Layers: the table of allowed dependencies, checked against Cargo's metadata.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-/// A crate of the workspace and which others it may name under `[dependencies]`.
+/// A crate of the workspace, and the others that it may name under `[dependencies]`.
 pub(super) struct Layer {
     pub(super) name: &'static str,
     pub(super) may_use: &'static [&'static str],
@@ -14,7 +14,7 @@ const fn layer(name: &'static str, may_use: &'static [&'static str]) -> Layer {
     Layer { name, may_use }
 }
 
-/// The layers, from the bottom up. A new crate needs a row here, and says with it where it stands.
+/// The layers, from the bottom up. A new crate needs a row here, which decides its layer.
 pub(super) const LAYERS: &[Layer] = &[
     layer("embedkit-types", &[]),
     layer("embedkit-core", &["embedkit-types"]),
@@ -24,7 +24,7 @@ pub(super) const LAYERS: &[Layer] = &[
     layer("embedkit-sparse", &["embedkit-core", "embedkit-types"]),
     layer("embedkit-image", &["embedkit-core", "embedkit-types"]),
     layer("embedkit-rerank", &["embedkit-core", "embedkit-types"]),
-    // The only edge between families: page images are preprocessed as others are.
+    // The only edge between families: page images are preprocessed like others.
     layer("embedkit-late-interaction", &["embedkit-core", "embedkit-image", "embedkit-types"]),
     layer("embedkit-postprocess", &["embedkit-types"]),
     layer(
@@ -48,14 +48,14 @@ pub(super) const LAYERS: &[Layer] = &[
     layer("xtask", &["embedkit-convert", "embedkit-hub", "embedkit-types"]),
 ];
 
-/// The package that others may name as a development dependency only, and without a version.
+/// The package that others may name only as a development dependency without a version.
 const TESTKIT: &str = "embedkit-testkit";
 
-/// Packages of the workspace that are for those who work on it.
+/// Packages of the workspace for its developers.
 const UNPUBLISHED: [&str; 3] = ["embedkit-examples", TESTKIT, "xtask"];
 
-/// Packages of others that only some of ours may name, because they are heavy, open sockets, or
-/// would leak into public interfaces.
+/// Third-party packages that only some of ours may name, because they are heavy, open sockets, or would
+/// leak into public interfaces.
 const RESERVED: &[(&str, &[&str])] = &[
     ("ort", &["embedkit-core"]),
     ("ort-sys", &["embedkit-core"]),
@@ -73,10 +73,10 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("tracing-subscriber", &["embedkit-cli"]),
 ];
 
-/// Packages that keep their parts behind features; nobody may switch on their defaults.
+/// Packages with parts behind features; no one may enable their defaults.
 const WITHOUT_DEFAULTS: &[&str] = &["embedkit-core", "ort", "tokenizers"];
 
-/// What a choice of features must not pull in.
+/// A set of features, and packages that it must not pull in.
 pub(super) struct LightUse {
     pub(super) package: &'static str,
     pub(super) features: &'static str,
@@ -97,7 +97,7 @@ const fn light(
     LightUse { package, features, without }
 }
 
-/// The promises of light use. A family states its own with a row here.
+/// Guarantees of light use. A family adds its own as a row here.
 pub(super) const LIGHT_USES: &[LightUse] = &[
     light("embedkit-types", "", &[RUNTIME, TOKENIZER, HTTP, IMAGE, SERDE]),
     light("embedkit-types", "serde", &[RUNTIME, TOKENIZER, HTTP, IMAGE]),
@@ -122,7 +122,7 @@ pub(super) const LIGHT_USES: &[LightUse] = &[
     light("embedkit", "text-dense,sparse,late-interaction,rerank,load-dynamic", &[HTTP, IMAGE]),
 ];
 
-/// What `cargo metadata --no-deps` says of the workspace, as far as it matters here.
+/// Relevant part of the output of `cargo metadata --no-deps`.
 #[derive(Deserialize)]
 pub(super) struct Metadata {
     pub(super) packages: Vec<Package>,
@@ -137,19 +137,19 @@ pub(super) struct Package {
     pub(super) repository: Option<String>,
     pub(super) categories: Vec<String>,
     pub(super) keywords: Vec<String>,
-    /// `Some` and empty for a package that is never published.
+    /// `Some` and empty for an unpublished package.
     pub(super) publish: Option<Vec<String>>,
     pub(super) manifest_path: String,
     pub(super) dependencies: Vec<Dependency>,
     pub(super) features: BTreeMap<String, Vec<String>>,
 }
 
-/// A line under `[dependencies]` or its like.
+/// A dependency of any kind.
 #[derive(Deserialize)]
 pub(super) struct Dependency {
     pub(super) name: String,
     pub(super) req: String,
-    /// Nothing for a normal dependency, else `dev` or `build`.
+    /// `None` for a normal dependency, else `dev` or `build`.
     pub(super) kind: Option<String>,
     pub(super) uses_default_features: bool,
 }
@@ -160,7 +160,7 @@ impl Dependency {
     }
 }
 
-/// Whatever in the workspace's manifests is against the tables.
+/// Violations of the tables in the workspace's manifests.
 pub(super) fn check(metadata: &Metadata) -> Vec<String> {
     let mut found = Vec::new();
     let known: BTreeSet<&str> = LAYERS.iter().map(|layer| layer.name).collect();
@@ -211,7 +211,7 @@ fn check_dependency(
         let who = if users.is_empty() { "nobody".to_owned() } else { users.join(", ") };
         found.push(format!("{name}: names {other}, which is for {who}"));
     }
-    // A crate that names itself for its tests switches on features, and takes no defaults by that.
+    // A crate that depends on itself for its tests only enables features.
     if WITHOUT_DEFAULTS.contains(&other) && dependency.uses_default_features && other != name {
         found.push(format!("{name}: takes {other} with its default features"));
     }

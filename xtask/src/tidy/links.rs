@@ -1,17 +1,17 @@
-//! The pages of the repository: what their links lead to exists, every page of `docs` is found by one, and
-//! examples in Rust are run.
+//! Checks of pages: links lead to something, every page of `docs` is linked, and Rust examples are
+//! tested.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Where every page of this folder has to be led to from another page.
+/// Folder whose pages need a link from another page.
 const PAGES: &str = "docs/";
-/// The table of contents of the site, which names every page and is none itself.
+/// Table of contents of the site, which names every page and is no page itself.
 const SUMMARY: &str = "docs/SUMMARY.md";
-/// What takes up the examples of pages as tests.
+/// File that includes the pages' examples as tests.
 pub(super) const TESTED: &str = "examples/src/lib.rs";
 
-/// Relative links that lead nowhere, and pages that no link leads to. `files` are all files of the
-/// repository, relative to its root and with `/`; `pages` those in Markdown, with their text.
+/// Dead relative links and unlinked pages. `files` are all files of the repository, relative to its
+/// root with `/`; `pages` are the Markdown files with their text.
 pub(super) fn check(files: &[String], pages: &[(&str, String)]) -> Vec<String> {
     let files: BTreeSet<&str> = files.iter().map(String::as_str).collect();
     let anchors: BTreeMap<&str, BTreeSet<String>> =
@@ -20,7 +20,7 @@ pub(super) fn check(files: &[String], pages: &[(&str, String)]) -> Vec<String> {
     let mut reached = BTreeSet::new();
     for (page, text) in pages {
         for (number, target) in links(text) {
-            // Anything with a scheme is not ours.
+            // Links with a scheme are external.
             if target.contains("://") || target.starts_with("mailto:") {
                 continue;
             }
@@ -50,8 +50,7 @@ pub(super) fn check(files: &[String], pages: &[(&str, String)]) -> Vec<String> {
     found
 }
 
-/// Pages with examples in Rust that are not among the tests; `tested` is the file that names those that
-/// are.
+/// Pages with Rust examples that are not tested; `tested` is the file that includes the tested ones.
 pub(super) fn untested(pages: &[(&str, String)], tested: &str) -> Vec<String> {
     pages
         .iter()
@@ -61,12 +60,12 @@ pub(super) fn untested(pages: &[(&str, String)], tested: &str) -> Vec<String> {
         .collect()
 }
 
-/// Whether a file lies in a folder.
+/// Returns `true` if a file is in a folder.
 fn is_in(file: &str, folder: &str) -> bool {
     file.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// The path of a link's target from the root of the repository; none where it leads out of it.
+/// Path of a link's target from the root of the repository; `None` outside it.
 pub(crate) fn resolve(page: &str, target: &str) -> Option<String> {
     if target.is_empty() {
         return Some(page.to_owned());
@@ -85,7 +84,7 @@ pub(crate) fn resolve(page: &str, target: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
-/// The targets of links and images outside of code, with the number of their line.
+/// Targets of links and images outside code, with line numbers.
 pub(crate) fn links(text: &str) -> Vec<(usize, &str)> {
     let mut found = Vec::new();
     for (number, line) in prose(text) {
@@ -109,12 +108,12 @@ pub(crate) fn links(text: &str) -> Vec<(usize, &str)> {
     found
 }
 
-/// Whether a position of a line is between backticks.
+/// Returns `true` if a position of a line is between backticks.
 fn in_code(line: &str, at: usize) -> bool {
     line[..at].matches('`').count() % 2 == 1
 }
 
-/// The names by which a page's headings can be led to.
+/// Anchors of a page's headings.
 fn anchors(text: &str) -> BTreeSet<String> {
     let mut anchors = BTreeSet::new();
     for (_, line) in prose(text) {
@@ -130,13 +129,13 @@ fn anchors(text: &str) -> BTreeSet<String> {
     anchors
 }
 
-/// What GitHub makes of a heading: small letters, digits, `-` and `_`, and `-` for each space.
+/// GitHub's anchor of a heading: lower-case letters, digits, `-` and `_`, and `-` for each space.
 fn anchor(heading: &str) -> String {
     let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
     kept.flat_map(char::to_lowercase).map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
-/// The lines that are not in a block of code, with their numbers.
+/// Lines outside code blocks, with their numbers.
 fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut fenced = false;
     (1..).zip(text.lines()).filter(move |(_, line)| {

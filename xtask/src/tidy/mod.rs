@@ -1,8 +1,8 @@
-//! `cargo xtask tidy`: the rules of the repository that no compiler checks.
+//! `cargo xtask tidy`: repository rules that no compiler checks.
 //!
-//! [`layers`] holds who may depend on whom and what light use leaves out; [`sources`] what every
-//! file keeps to, [`links`] that pages lead to each other and that their examples are run. All
-//! violations are listed, not the first one only. [`actions`] looks at the workflows.
+//! [`layers`] holds the allowed dependencies and the guarantees of light use; [`sources`] the rules for
+//! source files, [`links`] those for pages and their examples, [`actions`] those for workflows. All
+//! violations are listed, not only the first.
 
 mod actions;
 mod layers;
@@ -18,7 +18,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{repo, run};
 
-/// Checks everything; an error when something was found.
+/// Runs all checks; fails on any violation.
 pub(crate) fn run() -> Result<()> {
     let root = repo::root();
     let mut found = Vec::new();
@@ -77,7 +77,7 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// The promises of light use by name, and what each choice of features pulls in against its own.
+/// Guarantees of light use by name, with the dependencies of each feature set that violate it.
 pub(crate) fn light_uses() -> impl Iterator<Item = (String, Result<Vec<String>>)> {
     layers::LIGHT_USES.iter().map(|light| {
         let mut arguments =
@@ -90,8 +90,8 @@ pub(crate) fn light_uses() -> impl Iterator<Item = (String, Result<Vec<String>>)
     })
 }
 
-/// The files that belong to the repository, relative to its root: those git knows or would take
-/// up, or without git all that lie there.
+/// Files of the repository, relative to its root: those that git tracks or would add, or without git
+/// all files.
 fn files(root: &Path) -> Result<Vec<String>> {
     let arguments = ["ls-files", "--cached", "--others", "--exclude-standard", "-z"];
     let mut git = std::process::Command::new("git");

@@ -1,15 +1,15 @@
-//! What every source file keeps to.
+//! Rules for source files.
 
 use std::path::Path;
 
-/// The longest a file may be; one that is longer wants to be split.
+/// Maximum lines of a file; a longer one should be split.
 const LINES: usize = 800;
-/// The longest header of a `lib.rs`: what fits on one screen.
+/// Maximum header of a `lib.rs`: one screen.
 const HEADER_LINES: usize = 60;
-/// How a generated file begins.
+/// First line of a generated file.
 const GENERATED: &str = "//! Generated ";
 
-/// Whatever in a Rust file is against the rules; `path` is relative to the root and uses `/`.
+/// Violations in a Rust file; `path` is relative to the root and uses `/`.
 pub(super) fn check(path: &str, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let generated = text.starts_with(GENERATED);
@@ -54,7 +54,7 @@ pub(super) fn machine_paths(path: &str, text: &str, folders: &[String]) -> Vec<S
         .collect()
 }
 
-/// Whether a line names a folder as the start of a path, not in the middle of one.
+/// Returns `true` if a line has a folder as the start of a path, not in the middle of one.
 fn names(line: &str, folder: &str) -> bool {
     line.match_indices(folder).any(|(at, _)| {
         let before = line[..at].chars().next_back();
@@ -62,11 +62,11 @@ fn names(line: &str, folder: &str) -> bool {
     })
 }
 
-/// The folders that no file may name: the repository's, the one it lies in, and the user's.
+/// Folders that no file may name: the repository's, its parent, and the user's.
 pub(super) fn folders(root: &Path, home: Option<&Path>) -> Vec<String> {
     let mut folders = Vec::new();
     for folder in [Some(root), root.parent(), home].into_iter().flatten() {
-        // The root of the file system names nothing.
+        // The root of the file system matches nothing specific.
         if folder.parent().is_some() && folder.is_absolute() {
             folders.push(format!("{}{}", folder.display(), std::path::MAIN_SEPARATOR));
         }
@@ -77,7 +77,7 @@ pub(super) fn folders(root: &Path, home: Option<&Path>) -> Vec<String> {
     folders
 }
 
-/// Whether the manifest of a package takes the lints of the workspace.
+/// Returns `true` if a package's manifest inherits the workspace lints.
 pub(super) fn inherits_lints(manifest: &str) -> bool {
     manifest
         .parse::<toml::Table>()
@@ -148,7 +148,7 @@ mod tests {
                 "a.md:4: names a folder of one machine, /people/me/",
             ]
         );
-        // A repository that lies in the root of the file system forbids no `/`.
+        // A repository directly in the root of the file system does not forbid `/`.
         assert!(!super::folders(Path::new("/here"), None).contains(&"/".to_owned()));
     }
 

@@ -1,13 +1,13 @@
-//! Paragraphs out of Markdown, with light markup removed.
+//! Extracts paragraphs from Markdown, without light markup.
 
-/// The paragraphs of a Markdown document.
+/// Paragraphs of a Markdown document.
 pub(super) fn of_markdown(text: &str) -> Vec<String> {
     paragraphs(text.lines())
 }
 
-/// The paragraphs of the inner documentation comments (`//!`) of a Rust file.
+/// Paragraphs of the inner documentation comments (`//!`) of a Rust file.
 pub(super) fn of_comments(text: &str) -> Vec<String> {
-    // Everything else ends a paragraph, as an empty line does.
+    // Everything else ends a paragraph, like an empty line.
     let comment = |line: &'_ str| -> Option<usize> {
         let from = line.len() - line.trim_start().strip_prefix("//!")?.len();
         Some(from + usize::from(line[from..].starts_with(' ')))
@@ -15,15 +15,15 @@ pub(super) fn of_comments(text: &str) -> Vec<String> {
     paragraphs(text.lines().map(|line| comment(line).map_or("", |from| &line[from..])))
 }
 
-/// Whether a paragraph is mostly words, and not a table of numbers or a piece of code.
+/// Returns `true` for a paragraph of mostly words, not a table of numbers or code.
 pub(super) fn is_prose(text: &str) -> bool {
     let all = text.chars().count();
     let words = text.chars().filter(|c| c.is_alphabetic() || *c == ' ').count();
     words * 4 >= all * 3
 }
 
-/// Blocks of lines between empty ones, without code, tables and headings. The items of a list stay
-/// together, as its text is of one piece.
+/// Blocks of lines between empty ones, without code, tables and headings. List items stay together,
+/// since their text belongs together.
 fn paragraphs<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut found = Vec::new();
     let mut current = String::new();
@@ -52,7 +52,7 @@ fn end(current: &mut String, found: &mut Vec<String>) {
     }
 }
 
-/// Where a link leads, `[name]: address`.
+/// Matches a link target, `[name]: address`.
 fn is_definition(text: &str) -> bool {
     text.starts_with('[') && text.contains("]: ")
 }
@@ -71,8 +71,8 @@ fn without_bullet(text: &str) -> &str {
     rest.map_or(text, str::trim_start)
 }
 
-/// A text without links' addresses, images, tags, emphasis and backticks, its words separated by
-/// one space each.
+/// Removes link targets, images, tags, emphasis and backticks from a text and separates its words by
+/// one space.
 fn plain(text: &str) -> String {
     let mut left = text;
     let mut plain = String::with_capacity(text.len());
@@ -99,8 +99,7 @@ fn plain(text: &str) -> String {
     plain.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// What follows the bracket that closes the one at the start; where nothing closes it, what follows
-/// the one at the start.
+/// Rest after the bracket that closes the first one, or after the first one if nothing closes it.
 fn after(text: &str, open: char, close: char) -> &str {
     let mut depth = 0_usize;
     for (at, c) in text.char_indices() {

@@ -1,7 +1,7 @@
-//! How well two lists of numbers agree.
+//! Correlation of two lists of numbers.
 
-/// Pearson's correlation; `None` where it is not defined: lists of different lengths, a list whose
-/// values are all the same, or one with a value that is not finite.
+/// Pearson's correlation. `None` if it is undefined: lists of different lengths, a constant list, or a
+/// value that is not finite.
 pub(super) fn pearson(a: &[f64], b: &[f64]) -> Option<f64> {
     if a.len() != b.len() || a.is_empty() || !a.iter().chain(b).all(|x| x.is_finite()) {
         return None;
@@ -19,7 +19,7 @@ pub(super) fn pearson(a: &[f64], b: &[f64]) -> Option<f64> {
     (spread > 0.0).then(|| both / spread)
 }
 
-/// Spearman's rank correlation: Pearson's of the ranks, equal values having the mean of theirs.
+/// Spearman's rank correlation: Pearson's of the ranks, where ties get their mean rank.
 pub(super) fn spearman(a: &[f64], b: &[f64]) -> Option<f64> {
     if !a.iter().chain(b).all(|x| x.is_finite()) {
         return None; // has no rank
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn correlations_are_those_of_numpy() {
-        // numpy.corrcoef of the lists, and of their ranks.
+        // numpy.corrcoef of the lists and of their ranks.
         let (a, b) = ([1.0, 2.0, 2.0, 5.0, 9.0], [3.0, 1.0, 4.0, 4.0, 20.0]);
         let near = |found: Option<f64>, wanted: f64| {
             assert!((found.expect("defined") - wanted).abs() < 1e-12, "{found:?}");

@@ -1,4 +1,4 @@
-//! Texts, and how alike people find them.
+//! Texts with human similarity judgements.
 //!
 //! - 50 news documents and the judgements of all 1,225 pairs: Lee, Pincombe and Welsh, "An empirical
 //!   evaluation of models of text document similarity", CogSci 2005.
@@ -11,25 +11,25 @@ use std::{collections::HashMap, fs, path::Path};
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// Documents of the set of Lee, Pincombe and Welsh.
+/// Number of documents of Lee, Pincombe and Welsh.
 const DOCUMENTS: usize = 50;
-/// Pairs of the sets of words.
+/// Number of pairs of the word sets.
 const WORDSIM: usize = 353;
 const SIMLEX: usize = 999;
 
 /// A set of pairs.
 pub(super) struct Similarity {
-    /// What it is, in a few words.
+    /// Short description.
     pub(super) title: String,
-    /// The texts, none of them twice.
+    /// The texts, without duplicates.
     pub(super) texts: Vec<String>,
-    /// Pairs of them, by their places in `texts`.
+    /// Pairs of texts, by index.
     pub(super) pairs: Vec<[usize; 2]>,
-    /// How alike people find the two of each pair, on any scale.
+    /// Human judgement of each pair, on any scale.
     pub(super) judged: Vec<f64>,
 }
 
-/// Reads all sets from the folder that they were put in.
+/// Reads all sets from the assets folder.
 pub(super) fn read(folder: &Path) -> Result<Vec<Similarity>> {
     let read = |name: &str| {
         let file = folder.join(name);
@@ -53,7 +53,7 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Similarity>> {
     Ok(sets)
 }
 
-/// Documents, a line each in Latin-1, of whose letters every byte is the number.
+/// Documents in Latin-1, one for each line; each byte is a code point.
 fn documents(bytes: &[u8]) -> Result<Vec<String>> {
     let text: String = bytes.iter().map(|&byte| char::from(byte)).collect();
     let texts: Vec<String> = text.lines().map(spaced).filter(|text| !text.is_empty()).collect();
@@ -61,13 +61,12 @@ fn documents(bytes: &[u8]) -> Result<Vec<String>> {
     Ok(texts)
 }
 
-/// One space between words, and nothing that ends a line.
+/// Normalises white space to single spaces.
 fn spaced(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The pairs and judgements of a square of numbers from 0 to 1, of which the part above the diagonal
-/// counts.
+/// Pairs and judgements of a square matrix of numbers from 0 to 1, from the part above the diagonal.
 fn matrix(text: &str, size: usize) -> Result<(Vec<[usize; 2]>, Vec<f64>)> {
     let mut rows = Vec::new();
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
@@ -90,8 +89,8 @@ fn matrix(text: &str, size: usize) -> Result<(Vec<[usize; 2]>, Vec<f64>)> {
     Ok((pairs, judged))
 }
 
-/// Pairs of words, a line each: two words and a number, with tabs between. Lines that begin with `#`
-/// are comments.
+/// Pairs of words, one for each line: two words and a number, separated by tabs. Lines that start with
+/// `#` are comments.
 fn words(text: &str, name: &str) -> Result<Similarity> {
     let mut set = Similarity {
         title: String::new(),
