@@ -1,9 +1,9 @@
-//! Files that are mapped into memory: of a large table only the rows in use are read.
+//! Memory-mapped files: only the rows in use of a large table are read.
 //!
-//! A mapped file must keep its length while it is in use. Should somebody cut it short in place, the
-//! system ends the process with a bus error (`SIGBUS`) when a lost page is read; no program can turn that
-//! into an error of its own. Replacing a file by renaming another to its name, as downloads here do, is
-//! harmless: the map keeps the old one. Small files are copied instead ([`MappedFile::COPIED`]).
+//! A mapped file must keep its length while it is in use. If another process truncates it in place,
+//! reading a lost page ends the process with a bus error (`SIGBUS`), which no program can turn into an
+//! error. Replacing a file by a rename, as our downloads do, is harmless: the map keeps the old file.
+//! Small files are copied instead ([`MappedFile::COPIED`]).
 
 use std::{fs::File, io::Read, ops::Deref, path::Path, sync::Arc};
 
@@ -11,7 +11,7 @@ use memmap2::Mmap;
 
 use crate::error::{Error, refuse_lfs_pointer};
 
-/// The bytes of a file, read when they are looked at if there are many.
+/// The bytes of a file, mapped if there are many.
 #[derive(Debug)]
 pub struct MappedFile {
     bytes: Bytes,
@@ -24,11 +24,12 @@ enum Bytes {
 }
 
 impl MappedFile {
-    /// Files of up to so many bytes are read whole. That takes a few milliseconds, less than the
-    /// tokenizer beside a table, and what a map would leave on disk is not worth the bus error.
+    /// Maximum size in bytes of a file that is copied. Copying takes a few milliseconds, less than
+    /// loading the tokenizer beside a table, and a smaller memory footprint is not worth the risk of a
+    /// bus error.
     pub const COPIED: u64 = 16 << 20;
 
-    /// Opens a file that is not empty: copied into memory up to [`COPIED`](Self::COPIED) bytes, mapped beyond.
+    /// Opens a non-empty file: copied up to [`COPIED`](Self::COPIED) bytes, mapped above.
     ///
     /// # Errors
     /// [`Error::Read`], [`Error::LfsPointer`], and [`Error::InvalidFile`] for an empty file.
@@ -39,7 +40,7 @@ impl MappedFile {
         let len = file.metadata().map_err(read)?.len();
         let mut bytes = Vec::new();
         if len <= Self::COPIED {
-            // One byte more tells whether the file has grown meanwhile; then it is mapped.
+            // One byte more shows that the file has grown since; then it is mapped.
             (&mut file).take(Self::COPIED + 1).read_to_end(&mut bytes).map_err(read)?;
             if bytes.is_empty() {
                 let reason = "the file is empty".to_owned();
@@ -50,8 +51,8 @@ impl MappedFile {
             refuse_lfs_pointer(path, &bytes)?;
             return Ok(Self { bytes: Bytes::Copied(bytes) });
         }
-        // SAFETY: the map is only ever read as bytes. Should another process cut the file short,
-        // reading it ends the process with a bus error, as it does for every mapped file.
+        // SAFETY: the map is only read as bytes. If another process truncates the file, reading it ends
+        // the process with a bus error, as for every mapped file.
         let map = unsafe { Mmap::map(&file) }.map_err(read)?;
         Ok(Self { bytes: Bytes::Mapped(map) })
     }

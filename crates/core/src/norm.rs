@@ -1,16 +1,16 @@
-//! Scaling to unit length, as every family does it.
+//! L2 normalisation, shared by all families.
 
-/// Scales a vector to unit length (L2). A vector shorter than 1e-12 is divided by that instead, so
-/// that zeros stay zeros. A component that is no number makes all of them such.
+/// Scales a vector to unit length (L2). A norm below 1e-12 is raised to 1e-12, so zeros stay zeros. NaN
+/// propagates to every component.
 pub fn l2_normalize(vector: &mut [f64]) {
     let norm = l2_norm(vector.iter().copied());
     vector.iter_mut().for_each(|x| *x /= norm);
 }
 
-/// What [`l2_normalize`] divides a vector of these components by.
+/// L2 norm, at least 1e-12: the divisor of [`l2_normalize`]. NaN if a component is NaN.
 pub fn l2_norm(components: impl Iterator<Item = f64>) -> f64 {
     let norm = components.map(|x| x * x).sum::<f64>().sqrt();
-    // `f64::max` would turn a NaN into the floor.
+    // `f64::max` would turn NaN into the lower bound.
     if norm < 1e-12 { 1e-12 } else { norm }
 }
 

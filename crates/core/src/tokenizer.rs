@@ -1,7 +1,7 @@
-//! `tokenizer.json` and the files beside it, with FastEmbed 0.9.1's rules on limits and padding.
+//! Loads `tokenizer.json` and the files beside it, with FastEmbed 0.9.1's rules on limits and padding.
 //!
-//! Truncation is settled here, once; padding is only *described* here ([`Padding`]), since a text
-//! has no padding until it meets a batch.
+//! Truncation is applied here. Padding is only *described* here ([`Padding`]), since a text is padded
+//! in a batch.
 
 mod cuts;
 mod limit;
@@ -32,48 +32,46 @@ pub use self::{
 };
 use crate::error::{Error, read_bounded};
 
-/// The largest `tokenizer.json` known has 35 MB; ten times that is not an honest file.
+/// Maximum size of `tokenizer.json` in bytes, ten times the largest known one.
 const MAX_TOKENIZER_BYTES: u64 = 400 << 20;
-/// Configuration files are a few KB, special token maps of some models a few hundred.
+/// Maximum size of configuration files in bytes. They have a few KB, special token maps of some models
+/// a few hundred.
 const MAX_CONFIG_BYTES: u64 = 32 << 20;
-/// Rows may be padded to a multiple of this many tokens whatever the limit: multiples are chosen for the
-/// hardware (8, 64, 128), and the original pads to them beyond the limit, too.
+/// Maximum multiple of tokens to pad to, whatever the limit: multiples are chosen for the hardware (8,
+/// 64, 128), and the original pads to them beyond the limit, too.
 const USUAL_MULTIPLE: usize = 1024;
-/// No text is padded to more tokens than this, which every model with padding of a fixed length has
-/// room in.
+/// Maximum tokens of a padded text. It has room for every model with padding to a fixed length.
 const MAX_PADDING: usize = 1 << 16;
-/// As many bytes of a text as a token has at most, as a rule; where they are more, a second look is
-/// taken.
+/// Usual upper bound of bytes for each token. Texts with longer tokens need a second pass.
 const BYTES_OF_A_TOKEN: usize = 16;
-/// Texts that are shorter than this are taken whole.
+/// Maximum bytes of a text that is always tokenised whole.
 const SHORT: usize = 4096;
-/// Static models are cut at this length whatever their files say, as FastEmbed and model2vec do.
+/// Limit on tokens of static models, whatever their files say, as in FastEmbed and model2vec.
 pub const STATIC_MAX_TOKENS: usize = 512;
 
-/// One text as token ids, special tokens included, without padding.
+/// Token ids of one text, including special tokens, without padding.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tokens {
     /// Ids in the tokenizer's vocabulary.
     pub ids: Vec<u32>,
-    /// For each token of a pair which text it is of (0 or 1), as the tokenizer says; empty for a single
-    /// text, whose tokens are all of segment 0: FastEmbed does not ask the tokenizer there.
+    /// Segment of each token of a pair (0 or 1), from the tokenizer. Empty for a single text, whose
+    /// tokens are all in segment 0, since FastEmbed ignores the tokenizer there.
     pub type_ids: Vec<u32>,
-    /// For each token whether the model attends to it; empty where it attends to all. A token that
-    /// it does not attend to is no padding: it has a vector of its own.
+    /// Attention mask; empty if the model attends to all tokens. A token that is not attended to is no
+    /// padding: it has its own vector.
     pub attention: Vec<bool>,
-    /// Whether the text was longer than the limit and lost its end (or its start, where the model's
-    /// files say so).
+    /// The text exceeded the limit and lost its end (or its start, if the model's files say so).
     pub truncated: bool,
 }
 
 impl Tokens {
-    /// What became of the text, with what the model saw of it.
+    /// Summary of the tokens for the caller.
     pub fn embedded<T>(&self, value: T) -> Embedded<T> {
         Embedded { value, tokens: self.ids.len(), truncated: self.truncated }
     }
 }
 
-/// On which side of a short row padding goes.
+/// Side of a short row that is padded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     /// Before the text.
@@ -82,37 +80,37 @@ pub enum Side {
     Right,
 }
 
-/// How rows of a batch are brought to one length.
+/// Padding of the rows of a batch to one length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Padding {
-    /// The side that is filled.
+    /// Padded side.
     pub side: Side,
-    /// The id that fills it.
+    /// Id of the padding token.
     pub id: u32,
-    /// The segment of the padding of a pair.
+    /// Segment id of the padding of a pair.
     pub type_id: u32,
-    /// Lengths are rounded up to a multiple of this.
+    /// Lengths are rounded up to a multiple of this number.
     pub multiple_of: usize,
-    /// Every row is brought to this length, whatever its batch.
+    /// Fixed length of every row.
     pub fixed: Option<usize>,
 }
 
 impl Padding {
-    /// The length that a text of `len` tokens has in a batch of its own.
+    /// Padded length of a text of `len` tokens in a batch of its own.
     #[must_use]
     pub fn padded(&self, len: usize) -> usize {
-        // A row of nothing still needs a position, since a tensor cannot be empty.
+        // An empty row still needs a position, since a tensor cannot be empty.
         self.fixed.unwrap_or(0).max(len.max(1).next_multiple_of(self.multiple_of))
     }
 }
 
-/// A tokenizer with its limit settled; thread-safe.
+/// A tokenizer with a fixed limit; thread-safe.
 #[derive(Debug)]
 pub struct Tokenizer {
     inner: Inner,
     special: bool,
     limit: usize,
-    /// The limit of the model's own files.
+    /// Limit of the model's own files.
     own_limit: usize,
     truncation_side: TruncationDirection,
     padding: Padding,
@@ -120,9 +118,9 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Loads `tokenizer.json`, `tokenizer_config.json` and, where they exist, `config.json`,
-    /// `special_tokens_map.json` and `sentence_bert_config.json` from the root of `files`. Where there
-    /// is no `tokenizer.json`, `vocab.txt` is read as BERT's.
+    /// Loads `tokenizer.json`, `tokenizer_config.json` and, if they exist, `config.json`,
+    /// `special_tokens_map.json` and `sentence_bert_config.json` from the root of `files`. Without
+    /// `tokenizer.json`, `vocab.txt` is read as a BERT vocabulary.
     ///
     /// # Errors
     /// Missing, oversized or invalid files; no usable limit (one between the number of special tokens
@@ -131,10 +129,10 @@ impl Tokenizer {
         Self::load_with(files, Limits::default())
     }
 
-    /// As [`load`](Self::load), with what is known of the limit besides the files.
+    /// [`load`](Self::load) with a limit from other sources than the files.
     ///
     /// # Errors
-    /// Those of [`load`](Self::load), for the limit in force.
+    /// See [`load`](Self::load), for the limit in force.
     pub fn load_with(files: &ModelFiles, limits: Limits) -> Result<Self, Error> {
         let config_path = files.path("tokenizer_config.json");
         let Source { mut inner, config: tokenizer_config } = Source::read(files)?;
@@ -158,7 +156,7 @@ impl Tokenizer {
             })?;
             truncation_side = TruncationDirection::Right;
         }
-        // Before padding is settled: the padding token may be one that is added here.
+        // The padding token may be one that is added here, so padding comes later.
         for token in special_tokens.values().flat_map(flatten) {
             if let Some(token) = added_token(&tokens_path, token)? {
                 inner.add_special_tokens([token]).map_err(|error| Error::InvalidFile {
@@ -176,9 +174,9 @@ impl Tokenizer {
         Ok(Self { inner, special: true, limit, own_limit, truncation_side, padding, cuts })
     }
 
-    /// Loads `tokenizer.json` alone, for models that look tokens up in a table: no special tokens,
-    /// at most [`STATIC_MAX_TOKENS`] tokens or as many as are asked for. The second value is the id of
-    /// the unknown token.
+    /// Loads only `tokenizer.json`, for models that look tokens up in a table: no special tokens, and
+    /// at most [`STATIC_MAX_TOKENS`] tokens or the requested limit. Returns the id of the unknown
+    /// token, too.
     ///
     /// # Errors
     /// A missing, oversized or invalid file.
@@ -199,51 +197,49 @@ impl Tokenizer {
         Ok((tokenizer, unknown))
     }
 
-    /// The most tokens of a text, special tokens included.
+    /// Maximum tokens of a text, including special tokens.
     #[must_use]
     pub fn limit(&self) -> usize {
         self.limit
     }
 
-    /// How rows of a batch are brought to one length.
+    /// Padding of rows in a batch.
     #[must_use]
     pub fn padding(&self) -> Padding {
         self.padding
     }
 
-    /// The same with every row brought to one length, which replaces rounding: to the limit of the
-    /// model's own files, which it was trained with, or to a larger [`limit`](Self::limit) that is asked
-    /// for.
+    /// Pads every row to a fixed length instead of a multiple: to the limit of the model's own files,
+    /// with which it was trained, or to a larger requested [`limit`](Self::limit).
     ///
     /// # Errors
-    /// [`Error::InvalidFile`] where the limit is one that no row can be padded to.
+    /// [`Error::InvalidFile`] if rows cannot be padded to the limit.
     pub fn padding_to_limit(&self, files: &ModelFiles) -> Result<Padding, Error> {
         let limit = self.own_limit.max(self.limit);
         if limit > MAX_PADDING {
             return Err(Error::InvalidFile {
                 path: files.path("tokenizer_config.json"),
                 reason: format!(
-                    "the limit is {limit} tokens, expected at most {MAX_PADDING} where every text is \
-                     padded to it"
+                    "expected a limit of at most {MAX_PADDING} tokens to pad every text to, got {limit}"
                 ),
             });
         }
         Ok(Padding { multiple_of: 1, fixed: Some(limit), ..self.padding })
     }
 
-    /// The id of a token, with special and added tokens.
+    /// Id of a token, including special and added tokens.
     #[must_use]
     pub fn token_id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
     }
 
-    /// The token of an id, with special and added tokens.
+    /// Token of an id, including special and added tokens.
     #[must_use]
     pub fn token(&self, id: u32) -> Option<String> {
         self.inner.id_to_token(id)
     }
 
-    /// Ids of all tokens that are flagged special, in `tokenizer.json` or by standing in
+    /// Ids of all special tokens, by their flag in `tokenizer.json` or their entry in
     /// `special_tokens_map.json`.
     #[must_use]
     pub fn special_ids(&self) -> HashSet<u32> {
@@ -251,8 +247,7 @@ impl Tokenizer {
         added.into_iter().filter(|(_, token)| token.special).map(|(id, _)| id).collect()
     }
 
-    /// What marks a token that continues a word, such as `##`; `None` where the tokenizer's model
-    /// has no such mark.
+    /// Prefix of tokens that continue a word, such as `##`; `None` if the tokenizer's model has none.
     #[must_use]
     pub fn continuing_subword_prefix(&self) -> Option<&str> {
         match self.inner.get_model() {
@@ -262,19 +257,19 @@ impl Tokenizer {
         }
     }
 
-    /// Splits a text into tokens and cuts it at the limit.
+    /// Tokenises a text and truncates it at the limit.
     ///
-    /// Of a text that is far longer than the limit only the part that counts is looked at, where the
-    /// kind of tokenizer allows to know it; otherwise time and memory grow with the text.
+    /// Only the relevant part of a text far above the limit is processed, if the tokenizer allows it.
+    /// Otherwise time and memory grow with the text.
     ///
     /// # Errors
-    /// [`Error::Tokenize`] where the tokenizer's model has no token for a piece and no unknown token.
+    /// [`Error::Tokenize`] if the tokenizer's model has no token for a piece and no unknown token.
     pub fn encode(&self, text: &str) -> Result<Tokens, Error> {
-        self.of_enough(text, |text| self.encode_whole(text), |tokens| tokens.truncated)
+        self.encode_enough(text, |text| self.encode_whole(text), |tokens| tokens.truncated)
     }
 
-    /// The result for a text, made of a part of it where that has more tokens than the limit.
-    fn of_enough<T>(
+    /// Encodes a part of a text and, unless the result is `enough`, the whole text.
+    fn encode_enough<T>(
         &self,
         text: &str,
         encode: impl Fn(&str) -> Result<T, Error>,
@@ -283,7 +278,7 @@ impl Tokenizer {
         if let Some(cuts) = &self.cuts {
             let mut most = self.limit.saturating_mul(BYTES_OF_A_TOKEN).max(SHORT);
             while most < text.len() / 2 {
-                // Where a part fails the whole decides.
+                // If the part fails, the whole text decides.
                 if let Some(part) = cuts.part(&self.inner, text, most, self.truncation_side)
                     && let Ok(result) = encode(part)
                     && enough(&result)
@@ -308,10 +303,10 @@ impl Tokenizer {
         Ok(Tokens { ids, truncated, ..Tokens::default() })
     }
 
-    /// The ids of a piece of text by itself, without special tokens around it.
+    /// Ids of a text alone, without special tokens.
     ///
     /// # Errors
-    /// As [`encode`](Self::encode).
+    /// See [`encode`](Self::encode).
     pub fn piece_ids(&self, piece: &str) -> Result<Vec<u32>, Error> {
         Ok(self.encoding(piece, false)?.get_ids().to_vec())
     }
@@ -321,7 +316,7 @@ impl Tokenizer {
     }
 }
 
-/// Runs the library, whose own panics on odd vocabularies must not become ours.
+/// Runs the library and turns its panics on odd vocabularies into errors.
 fn guarded(run: impl FnOnce() -> tokenizers::Result<Encoding>) -> Result<Encoding, Error> {
     catch_unwind(AssertUnwindSafe(run))
         .map_err(|_| Error::Tokenize { reason: "it panicked on this text".to_owned() })?
@@ -331,12 +326,12 @@ fn guarded(run: impl FnOnce() -> tokenizers::Result<Encoding>) -> Result<Encodin
 /// Parts of a tokenizer.
 struct Source {
     inner: Inner,
-    /// tokenizer_config.json.
+    /// Content of tokenizer_config.json.
     config: Map<String, Value>,
 }
 
 impl Source {
-    /// `tokenizer.json` and its configuration, or a `vocab.txt` that stands for both.
+    /// Reads `tokenizer.json` and its configuration, or a `vocab.txt` for both.
     fn read(files: &ModelFiles) -> Result<Self, Error> {
         let path = files.path("tokenizer.json");
         let config_path = files.path("tokenizer_config.json");
@@ -350,7 +345,7 @@ impl Source {
                 let path = files.path(vocabulary::FILE);
                 let vocabulary = vocabulary::tokenizer_json(files, &mut config)?;
                 let inner = parse_bytes(&path, &vocabulary.json)?;
-                // The library gives out ids from the size of the vocabulary on.
+                // The library assigns ids from the size of the vocabulary on.
                 for (token, id) in vocabulary.ids {
                     let found = inner.token_to_id(&token).map(u64::from);
                     if found != Some(id) {
@@ -378,14 +373,14 @@ fn parse_bytes(path: &Path, bytes: &[u8]) -> Result<Inner, Error> {
         .map_err(|error| newer::explain(path, bytes, error.to_string()))
 }
 
-/// What is encoded together.
+/// Texts of one row.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Texts {
     One,
     Pair,
 }
 
-/// How many special tokens the tokenizer puts around a text or a pair.
+/// Number of special tokens around a text or a pair.
 fn special_count(inner: &Inner, texts: Texts) -> usize {
     inner.get_post_processor().map_or(0, |processor| processor.added_tokens(texts == Texts::Pair))
 }
@@ -399,7 +394,7 @@ fn truncate(
     special: usize,
 ) -> Result<(), Error> {
     let invalid = |reason| Error::InvalidFile { path: path.to_owned(), reason };
-    // The library would not cut anything at all below this.
+    // The library would not truncate below this limit.
     if limit < special {
         let every = match texts {
             Texts::One => "text",
@@ -409,9 +404,9 @@ fn truncate(
             "the limit of {limit} tokens is below the {special} special tokens of every {every}"
         )));
     }
-    // The library stops at the limit without a word about the rest. Where it then makes room for
-    // special tokens, the overflow tells; otherwise one token more does, which `encode` cuts off.
-    // For pairs the place where it stops decides which text counts as the longer one.
+    // The library truncates silently. If it then makes room for special tokens, its overflow shows
+    // that; otherwise the limit is one token higher, which `encode` cuts off. For pairs the position of
+    // the cut decides which text counts as the longer one.
     let one_more = special == 0 && texts == Texts::One;
     let max_length = if one_more { limit.saturating_add(1) } else { limit };
     let params = TruncationParams { max_length, direction, ..TruncationParams::default() };
@@ -434,18 +429,18 @@ fn object(path: &Path, presence: Presence) -> Result<Map<String, Value>, Error> 
     let invalid = |reason| Error::InvalidFile { path: path.to_owned(), reason };
     match serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))? {
         Value::Object(map) => Ok(map),
-        _ => Err(invalid("expected is a JSON object".to_owned())),
+        _ => Err(invalid("expected a JSON object".to_owned())),
     }
 }
 
-/// A setting that is true or false, or left to its default by `null` or absence.
+/// A boolean setting; `null` or a missing key is the default.
 fn flag(path: &Path, map: &Map<String, Value>, key: &str) -> Result<Option<bool>, Error> {
     match map.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Bool(value)) => Ok(Some(*value)),
         Some(other) => Err(Error::InvalidFile {
             path: path.to_owned(),
-            reason: format!("`{key}` is {other}, expected is true or false"),
+            reason: format!("`{key}`: expected true or false, got {other}"),
         }),
     }
 }
@@ -458,7 +453,7 @@ fn side(path: &Path, config: &Map<String, Value>, key: &str) -> Result<Option<Si
         Some(Value::String(side)) if side == "right" => Ok(Some(Side::Right)),
         Some(other) => Err(Error::InvalidFile {
             path: path.to_owned(),
-            reason: format!("`{key}` is {other}, expected is \"left\" or \"right\""),
+            reason: format!("`{key}`: expected \"left\" or \"right\", got {other}"),
         }),
     }
 }
@@ -540,7 +535,7 @@ fn padding(
         (None, Some(id)) => {
             id.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| Error::InvalidFile {
                 path: files.path("config.json"),
-                reason: format!("`pad_token_id` is {id}, expected is a token id"),
+                reason: format!("`pad_token_id`: expected a token id, got {id}"),
             })?
         }
     };
@@ -550,8 +545,8 @@ fn padding(
         return Err(Error::InvalidFile {
             path: files.path("tokenizer.json"),
             reason: format!(
-                "`pad_to_multiple_of` is {multiple_of}, expected at most {largest} where a text has \
-                 at most {limit} tokens"
+                "`pad_to_multiple_of`: expected at most {largest} for a limit of {limit} tokens, got \
+                 {multiple_of}"
             ),
         });
     }
@@ -570,7 +565,7 @@ fn padding(
     })
 }
 
-/// The id of the unknown token: `unk_id` of a Unigram model, else the entry of `unk_token`.
+/// Id of the unknown token: `unk_id` of a Unigram model, else the entry of `unk_token`.
 fn unknown_id(path: &Path, tokenizer_json: &[u8]) -> Result<Option<u32>, Error> {
     let json: Value = serde_json::from_slice(tokenizer_json)
         .map_err(|error| Error::InvalidFile { path: path.to_owned(), reason: error.to_string() })?;

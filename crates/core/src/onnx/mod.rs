@@ -5,11 +5,11 @@ mod external;
 mod failure;
 mod graph;
 mod int8;
-mod narrow;
 pub mod operators;
 mod placement;
 #[cfg(feature = "tokenizer")]
 mod pool;
+mod round;
 mod session;
 #[cfg(feature = "tokenizer")]
 mod tables;
@@ -29,9 +29,9 @@ pub(crate) fn weight_files(
     Ok(names.map(|name| name.expect("it was checked")).collect())
 }
 
-pub use narrow::narrow;
 #[cfg(feature = "tokenizer")]
 pub use pool::finish_dense;
+pub use round::round_to;
 pub use session::{Input, Session, Values, View};
 #[cfg(feature = "tokenizer")]
 pub use text::{Row, TextGraph, TextGraphOptions};

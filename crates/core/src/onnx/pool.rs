@@ -4,7 +4,7 @@
 
 use embedkit_types::{Pooling, TextDense};
 
-use super::{narrow, text::Row};
+use super::{round_to, text::Row};
 use crate::{error::Error, l2_normalize};
 
 /// Pools and, where the model asks for it, normalises one row. A half-precision graph's result is
@@ -17,7 +17,7 @@ pub fn finish_dense(row: &Row<'_>, task: &TextDense) -> Result<Vec<f32>, Error> 
     if task.normalize {
         l2_normalize(&mut vector);
     }
-    Ok(narrow(&vector, row.half))
+    Ok(round_to(&vector, row.half))
 }
 
 fn pool(row: &Row<'_>, task: &TextDense) -> Result<Vec<f64>, Error> {

@@ -1,13 +1,13 @@
-//! From the precision that sums are taken in back to that of the graph.
+//! Rounding from the f64 of accumulators to the precision of the graph.
 
-/// Rounds once: to f32, by way of half precision where the graph computes in it, since FastEmbed
-/// returns the graph's own type.
+/// Rounds f64 to f32, through half precision if `half`: the precision of the graph, which FastEmbed
+/// returns.
 #[must_use]
-pub fn narrow(values: &[f64], half: bool) -> Vec<f32> {
+pub fn round_to(values: &[f64], half: bool) -> Vec<f32> {
     values.iter().map(|&x| round(x, half)).collect()
 }
 
-/// [`narrow`] for one number.
+/// [`round_to`] for one number.
 #[expect(clippy::cast_possible_truncation, reason = "the one rounding step")]
 pub(super) fn round(x: f64, half: bool) -> f32 {
     if half { half::f16::from_f64(x).to_f32() } else { x as f32 }
@@ -19,7 +19,7 @@ mod tests {
 
     #[test]
     fn half_precision_is_kept() {
-        assert_eq!(narrow(&[0.1, 1.0 / 3.0], true), [0.099_975_586, 0.333_251_95]);
-        assert_eq!(narrow(&[0.1], false), [0.1]);
+        assert_eq!(round_to(&[0.1, 1.0 / 3.0], true), [0.099_975_586, 0.333_251_95]);
+        assert_eq!(round_to(&[0.1], false), [0.1]);
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use embedkit_types::{LoadOptions, ModelFiles, Output, Str};
 
 use super::{
-    narrow,
+    round,
     session::{Input, Session, Values, View},
     tables::{Counted, Tables, tables},
 };
@@ -114,7 +114,7 @@ impl Row<'_> {
     /// FastEmbed's results have the type of the graph.
     #[must_use]
     pub fn round(&self, x: f64) -> f32 {
-        narrow::round(x, self.half)
+        round::round(x, self.half)
     }
 
     /// The error for a shape that the family cannot use; `expected` is in words.

@@ -1,8 +1,7 @@
-//! The built-in models, by id.
+//! Built-in models by id.
 //!
-//! The rows are constants that `cargo xtask codegen` renders from the project's `models.toml`. An id
-//! may be registered for several tasks, such as a text and an image encoder, and is looked up without
-//! regard to case.
+//! The rows are constants that `cargo xtask codegen` renders from `models.toml`. An id may be
+//! registered for several tasks, such as a text and an image encoder. Lookups ignore case.
 //!
 //! ```
 //! use embedkit_core::registry;
@@ -26,13 +25,13 @@ use embedkit_types::ModelSpec;
 
 use generated::{MODELS, OTHER_NAMES};
 
-/// All built-in models, in the order of `models.toml`: by task, then as FastEmbed lists them.
+/// All built-in models in the order of `models.toml`: by task, then in FastEmbed's order.
 #[must_use]
 pub fn models() -> &'static [ModelSpec] {
     MODELS
 }
 
-/// The models with this id, one per task, in the order of [`models`]; at least one.
+/// Models with this id, one for each task, in the order of [`models`]; at least one.
 ///
 /// # Errors
 /// [`LookupError::Unknown`] with the most similar ids.
@@ -41,11 +40,11 @@ pub fn find(id: &str) -> Result<Vec<&'static ModelSpec>, LookupError> {
     if found.is_empty() { Err(unknown(id)) } else { Ok(found) }
 }
 
-/// The model with this id for the task of this name, such as `text-dense`.
+/// The model with this id for a task by name, such as `text-dense`.
 ///
 /// # Errors
-/// [`LookupError::Unknown`] with the most similar ids, or [`LookupError::OtherTask`] with the tasks
-/// that the id is registered for.
+/// [`LookupError::Unknown`] with the most similar ids, or [`LookupError::OtherTask`] with the tasks of
+/// the id.
 pub fn find_task(id: &str, task: &str) -> Result<&'static ModelSpec, LookupError> {
     let found = find(id)?;
     found.iter().copied().find(|spec| spec.task.name() == task).ok_or_else(|| {
@@ -57,34 +56,34 @@ pub fn find_task(id: &str, task: &str) -> Result<&'static ModelSpec, LookupError
     })
 }
 
-/// Why a model was not found.
+/// Reasons why a lookup fails.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LookupError {
     /// No model has this id.
     #[error("unknown model {id:?}")]
     Unknown {
-        /// The id that was asked for.
+        /// Id of the lookup.
         id: String,
-        /// Ids that may be meant, the most similar first; at most five.
+        /// Similar ids, the most similar first; at most five.
         similar: Vec<&'static str>,
-        /// What is known of this very name.
+        /// Information about this name.
         remark: Option<&'static str>,
     },
-    /// The id is registered, but not for this task.
+    /// The id is registered, but for other tasks.
     #[error("model {id} is not registered for {task}, only for {}", tasks.join(" and "))]
     OtherTask {
-        /// The id, as it is registered.
+        /// The registered id.
         id: String,
-        /// The task that was asked for.
+        /// Task of the lookup.
         task: String,
-        /// The tasks that it is registered for.
+        /// Tasks of the id.
         tasks: Vec<&'static str>,
     },
 }
 
 impl LookupError {
-    /// What to do about it, in one line.
+    /// Advice in one line.
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
@@ -101,17 +100,17 @@ impl LookupError {
     }
 }
 
-/// What somebody means by a name that is not registered.
+/// Meaning of a known name that is not registered.
 enum Meant {
-    /// The model with this id.
+    /// Another name of the model with this id.
     Model(&'static str),
-    /// None, for this reason.
+    /// Not available, for this reason.
     Nothing(&'static str),
 }
 
 fn unknown(id: &str) -> LookupError {
     let asked = id.to_ascii_lowercase();
-    // One entry stands for all names that begin with it; the longest says most.
+    // An entry covers all names with this prefix; the longest prefix is the most specific.
     let other =
         OTHER_NAMES.iter().filter(|(name, _)| asked.starts_with(&name.to_ascii_lowercase()));
     let (similar, remark) = match other.max_by_key(|(name, _)| name.len()) {

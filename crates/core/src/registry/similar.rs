@@ -1,13 +1,13 @@
-//! Which registered ids somebody may have meant.
+//! Suggestions of similar ids.
 
 use embedkit_types::ModelSpec;
 
-/// Ids that are named at most.
+/// Maximum number of suggestions.
 const MOST: usize = 5;
-/// Names longer than this many bytes resemble nothing, and are not worth the time to compare.
+/// Maximum length in bytes of a name that is compared; longer names resemble none.
 const LONGEST: usize = 256;
 
-/// The ids most similar to a lower-case name, the most similar first.
+/// Ids most similar to a lower-case name, the most similar first.
 pub(super) fn ids(asked: &str, models: &'static [ModelSpec]) -> Vec<&'static str> {
     if asked.len() > LONGEST {
         return Vec::new();
@@ -28,9 +28,8 @@ pub(super) fn ids(asked: &str, models: &'static [ModelSpec]) -> Vec<&'static str
     ids
 }
 
-/// How far a model is from a lower-case name, 0 being the nearest; `None` where they have nothing in
-/// common. Slips of the keyboard come before parts of names, and these before other models of the
-/// same organisation.
+/// Distance of a model from a lower-case name, 0 for the closest; `None` if they have nothing in
+/// common. Typos rank before parts of names, and these before other models of the same organisation.
 fn rank(asked: &str, spec: &ModelSpec) -> Option<usize> {
     const PART: usize = 1 << 10;
     const ORGANISATION: usize = 1 << 20;
@@ -55,12 +54,12 @@ fn rank(asked: &str, spec: &ModelSpec) -> Option<usize> {
     same.then_some(ORGANISATION + slips)
 }
 
-/// Organisation and name; no organisation where there is no slash.
+/// Splits an id into organisation and name; there is no organisation without a slash.
 fn split(id: &str) -> (&str, &str) {
     id.split_once('/').unwrap_or(("", id))
 }
 
-/// Levenshtein's distance: characters to insert, delete or replace.
+/// Levenshtein distance: characters to insert, delete or replace.
 fn edit_distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

@@ -1,4 +1,4 @@
-//! Checks of the registered models against what is known of FastEmbed 0.9.1.
+//! Registered models compared with FastEmbed 0.9.1.
 
 use embedkit_types::{
     Encoder, ImagePooling, LateMultimodalKind, LateText, Markers, ModelPrompts, Output, Pooling,

@@ -1,24 +1,29 @@
-//! Places where a long text can be cut without a change to its tokens.
+//! Cuts: places where a long text can be split without a change to its tokens.
 //!
 //! A model sees the first few hundred tokens of a text of any length, but the tokenizers library
-//! normalises and splits the whole text before it makes the first one. Here a text is cut in two parts,
-//! so that the tokens of both parts, one list after the other, are those of the whole: then a part that
-//! has more tokens than the limit is as good as the text. The argument, for a cut between two ordinary
-//! characters ([`plain`]) and a space or line break before another one:
+//! normalises and splits the whole text before it makes the first one. A cut splits a text in two parts
+//! whose tokens, concatenated, are those of the whole text. A part with more tokens than the limit is
+//! then as good as the text. The following argument holds for a cut between two ordinary characters
+//! ([`plain`]) and a space or line break before another one:
 //!
-//! 1. No added token spans the cut, since none has anything but white space before white space. White
-//!    space that belongs to an added token behind the cut begins there at most; none behind the cut belongs
-//!    to an added token before it.
-//! 2. A normaliser of the kinds in [`is_local`] gives for both parts what it gives for the whole:
-//!    it maps characters one by one, or composes them (nothing composes with a space after it), or maps
-//!    clusters of characters (which end before a space, if not behind one of a few signs that are not
-//!    plain), or replaces runs of white space, of which none ends at the cut. [`Cuts::holds`] runs it
-//!    on the characters around the cut, since the maps of some are data: the cut is still there behind
-//!    it, with an ordinary character before and white space after.
-//! 3. The pre-tokenizer ends a piece there ([`End`]), and treats the pieces on each side by themselves.
-//! 4. The model sees each piece alone.
+//! 1. No added token spans the cut, since none has a character other than white space before white
+//! space.
+//!    White space that belongs to an added token after the cut starts at the cut or later; no white
+//! space
+//!    after the cut belongs to an added token before it.
+//! 2. A normaliser of the kinds in [`is_local`] gives the same result for both parts as for the whole:
+//!    it maps single characters, or composes them (nothing composes with a space after it), or maps
+//!    grapheme clusters (which end before a space, except after a few characters that are not plain),
+//! or
+//!    replaces runs of white space, none of which ends at the cut. Some maps are data, so
+//! [`Cuts::holds`]
+//!    runs the normaliser on the characters around the cut: the cut is still there afterwards, with an
+//!    ordinary character before and white space after.
+//! 3. The pre-tokenizer ends a piece at the cut ([`End`]) and treats the pieces on each side
+//! separately.
+//! 4. The model sees each piece separately.
 //!
-//! Whatever is not known to be so is tokenised whole.
+//! Texts are tokenised whole unless this argument is known to hold.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -30,11 +35,11 @@ use tokenizers::{
     tokenizer::SplitDelimiterBehavior,
 };
 
-/// How many candidates for a cut are looked at.
+/// Maximum number of candidates for a cut.
 const CANDIDATES: usize = 64;
 
-/// Patterns of `Split` of which no match has white space behind anything else, but for line breaks
-/// behind punctuation, and which match every character or leave out white space only.
+/// Patterns of `Split` that match every character or leave out only white space. No match has white
+/// space after anything else, except line breaks after punctuation.
 const WORDS: [&str; 5] = [
     // GPT-2 and others.
     r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
@@ -47,10 +52,10 @@ const WORDS: [&str; 5] = [
     r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+",
 ];
 
-/// Patterns of `Replace` that match white space only.
+/// Patterns of `Replace` that match only white space.
 const SPACES: [&str; 4] = [r" {2,}", r" +", r"\s+", r"\s{2,}"];
 
-/// White space before which a pre-tokenizer ends a piece, behind anything else.
+/// White space before which a pre-tokenizer ends a piece, after any other character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Space,
@@ -61,12 +66,12 @@ enum End {
 #[derive(Debug, Clone)]
 pub(super) struct Cuts {
     end: End,
-    /// The last characters of added tokens that white space behind them belongs to.
+    /// Last characters of added tokens that include white space after them.
     strip: Vec<char>,
 }
 
 impl Cuts {
-    /// `None` for a tokenizer of which nothing is known.
+    /// Returns `None` for a tokenizer for which the argument is not known to hold.
     pub(super) fn of(inner: &Inner) -> Option<Self> {
         let random = matches!(inner.get_model(), ModelWrapper::BPE(bpe) if bpe.dropout.is_some());
         let steps = steps(inner);
@@ -93,8 +98,8 @@ impl Cuts {
         Some(Self { end: end(inner.get_pre_tokenizer()?)?, strip })
     }
 
-    /// Up to `most` bytes of the start or the end of a text, as the tokenizer keeps one or the other, cut
-    /// off from the rest; `None` where no cut is found.
+    /// Up to `most` bytes of the start or the end of a text, whichever the tokenizer keeps. `None` if
+    /// there is no cut.
     pub(super) fn part<'t>(
         &self,
         inner: &Inner,
@@ -139,7 +144,7 @@ impl Cuts {
         }
     }
 
-    /// True where normalising leaves the cut as it is.
+    /// Returns `true` if normalising keeps the cut.
     fn holds(&self, inner: &Inner, text: &str, at: usize, after: char) -> bool {
         let Some(before) = text[..at].chars().next_back() else { return false };
         let strips = |left: &str| left.chars().next_back().is_some_and(|c| self.strip.contains(&c));
@@ -151,7 +156,7 @@ impl Cuts {
                 && let Some(ReplacePattern::String(pattern)) = pattern(replace)
                 && left.chars().next_back() == pattern.chars().next_back()
             {
-                // Whether it is replaced depends on what is before it.
+                // The context before it decides whether it is replaced.
                 return false;
             }
             let whole = normalise(normalizer, &format!("{left}{right}"));
@@ -166,7 +171,7 @@ impl Cuts {
             }
             (left, right) = (new_left, new_right);
         }
-        // Added tokens are looked for in the text as it was and as it is now.
+        // Added tokens are matched in the original and in the normalised text.
         let before = before.to_string();
         !strips(&before)
             && !strips(&left)
@@ -174,8 +179,8 @@ impl Cuts {
     }
 }
 
-/// True where the text has a single space or line break at a place, between ordinary characters, of
-/// which there are two before it.
+/// Returns `true` if the text has a single space or line break at this position, between ordinary
+/// characters, two of them before it.
 fn is_candidate(text: &str, at: usize, character: char, after: char) -> bool {
     matches!(character, ' ' | '\n') && plain(after) && {
         let mut before = text[..at].chars().rev();
@@ -183,8 +188,8 @@ fn is_candidate(text: &str, at: usize, character: char, after: char) -> bool {
     }
 }
 
-/// Characters that are themselves wherever they stand: letters, numerals and punctuation that neither
-/// combine with what is before them nor draw what is after them into their cluster.
+/// Characters without context: letters, numerals and punctuation that neither combine with the
+/// character before them nor extend their cluster to the one after.
 fn plain(character: char) -> bool {
     character.is_ascii_graphic()
         || matches!(character,
@@ -201,7 +206,7 @@ fn plain(character: char) -> bool {
         )
 }
 
-/// True for the normalisers of the argument's second step.
+/// Returns `true` for the normalisers of the argument's second step.
 fn is_local(normalizer: &NormalizerWrapper) -> bool {
     match normalizer {
         NormalizerWrapper::BertNormalizer(_)
@@ -213,7 +218,7 @@ fn is_local(normalizer: &NormalizerWrapper) -> bool {
         | NormalizerWrapper::Lowercase(_)
         | NormalizerWrapper::Nmt(_)
         | NormalizerWrapper::Precompiled(_) => true,
-        // The end of a text is another one when it is cut, but that is no white space then.
+        // A cut moves the end of the text, but it is not white space then.
         NormalizerWrapper::StripNormalizer(strip) => !strip.strip_left,
         NormalizerWrapper::Replace(replace) => match pattern(replace) {
             Some(ReplacePattern::String(pattern)) => {
@@ -231,19 +236,19 @@ fn is_local(normalizer: &NormalizerWrapper) -> bool {
     }
 }
 
-/// Pattern of a replacement, which the library shows in JSON only.
+/// Pattern of a replacement, which the library exposes only as JSON.
 fn pattern(replace: &Replace) -> Option<ReplacePattern> {
     let mut json = serde_json::to_value(replace).ok()?;
     serde_json::from_value(json["pattern"].take()).ok()
 }
 
-/// Where a pre-tokenizer ends pieces, as the third step of the argument needs it.
+/// Ends of pieces by a pre-tokenizer, for the third step of the argument.
 fn end(pre_tokenizer: &PreTokenizerWrapper) -> Option<End> {
     match pre_tokenizer {
         PreTokenizerWrapper::BertPreTokenizer(_)
         | PreTokenizerWrapper::Whitespace(_)
         | PreTokenizerWrapper::WhitespaceSplit(_) => Some(End::WhiteSpace),
-        // A space that is put before a piece without one would be put before a line break, too.
+        // A space before a piece without one would also come before a line break.
         PreTokenizerWrapper::ByteLevel(bytes) if bytes.use_regex && bytes.add_prefix_space => {
             Some(End::Space)
         }
@@ -259,7 +264,7 @@ fn end(pre_tokenizer: &PreTokenizerWrapper) -> Option<End> {
                 if WORDS.contains(&regex.as_str()));
             (keeps && known).then_some(End::Space)
         }
-        // After the first that ends a piece there, each sees a piece alone.
+        // After the first that ends a piece there, each sees a piece separately.
         PreTokenizerWrapper::Sequence(list) => {
             let mut list = list.as_ref().iter().skip_while(|one| keeps_cuts(one));
             end(list.next()?)
@@ -268,8 +273,8 @@ fn end(pre_tokenizer: &PreTokenizerWrapper) -> Option<End> {
     }
 }
 
-/// True where a pre-tokenizer goes by each character's class, so that a cut is the end of a piece or within
-/// one that has the same characters around it.
+/// Returns `true` for a pre-tokenizer that goes by character classes, so that a cut is the end of a
+/// piece or within a piece with the same characters around it.
 fn keeps_cuts(pre_tokenizer: &PreTokenizerWrapper) -> bool {
     match pre_tokenizer {
         PreTokenizerWrapper::Digits(_) => true,
@@ -280,7 +285,7 @@ fn keeps_cuts(pre_tokenizer: &PreTokenizerWrapper) -> bool {
     }
 }
 
-/// The steps of the normaliser, one after the other.
+/// Steps of the normaliser, in order.
 fn steps(inner: &Inner) -> Vec<&NormalizerWrapper> {
     fn add<'t>(normalizer: &'t NormalizerWrapper, steps: &mut Vec<&'t NormalizerWrapper>) {
         match normalizer {
@@ -297,7 +302,7 @@ fn steps(inner: &Inner) -> Vec<&NormalizerWrapper> {
     steps
 }
 
-/// `None` where the library fails or panics, which it does for odd maps of characters.
+/// `None` if the library fails or panics, which it does for unusual character maps.
 fn normalise(normalizer: &NormalizerWrapper, text: &str) -> Option<String> {
     let run = || {
         let mut text = NormalizedString::from(text);
@@ -307,7 +312,7 @@ fn normalise(normalizer: &NormalizerWrapper, text: &str) -> Option<String> {
     catch_unwind(AssertUnwindSafe(run)).ok().flatten()
 }
 
-/// True where something else is before white space.
+/// Returns `true` if another character is before white space.
 fn spans(token: &str) -> bool {
     let mut behind = token.chars().zip(token.chars().skip(1));
     behind.any(|(a, b)| !a.is_whitespace() && b.is_whitespace())

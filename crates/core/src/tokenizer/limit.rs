@@ -1,4 +1,4 @@
-//! The most tokens of a text: what was asked for, else what the model's files say.
+//! Limit on tokens: the requested one, or else that of the model's files.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{Presence, object};
 use crate::error::Error;
 
-/// Sources of the limit on tokens besides the model's files.
+/// Sources of the limit on tokens beside the model's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {
     asked: Option<usize>,
@@ -17,8 +17,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The limit that is asked for by the options or else by the description, and that which the
-    /// description only states.
+    /// Limit that the options or else the description request, and the limit that the description only
+    /// declares.
     #[must_use]
     pub fn of(spec: &ModelSpec, load: &LoadOptions) -> Self {
         let tokens = |tokens: u32| usize::try_from(tokens).unwrap_or(usize::MAX);
@@ -30,34 +30,34 @@ impl Limits {
         }
     }
 
-    /// For a model that is given `reserve` tokens beyond those of the text: the limit is lowered by
-    /// these, and texts are cut at the right whatever the files say.
+    /// Reserves `reserve` tokens for a model that adds them to the text: the limit is lowered by these,
+    /// and texts are truncated on the right, whatever the files say.
     #[must_use]
     pub fn reserving(self, reserve: usize) -> Self {
         Self { reserve: Some(reserve), ..self }
     }
 
-    /// The limit asked for, for models that look tokens up in a table and have no positions.
+    /// Requested limit of models that look tokens up in a table and have no positions.
     pub(super) fn of_table(self, usual: usize) -> usize {
         self.asked.unwrap_or(usual)
     }
 }
 
-/// A limit, and the file that it is of.
+/// A limit with its source.
 pub(super) struct Limit {
-    /// The limit in force.
+    /// Limit in force.
     pub(super) tokens: usize,
-    /// Limit of the model's own files, where they have one.
+    /// Limit of the model's own files, if any.
     pub(super) own: Option<usize>,
-    /// The file that errors are about.
+    /// File that errors name.
     pub(super) path: PathBuf,
 }
 
-/// Settles the limit. Tried in this order: what was asked for, tokenizer_config.json,
-/// `max_seq_length` of sentence_bert_config.json, the positions of config.json, the description.
+/// Determines the limit, in this order: the request, tokenizer_config.json, `max_seq_length` of
+/// sentence_bert_config.json, the positions of config.json, the description.
 ///
 /// # Errors
-/// [`Error::InvalidFile`] where nothing says a limit, and those of reading sentence_bert_config.json.
+/// [`Error::InvalidFile`] if there is no limit, and errors of reading sentence_bert_config.json.
 pub(super) fn settle(
     files: &ModelFiles,
     tokenizer_config: &Map<String, Value>,
@@ -81,7 +81,7 @@ pub(super) fn settle(
         None => others()?,
     };
     if let Some(asked) = limits.asked {
-        // Where a graph takes more than config.json says, tokenizer_config.json knows.
+        // A graph may take more than config.json says; tokenizer_config.json knows.
         let most = positions.map(|positions| positions.max(tokenizers.unwrap_or(0)));
         let tokens = most.map_or(asked, |most| asked.min(most));
         if tokens < asked {
@@ -117,17 +117,17 @@ fn no_limit(path: &Path) -> Error {
     }
 }
 
-/// The limits in tokenizer_config.json.
+/// Limits in tokenizer_config.json.
 const LIMITS: [&str; 2] = ["model_max_length", "max_length"];
 
-/// The smaller of the two limits that are usable. FastEmbed takes integers only; a whole number that is
-/// written with a point is taken where there is no other.
+/// The smaller usable limit. FastEmbed takes only integers; a whole number written with a decimal point
+/// is used if there is no other.
 fn of_tokenizer(config: &Map<String, Value>) -> Option<usize> {
     let written = LIMITS.into_iter().filter_map(|key| whole(config.get(key)?));
     integer(config).or(written.min())
 }
 
-/// Limit that FastEmbed takes.
+/// Limit that FastEmbed uses.
 fn integer(config: &Map<String, Value>) -> Option<usize> {
     let integer = |key: &str| {
         let value = config.get(key)?.as_u64()?;
@@ -136,7 +136,7 @@ fn integer(config: &Map<String, Value>) -> Option<usize> {
     LIMITS.into_iter().filter_map(integer).min()
 }
 
-/// A number of tokens, as integer or as 512.0, above 0 and far below the 10^30 that stands for none.
+/// A number of tokens, as integer or as 512.0, above 0 and far below 10^30, which means no limit.
 fn whole(value: &Value) -> Option<usize> {
     const MOST: f64 = (1u64 << 31) as f64;
     let number = value.as_f64()?;
@@ -150,17 +150,17 @@ fn whole(value: &Value) -> Option<usize> {
     usize::try_from(tokens).ok()
 }
 
-/// The places that a model knows, by config.json.
+/// Positions of a model, from config.json.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Positions {
-    /// The place of the first token: above 0 in the table of a RoBERTa, whose first rows are not of
+    /// Position of the first token: above 0 for RoBERTa, whose table starts with rows that are not for
     /// tokens.
     pub(crate) first: usize,
-    /// How many tokens have a place.
+    /// Number of tokens with a position.
     pub(crate) count: Option<usize>,
 }
 
-/// Models whose places begin after that of the padding token's id.
+/// Models whose positions start after the padding token's id.
 const AFTER_PADDING: [&str; 15] = [
     "camembert",
     "data2vec-text",
@@ -193,10 +193,10 @@ impl Positions {
         Self { first, count }
     }
 
-    /// Those of the model in `files`; from 0 without config.json.
+    /// Reads the positions of the model in `files`; starts from 0 without config.json.
     ///
     /// # Errors
-    /// A config.json that is no JSON object.
+    /// A config.json that is not a JSON object.
     #[cfg(feature = "onnx")]
     pub(crate) fn load(files: &ModelFiles) -> Result<Self, Error> {
         Ok(Self::of(&object(&files.path("config.json"), Presence::Optional)?))

@@ -1,4 +1,4 @@
-//! Why the tokenizers library does not read a `tokenizer.json`.
+//! Diagnoses a `tokenizer.json` that the tokenizers library rejects.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::error::Error;
 
-/// The parts of the file, with the types that version 0.23 of the library knows.
+/// Parts of the file, with the types that version 0.23 of the library supports.
 const PARTS: [(&str, &[&str]); 5] = [
     ("model", &["BPE", "Unigram", "WordLevel", "WordPiece"]),
     (
@@ -66,10 +66,10 @@ const PARTS: [(&str, &[&str]); 5] = [
     ),
 ];
 
-/// Lists within a `Sequence`.
+/// Keys of lists within a `Sequence`.
 const LISTS: [&str; 4] = ["normalizers", "pretokenizers", "processors", "decoders"];
 
-/// The error for a file that the library refused for `reason`.
+/// Error for a file that the library rejected for `reason`.
 pub(super) fn explain(path: &Path, bytes: &[u8], reason: String) -> Error {
     let path = path.to_owned();
     let Ok(json) = serde_json::from_slice::<Value>(bytes) else {
@@ -83,7 +83,7 @@ pub(super) fn explain(path: &Path, bytes: &[u8], reason: String) -> Error {
     Error::InvalidFile { path, reason }
 }
 
-/// The first type that is not known. JSON of this depth has been read, so recursion ends soon.
+/// First unknown type. The JSON parser limits depth, and thereby recursion.
 fn unknown<'a>(value: &'a Value, known: &[&str]) -> Option<&'a str> {
     let own = value["type"].as_str().filter(|kind| !known.contains(kind));
     own.or_else(|| {

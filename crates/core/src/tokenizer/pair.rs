@@ -1,4 +1,4 @@
-//! Two texts as one row of tokens, for models that read them together.
+//! Tokenises pairs of texts for models that read both as one row.
 
 use std::{cell::Cell, sync::OnceLock};
 
@@ -8,42 +8,42 @@ use tokenizers::{Encoding, Model, OffsetType, PreTokenizer, TruncationDirection}
 use super::{Limits, Padding, Texts, Tokenizer, Tokens, guarded, special_count, truncate};
 use crate::error::Error;
 
-/// A tokenizer of pairs with its limit settled; thread-safe.
+/// A tokenizer of pairs with a fixed limit; thread-safe.
 ///
-/// A pair that is too long loses tokens of the longer text until both have the same length, then of
-/// both: from their ends, or from their starts where the model's files say so.
+/// A pair above the limit loses tokens of the longer text until both have the same length, then of
+/// both: from their ends, or from their starts if the model's files say so.
 #[derive(Debug)]
 pub struct PairTokenizer {
     pub(super) tokenizer: Tokenizer,
-    /// The most tokens of both texts together, without the special ones.
+    /// Maximum tokens of both texts together, without special tokens.
     room: usize,
 }
 
-/// A text that is the first of several pairs, split into tokens once.
+/// First text of several pairs, tokenised once.
 #[derive(Debug, Clone)]
 pub struct FirstText {
     text: String,
-    /// As many of its tokens as a pair can have.
+    /// Its tokens, at most as many as a pair can have.
     encoding: Encoding,
-    /// How many the library has seen.
+    /// Number of tokens that the library has seen.
     seen: usize,
-    /// How many there are, once that was asked for.
+    /// Total number of tokens, computed on demand.
     whole: OnceLock<usize>,
 }
 
 impl PairTokenizer {
-    /// Loads the files that [`Tokenizer::load`] does.
+    /// Loads the files of [`Tokenizer::load`].
     ///
     /// # Errors
-    /// As there, and a limit below the number of special tokens of a pair.
+    /// See [`Tokenizer::load`]; also a limit below the number of special tokens of a pair.
     pub fn load(files: &ModelFiles) -> Result<Self, Error> {
         Self::load_with(files, Limits::default())
     }
 
-    /// As [`load`](Self::load), with what is known of the limit besides the files.
+    /// [`load`](Self::load) with a limit from other sources than the files.
     ///
     /// # Errors
-    /// As there.
+    /// See [`load`](Self::load).
     pub fn load_with(files: &ModelFiles, limits: Limits) -> Result<Self, Error> {
         let mut tokenizer = Tokenizer::load_with(files, limits)?;
         let special = special_count(&tokenizer.inner, Texts::Pair);
@@ -53,37 +53,37 @@ impl PairTokenizer {
         Ok(Self { tokenizer, room: limit - special })
     }
 
-    /// The most tokens of a pair, special tokens included.
+    /// Maximum tokens of a pair, including special tokens.
     #[must_use]
     pub fn limit(&self) -> usize {
         self.tokenizer.limit
     }
 
-    /// How rows of a batch are brought to one length.
+    /// Padding of rows in a batch.
     #[must_use]
     pub fn padding(&self) -> Padding {
         self.tokenizer.padding
     }
 
-    /// The token of an id, with special and added tokens.
+    /// Token of an id, including special and added tokens.
     #[must_use]
     pub fn token(&self, id: u32) -> Option<String> {
         self.tokenizer.token(id)
     }
 
-    /// Splits two texts into tokens and cuts them so that they and the special tokens are within the
+    /// Tokenises two texts and truncates them, so that they and the special tokens are within the
     /// limit.
     ///
     /// # Errors
-    /// [`Error::Tokenize`] where the tokenizer's model has no token for a piece and no unknown token.
+    /// [`Error::Tokenize`] if the tokenizer's model has no token for a piece and no unknown token.
     pub fn encode(&self, first: &str, second: &str) -> Result<Tokens, Error> {
         self.encode_with(&self.first(first)?, second)
     }
 
-    /// Splits the first text of several pairs into tokens.
+    /// Tokenises the first text of several pairs.
     ///
     /// # Errors
-    /// As [`encode`](Self::encode).
+    /// See [`encode`](Self::encode).
     pub fn first(&self, text: &str) -> Result<FirstText, Error> {
         let mut encoding = self.part(text)?;
         let seen = seen(&encoding);
@@ -91,17 +91,17 @@ impl PairTokenizer {
         Ok(FirstText { text: text.to_owned(), encoding, seen, whole: OnceLock::new() })
     }
 
-    /// What [`encode`](Self::encode) gives for the first text and this one.
+    /// [`encode`](Self::encode) of a first text and this one.
     ///
     /// # Errors
-    /// As there.
+    /// See [`encode`](Self::encode).
     pub fn encode_with(&self, first: &FirstText, second: &str) -> Result<Tokens, Error> {
-        // One by one and cut here: given both, the library would keep every combination of the parts
-        // that it cuts off one text with those that it cuts off the other.
+        // Encoded one by one and truncated here: given both, the library would keep every combination
+        // of the parts that it cuts off each text.
         let mut encodings = [first.encoding.clone(), self.part(second)?];
         let mut lengths = [first.seen, seen(&encodings[1])];
-        // A text is not looked at beyond the limit. What is left out matters where it decides which text
-        // is the longer one and gets the odd token, and where nothing else is too much.
+        // A text is not processed beyond the limit. The rest matters only if it decides which text is
+        // longer and gets the odd token, and if nothing else exceeds the limit.
         let stopped = lengths.map(|length| length >= self.limit());
         if stopped == [true; 2] && self.room % 2 == 1 {
             lengths = self.compared(first, second)?;
@@ -121,7 +121,7 @@ impl PairTokenizer {
             encoding.take_overflowing();
         }
         let [first, mut second] = encodings;
-        // Post-processors set the segments themselves; without one they stay as they are here.
+        // Post-processors set the segments themselves; without one these stay.
         second.set_type_ids(vec![1; second.len()]);
         let pair = guarded(|| self.tokenizer.inner.post_process(first, Some(second), true))?;
         Ok(Tokens {
@@ -132,13 +132,13 @@ impl PairTokenizer {
         })
     }
 
-    /// The tokens of a text, special ones apart, or the limit and more of those that count.
+    /// Tokens of a text without special tokens: all, or at least the limit.
     fn part(&self, text: &str) -> Result<Encoding, Error> {
         let encode = |text: &str| self.tokenizer.encoding(text, false);
-        self.tokenizer.of_enough(text, encode, |encoding| seen(encoding) >= self.limit())
+        self.tokenizer.encode_enough(text, encode, |encoding| seen(encoding) >= self.limit())
     }
 
-    /// Numbers of tokens of two texts of which the larger one is that of the longer text. This takes as
+    /// Token counts of two texts, of which the larger one belongs to the longer text. Counts only as
     /// much of both as the shorter one has.
     fn compared(&self, first: &FirstText, second: &str) -> Result<[usize; 2], Error> {
         let mut counts = [Count::new(&first.text), Count::new(second)];
@@ -149,7 +149,7 @@ impl PairTokenizer {
             let [one, other] = &counts;
             let behind = usize::from(one.tokens > other.tokens);
             if counts[behind].is_whole() {
-                // Equal numbers are no decision where the other text may go on.
+                // Equal counts do not decide while the other text may continue.
                 let ahead = 1 - behind;
                 if counts[ahead].is_whole() || counts[ahead].tokens > counts[behind].tokens {
                     break;
@@ -165,7 +165,7 @@ impl PairTokenizer {
         Ok(counts.map(|count| count.tokens))
     }
 
-    /// Counts the tokens of a further piece of a text, special ones apart.
+    /// Counts the tokens of a further piece of a text, without special tokens.
     fn count_on(&self, count: &mut Count<'_>) -> Result<(), Error> {
         let Tokenizer { inner, cuts, .. } = &self.tokenizer;
         let piece = match cuts {
@@ -180,7 +180,7 @@ impl PairTokenizer {
         Ok(())
     }
 
-    /// How many tokens a text has, special ones apart.
+    /// Number of tokens of a text, without special tokens.
     fn length(&self, text: &str) -> Result<usize, Error> {
         let inner = &self.tokenizer.inner;
         let count = Cell::new(0);
@@ -190,7 +190,7 @@ impl PairTokenizer {
             if let Some(pre_tokenizer) = inner.get_pre_tokenizer() {
                 pre_tokenizer.pre_tokenize(&mut pieces)?;
             }
-            // Counted and let go; what remains are added tokens, which the model does not see.
+            // Counted and dropped; added tokens remain, which the model does not see.
             pieces.tokenize(|piece| {
                 count.set(count.get() + inner.get_model().tokenize(piece.get())?.len());
                 Ok(Vec::new())
@@ -204,7 +204,7 @@ impl PairTokenizer {
 /// Bytes of a text that are counted at a time.
 const COUNTED: usize = 64 << 10;
 
-/// How many tokens a text has, counted from its start.
+/// Running count of a text's tokens.
 struct Count<'t> {
     tokens: usize,
     /// Rest that is not counted yet.
@@ -221,13 +221,13 @@ impl<'t> Count<'t> {
     }
 }
 
-/// How many tokens of a text the library has seen before it cut them.
+/// Number of tokens that the library saw before truncation.
 fn seen(encoding: &Encoding) -> usize {
     encoding.len() + encoding.get_overflowing().iter().map(Encoding::len).sum::<usize>()
 }
 
-/// How many tokens of each text are kept so that both have at most `room`: the "longest first" of
-/// the tokenizers library, which splits an odd `room` in favour of the longer text, or of the second.
+/// Tokens of each text to keep so that both have at most `room`: the "longest first" strategy of the
+/// tokenizers library, which gives the odd token to the longer text, or to the second.
 fn kept([first, second]: [usize; 2], room: usize) -> [usize; 2] {
     let (shorter, longer) = (first.min(second), first.max(second));
     if shorter + longer <= room {

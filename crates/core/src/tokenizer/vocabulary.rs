@@ -1,5 +1,4 @@
-//! `vocab.txt` in the place of `tokenizer.json`: the WordPiece tokenizer of BERT, as the models of old
-//! have it.
+//! Reads `vocab.txt` instead of `tokenizer.json`: the WordPiece tokenizer of BERT, as in old models.
 
 use std::path::Path;
 
@@ -11,8 +10,8 @@ use crate::error::{Error, read_bounded};
 
 pub(super) const FILE: &str = "vocab.txt";
 
-/// Classes of transformers that are BERT's tokenizer under another name; one with `Fast` behind is the
-/// same. Others read a `vocab.txt` by rules of their own.
+/// Transformers classes that are BERT's tokenizer under another name, also with the suffix `Fast`.
+/// Other classes read a `vocab.txt` by their own rules.
 const BERT: [&str; 11] = [
     "BertTokenizer",
     "ConvBertTokenizer",
@@ -27,7 +26,7 @@ const BERT: [&str; 11] = [
     "RetriBertTokenizer",
 ];
 
-/// The special tokens that have a use of their own, with BERT's names for them.
+/// Special tokens with a role, with BERT's names.
 const SPECIAL: [(&str, &str); 5] = [
     ("unk_token", "[UNK]"),
     ("sep_token", "[SEP]"),
@@ -36,17 +35,17 @@ const SPECIAL: [(&str, &str); 5] = [
     ("mask_token", "[MASK]"),
 ];
 
-/// A tokenizer as JSON, and the tokens that have to get these ids.
+/// A tokenizer as JSON, and the tokens that must get these ids.
 pub(super) struct Document {
     pub(super) json: Vec<u8>,
     pub(super) ids: Vec<(String, u64)>,
 }
 
-/// The `tokenizer.json` that transformers would write for the folder. `config`, which is
-/// tokenizer_config.json, gets the padding token that BERT has where it names none.
+/// Builds the `tokenizer.json` that transformers would write for the folder. `config`, the content of
+/// tokenizer_config.json, gets BERT's padding token if it names none.
 ///
 /// # Errors
-/// Unreadable files, another class than BERT's, settings of a wrong type, a special token without a
+/// Unreadable files, a class other than BERT's, settings of a wrong type, a special token without a
 /// line in the vocabulary.
 pub(super) fn tokenizer_json(
     files: &ModelFiles,
@@ -59,7 +58,7 @@ pub(super) fn tokenizer_json(
         && !BERT.contains(&class.strip_suffix("Fast").unwrap_or(class))
     {
         let reason = format!(
-            "it is the vocabulary of a {class}, and only BERT's is read from a vocab.txt; write \
+            "expected the vocab.txt of a BERT tokenizer, got that of a {class}; write \
              tokenizer.json with transformers: \
              AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
         );
@@ -69,7 +68,7 @@ pub(super) fn tokenizer_json(
     let text = std::str::from_utf8(&bytes).map_err(|error| invalid(&path, error.to_string()))?;
     if serde_json::from_str::<Map<String, Value>>(text).is_ok() {
         let reason =
-            "it is JSON; expected one token per line. Is it tokenizer.json under another name?";
+            "expected one token per line, got JSON. Is it tokenizer.json under another name?";
         return Err(invalid(&path, reason.to_owned()));
     }
     let vocab = lines(text);
@@ -141,14 +140,14 @@ pub(super) fn tokenizer_json(
     Ok(Document { json: tokenizer.to_string().into_bytes(), ids })
 }
 
-/// A token a line; of equal lines the last one counts, as in transformers.
+/// Reads one token per line; the last of equal lines counts, as in transformers.
 fn lines(text: &str) -> Map<String, Value> {
     let text = text.strip_suffix('\n').unwrap_or(text);
     let lines = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
     lines.zip(0_u64..).map(|(line, id)| (line.to_owned(), id.into())).collect()
 }
 
-/// The text of a token that is written as a string or as an object.
+/// Text of a token that is a string or an object.
 fn content(value: &Value) -> Option<&str> {
     value.get("content").unwrap_or(value).as_str().filter(|content| !content.is_empty())
 }
@@ -160,8 +159,7 @@ fn token(content: &str, special: bool) -> Value {
     })
 }
 
-/// Tokens with ids of their own: `added_tokens_decoder` of tokenizer_config.json, else
-/// `added_tokens.json`.
+/// Tokens with explicit ids: `added_tokens_decoder` of tokenizer_config.json, else `added_tokens.json`.
 fn added_tokens(
     files: &ModelFiles,
     config: &Map<String, Value>,
@@ -172,8 +170,7 @@ fn added_tokens(
         let one = |(id, fields): (&String, &Value)| {
             let wrong = || {
                 let reason = format!(
-                    "`added_tokens_decoder` has {id:?}: {fields}, expected is an id \
-                                      with a token"
+                    "`added_tokens_decoder`: expected an id with a token, got {id:?}: {fields}"
                 );
                 invalid(&config_path, reason)
             };

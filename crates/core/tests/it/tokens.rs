@@ -157,7 +157,8 @@ fn padding_that_no_text_needs_is_an_error() {
     ] {
         let error = padded_as(&padding(r#""BatchLongest""#, multiple), limit).unwrap_err();
         let text = error.to_string();
-        let named = text.contains("tokenizer.json") && text.contains("`pad_to_multiple_of` is");
+        let named =
+            text.contains("tokenizer.json") && text.contains("`pad_to_multiple_of`: expected");
         assert!(named && text.contains(multiple), "{text}");
     }
 }
@@ -169,5 +170,8 @@ fn rows_are_padded_to_the_limit_where_that_is_one() {
     let fixed = load(100).padding_to_limit(&case).unwrap();
     assert_eq!((fixed.padded(5), fixed.padded(100)), (100, 100));
     let error = load(1_000_000_000_000).padding_to_limit(&case).unwrap_err().to_string();
-    assert!(error.contains("the limit is 1000000000000 tokens, expected at most 65536"), "{error}");
+    assert!(
+        error.contains("at most 65536 tokens to pad every text to, got 1000000000000"),
+        "{error}"
+    );
 }

@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::OnceLock, thread::available_parallelism};
 
 use embedkit_core::{
     Error as CoreError, l2_normalize,
-    onnx::{Input, Session, Values, View, narrow},
+    onnx::{Input, Session, Values, View, round_to},
     pipeline::{Grouping, Workload},
 };
 use embedkit_types::{BatchOptions, Image, ImagePooling, LoadOptions, ModelFiles};
@@ -134,7 +134,7 @@ impl ImageGraph {
             if self.task.normalize {
                 l2_normalize(&mut vector);
             }
-            Ok(narrow(&vector, view.half))
+            Ok(round_to(&vector, view.half))
         };
         Ok(view.values.chunks_exact(size).map(one).collect())
     }

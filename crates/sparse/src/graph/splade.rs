@@ -1,6 +1,6 @@
 //! SPLADE++: `ln(1 + max(x, 0))` of each vocabulary entry's largest logit.
 
-use embedkit_core::onnx::{Row, narrow};
+use embedkit_core::onnx::{Row, round_to};
 use embedkit_types::SparseEmbedding;
 
 use crate::Error;
@@ -11,7 +11,7 @@ pub(super) fn finish(row: &Row<'_>) -> Result<SparseEmbedding, Error> {
     let entries = largest(row)?.into_iter().zip(0u32..).filter(|&(x, _)| x != 0.0);
     let (values, indices): (Vec<f64>, Vec<u32>) =
         entries.map(|(x, index)| (f64::from(x.ln_1p()), index)).unzip();
-    Ok(indices.into_iter().zip(narrow(&values, row.half)).collect())
+    Ok(indices.into_iter().zip(round_to(&values, row.half)).collect())
 }
 
 /// The largest logit of each vocabulary entry over the text's tokens, at least 0. The logarithm

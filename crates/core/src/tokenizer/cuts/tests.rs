@@ -1,4 +1,4 @@
-//! Parts of texts beside the whole ones, for each structure that is allowed and for real tokenizers.
+//! Parts of texts compared with whole texts, for each allowed structure and for real tokenizers.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use tokenizers::{OffsetReferential, OffsetType, PreTokenizer};
 use super::*;
 use crate::tokenizer::{PairTokenizer, Tokenizer, Tokens};
 
-/// A generator of pseudo-random numbers.
+/// Generator of pseudo-random numbers.
 struct Random(u64);
 
 impl Random {
@@ -77,7 +77,7 @@ const SPACES_OF_TEXTS: [&str; 22] = [
     "\u{a0}", "\u{2003}", "\u{3000}", "\u{200b}", "\u{2028}", "\u{b}", "\u{1}",
 ];
 
-/// Words and all kinds of spaces; now and then none, or a long word.
+/// Words with all kinds of spaces; sometimes none, or a long word.
 fn text(random: &mut Random, bytes: usize) -> String {
     let plain = random.below(3) == 0;
     let mut text = String::new();
@@ -95,8 +95,8 @@ fn text(random: &mut Random, bytes: usize) -> String {
     text
 }
 
-/// The pieces that the model gets of a text, and the ids of added tokens; `None` where the library
-/// panics, which it does for some texts that white space of added tokens overlaps in.
+/// Pieces of a text that the model sees, and ids of added tokens. `None` if the library panics, which
+/// it does for some texts in which white space of added tokens overlaps.
 fn pieces(inner: &Inner, text: &str) -> Option<Vec<(String, Option<u32>)>> {
     let run = || {
         let vocabulary = inner.get_added_vocabulary();
@@ -151,8 +151,8 @@ const META: &str =
 const BYTES: &str =
     r#"{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}"#;
 
-/// `"null"`, and each kind that is allowed, alone or with others as models have them. The map of
-/// characters is that of a real model, where it is there.
+/// `"null"`, and each allowed kind, alone or combined as in models. The character map is that of a real
+/// model, if it is present.
 fn normalizers() -> Vec<String> {
     let cased = BERT.replace("\"lowercase\": true", "\"lowercase\": false");
     let replace = |pattern: &str, content: &str| {
@@ -216,8 +216,8 @@ fn pre_tokenizers() -> Vec<String> {
     list
 }
 
-/// Tokens of all kinds but for those that forbid cuts. The library panics where white space behind one
-/// token is the beginning of another, so those are apart.
+/// Tokens of all kinds except those that forbid cuts. The library panics if white space after one token
+/// is the start of another, so those are separate.
 fn added_tokens() -> [String; 2] {
     let usual = [
         added(2, "[MASK]", "special lstrip"),
@@ -309,7 +309,7 @@ fn nothing_is_cut_where_pieces_or_added_tokens_may_span_a_space() {
     assert!(!known(BERT, whitespace, &added(2, "狐狸", "normalized")));
 }
 
-/// The tokenizer itself, and one that looks at whole texts.
+/// The tokenizer itself, and a copy that tokenises whole texts.
 fn both(mut load: impl FnMut() -> Tokenizer) -> (Tokenizer, Tokenizer) {
     let (some, mut whole) = (load(), load());
     whole.cuts = None;
@@ -356,7 +356,7 @@ fn a_long_text_is_cut_near_the_limit() {
         let part = cuts.part(&tokenizer.inner, &text, 4096, direction).unwrap();
         assert!((4000..=4096).contains(&part.len()), "{}", part.len());
     }
-    // Without any place to cut it is taken whole, and so is a text of which the limit takes all.
+    // Without a cut the text is tokenised whole, and so is a text within the limit.
     let word = "x".repeat(100_000);
     assert_eq!(cuts.part(&tokenizer.inner, &word, 4096, TruncationDirection::Right), None);
     assert!(!tokenizer.encode(&word).unwrap().truncated);
@@ -378,7 +378,7 @@ fn pairs_of_long_texts_are_those_of_whole_tokenisation() {
                 let bytes = bytes[random.below(bytes.len())];
                 text(&mut random, bytes)
             });
-            // The same length is a case of its own.
+            // An equal length is a separate case.
             for second in [&second, &first] {
                 let found = some.encode(&first, second).unwrap();
                 assert_eq!(
