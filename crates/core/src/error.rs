@@ -206,7 +206,7 @@ pub enum Error {
     },
     /// An output has a shape that the model's description does not allow.
     #[error(
-        "the output `{output}` of {path} has the shape {found:?}, expected is {expected}",
+        "the output `{output}` of {path}: expected {expected}, got {found:?}",
         path = path.display()
     )]
     OutputShape {
@@ -230,7 +230,7 @@ pub enum Error {
         width: usize,
     },
     /// The width of the vectors is not what it was, or not what the graph declares.
-    #[error("{id} gave a vector of width {found}, expected are vectors of width {expected}")]
+    #[error("{id}: expected vectors of dimension {expected}, got {found}")]
     WidthChanged {
         /// The model.
         id: String,

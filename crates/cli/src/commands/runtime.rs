@@ -43,7 +43,7 @@ pub(crate) fn run(command: &RuntimeCommand, run: &RunArgs, report: &Report) -> R
                 report.inform(&format!("fetching ONNX Runtime {} with pip", options.version));
             }
             let installed = install(&options, &hub.cache_dir)?;
-            // That it is there is one thing, that it can be loaded here another.
+            // Verify the library loads.
             let found = runtime::find_installed(&hub.cache_dir)
                 .context("the library is installed, but cannot be used")?;
             print(&format!(

@@ -169,7 +169,7 @@ fn what_does_not_fit_is_refused_with_names() {
     let model = open("error-pooled", |_, _| {}).unwrap().unwrap();
     for role in [Role::Document, Role::Query] {
         let error = model.embed_batch(role, &["hello"]).unwrap_err().to_string();
-        assert!(error.contains("expected is [texts, tokens, width]"), "{error}");
+        assert!(error.contains("expected [texts, tokens, width]"), "{error}");
     }
 }
 

@@ -78,11 +78,11 @@ fn texts_of_one_huge_word_are_scored() {
 fn wrong_shapes_are_named() {
     let Some(options) = options() else { return };
     for (name, found) in [
-        ("error-flat", "has the shape [1], expected is [pairs, 1 or more columns]"),
-        ("error-per-token", "expected is [pairs, 1 or more columns]"),
-        ("error-per-token-one-column", "expected is [pairs, 1 or more columns]"),
-        ("error-no-columns", "has the shape [1, 0], expected is [pairs, 1 or more columns]"),
-        ("error-few-rows", "has the shape [1, 1], expected is 2 rows"),
+        ("error-flat", "expected [pairs, 1 or more columns], got [1]"),
+        ("error-per-token", "expected [pairs, 1 or more columns]"),
+        ("error-per-token-one-column", "expected [pairs, 1 or more columns]"),
+        ("error-no-columns", "expected [pairs, 1 or more columns], got [1, 0]"),
+        ("error-few-rows", "expected 2 rows, got [1, 1]"),
     ] {
         let case = rerank_case(name);
         let model = open(&case, &options).unwrap();

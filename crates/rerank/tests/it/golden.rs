@@ -126,10 +126,7 @@ fn the_column_and_the_output_are_those_of_the_description() {
     case.spec.task = Task::Rerank(Rerank { output: Output::Index(0), column: 2 });
     let model = open(&case, &options).unwrap();
     let error = model.rerank("a", ["b"]).next().unwrap().unwrap_err().to_string();
-    assert!(
-        error.ends_with("has the shape [1, 2], expected is [pairs, 3 or more columns]"),
-        "{error}"
-    );
+    assert!(error.ends_with("expected [pairs, 3 or more columns], got [1, 2]"), "{error}");
     case.spec.task = Task::Rerank(Rerank { output: Output::Name("scores".into()), column: 0 });
     let error = open(&case, &options).unwrap_err().to_string();
     assert!(error.contains("no output `scores`; it has [\"logits\"]"), "{error}");

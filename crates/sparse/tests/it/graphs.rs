@@ -223,7 +223,7 @@ fn a_graph_without_the_attention_is_refused() {
     }
     let model = open(&case, &load(library)).unwrap();
     let error = model.embed(["the fox"]).next().unwrap().unwrap_err();
-    assert!(error.to_string().contains("expected is [texts, heads, tokens, tokens]"), "{error}");
+    assert!(error.to_string().contains("expected [texts, heads, tokens, tokens]"), "{error}");
 }
 
 #[cfg(feature = "splade")]
