@@ -93,7 +93,7 @@ enum What {
     Sizes,
     /// Many callers on one model: single queries and requests of 32 texts
     ServeLike,
-    /// Settings of ours beside each other
+    /// Our own settings compared with each other
     Variants,
     /// Measure nothing: draw the figures that are kept into docs/
     Docs,

@@ -56,7 +56,7 @@ enum Check {
     Licences,
     /// No dependency has a known vulnerability (cargo-deny, and a database that it fetches)
     Advisories,
-    /// Dependencies of dependencies that nobody maintains any more: reported, never a failure (cargo-deny,
+    /// Unmaintained dependencies, including indirect ones: reported, never a failure (cargo-deny,
     /// and the same database)
     Unmaintained,
     /// The lowest versions that the manifests name are enough (nightly)

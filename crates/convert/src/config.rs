@@ -122,7 +122,7 @@ impl Fields {
             norm_epsilon: if distil { 1e-12 } else { self.epsilon("layer_norm_eps", 1e-12)? },
             padding: match family {
                 Family::Roberta => self.size_or("pad_token_id", 0..=positions - 1, 1)?,
-                _ => 1, // MPNet counts from 1 whatever the configuration says; the others do not count
+                _ => 1, // MPNet always counts from 1; the others do not count
             },
             buckets: if family == Family::MpNet { self.buckets()? } else { 0 },
             tied: self.flag("tie_word_embeddings", true)?,

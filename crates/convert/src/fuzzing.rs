@@ -32,7 +32,7 @@ pub fn safetensors_header(data: &[u8]) {
 /// Weights of each family, to try a configuration on.
 const CHECKPOINTS: [&str; 4] = ["bert-mlm", "roberta-mlm", "distilbert-mlm", "mpnet-mlm"];
 
-/// Converts a `config.json` with weights of ours: the result is a graph of the reported size, or an
+/// Converts a `config.json` with test weights: the result is a graph of the reported size, or an
 /// error and no file.
 ///
 /// # Panics

@@ -69,7 +69,7 @@ fn masked_lm(network: &mut Network<'_>, config: &Config, hidden: &str) -> Result
     let x = network.activate(&x, activation);
     let x = network.norm(&x, norm, None)?;
     let matrix = if config.tied {
-        let table = network.word_table()?; // stored once, whoever uses it
+        let table = network.word_table()?; // stored once, even if it is used twice
         network.turn(&table)
     } else {
         network.matrix(&[format!("{decoder}.weight")], config.hidden, config.vocabulary)?

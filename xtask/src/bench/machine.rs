@@ -30,7 +30,7 @@ pub(super) fn has_vnni() -> bool {
     false
 }
 
-/// The machine for the JSON file. Measures for a second, in which nothing of ours runs.
+/// The machine for the JSON file. Measures for a second, in which no benchmark runs.
 pub(super) fn describe() -> Value {
     let load = load();
     json!({

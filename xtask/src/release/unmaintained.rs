@@ -1,5 +1,5 @@
-//! Dependencies that nobody maintains any more, direct and indirect. An indirect one is replaced by
-//! whoever depends on it, so that this reports and does not fail.
+//! Unmaintained dependencies, direct and indirect. Only the crate that depends on an indirect one can
+//! replace it, so this check reports and does not fail.
 
 use std::{collections::BTreeSet, fs};
 

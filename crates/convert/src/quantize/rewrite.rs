@@ -62,7 +62,7 @@ struct Matrix {
 pub(super) enum Unwritable {
     /// The tensor does not hold as many finite numbers as its shape says.
     NotNumbers(String),
-    /// The new graph has at least so many bytes.
+    /// The new graph has at least this number of bytes.
     TooLarge(u64),
 }
 

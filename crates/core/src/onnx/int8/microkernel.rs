@@ -34,7 +34,8 @@ pub(super) fn load_panel<T: Copy + Default>(per_column: &[T], panel: usize) -> [
 /// A register tile has at most `$rows` rows, up to 6, and `$one`, `$two` or `$more` panels for one, two or
 /// more rows: enough accumulators to hide the latency of the instructions, and few enough for the registers.
 ///
-/// Closures do not inherit target features and block inlining, hence loops over indices.
+/// Functions with target features are not inlined into closures that are called from code without them,
+/// hence loops over indices.
 macro_rules! microkernel {
     ($(#[$feature:meta])* rows: $rows:literal, panels: $one:literal, $two:literal, $more:literal) => {
         /// Rows of a full register tile.

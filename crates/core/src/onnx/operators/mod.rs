@@ -43,7 +43,7 @@ pub const DOMAIN: &str = "embedkit";
 /// Version of the domain.
 pub const VERSION: u64 = 1;
 const VERSIONS: RangeInclusive<u32> = 1..=1;
-/// Name of the int8 matrix product with scales and bias, as it stands in files.
+/// Name of the int8 matrix product with scales and bias in files.
 pub const Q_MAT_MUL: &str = "MultiplyRows";
 /// Name of the same product followed by an exact GELU.
 pub const Q_MAT_MUL_GELU: &str = "MultiplyRowsGelu";
@@ -77,7 +77,7 @@ impl ActivationRange {
     /// All ranges.
     pub const ALL: [Self; 4] = [Self::Symmetric, Self::Smoothed, Self::Gelu, Self::Relu];
 
-    /// Name of the operator that quantises rows of this range, as it stands in files.
+    /// Name of the operator that quantises rows of this range in files.
     #[must_use]
     pub fn operator(self) -> &'static str {
         match self {

@@ -85,7 +85,7 @@ fn q_mat_mul(context: &ComputeContext, gelu: bool, parallel: bool) -> ort::Resul
     for per_column in [&column_sums, &column_scales, &bias] {
         per_column.expect_shape(&[n])?;
     }
-    // Columns of 0 rows add up to zero, whatever the file says.
+    // Columns of 0 rows add up to zero, even if the file has other sums.
     let zeros = if rows == 0 { vec![0; columns] } else { Vec::new() };
     let gemm = Gemm {
         activations: quantized.elements()?,

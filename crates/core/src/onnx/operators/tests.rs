@@ -8,7 +8,7 @@ use ort::value::{Tensor, TensorElementType::Float32};
 
 use super::{DOMAIN, for_each, kernel};
 
-/// An operator of so many parts whose last part panics.
+/// An operator with a number of parts, the last of which panics.
 struct Panics(usize);
 
 impl Operator for Panics {

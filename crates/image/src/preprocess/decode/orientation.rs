@@ -108,7 +108,7 @@ impl Data<'_> {
             }
             11 => f64::from(f32::from_le_bytes(self.array(at)?)),
             12 => f64::from_le_bytes(self.array(at)?),
-            16 => u64::from_le_bytes(self.array(at)?) as f64, // large ones are none of ours
+            16 => u64::from_le_bytes(self.array(at)?) as f64, // no orientation is so large that rounding matters
             _ => return None,
         };
         (1..=8).find(|&number| f64::from(number) == value)

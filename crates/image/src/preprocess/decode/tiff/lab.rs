@@ -9,7 +9,7 @@ const POINTS: usize = 33;
 /// 16-bit colours: b* varies fastest, L* slowest.
 static GRID: LazyLock<Vec<[u16; 3]>> = LazyLock::new(|| {
     let point = |index: usize| (index * 65535 * 2 + POINTS - 1) / (2 * (POINTS - 1)); // rounded
-    let point = |index| (point(index) as f64 / 65535.0) as f32; // exactly as there
+    let point = |index| (point(index) as f64 / 65535.0) as f32; // exactly as in Little CMS
     let index = 0..POINTS * POINTS * POINTS;
     index
         .map(|at| colour([at / (POINTS * POINTS), at / POINTS % POINTS, at % POINTS].map(point)))

@@ -48,7 +48,7 @@ pub(super) enum Compression<'a> {
 /// Variants of fax coding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ccitt {
-    /// Runs, with rows aligned to so many bits.
+    /// Runs, with rows aligned to a number of bits.
     Rows(usize),
     Group3 {
         is_2d: bool,

@@ -15,7 +15,7 @@ const TILE_BYTE_COUNTS: u16 = 325;
 /// Maximum average number of strips or tiles that share a byte of the file.
 const MOST_OVERLAP: u64 = 16;
 
-/// Strips or tiles of at most so many bytes may be shared by any number.
+/// Maximum bytes of strips or tiles that any number may share.
 const SMALL: u64 = 4096;
 
 /// Strips or tiles of a page. Strips are as wide as the page.
@@ -81,7 +81,7 @@ impl Segments {
             }
         } else if !is_planar {
             // Segments beyond the page overlap the first ones, as in Pillow.
-            let count = across as usize * down as usize; // at most as many as there are pixels
+            let count = across as usize * down as usize; // at most the number of pixels
             let more = ranges.split_off(count.min(ranges.len()));
             more.chunks(count).for_each(|more| ranges[..more.len()].copy_from_slice(more));
         }
