@@ -11,8 +11,7 @@
 //! - [`assert_close`], [`assert_rows_close`]: comparisons that report the position and the difference;
 //!   [`zip_equal`] for streams.
 //! - [`fault`]: graphs that fail or never end for some inputs; [`texts_with_a_long_one`] makes the
-//! inputs,
-//!   and [`fails_alone`] checks the results.
+//!   inputs, and [`fails_alone`] checks the results.
 //! - [`runtime_library`], [`asset`]: external needs of a test, or one line why it is skipped.
 //! - [`load_options`]: the device for tests, which `cargo xtask matrix` varies.
 //!

@@ -7,20 +7,16 @@
 //! ([`plain`]) and a space or line break before another one:
 //!
 //! 1. No added token spans the cut, since none has a character other than white space before white
-//! space.
-//!    White space that belongs to an added token after the cut starts at the cut or later; no white
-//! space
-//!    after the cut belongs to an added token before it.
+//!    space. White space that belongs to an added token after the cut starts at the cut or later; no
+//!    white space after the cut belongs to an added token before it.
 //! 2. A normaliser of the kinds in [`is_local`] gives the same result for both parts as for the whole:
 //!    it maps single characters, or composes them (nothing composes with a space after it), or maps
 //!    grapheme clusters (which end before a space, except after a few characters that are not plain),
-//! or
-//!    replaces runs of white space, none of which ends at the cut. Some maps are data, so
-//! [`Cuts::holds`]
-//!    runs the normaliser on the characters around the cut: the cut is still there afterwards, with an
-//!    ordinary character before and white space after.
+//!    or replaces runs of white space, none of which ends at the cut. Some maps are data, so
+//!    [`Cuts::holds`] runs the normaliser on the characters around the cut: the cut is still there
+//!    afterwards, with an ordinary character before and white space after.
 //! 3. The pre-tokenizer ends a piece at the cut ([`End`]) and treats the pieces on each side
-//! separately.
+//!    separately.
 //! 4. The model sees each piece separately.
 //!
 //! Texts are tokenised whole unless this argument is known to hold.
