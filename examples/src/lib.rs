@@ -4,9 +4,9 @@
 //! They name one crate:
 //!
 //! ```
-//! use embedkit::{Task, registry};
+//! use embedkit::{Task, TaskKind, registry};
 //!
-//! let spec = registry::find_task(embedkit::DEFAULT_MODEL, "text-dense")?;
+//! let spec = registry::find_task(embedkit::DEFAULT_MODEL, TaskKind::TextDense)?;
 //! assert!(matches!(spec.task, Task::TextDense(_)));
 //! # Ok::<(), embedkit::registry::LookupError>(())
 //! ```

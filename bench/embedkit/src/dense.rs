@@ -3,14 +3,15 @@
 use bench_contestant::{Contestant, Each, Load, Result};
 use embedkit_core::registry;
 use embedkit_text_dense::TextEmbedding;
-use embedkit_types::{ModelFiles, Role};
+use embedkit_types::{ModelFiles, Role, TaskKind};
 
 pub(crate) struct Dense(TextEmbedding);
 
 impl Dense {
     pub(crate) fn open(load: &Load) -> Result<Self> {
         let mut spec =
-            registry::find_task("sentence-transformers/all-MiniLM-L6-v2", "text-dense")?.clone();
+            registry::find_task("sentence-transformers/all-MiniLM-L6-v2", TaskKind::TextDense)?
+                .clone();
         spec.file = "model.onnx".into();
         let files = ModelFiles::in_dir(&load.model, &spec);
         Ok(Self(TextEmbedding::from_files(&spec, &files, &crate::options::read(load)?)?))

@@ -13,7 +13,7 @@ use embedkit_image::{
     DecodeOptions, ImageEmbedding, ImageInput, PreprocessOptions, Preprocessor, ResizeQuality,
     decode,
 };
-use embedkit_types::ModelFiles;
+use embedkit_types::{ModelFiles, TaskKind};
 use serde_json::{Value, json};
 
 pub(crate) struct Image {
@@ -23,7 +23,7 @@ pub(crate) struct Image {
 
 impl Image {
     pub(crate) fn open(load: &Load) -> Result<Self> {
-        let mut spec = registry::find_task("Qdrant/resnet50-onnx", "image")?.clone();
+        let mut spec = registry::find_task("Qdrant/resnet50-onnx", TaskKind::Image)?.clone();
         spec.file = "model.onnx".into();
         let files = ModelFiles::in_dir(&load.model, &spec);
         let model = ImageEmbedding::from_files(&spec, &files, &crate::options::read(load)?)?;

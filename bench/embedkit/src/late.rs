@@ -5,7 +5,7 @@ use std::{fs, num::NonZeroUsize, path::PathBuf, time::Instant};
 use bench_contestant::{Contestant, Each, Load, Result, no_operation};
 use embedkit_core::registry;
 use embedkit_late_interaction::{LateInteractionTextEmbedding, MaxSim};
-use embedkit_types::{ModelFiles, MultiVector, Role};
+use embedkit_types::{ModelFiles, MultiVector, Role, TaskKind};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ pub(crate) struct Late(LateInteractionTextEmbedding);
 
 impl Late {
     pub(crate) fn open(load: &Load) -> Result<Self> {
-        let mut spec = registry::find_task("colbert-ir/colbertv2.0", "late-text")?.clone();
+        let mut spec = registry::find_task("colbert-ir/colbertv2.0", TaskKind::LateText)?.clone();
         spec.file = "model.onnx".into();
         let files = ModelFiles::in_dir(&load.model, &spec);
         let options = crate::options::read(load)?;

@@ -3,13 +3,14 @@
 use bench_contestant::{Contestant, Each, Load, Result};
 use embedkit_core::registry;
 use embedkit_rerank::TextCrossEncoder;
-use embedkit_types::ModelFiles;
+use embedkit_types::{ModelFiles, TaskKind};
 
 pub(crate) struct Rerank(TextCrossEncoder);
 
 impl Rerank {
     pub(crate) fn open(load: &Load) -> Result<Self> {
-        let mut spec = registry::find_task("Xenova/ms-marco-MiniLM-L-6-v2", "rerank")?.clone();
+        let mut spec =
+            registry::find_task("Xenova/ms-marco-MiniLM-L-6-v2", TaskKind::Rerank)?.clone();
         spec.file = "model.onnx".into();
         let files = ModelFiles::in_dir(&load.model, &spec);
         Ok(Self(TextCrossEncoder::from_files(&spec, &files, &crate::options::read(load)?)?))

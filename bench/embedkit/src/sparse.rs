@@ -3,7 +3,7 @@
 use bench_contestant::{Contestant, Each, Load, Result, fold, no_operation};
 use embedkit_core::registry;
 use embedkit_sparse::{SparseOptions, SparseTextEmbedding};
-use embedkit_types::{ModelFiles, Role};
+use embedkit_types::{ModelFiles, Role, TaskKind};
 use serde_json::{Value, json};
 
 pub(crate) struct Sparse(SparseTextEmbedding);
@@ -15,13 +15,13 @@ impl Sparse {
             "splade" => "prithivida/Splade_PP_en_v1",
             "bm42" => "Qdrant/bm42-all-minilm-l6-v2-attentions",
             _ => {
-                let spec = registry::find_task("Qdrant/bm25", "sparse")?;
+                let spec = registry::find_task("Qdrant/bm25", TaskKind::Sparse)?;
                 let model =
                     SparseTextEmbedding::without_files(spec, &options, &SparseOptions::default())?;
                 return Ok(Self(model));
             }
         };
-        let mut spec = registry::find_task(id, "sparse")?.clone();
+        let mut spec = registry::find_task(id, TaskKind::Sparse)?.clone();
         spec.file = "model.onnx".into();
         let files = ModelFiles::in_dir(&load.model, &spec);
         Ok(Self(SparseTextEmbedding::from_files(&spec, &files, &options)?))

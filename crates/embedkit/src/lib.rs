@@ -42,9 +42,9 @@
 //!
 //! ```
 //! # #[cfg(feature = "bm25")] {
-//! use embedkit::{LoadOptions, Role, SparseOptions, SparseTextEmbedding, registry};
+//! use embedkit::{LoadOptions, Role, SparseOptions, SparseTextEmbedding, TaskKind, registry};
 //!
-//! let spec = registry::find_task("Qdrant/bm25", "sparse")?;
+//! let spec = registry::find_task("Qdrant/bm25", TaskKind::Sparse)?;
 //! let options = SparseOptions { language: Some("german".into()), ..SparseOptions::default() };
 //! let model = SparseTextEmbedding::without_files(spec, &LoadOptions::default(), &options)?;
 //! let query = model.query_embed_one("Katzen")?;
@@ -86,7 +86,7 @@ pub use embedkit_sparse::{self as sparse, SparseOptions, SparseTextEmbedding};
 pub use embedkit_text_dense::{self as text_dense, DenseOptions, TextEmbedding};
 pub use embedkit_types::{
     self as types, BatchOptions, Device, Embed, Embedded, LoadOptions, ModelFiles, ModelSpec,
-    MultiVector, Profile, Prompts, Role, SparseEmbedding, Task, cache, scoring::Ranked,
+    MultiVector, Profile, Prompts, Role, SparseEmbedding, Task, TaskKind, cache, scoring::Ranked,
 };
 pub use error::Error;
 #[cfg(feature = "hub")]

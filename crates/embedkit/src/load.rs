@@ -2,14 +2,14 @@
 
 use embedkit_core::registry;
 use embedkit_hub::Hub;
-use embedkit_types::{LoadOptions, ModelFiles, ModelSpec};
+use embedkit_types::{LoadOptions, ModelFiles, ModelSpec, TaskKind};
 
 use crate::Error;
 
 /// A kind of model that can be opened by id, or by a description with its files still to be found.
 pub trait Load: Sized {
-    /// The task that the kind of model has, by the name in the registry.
-    const TASK: &'static str;
+    /// The task that the kind of model has.
+    const TASK: TaskKind;
 
     /// What a caller may change beside [`LoadOptions`]; `()` where that is nothing.
     type Options: Default;
@@ -74,10 +74,10 @@ pub trait Load: Sized {
 
 /// A kind of model that needs files: its feature, type, task, options, and what opens it.
 macro_rules! load {
-    ($feature:literal, $model:ty, $task:literal, $own:ty, $open:expr) => {
+    ($feature:literal, $model:ty, $task:ident, $own:ty, $open:expr) => {
         #[cfg(feature = $feature)]
         impl Load for $model {
-            const TASK: &'static str = $task;
+            const TASK: TaskKind = TaskKind::$task;
             type Options = $own;
 
             fn open(
@@ -98,38 +98,38 @@ macro_rules! load {
 load!(
     "text-dense",
     embedkit_text_dense::TextEmbedding,
-    "text-dense",
+    TextDense,
     embedkit_text_dense::DenseOptions,
     Self::from_files_with
 );
 load!(
     "late-interaction",
     embedkit_late_interaction::LateInteractionTextEmbedding,
-    "late-text",
+    LateText,
     (),
     |spec, files, options, ()| { Self::from_files(spec, files, options) }
 );
 load!(
     "multimodal",
     embedkit_late_interaction::LateInteractionMultimodalEmbedding,
-    "late-multimodal",
+    LateMultimodal,
     embedkit_image::ImageOptions,
     Self::from_files_with
 );
 load!(
     "image",
     embedkit_image::ImageEmbedding,
-    "image",
+    Image,
     embedkit_image::ImageOptions,
     Self::from_files_with
 );
-load!("rerank", embedkit_rerank::TextCrossEncoder, "rerank", (), |spec, files, options, ()| {
+load!("rerank", embedkit_rerank::TextCrossEncoder, Rerank, (), |spec, files, options, ()| {
     Self::from_files(spec, files, options)
 });
 
 #[cfg(any(feature = "bm25", feature = "splade", feature = "bm42", feature = "minicoil"))]
 impl Load for embedkit_sparse::SparseTextEmbedding {
-    const TASK: &'static str = "sparse";
+    const TASK: TaskKind = TaskKind::Sparse;
     type Options = embedkit_sparse::SparseOptions;
 
     fn needs_files(spec: &ModelSpec) -> bool {

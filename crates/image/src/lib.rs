@@ -8,9 +8,9 @@
 //! # #[cfg(feature = "models")] {
 //! use embedkit_core::registry;
 //! use embedkit_image::ImageEmbedding;
-//! use embedkit_types::{LoadOptions, ModelFiles};
+//! use embedkit_types::{LoadOptions, ModelFiles, TaskKind};
 //!
-//! let spec = registry::find_task("Qdrant/clip-ViT-B-32-vision", "image")?;
+//! let spec = registry::find_task("Qdrant/clip-ViT-B-32-vision", TaskKind::Image)?;
 //! let files = ModelFiles::in_dir("models/clip-ViT-B-32-vision", spec);
 //! let model = ImageEmbedding::from_files(spec, &files, &LoadOptions::default())?;
 //! for vector in model.embed(["cat.jpg", "dog.png"]) {

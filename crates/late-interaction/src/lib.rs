@@ -27,9 +27,9 @@
 #![cfg_attr(not(feature = "text"), doc = "```text")]
 //! use embedkit_core::registry;
 //! use embedkit_late_interaction::{LateInteractionTextEmbedding, MaxSim};
-//! use embedkit_types::{LoadOptions, ModelFiles};
+//! use embedkit_types::{LoadOptions, ModelFiles, TaskKind};
 //!
-//! let spec = registry::find_task("colbert-ir/colbertv2.0", "late-text")?;
+//! let spec = registry::find_task("colbert-ir/colbertv2.0", TaskKind::LateText)?;
 //! let files = ModelFiles::in_dir("models/colbertv2.0", spec);
 //! let model = LateInteractionTextEmbedding::from_files(spec, &files, &LoadOptions::default())?;
 //! let documents: Vec<_> = model.embed(["hello world", "goodbye"]).collect::<Result<_, _>>()?;

@@ -9,9 +9,9 @@
 //! ```no_run
 //! use embedkit_core::registry;
 //! use embedkit_rerank::{TextCrossEncoder, sigmoid};
-//! use embedkit_types::{LoadOptions, ModelFiles};
+//! use embedkit_types::{LoadOptions, ModelFiles, TaskKind};
 //!
-//! let spec = registry::find_task("Xenova/ms-marco-MiniLM-L-6-v2", "rerank")?;
+//! let spec = registry::find_task("Xenova/ms-marco-MiniLM-L-6-v2", TaskKind::Rerank)?;
 //! let files = ModelFiles::in_dir("models/ms-marco-MiniLM-L-6-v2", spec);
 //! let model = TextCrossEncoder::from_files(spec, &files, &LoadOptions::default())?;
 //!

@@ -7,9 +7,9 @@
 //! ```
 //! use embedkit_core::registry;
 //! use embedkit_sparse::{SparseOptions, SparseTextEmbedding};
-//! use embedkit_types::{LoadOptions, Role};
+//! use embedkit_types::{LoadOptions, Role, TaskKind};
 //!
-//! let spec = registry::find_task("Qdrant/bm25", "sparse")?;
+//! let spec = registry::find_task("Qdrant/bm25", TaskKind::Sparse)?;
 //! let options = SparseOptions { avg_len: Some(40.0), ..SparseOptions::default() };
 //! let model = SparseTextEmbedding::without_files(spec, &LoadOptions::default(), &options)?;
 //! let query = &model.embed_batch(Role::Query, &["rusty boats"])?[0];

@@ -162,12 +162,12 @@ pub(crate) fn check(option: &'static str, value: f64) -> Result<f64, OptionError
 #[cfg(test)]
 mod tests {
     use embedkit_core::registry;
-    use embedkit_types::Task;
+    use embedkit_types::{Task, TaskKind};
 
     use super::*;
 
     fn kind(id: &str) -> &'static SparseKind {
-        match &registry::find_task(id, "sparse").unwrap().task {
+        match &registry::find_task(id, TaskKind::Sparse).unwrap().task {
             Task::Sparse(task) => &task.kind,
             other => panic!("{}", other.name()),
         }

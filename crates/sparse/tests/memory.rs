@@ -13,7 +13,7 @@ use std::{
 };
 
 use embedkit_sparse::SparseTextEmbedding;
-use embedkit_types::LoadOptions;
+use embedkit_types::{LoadOptions, TaskKind};
 
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
@@ -72,7 +72,7 @@ fn bm25_takes_a_few_times_the_text() {
     use embedkit_sparse::SparseOptions;
 
     let _alone = ALONE.lock().unwrap();
-    let spec = registry::find_task("Qdrant/bm25", "sparse").unwrap();
+    let spec = registry::find_task("Qdrant/bm25", TaskKind::Sparse).unwrap();
     let model = SparseTextEmbedding::without_files(
         spec,
         &LoadOptions::default(),

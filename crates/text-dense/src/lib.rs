@@ -8,9 +8,9 @@
 //! ```no_run
 //! use embedkit_core::registry;
 //! use embedkit_text_dense::TextEmbedding;
-//! use embedkit_types::{LoadOptions, ModelFiles, Role};
+//! use embedkit_types::{LoadOptions, ModelFiles, Role, TaskKind};
 //!
-//! let spec = registry::find_task("sentence-transformers/all-MiniLM-L6-v2", "text-dense")?;
+//! let spec = registry::find_task("sentence-transformers/all-MiniLM-L6-v2", TaskKind::TextDense)?;
 //! let files = ModelFiles::in_dir("models/all-MiniLM-L6-v2", spec);
 //! let model = TextEmbedding::from_files(spec, &files, &LoadOptions::default())?;
 //! for vector in model.embed(["hello world", "goodbye"]) {

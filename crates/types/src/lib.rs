@@ -57,7 +57,7 @@ pub use row::{ModelFile, RowError};
 pub use sparse::{SparseEmbedding, SparseError};
 pub use spec::{List, ModelPrompts, ModelSpec, PinnedFile, Source, Str};
 pub use task::{
-    AdapterTasks, Bm25, Bm42, ColModernVbert, ColPali, Encoder, IfSplade, Image, ImagePooling,
-    LateMultimodal, LateMultimodalKind, LateText, Markers, MiniCoil, Output, Pooling, QueryPadding,
-    Repeat, Rerank, Sparse, SparseKind, Splade, Task, TextDense,
+    AdapterTasks, Bm25, Bm42, ColModernVbert, ColPali, Encoder, GraphOutput, IfSplade, Image,
+    ImagePooling, LateMultimodal, LateMultimodalKind, LateText, Markers, MiniCoil, Pooling,
+    QueryPadding, Repeat, Rerank, Sparse, SparseKind, Splade, Task, TaskKind, TextDense,
 };

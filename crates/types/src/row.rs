@@ -12,7 +12,7 @@ mod tests;
 use serde::Deserialize;
 
 use crate::{
-    AdapterTasks, Encoder, List, Markers, ModelPrompts, ModelSpec, Output, PinnedFile,
+    AdapterTasks, Encoder, GraphOutput, List, Markers, ModelPrompts, ModelSpec, PinnedFile,
     QueryPadding, Repeat, Source, Sparse, SparseKind, Str, Task, TextDense,
 };
 
@@ -113,7 +113,7 @@ row! {
     prompts: ModelPrompts,
     dim: usize,
     encoder: Encoder,
-    output: Output,
+    output: GraphOutput,
     pooling: String,
     accept_pooled: bool,
     normalize: bool,

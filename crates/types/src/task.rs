@@ -8,6 +8,8 @@ mod late;
 mod rerank;
 mod sparse;
 
+use std::fmt;
+
 use crate::{List, Str};
 
 pub use image::{Image, ImagePooling};
@@ -36,23 +38,65 @@ pub enum Task {
     Rerank(Rerank),
 }
 
+/// The task of a model without the facts: the variants of [`Task`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
+#[non_exhaustive]
+pub enum TaskKind {
+    /// Text to one vector.
+    TextDense,
+    /// Text to weighted terms.
+    Sparse,
+    /// Text to one vector per token.
+    LateText,
+    /// Text or page image to many vectors.
+    LateMultimodal,
+    /// Image to one vector.
+    Image,
+    /// Query and document to a score.
+    Rerank,
+}
+
+impl TaskKind {
+    /// The name in `models.toml` and on the command line, such as `text-dense`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        Task::NAMES[self as usize]
+    }
+}
+
+impl fmt::Display for TaskKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 impl Task {
     /// The names of all tasks, in the order of the variants.
     pub const NAMES: [&'static str; 6] =
         ["text-dense", "sparse", "late-text", "late-multimodal", "image", "rerank"];
 
+    /// The kind of task.
+    #[must_use]
+    pub fn kind(&self) -> TaskKind {
+        match self {
+            Self::TextDense(_) => TaskKind::TextDense,
+            Self::Sparse(_) => TaskKind::Sparse,
+            Self::LateText(_) => TaskKind::LateText,
+            Self::LateMultimodal(_) => TaskKind::LateMultimodal,
+            Self::Image(_) => TaskKind::Image,
+            Self::Rerank(_) => TaskKind::Rerank,
+        }
+    }
+
     /// The name of the task in `models.toml` and on the command line.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        let position = match self {
-            Self::TextDense(_) => 0,
-            Self::Sparse(_) => 1,
-            Self::LateText(_) => 2,
-            Self::LateMultimodal(_) => 3,
-            Self::Image(_) => 4,
-            Self::Rerank(_) => 5,
-        };
-        Self::NAMES[position]
+        self.kind().name()
     }
 
     /// The width of the vectors, where the model has one.
@@ -116,7 +160,7 @@ pub struct TextDense {
     /// What computes the token vectors.
     pub encoder: Encoder,
     /// The graph output that is read.
-    pub output: Output,
+    pub output: GraphOutput,
     /// How the token vectors become one vector.
     pub pooling: Pooling,
     /// With [`Pooling::Cls`]: a rank-2 output, which a graph that pools by itself has, is taken as it
@@ -136,7 +180,7 @@ impl TextDense {
     pub const DEFAULT: Self = Self {
         dim: 0,
         encoder: Encoder::Transformer,
-        output: Output::Index(0),
+        output: GraphOutput::Index(0),
         pooling: Pooling::Mean,
         accept_pooled: false,
         normalize: true,
@@ -162,7 +206,7 @@ pub enum Encoder {
 /// Which output of the graph is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(untagged))]
-pub enum Output {
+pub enum GraphOutput {
     /// By position, from 0.
     Index(usize),
     /// By name.

@@ -20,7 +20,7 @@ use anyhow::{Result, ensure};
 use embedkit::types::LateText;
 use embedkit::{
     DEFAULT_MODEL, LateInteractionTextEmbedding, LoadOptions, ModelFiles, ModelSpec, MultiVector,
-    Role, SparseEmbedding, SparseTextEmbedding, Task, TextEmbedding, prelude::*, registry,
+    Role, SparseEmbedding, SparseTextEmbedding, Task, TaskKind, TextEmbedding, prelude::*, registry,
 };
 
 /// Something to be found.
@@ -161,7 +161,7 @@ impl Models {
     fn in_dir(dir: &Path) -> Result<Self> {
         let options = LoadOptions::default();
         let registered =
-            registry::find_task("sentence-transformers/all-MiniLM-L6-v2", "text-dense")?;
+            registry::find_task("sentence-transformers/all-MiniLM-L6-v2", TaskKind::TextDense)?;
         let dense = ModelSpec { file: "model.onnx".into(), ..registered.clone() };
         let tokens = ModelSpec {
             id: "example/all-MiniLM-L6-v2-tokens".into(),

@@ -3,10 +3,10 @@
 use std::fmt::Debug;
 
 use embedkit_types::{
-    AdapterTasks, Bm25, Bm42, ColModernVbert, ColPali, Encoder, IfSplade, Image, ImagePooling,
-    LateMultimodal, LateMultimodalKind, LateText, List, Markers, MiniCoil, ModelPrompts, ModelSpec,
-    Output, PinnedFile, Pooling, QueryPadding, Repeat, Rerank, Source, Sparse, SparseKind, Splade,
-    Str, Task, TextDense,
+    AdapterTasks, Bm25, Bm42, ColModernVbert, ColPali, Encoder, GraphOutput, IfSplade, Image,
+    ImagePooling, LateMultimodal, LateMultimodalKind, LateText, List, Markers, MiniCoil,
+    ModelPrompts, ModelSpec, PinnedFile, Pooling, QueryPadding, Repeat, Rerank, Source, Sparse,
+    SparseKind, Splade, Str, Task, TextDense,
 };
 
 use super::{OtherName, Table};
@@ -157,11 +157,11 @@ structs! {
     Rerank { output, column }
 }
 
-impl Literal for Output {
+impl Literal for GraphOutput {
     fn literal(&self) -> String {
         match self {
-            Self::Index(index) => format!("Output::Index({index})"),
-            Self::Name(name) => format!("Output::Name({})", name.literal()),
+            Self::Index(index) => format!("GraphOutput::Index({index})"),
+            Self::Name(name) => format!("GraphOutput::Name({})", name.literal()),
         }
     }
 }

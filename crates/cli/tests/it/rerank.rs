@@ -185,7 +185,9 @@ fn a_search_is_reranked() {
     let Some(tiny) = Tiny::new() else { return };
     let query = tiny.case.golden.query.as_str();
     // The reranker of a search is a built-in one: its files are put into the cache.
-    let spec = embedkit::registry::find_task("Xenova/ms-marco-MiniLM-L-6-v2", "rerank").unwrap();
+    let spec =
+        embedkit::registry::find_task("Xenova/ms-marco-MiniLM-L-6-v2", embedkit::TaskKind::Rerank)
+            .unwrap();
     let program = Program::new(["search", "-q", query, "--rerank", &spec.id, "--top-k", "3"])
         .args(["--model", "Qdrant/bm25", "--input-format", "jsonl"])
         .var("ORT_DYLIB_PATH", &tiny.library)

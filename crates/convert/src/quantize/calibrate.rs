@@ -12,7 +12,7 @@ use std::path::Path;
 use embedkit_core::onnx::operators::ActivationRange;
 use embedkit_core::onnx::{Input, Session, Values};
 use embedkit_core::pipeline::Workload;
-use embedkit_types::{Device, LoadOptions, Output};
+use embedkit_types::{Device, GraphOutput, LoadOptions};
 
 use super::model::{Graph, Port};
 use super::plan::{Activation, Plan, Product};
@@ -89,7 +89,7 @@ impl<'a> Feed<'a> {
     ) -> Result<Vec<f32>, embedkit_core::Error> {
         let load = LoadOptions { device: Device::Cpu, lazy: false, ..load.clone() };
         let session = Session::open(path, &load)?;
-        let output = session.output(&Output::Name(ranges.to_owned().into()))?;
+        let output = session.output(&GraphOutput::Name(ranges.to_owned().into()))?;
         let mut largest = vec![0f32; width];
         let mut random = Random(1);
         for (run, (rows, length)) in RUNS.into_iter().enumerate() {

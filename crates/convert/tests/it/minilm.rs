@@ -6,12 +6,13 @@ use embedkit_convert::{QuantizeOptions, quantize};
 use embedkit_core::registry;
 use embedkit_testkit::{asset, cosine, stored};
 use embedkit_text_dense::TextEmbedding;
-use embedkit_types::{BatchOptions, LoadOptions, ModelFiles, ModelSpec, Role};
+use embedkit_types::{BatchOptions, LoadOptions, ModelFiles, ModelSpec, Role, TaskKind};
 
 use super::environment::library;
 
 fn open(dir: &Path, library: &Path, tokens: usize) -> TextEmbedding {
-    let spec = registry::find_task("sentence-transformers/all-MiniLM-L6-v2", "text-dense").unwrap();
+    let spec =
+        registry::find_task("sentence-transformers/all-MiniLM-L6-v2", TaskKind::TextDense).unwrap();
     let spec = ModelSpec { file: "model.onnx".into(), ..spec.clone() };
     let batch = BatchOptions { tokens: Some(tokens), ..BatchOptions::default() };
     let load =

@@ -7,7 +7,7 @@ use embedkit_convert::{QuantizeOptions, QuantizeReport, quantize};
 use embedkit_core::onnx::{Input, Session, Values};
 use embedkit_core::pipeline::Workload;
 use embedkit_testkit::cosine;
-use embedkit_types::{LoadOptions, Output};
+use embedkit_types::{GraphOutput, LoadOptions};
 use ort::session::Session as OrtSession;
 use ort::session::builder::GraphOptimizationLevel;
 
@@ -107,7 +107,7 @@ fn attempt(
     let load = LoadOptions { onnxruntime, threads, ..LoadOptions::default() };
     let session = Session::open(graph, &load)?;
     assert!(!session.depends_on_batch()?);
-    let output = session.output(&Output::Index(0))?;
+    let output = session.output(&GraphOutput::Index(0))?;
     let shape = [rows.len() / WIDTH, WIDTH];
     let input = Input { name: "x", shape: &shape, values: Values::F32(rows) };
     session.run(Workload::Single, &[input], output, |view| view.values.to_vec())

@@ -6,7 +6,7 @@ use embedkit_convert::{ConvertOptions, Head, QuantizeOptions, convert, quantize}
 use embedkit_core::onnx::{Input, Session, Values};
 use embedkit_core::pipeline::Workload;
 use embedkit_testkit::cosine;
-use embedkit_types::{LoadOptions, Output};
+use embedkit_types::{GraphOutput, LoadOptions};
 
 use super::environment::library;
 
@@ -15,7 +15,7 @@ const LENGTH: usize = 6;
 fn logits(library: &Path, graph: &Path, rows: &[i64]) -> Vec<f32> {
     let load = LoadOptions { onnxruntime: Some(library.to_owned()), ..LoadOptions::default() };
     let session = Session::open(graph, &load).unwrap();
-    let output = session.output(&Output::Index(0)).unwrap();
+    let output = session.output(&GraphOutput::Index(0)).unwrap();
     let shape = [rows.len() / LENGTH, LENGTH];
     let (mask, types) = (vec![1; rows.len()], vec![0; rows.len()]);
     let inputs = [("input_ids", rows), ("attention_mask", &mask), ("token_type_ids", &types)]

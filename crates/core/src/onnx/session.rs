@@ -21,7 +21,7 @@ use std::{
     thread::available_parallelism,
 };
 
-use embedkit_types::{Device, LoadOptions, OptionsError, Output};
+use embedkit_types::{Device, GraphOutput, LoadOptions, OptionsError};
 use ort::{
     AsPointer,
     environment::Environment,
@@ -227,17 +227,17 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::MissingOutput`], and those of loading, where the session is lazy.
-    pub fn output(&self, output: &Output) -> Result<usize, Error> {
+    pub fn output(&self, output: &GraphOutput) -> Result<usize, Error> {
         let outputs = &self.facts()?.outputs;
         let found = match output {
-            Output::Index(index) => (*index < outputs.len()).then_some(*index),
-            Output::Name(name) => outputs.iter().position(|port| port.name == *name),
+            GraphOutput::Index(index) => (*index < outputs.len()).then_some(*index),
+            GraphOutput::Name(name) => outputs.iter().position(|port| port.name == *name),
         };
         found.ok_or_else(|| Error::MissingOutput {
             path: self.path.clone(),
             expected: match output {
-                Output::Index(index) => format!("number {index}"),
-                Output::Name(name) => format!("`{name}`"),
+                GraphOutput::Index(index) => format!("number {index}"),
+                GraphOutput::Name(name) => format!("`{name}`"),
             },
             found: outputs.iter().map(|port| port.name.clone()).collect(),
         })

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use embedkit_types::{LoadOptions, ModelFiles, Output, Str};
+use embedkit_types::{GraphOutput, LoadOptions, ModelFiles, Str};
 
 use super::{
     round,
@@ -33,7 +33,7 @@ const PADDING_POSITION: i64 = 1;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextGraphOptions {
     /// The output that is read.
-    pub output: Output,
+    pub output: GraphOutput,
     /// How rows are brought to one length.
     pub padding: Padding,
     /// Names of inputs beyond token ids, mask and token types, which the family feeds itself and the

@@ -22,7 +22,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: Some(ModelPrompts { query: Some(Borrowed("Represent this sentence for searching relevant passages: ")), passage: None, unknown: false }),
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Cls, accept_pooled: true, normalize: true, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Cls, accept_pooled: true, normalize: true, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("BAAI/bge-base-en-v1.5"),
@@ -39,7 +39,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: Some(ModelPrompts { query: Some(Borrowed("Represent this sentence for searching relevant passages: ")), passage: None, unknown: false }),
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Cls, accept_pooled: true, normalize: true, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Cls, accept_pooled: true, normalize: true, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("BAAI/bge-large-en-v1.5"),
@@ -56,7 +56,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: Some(ModelPrompts { query: Some(Borrowed("Represent this sentence for searching relevant passages: ")), passage: None, unknown: false }),
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 1024, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Cls, accept_pooled: true, normalize: true, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 1024, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Cls, accept_pooled: true, normalize: true, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("BAAI/bge-small-en"),
@@ -73,7 +73,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: Some(ModelPrompts { query: Some(Borrowed("Represent this sentence for searching relevant passages: ")), passage: None, unknown: false }),
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 384, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Cls, accept_pooled: true, normalize: true, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 384, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Cls, accept_pooled: true, normalize: true, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("BAAI/bge-small-en-v1.5"),
@@ -90,7 +90,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: Some(ModelPrompts { query: Some(Borrowed("Represent this sentence for searching relevant passages: ")), passage: None, unknown: false }),
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 384, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Cls, accept_pooled: true, normalize: true, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 384, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Cls, accept_pooled: true, normalize: true, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("BAAI/bge-small-zh-v1.5"),
@@ -107,7 +107,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: Some(ModelPrompts { query: Some(Borrowed("为这个句子生成表示以用于检索相关文章：")), passage: None, unknown: false }),
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 512, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Cls, accept_pooled: true, normalize: true, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 512, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Cls, accept_pooled: true, normalize: true, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("mixedbread-ai/mxbai-embed-large-v1"),
@@ -124,7 +124,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: Some(ModelPrompts { query: Some(Borrowed("Represent this sentence for searching relevant passages: ")), passage: None, unknown: false }),
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 1024, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Cls, accept_pooled: true, normalize: true, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 1024, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Cls, accept_pooled: true, normalize: true, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("snowflake/snowflake-arctic-embed-xs"),
@@ -141,7 +141,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: Some(ModelPrompts { query: Some(Borrowed("Represent this sentence for searching relevant passages: ")), passage: None, unknown: false }),
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 384, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Cls, accept_pooled: true, normalize: true, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 384, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Cls, accept_pooled: true, normalize: true, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("snowflake/snowflake-arctic-embed-s"),
@@ -158,7 +158,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: Some(ModelPrompts { query: Some(Borrowed("Represent this sentence for searching relevant passages: ")), passage: None, unknown: false }),
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 384, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Cls, accept_pooled: true, normalize: true, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 384, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Cls, accept_pooled: true, normalize: true, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("snowflake/snowflake-arctic-embed-m"),
@@ -175,7 +175,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: Some(ModelPrompts { query: Some(Borrowed("Represent this sentence for searching relevant passages: ")), passage: None, unknown: false }),
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Cls, accept_pooled: true, normalize: true, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Cls, accept_pooled: true, normalize: true, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("snowflake/snowflake-arctic-embed-m-long"),
@@ -192,7 +192,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: Some(ModelPrompts { query: Some(Borrowed("Represent this sentence for searching relevant passages: ")), passage: None, unknown: false }),
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Cls, accept_pooled: true, normalize: true, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Cls, accept_pooled: true, normalize: true, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("snowflake/snowflake-arctic-embed-l"),
@@ -209,7 +209,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: Some(ModelPrompts { query: Some(Borrowed("Represent this sentence for searching relevant passages: ")), passage: None, unknown: false }),
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 1024, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Cls, accept_pooled: true, normalize: true, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 1024, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Cls, accept_pooled: true, normalize: true, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("jinaai/jina-clip-v1"),
@@ -226,7 +226,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Cls, accept_pooled: true, normalize: true, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Cls, accept_pooled: true, normalize: true, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("Qdrant/constella-zero"),
@@ -243,7 +243,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 1024, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Cls, accept_pooled: true, normalize: true, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 1024, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Cls, accept_pooled: true, normalize: true, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("Qdrant/stella-en-400M-v5-doc-onnx"),
@@ -260,7 +260,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: Some(ModelPrompts { query: None, passage: None, unknown: true }),
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 1024, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Cls, accept_pooled: true, normalize: true, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 1024, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Cls, accept_pooled: true, normalize: true, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("Qdrant/clip-ViT-B-32-text"),
@@ -277,7 +277,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 512, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::None, accept_pooled: false, normalize: false, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 512, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::None, accept_pooled: false, normalize: false, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("google/siglip2-base-patch16-224"),
@@ -294,7 +294,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: Output::Name(Borrowed("pooler_output")), pooling: Pooling::Cls, accept_pooled: true, normalize: true, pad_to_limit: true, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: GraphOutput::Name(Borrowed("pooler_output")), pooling: Pooling::Cls, accept_pooled: true, normalize: true, pad_to_limit: true, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("sentence-transformers/all-MiniLM-L6-v2"),
@@ -311,7 +311,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 384, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 384, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("jinaai/jina-embeddings-v2-base-en"),
@@ -328,7 +328,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("jinaai/jina-embeddings-v2-small-en"),
@@ -345,7 +345,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 512, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 512, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("jinaai/jina-embeddings-v2-base-de"),
@@ -362,7 +362,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: Some(Borrowed("older FastEmbed releases ran a half-precision file of this model, this is the full-precision one: vectors stored from such a release differ slightly")),
-        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("jinaai/jina-embeddings-v2-base-code"),
@@ -379,7 +379,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("jinaai/jina-embeddings-v2-base-zh"),
@@ -396,7 +396,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("jinaai/jina-embeddings-v2-base-es"),
@@ -413,7 +413,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("thenlper/gte-base"),
@@ -430,7 +430,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("thenlper/gte-large"),
@@ -447,7 +447,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 1024, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 1024, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("Qdrant/constella-nano"),
@@ -464,7 +464,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 1024, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 1024, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("nomic-ai/nomic-embed-text-v1.5"),
@@ -481,7 +481,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: Some(ModelPrompts { query: Some(Borrowed("search_query: ")), passage: Some(Borrowed("search_document: ")), unknown: false }),
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: false, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: false, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("nomic-ai/nomic-embed-text-v1.5-Q"),
@@ -498,7 +498,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: Some(ModelPrompts { query: Some(Borrowed("search_query: ")), passage: Some(Borrowed("search_document: ")), unknown: false }),
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: false, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: false, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("nomic-ai/nomic-embed-text-v1"),
@@ -515,7 +515,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: Some(ModelPrompts { query: Some(Borrowed("search_query: ")), passage: Some(Borrowed("search_document: ")), unknown: false }),
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: false, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: false, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"),
@@ -532,7 +532,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 384, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: false, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 384, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: false, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("sentence-transformers/paraphrase-multilingual-mpnet-base-v2"),
@@ -549,7 +549,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: false, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: false, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("intfloat/multilingual-e5-large"),
@@ -566,7 +566,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: Some(ModelPrompts { query: Some(Borrowed("query: ")), passage: Some(Borrowed("passage: ")), unknown: false }),
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 1024, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: false, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 1024, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: false, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("jinaai/jina-embeddings-v3"),
@@ -583,7 +583,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 1024, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: Some(AdapterTasks { input: Borrowed("task_id"), names: Borrowed(&[Borrowed("retrieval.query"), Borrowed("retrieval.passage"), Borrowed("separation"), Borrowed("classification"), Borrowed("text-matching")]), default: 1, query: 0, passage: 1 }) }),
+        task: Task::TextDense(TextDense { dim: 1024, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: Some(AdapterTasks { input: Borrowed("task_id"), names: Borrowed(&[Borrowed("retrieval.query"), Borrowed("retrieval.passage"), Borrowed("separation"), Borrowed("classification"), Borrowed("text-matching")]), default: 1, query: 0, passage: 1 }) }),
     },
     ModelSpec {
         id: Borrowed("google/embeddinggemma-300m"),
@@ -600,7 +600,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: Some(ModelPrompts { query: Some(Borrowed("task: search result | query: ")), passage: Some(Borrowed("title: none | text: ")), unknown: false }),
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: Output::Index(1), pooling: Pooling::None, accept_pooled: false, normalize: false, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 768, encoder: Encoder::Transformer, output: GraphOutput::Index(1), pooling: Pooling::None, accept_pooled: false, normalize: false, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("ibm-granite/granite-embedding-small-english-r2"),
@@ -617,7 +617,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 384, encoder: Encoder::Transformer, output: Output::Index(1), pooling: Pooling::None, accept_pooled: false, normalize: false, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 384, encoder: Encoder::Transformer, output: GraphOutput::Index(1), pooling: Pooling::None, accept_pooled: false, normalize: false, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("Qwen/Qwen3-Embedding-0.6B"),
@@ -634,7 +634,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: Some(ModelPrompts { query: Some(Borrowed("Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:")), passage: None, unknown: false }),
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 1024, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::LastToken, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 1024, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::LastToken, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("Qwen/Qwen3-Embedding-0.6B-Q"),
@@ -651,7 +651,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: Some(ModelPrompts { query: Some(Borrowed("Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:")), passage: None, unknown: false }),
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 1024, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::LastToken, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 1024, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::LastToken, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("minishlab/potion-base-8M"),
@@ -668,7 +668,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 256, encoder: Encoder::Static, output: Output::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 256, encoder: Encoder::Static, output: GraphOutput::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("minishlab/potion-retrieval-32M"),
@@ -685,7 +685,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 512, encoder: Encoder::Static, output: Output::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 512, encoder: Encoder::Static, output: GraphOutput::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("minishlab/potion-multilingual-128M"),
@@ -702,7 +702,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 256, encoder: Encoder::Static, output: Output::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 256, encoder: Encoder::Static, output: GraphOutput::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("intfloat/multilingual-e5-small"),
@@ -719,7 +719,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: Some(ModelPrompts { query: Some(Borrowed("query: ")), passage: Some(Borrowed("passage: ")), unknown: false }),
         alias_of: None,
         notice: None,
-        task: Task::TextDense(TextDense { dim: 384, encoder: Encoder::Transformer, output: Output::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: None }),
+        task: Task::TextDense(TextDense { dim: 384, encoder: Encoder::Transformer, output: GraphOutput::Index(0), pooling: Pooling::Mean, accept_pooled: false, normalize: true, pad_to_limit: false, tasks: None }),
     },
     ModelSpec {
         id: Borrowed("prithivida/Splade_PP_en_v1"),
@@ -736,7 +736,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::Sparse(Sparse { requires_idf: false, vocab_size: Some(30522), kind: SparseKind::Splade(Splade { output: Output::Index(0) }) }),
+        task: Task::Sparse(Sparse { requires_idf: false, vocab_size: Some(30522), kind: SparseKind::Splade(Splade { output: GraphOutput::Index(0) }) }),
     },
     ModelSpec {
         id: Borrowed("prithvida/Splade_PP_en_v1"),
@@ -753,7 +753,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: Some(Borrowed("prithivida/Splade_PP_en_v1")),
         notice: None,
-        task: Task::Sparse(Sparse { requires_idf: false, vocab_size: Some(30522), kind: SparseKind::Splade(Splade { output: Output::Index(0) }) }),
+        task: Task::Sparse(Sparse { requires_idf: false, vocab_size: Some(30522), kind: SparseKind::Splade(Splade { output: GraphOutput::Index(0) }) }),
     },
     ModelSpec {
         id: Borrowed("Qdrant/bm42-all-minilm-l6-v2-attentions"),
@@ -770,7 +770,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::Sparse(Sparse { requires_idf: true, vocab_size: Some(30522), kind: SparseKind::Bm42(Bm42 { output: Output::Name(Borrowed("attention_6")), alpha: 0.5, language: Borrowed("english"), stopwords_file: Borrowed("stopwords.txt") }) }),
+        task: Task::Sparse(Sparse { requires_idf: true, vocab_size: Some(30522), kind: SparseKind::Bm42(Bm42 { output: GraphOutput::Name(Borrowed("attention_6")), alpha: 0.5, language: Borrowed("english"), stopwords_file: Borrowed("stopwords.txt") }) }),
     },
     ModelSpec {
         id: Borrowed("Qdrant/bm25"),
@@ -804,7 +804,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::Sparse(Sparse { requires_idf: true, vocab_size: Some(19125), kind: SparseKind::MiniCoil(MiniCoil { output: Output::Index(0), k: 1.2, b: 0.75, avg_len: 150.0, language: Borrowed("english"), weights_file: Borrowed("minicoil.triplet.model.npy"), vocab_file: Borrowed("minicoil.triplet.model.vocab"), stopwords_file: Borrowed("stopwords.txt") }) }),
+        task: Task::Sparse(Sparse { requires_idf: true, vocab_size: Some(19125), kind: SparseKind::MiniCoil(MiniCoil { output: GraphOutput::Index(0), k: 1.2, b: 0.75, avg_len: 150.0, language: Borrowed("english"), weights_file: Borrowed("minicoil.triplet.model.npy"), vocab_file: Borrowed("minicoil.triplet.model.vocab"), stopwords_file: Borrowed("stopwords.txt") }) }),
     },
     ModelSpec {
         id: Borrowed("opensearch-project/opensearch-neural-sparse-encoding-doc-v3-gte"),
@@ -821,7 +821,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::Sparse(Sparse { requires_idf: false, vocab_size: Some(30522), kind: SparseKind::IfSplade(IfSplade { output: Output::Index(0), idf_file: Borrowed("idf.json") }) }),
+        task: Task::Sparse(Sparse { requires_idf: false, vocab_size: Some(30522), kind: SparseKind::IfSplade(IfSplade { output: GraphOutput::Index(0), idf_file: Borrowed("idf.json") }) }),
     },
     ModelSpec {
         id: Borrowed("colbert-ir/colbertv2.0"),
@@ -838,7 +838,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::LateText(LateText { dim: 128, output: Output::Index(0), markers: Some(Markers { query: 1, document: 2 }), reserve: 1, query_padding: Some(QueryPadding { token: Borrowed("[MASK]"), length: Some(31), attend: false }), skip_punctuation: true, skip_padding_id: true, normalize: true, normalize_queries: false }),
+        task: Task::LateText(LateText { dim: 128, output: GraphOutput::Index(0), markers: Some(Markers { query: 1, document: 2 }), reserve: 1, query_padding: Some(QueryPadding { token: Borrowed("[MASK]"), length: Some(31), attend: false }), skip_punctuation: true, skip_padding_id: true, normalize: true, normalize_queries: false }),
     },
     ModelSpec {
         id: Borrowed("answerdotai/answerai-colbert-small-v1"),
@@ -855,7 +855,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::LateText(LateText { dim: 96, output: Output::Index(0), markers: Some(Markers { query: 1, document: 2 }), reserve: 1, query_padding: Some(QueryPadding { token: Borrowed("[MASK]"), length: Some(31), attend: false }), skip_punctuation: true, skip_padding_id: true, normalize: true, normalize_queries: false }),
+        task: Task::LateText(LateText { dim: 96, output: GraphOutput::Index(0), markers: Some(Markers { query: 1, document: 2 }), reserve: 1, query_padding: Some(QueryPadding { token: Borrowed("[MASK]"), length: Some(31), attend: false }), skip_punctuation: true, skip_padding_id: true, normalize: true, normalize_queries: false }),
     },
     ModelSpec {
         id: Borrowed("jinaai/jina-colbert-v2"),
@@ -872,7 +872,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::LateText(LateText { dim: 128, output: Output::Index(0), markers: Some(Markers { query: 250002, document: 250003 }), reserve: 1, query_padding: Some(QueryPadding { token: Borrowed("<mask>"), length: Some(31), attend: true }), skip_punctuation: true, skip_padding_id: true, normalize: true, normalize_queries: false }),
+        task: Task::LateText(LateText { dim: 128, output: GraphOutput::Index(0), markers: Some(Markers { query: 250002, document: 250003 }), reserve: 1, query_padding: Some(QueryPadding { token: Borrowed("<mask>"), length: Some(31), attend: true }), skip_punctuation: true, skip_padding_id: true, normalize: true, normalize_queries: false }),
     },
     ModelSpec {
         id: Borrowed("lightonai/LateOn"),
@@ -889,7 +889,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::LateText(LateText { dim: 128, output: Output::Index(0), markers: Some(Markers { query: 50368, document: 50369 }), reserve: 0, query_padding: Some(QueryPadding { token: Borrowed("[MASK]"), length: None, attend: false }), skip_punctuation: true, skip_padding_id: false, normalize: true, normalize_queries: true }),
+        task: Task::LateText(LateText { dim: 128, output: GraphOutput::Index(0), markers: Some(Markers { query: 50368, document: 50369 }), reserve: 0, query_padding: Some(QueryPadding { token: Borrowed("[MASK]"), length: None, attend: false }), skip_punctuation: true, skip_padding_id: false, normalize: true, normalize_queries: true }),
     },
     ModelSpec {
         id: Borrowed("lightonai/mLateOn"),
@@ -906,7 +906,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::LateText(LateText { dim: 128, output: Output::Index(0), markers: Some(Markers { query: 256000, document: 256001 }), reserve: 0, query_padding: Some(QueryPadding { token: Borrowed("<mask>"), length: None, attend: false }), skip_punctuation: false, skip_padding_id: false, normalize: true, normalize_queries: true }),
+        task: Task::LateText(LateText { dim: 128, output: GraphOutput::Index(0), markers: Some(Markers { query: 256000, document: 256001 }), reserve: 0, query_padding: Some(QueryPadding { token: Borrowed("<mask>"), length: None, attend: false }), skip_punctuation: false, skip_padding_id: false, normalize: true, normalize_queries: true }),
     },
     ModelSpec {
         id: Borrowed("jinaai/jina-embeddings-v2-small-en-tokens"),
@@ -923,7 +923,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::LateText(LateText { dim: 512, output: Output::Index(0), markers: None, reserve: 0, query_padding: None, skip_punctuation: false, skip_padding_id: false, normalize: false, normalize_queries: false }),
+        task: Task::LateText(LateText { dim: 512, output: GraphOutput::Index(0), markers: None, reserve: 0, query_padding: None, skip_punctuation: false, skip_padding_id: false, normalize: false, normalize_queries: false }),
     },
     ModelSpec {
         id: Borrowed("Qdrant/colpali-v1.3-fp16"),
@@ -940,7 +940,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::LateMultimodal(LateMultimodal { dim: 128, output: Output::Index(0), text_prefix: Borrowed("<s>Query: "), text_augmentation: Repeat { token: Borrowed("<pad>"), times: 10 }, text_suffix: Borrowed("\n"), kind: LateMultimodalKind::ColPali(ColPali { text_start_ids: Borrowed(&[2, 5098]), image_side: 448, image_token_id: 257152, image_tokens: 1024, image_prompt_ids: Borrowed(&[2, 50721, 573, 2416, 235265, 108]) }) }),
+        task: Task::LateMultimodal(LateMultimodal { dim: 128, output: GraphOutput::Index(0), text_prefix: Borrowed("<s>Query: "), text_augmentation: Repeat { token: Borrowed("<pad>"), times: 10 }, text_suffix: Borrowed("\n"), kind: LateMultimodalKind::ColPali(ColPali { text_start_ids: Borrowed(&[2, 5098]), image_side: 448, image_token_id: 257152, image_tokens: 1024, image_prompt_ids: Borrowed(&[2, 50721, 573, 2416, 235265, 108]) }) }),
     },
     ModelSpec {
         id: Borrowed("Qdrant/colmodernvbert"),
@@ -957,7 +957,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: Some(Borrowed("FastEmbed releases before 0.9 ran an older graph of this model: images that one of them embedded in batches with images of other proportions should be embedded again")),
-        task: Task::LateMultimodal(LateMultimodal { dim: 128, output: Output::Index(0), text_prefix: Borrowed(""), text_augmentation: Repeat { token: Borrowed("<end_of_utterance>"), times: 10 }, text_suffix: Borrowed(""), kind: LateMultimodalKind::ColModernVbert(ColModernVbert { image_prefix: Borrowed("<|begin_of_text|>User:"), image_suffix: Borrowed("Describe the image.<end_of_utterance>\nAssistant:"), image_token: Borrowed("<image>"), frame_token: Borrowed("<fake_token_around_image>"), global_token: Borrowed("<global-img>") }) }),
+        task: Task::LateMultimodal(LateMultimodal { dim: 128, output: GraphOutput::Index(0), text_prefix: Borrowed(""), text_augmentation: Repeat { token: Borrowed("<end_of_utterance>"), times: 10 }, text_suffix: Borrowed(""), kind: LateMultimodalKind::ColModernVbert(ColModernVbert { image_prefix: Borrowed("<|begin_of_text|>User:"), image_suffix: Borrowed("Describe the image.<end_of_utterance>\nAssistant:"), image_token: Borrowed("<image>"), frame_token: Borrowed("<fake_token_around_image>"), global_token: Borrowed("<global-img>") }) }),
     },
     ModelSpec {
         id: Borrowed("Qdrant/clip-ViT-B-32-vision"),
@@ -974,7 +974,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::Image(Image { dim: 512, output: Output::Index(0), pooling: ImagePooling::Flatten, normalize: true }),
+        task: Task::Image(Image { dim: 512, output: GraphOutput::Index(0), pooling: ImagePooling::Flatten, normalize: true }),
     },
     ModelSpec {
         id: Borrowed("Qdrant/resnet50-onnx"),
@@ -991,7 +991,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::Image(Image { dim: 2048, output: Output::Index(0), pooling: ImagePooling::Flatten, normalize: true }),
+        task: Task::Image(Image { dim: 2048, output: GraphOutput::Index(0), pooling: ImagePooling::Flatten, normalize: true }),
     },
     ModelSpec {
         id: Borrowed("Qdrant/Unicom-ViT-B-16"),
@@ -1008,7 +1008,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::Image(Image { dim: 768, output: Output::Index(0), pooling: ImagePooling::Flatten, normalize: true }),
+        task: Task::Image(Image { dim: 768, output: GraphOutput::Index(0), pooling: ImagePooling::Flatten, normalize: true }),
     },
     ModelSpec {
         id: Borrowed("Qdrant/Unicom-ViT-B-32"),
@@ -1025,7 +1025,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::Image(Image { dim: 512, output: Output::Index(0), pooling: ImagePooling::Flatten, normalize: true }),
+        task: Task::Image(Image { dim: 512, output: GraphOutput::Index(0), pooling: ImagePooling::Flatten, normalize: true }),
     },
     ModelSpec {
         id: Borrowed("jinaai/jina-clip-v1"),
@@ -1042,7 +1042,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::Image(Image { dim: 768, output: Output::Index(0), pooling: ImagePooling::Flatten, normalize: true }),
+        task: Task::Image(Image { dim: 768, output: GraphOutput::Index(0), pooling: ImagePooling::Flatten, normalize: true }),
     },
     ModelSpec {
         id: Borrowed("nomic-ai/nomic-embed-vision-v1.5"),
@@ -1059,7 +1059,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::Image(Image { dim: 768, output: Output::Index(0), pooling: ImagePooling::Cls, normalize: true }),
+        task: Task::Image(Image { dim: 768, output: GraphOutput::Index(0), pooling: ImagePooling::Cls, normalize: true }),
     },
     ModelSpec {
         id: Borrowed("nomic-ai/nomic-embed-vision-v1.5-Q"),
@@ -1076,7 +1076,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::Image(Image { dim: 768, output: Output::Index(0), pooling: ImagePooling::Cls, normalize: true }),
+        task: Task::Image(Image { dim: 768, output: GraphOutput::Index(0), pooling: ImagePooling::Cls, normalize: true }),
     },
     ModelSpec {
         id: Borrowed("google/siglip2-base-patch16-224"),
@@ -1093,7 +1093,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::Image(Image { dim: 768, output: Output::Name(Borrowed("pooler_output")), pooling: ImagePooling::Flatten, normalize: true }),
+        task: Task::Image(Image { dim: 768, output: GraphOutput::Name(Borrowed("pooler_output")), pooling: ImagePooling::Flatten, normalize: true }),
     },
     ModelSpec {
         id: Borrowed("Xenova/ms-marco-MiniLM-L-6-v2"),
@@ -1110,7 +1110,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::Rerank(Rerank { output: Output::Index(0), column: 0 }),
+        task: Task::Rerank(Rerank { output: GraphOutput::Index(0), column: 0 }),
     },
     ModelSpec {
         id: Borrowed("Xenova/ms-marco-MiniLM-L-12-v2"),
@@ -1127,7 +1127,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::Rerank(Rerank { output: Output::Index(0), column: 0 }),
+        task: Task::Rerank(Rerank { output: GraphOutput::Index(0), column: 0 }),
     },
     ModelSpec {
         id: Borrowed("BAAI/bge-reranker-base"),
@@ -1144,7 +1144,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::Rerank(Rerank { output: Output::Index(0), column: 0 }),
+        task: Task::Rerank(Rerank { output: GraphOutput::Index(0), column: 0 }),
     },
     ModelSpec {
         id: Borrowed("BAAI/bge-reranker-v2-m3"),
@@ -1161,7 +1161,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::Rerank(Rerank { output: Output::Index(0), column: 0 }),
+        task: Task::Rerank(Rerank { output: GraphOutput::Index(0), column: 0 }),
     },
     ModelSpec {
         id: Borrowed("BAAI/bge-reranker-v2-m3-int8"),
@@ -1178,7 +1178,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::Rerank(Rerank { output: Output::Index(0), column: 0 }),
+        task: Task::Rerank(Rerank { output: GraphOutput::Index(0), column: 0 }),
     },
     ModelSpec {
         id: Borrowed("jinaai/jina-reranker-v1-tiny-en"),
@@ -1195,7 +1195,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::Rerank(Rerank { output: Output::Index(0), column: 0 }),
+        task: Task::Rerank(Rerank { output: GraphOutput::Index(0), column: 0 }),
     },
     ModelSpec {
         id: Borrowed("jinaai/jina-reranker-v1-turbo-en"),
@@ -1212,7 +1212,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::Rerank(Rerank { output: Output::Index(0), column: 0 }),
+        task: Task::Rerank(Rerank { output: GraphOutput::Index(0), column: 0 }),
     },
     ModelSpec {
         id: Borrowed("jinaai/jina-reranker-v2-base-multilingual"),
@@ -1229,7 +1229,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::Rerank(Rerank { output: Output::Index(0), column: 0 }),
+        task: Task::Rerank(Rerank { output: GraphOutput::Index(0), column: 0 }),
     },
 ];
 

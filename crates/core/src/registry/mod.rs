@@ -5,8 +5,9 @@
 //!
 //! ```
 //! use embedkit_core::registry;
+//! use embedkit_types::TaskKind;
 //!
-//! let spec = registry::find_task("baai/BGE-small-en-v1.5", "text-dense")?;
+//! let spec = registry::find_task("baai/BGE-small-en-v1.5", TaskKind::TextDense)?;
 //! assert_eq!(spec.id, "BAAI/bge-small-en-v1.5");
 //! assert_eq!(spec.task.dim(), Some(384));
 //!
@@ -21,7 +22,7 @@ mod similar;
 #[cfg(test)]
 mod tests;
 
-use embedkit_types::ModelSpec;
+use embedkit_types::{ModelSpec, TaskKind};
 
 use generated::{MODELS, OTHER_NAMES};
 
@@ -40,17 +41,17 @@ pub fn find(id: &str) -> Result<Vec<&'static ModelSpec>, LookupError> {
     if found.is_empty() { Err(unknown(id)) } else { Ok(found) }
 }
 
-/// The model with this id for a task by name, such as `text-dense`.
+/// The model with this id for a task.
 ///
 /// # Errors
 /// [`LookupError::Unknown`] with the most similar ids, or [`LookupError::OtherTask`] with the tasks of
 /// the id.
-pub fn find_task(id: &str, task: &str) -> Result<&'static ModelSpec, LookupError> {
+pub fn find_task(id: &str, task: TaskKind) -> Result<&'static ModelSpec, LookupError> {
     let found = find(id)?;
-    found.iter().copied().find(|spec| spec.task.name() == task).ok_or_else(|| {
+    found.iter().copied().find(|spec| spec.task.kind() == task).ok_or_else(|| {
         LookupError::OtherTask {
             id: found[0].id.to_string(),
-            task: task.to_owned(),
+            task: task.name().to_owned(),
             tasks: found.iter().map(|spec| spec.task.name()).collect(),
         }
     })

@@ -1,8 +1,8 @@
 //! Registered models compared with FastEmbed 0.9.1.
 
 use embedkit_types::{
-    Encoder, ImagePooling, LateMultimodalKind, LateText, Markers, ModelPrompts, Output, Pooling,
-    QueryPadding, SparseKind, Task, TextDense,
+    Encoder, GraphOutput, ImagePooling, LateMultimodalKind, LateText, Markers, ModelPrompts,
+    Pooling, QueryPadding, SparseKind, Task, TaskKind, TextDense,
 };
 
 use super::*;
@@ -12,21 +12,21 @@ fn count(task: &str) -> usize {
 }
 
 fn dense(id: &str) -> &'static TextDense {
-    match &find_task(id, "text-dense").unwrap().task {
+    match &find_task(id, TaskKind::TextDense).unwrap().task {
         Task::TextDense(task) => task,
         other => panic!("{other:?}"),
     }
 }
 
 fn late_text(id: &str) -> &'static LateText {
-    match &find_task(id, "late-text").unwrap().task {
+    match &find_task(id, TaskKind::LateText).unwrap().task {
         Task::LateText(task) => task,
         other => panic!("{other:?}"),
     }
 }
 
 fn sparse(id: &str) -> &'static SparseKind {
-    match &find_task(id, "sparse").unwrap().task {
+    match &find_task(id, TaskKind::Sparse).unwrap().task {
         Task::Sparse(task) => &task.kind,
         other => panic!("{other:?}"),
     }
@@ -57,24 +57,24 @@ fn look_up_ignores_case_and_keeps_tasks_apart() {
     assert_eq!(ids("JINAAI/jina-CLIP-v1"), ["text-dense", "image"]);
     assert_eq!(ids("google/siglip2-base-patch16-224"), ["text-dense", "image"]);
     assert_eq!(ids("qdrant/BM25"), ["sparse"]);
-    let spec = find_task("jinaai/JINA-clip-v1", "image").unwrap();
+    let spec = find_task("jinaai/JINA-clip-v1", TaskKind::Image).unwrap();
     assert_eq!(
         (spec.id.as_ref(), spec.file.as_ref()),
         ("jinaai/jina-clip-v1", "onnx/vision_model.onnx")
     );
     for spec in models() {
-        let shouted = find_task(&spec.id.to_uppercase(), spec.task.name()).unwrap();
+        let shouted = find_task(&spec.id.to_uppercase(), spec.task.kind()).unwrap();
         assert_eq!(shouted, spec);
     }
 }
 
 #[test]
 fn another_task_is_named() {
-    let error = find_task("BAAI/bge-small-en-v1.5", "rerank").unwrap_err();
+    let error = find_task("BAAI/bge-small-en-v1.5", TaskKind::Rerank).unwrap_err();
     let expected = "model BAAI/bge-small-en-v1.5 is not registered for rerank, only for text-dense";
     assert_eq!(error.to_string(), expected);
     assert_eq!(error.hint(), "open BAAI/bge-small-en-v1.5 as a model for text-dense");
-    let error = find_task("jinaai/jina-clip-v1", "sparse").unwrap_err();
+    let error = find_task("jinaai/jina-clip-v1", TaskKind::Sparse).unwrap_err();
     assert!(error.to_string().ends_with("only for text-dense and image"), "{error}");
 }
 
@@ -133,7 +133,7 @@ fn facts_of_dense_models() {
     assert_eq!((clip.pooling, clip.normalize, clip.accept_pooled), (Pooling::None, false, false));
 
     let siglip = dense("google/siglip2-base-patch16-224");
-    assert_eq!(siglip.output, Output::Name("pooler_output".into()));
+    assert_eq!(siglip.output, GraphOutput::Name("pooler_output".into()));
     assert!(siglip.pad_to_limit && siglip.normalize && siglip.accept_pooled);
 
     assert!(dense("sentence-transformers/all-MiniLM-L6-v2").normalize);
@@ -150,7 +150,7 @@ fn facts_of_dense_models() {
     let gemma = dense("google/embeddinggemma-300m");
     assert_eq!(
         (&gemma.output, gemma.pooling, gemma.normalize),
-        (&Output::Index(1), Pooling::None, false)
+        (&GraphOutput::Index(1), Pooling::None, false)
     );
     assert_eq!(dense("Qwen/Qwen3-Embedding-0.6B").pooling, Pooling::LastToken);
     for spec in models().iter().filter(|spec| spec.id.starts_with("minishlab/")) {
@@ -204,7 +204,7 @@ fn facts_of_sparse_models() {
     let SparseKind::Bm42(bm42) = sparse("Qdrant/bm42-all-minilm-l6-v2-attentions") else {
         panic!("not BM42")
     };
-    assert_eq!((&bm42.output, bm42.alpha), (&Output::Name("attention_6".into()), 0.5));
+    assert_eq!((&bm42.output, bm42.alpha), (&GraphOutput::Name("attention_6".into()), 0.5));
     let idf: Vec<_> = models().iter().filter_map(|spec| spec.task.requires_idf()).collect();
     assert_eq!(idf, [false, false, true, true, true, false]);
 
@@ -283,7 +283,7 @@ fn facts_of_image_models() {
         assert_eq!(task.pooling == ImagePooling::Cls, cls, "{id}");
         let named = id == "google/siglip2-base-patch16-224";
         assert_eq!(
-            matches!(&task.output, Output::Name(name) if name == "pooler_output"),
+            matches!(&task.output, GraphOutput::Name(name) if name == "pooler_output"),
             named,
             "{id}"
         );

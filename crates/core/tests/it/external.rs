@@ -8,7 +8,7 @@ use embedkit_core::Error;
 use embedkit_core::onnx::{Input, Session, Values};
 use embedkit_core::pipeline::Workload;
 use embedkit_testkit::runtime_library;
-use embedkit_types::{LoadOptions, Output};
+use embedkit_types::{GraphOutput, LoadOptions};
 
 use super::operators::{F32, field, int};
 
@@ -54,7 +54,7 @@ fn graph(location: &str, place: Place) -> Vec<u8> {
 fn run(library: &Path, model: &Path) -> Result<Vec<f32>, Error> {
     let load = LoadOptions { onnxruntime: Some(library.to_owned()), ..LoadOptions::default() };
     let session = Session::open(model, &load)?;
-    let output = session.output(&Output::Index(0))?;
+    let output = session.output(&GraphOutput::Index(0))?;
     let input = Input { name: "x", shape: &[2], values: Values::F32(&[1.0, 2.0]) };
     session.run(Workload::Single, &[input], output, |view| view.values.to_vec())
 }

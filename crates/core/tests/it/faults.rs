@@ -9,7 +9,7 @@ use embedkit_core::{
     tokenizer::{Padding, Side, Tokens},
 };
 use embedkit_testkit::{FAULT_TOKENS, dense_case, fault, load_options, runtime_library};
-use embedkit_types::{LoadOptions, Output};
+use embedkit_types::{GraphOutput, LoadOptions};
 
 const PADDING: Padding =
     Padding { side: Side::Right, id: 0, type_id: 0, multiple_of: 1, fixed: None };
@@ -18,7 +18,7 @@ fn open(name: &str, timeout: Option<Duration>) -> Option<TextGraph> {
     let mut files = dense_case("mean").files();
     files.model = fault(name);
     let load = LoadOptions { onnxruntime: Some(runtime_library()?), timeout, ..load_options() };
-    let output = Output::Index(0);
+    let output = GraphOutput::Index(0);
     let options = TextGraphOptions { output, padding: PADDING, extra_inputs: vec![] };
     Some(TextGraph::open(&files, &load, options).unwrap())
 }
@@ -73,7 +73,7 @@ fn a_token_without_a_row_is_named() {
     // Its ids go straight to a table.
     let files = dense_case("mean").files();
     let load = LoadOptions { onnxruntime: Some(library), ..load_options() };
-    let output = Output::Index(0);
+    let output = GraphOutput::Index(0);
     let options = TextGraphOptions { output, padding: PADDING, extra_inputs: vec![] };
     let graph = TextGraph::open(&files, &load, options).unwrap();
     graph.check(&tokens(3), |_| None).unwrap();

@@ -7,7 +7,7 @@ use embedkit_core::Error;
 use embedkit_core::onnx::operators::{self, ActivationRange, pack};
 use embedkit_core::onnx::{Input, Session, Values};
 use embedkit_core::pipeline::Workload;
-use embedkit_types::{LoadOptions, Output};
+use embedkit_types::{GraphOutput, LoadOptions};
 
 pub(crate) const F32: u64 = 1;
 const U8: u64 = 2;
@@ -158,7 +158,7 @@ impl Node {
             ..LoadOptions::default()
         };
         let session = Session::open(&path, &load)?;
-        let index = session.output(&Output::Index(0))?;
+        let index = session.output(&GraphOutput::Index(0))?;
         let first = self.inputs.first().and_then(Option::clone);
         let first = first.unwrap_or_else(|| Tensor::new(F32, &[], [0.0]));
         let shape: Vec<usize> = first.dims.iter().map(|&dim| dim as usize).collect();

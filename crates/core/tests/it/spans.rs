@@ -11,7 +11,7 @@ use embedkit_core::{
     tokenizer::Tokenizer,
 };
 use embedkit_testkit::{dense_case, runtime_library};
-use embedkit_types::{Device, LoadOptions, Output};
+use embedkit_types::{Device, GraphOutput, LoadOptions};
 use tracing::{
     Event, Metadata, Subscriber,
     field::{Field, Visit},
@@ -64,7 +64,7 @@ fn loading_running_and_finishing_are_reported_with_counts() {
             ..LoadOptions::default()
         };
         let options = TextGraphOptions {
-            output: Output::Index(0),
+            output: GraphOutput::Index(0),
             padding: tokenizer.padding(),
             extra_inputs: vec![],
         };

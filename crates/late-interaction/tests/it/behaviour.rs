@@ -162,7 +162,7 @@ fn what_does_not_fit_is_refused_with_names() {
     assert!(error.to_string().contains("leaves no room"), "{error}");
 
     let error = open("colbert", |spec, _| {
-        facts(spec).output = embedkit_types::Output::Name("missing".into());
+        facts(spec).output = embedkit_types::GraphOutput::Name("missing".into());
     });
     assert!(error.unwrap().unwrap_err().to_string().contains("missing"));
 

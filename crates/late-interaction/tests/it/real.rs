@@ -5,7 +5,7 @@ use embedkit_core::registry;
 use embedkit_late_interaction::{LateInteractionTextEmbedding, MaxSim};
 use embedkit_postprocess::{Muvera, MuveraOptions};
 use embedkit_testkit::{asset, load_options, runtime_library, stored, stored_late, zip_equal};
-use embedkit_types::{LateText, LoadOptions, ModelFiles, MultiVector, Role, Task};
+use embedkit_types::{LateText, LoadOptions, ModelFiles, MultiVector, Role, Task, TaskKind};
 
 use crate::golden::assert_equal;
 
@@ -20,7 +20,8 @@ fn minilm(
     }
     let options = ConvertOptions { head: Head::Hidden, token_types: false };
     convert(&source, &dir.path().join("model.onnx"), &options).unwrap();
-    let mut spec = registry::find_task("colbert-ir/colbertv2.0", "late-text").unwrap().clone();
+    let mut spec =
+        registry::find_task("colbert-ir/colbertv2.0", TaskKind::LateText).unwrap().clone();
     if let Task::LateText(task) = &mut spec.task {
         task.dim = 384;
         change(task);

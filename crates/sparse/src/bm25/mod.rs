@@ -37,7 +37,7 @@ pub enum StopwordLists<'a> {
 /// use embedkit_sparse::{Bm25, SparseOptions, StopwordLists};
 ///
 /// # let embedkit_types::Task::Sparse(task) =
-/// #     &embedkit_core::registry::find_task("Qdrant/bm25", "sparse")?.task else { panic!() };
+/// #     &embedkit_core::registry::find_task("Qdrant/bm25", embedkit_types::TaskKind::Sparse)?.task else { panic!() };
 /// # let embedkit_types::SparseKind::Bm25(facts) = &task.kind else { panic!() };
 /// let bm25 = Bm25::new(facts, &SparseOptions::default(), StopwordLists::BuiltIn)?;
 /// assert_eq!(bm25.stems("The foxes were jumping"), ["fox", "jump"]);

@@ -214,12 +214,12 @@ fn a_graph_without_the_attention_is_refused() {
     let Some(library) = runtime_library() else { return };
     let mut case = sparse_case("bm42");
     if let Task::Sparse(Sparse { kind: SparseKind::Bm42(facts), .. }) = &mut case.spec.task {
-        facts.output = embedkit_types::Output::Name("attention_9".into());
+        facts.output = embedkit_types::GraphOutput::Name("attention_9".into());
     }
     let error = open(&case, &load(library.clone())).unwrap_err();
     assert!(error.to_string().contains("attention_9"), "{error}");
     if let Task::Sparse(Sparse { kind: SparseKind::Bm42(facts), .. }) = &mut case.spec.task {
-        facts.output = embedkit_types::Output::Index(0);
+        facts.output = embedkit_types::GraphOutput::Index(0);
     }
     let model = open(&case, &load(library)).unwrap();
     let error = model.embed(["the fox"]).next().unwrap().unwrap_err();

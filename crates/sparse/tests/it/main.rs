@@ -12,11 +12,11 @@ mod real;
 mod stream;
 
 use embedkit_core::registry;
-use embedkit_types::{ModelSpec, SparseKind, Task};
+use embedkit_types::{ModelSpec, SparseKind, Task, TaskKind};
 
 /// The registered model.
 fn spec(id: &str) -> &'static ModelSpec {
-    registry::find_task(id, "sparse").unwrap()
+    registry::find_task(id, TaskKind::Sparse).unwrap()
 }
 
 /// The kind of the registered model.

@@ -3,7 +3,9 @@
 use std::cell::Cell;
 
 use embedkit_sparse::{Error, OptionError, SparseOptions, SparseTextEmbedding, Stemmer};
-use embedkit_types::{BatchOptions, Embed, LoadOptions, ModelFiles, Role, SparseEmbedding};
+use embedkit_types::{
+    BatchOptions, Embed, LoadOptions, ModelFiles, Role, SparseEmbedding, TaskKind,
+};
 
 use crate::spec;
 
@@ -109,7 +111,8 @@ fn wrong_ways_to_open() {
     let many = LoadOptions { threads: Some(1 << 40), ..LoadOptions::default() };
     let error = SparseTextEmbedding::without_files(spec("Qdrant/bm25"), &many, &none).unwrap_err();
     assert!(matches!(error, Error::Core(embedkit_core::Error::TooMany { .. })), "{error}");
-    let dense = embedkit_core::registry::find_task("BAAI/bge-small-en-v1.5", "text-dense").unwrap();
+    let dense =
+        embedkit_core::registry::find_task("BAAI/bge-small-en-v1.5", TaskKind::TextDense).unwrap();
     let error = SparseTextEmbedding::without_files(dense, &load, &none).unwrap_err();
     assert!(matches!(error, Error::WrongTask { found: "text-dense", .. }), "{error}");
     let options = SparseOptions { alpha: Some(1.0), ..SparseOptions::default() };

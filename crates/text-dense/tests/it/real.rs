@@ -5,13 +5,13 @@ use embedkit_testkit::{
     assert_close, asset, cosine, load_options, runtime_library, stored, zip_equal,
 };
 use embedkit_text_dense::TextEmbedding;
-use embedkit_types::{Embedded, ModelFiles, ModelSpec, Role, Task};
+use embedkit_types::{Embedded, ModelFiles, ModelSpec, Role, Task, TaskKind};
 
 use crate::open;
 
 /// The registered model, with its file where the project's assets have it.
 fn spec(id: &str, file: &'static str) -> ModelSpec {
-    let spec = registry::find_task(id, "text-dense").unwrap();
+    let spec = registry::find_task(id, TaskKind::TextDense).unwrap();
     ModelSpec { file: file.into(), ..spec.clone() }
 }
 

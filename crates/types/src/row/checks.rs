@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, ops::RangeInclusive};
 
-use crate::{Output, Str};
+use crate::{GraphOutput, Str};
 
 use super::{Row, RowError};
 
@@ -103,13 +103,13 @@ impl Checks {
     }
 
     /// The output that the row names, else the first.
-    pub(super) fn output(&self, row: &mut Row) -> Result<Output, RowError> {
-        let output = row.output.take().unwrap_or(Output::Index(0));
+    pub(super) fn output(&self, row: &mut Row) -> Result<GraphOutput, RowError> {
+        let output = row.output.take().unwrap_or(GraphOutput::Index(0));
         match &output {
-            Output::Index(index) => {
+            GraphOutput::Index(index) => {
                 self.range("output", *index, 0..=1023)?;
             }
-            Output::Name(name) => self.text("output", name)?,
+            GraphOutput::Name(name) => self.text("output", name)?,
         }
         Ok(output)
     }

@@ -1,6 +1,6 @@
 //! Facts of models that turn an image into one vector.
 
-use super::Output;
+use super::GraphOutput;
 
 /// Facts of a model that turns an image into one vector.
 ///
@@ -11,7 +11,7 @@ pub struct Image {
     /// Width of the vectors.
     pub dim: usize,
     /// The graph output that is read.
-    pub output: Output,
+    pub output: GraphOutput,
     /// How the output becomes one vector per image.
     pub pooling: ImagePooling,
     /// Whether the vector is scaled to unit length (L2).
@@ -20,8 +20,12 @@ pub struct Image {
 
 impl Image {
     /// A model whose first output is flattened and normalised, for struct update syntax.
-    pub const DEFAULT: Self =
-        Self { dim: 0, output: Output::Index(0), pooling: ImagePooling::Flatten, normalize: true };
+    pub const DEFAULT: Self = Self {
+        dim: 0,
+        output: GraphOutput::Index(0),
+        pooling: ImagePooling::Flatten,
+        normalize: true,
+    };
 }
 
 /// How the output of an image model becomes one vector per image.

@@ -2,7 +2,7 @@
 
 use crate::{List, Str};
 
-use super::Output;
+use super::GraphOutput;
 
 /// Facts of a model that turns a text into one vector per token.
 ///
@@ -13,7 +13,7 @@ pub struct LateText {
     /// Width of the vectors.
     pub dim: usize,
     /// The graph output that is read, `(texts, tokens, dim)`.
-    pub output: Output,
+    pub output: GraphOutput,
     /// Tokens that tell the model whether it has a query or a document before it, put at index 1,
     /// after the first token. A model with markers truncates at the right whatever its tokenizer
     /// says.
@@ -40,7 +40,7 @@ impl LateText {
     /// syntax.
     pub const DEFAULT: Self = Self {
         dim: 0,
-        output: Output::Index(0),
+        output: GraphOutput::Index(0),
         markers: None,
         reserve: 0,
         query_padding: None,
@@ -93,7 +93,7 @@ pub struct LateMultimodal {
     /// Width of the vectors.
     pub dim: usize,
     /// The graph output that is read, `(inputs, tokens, dim)`.
-    pub output: Output,
+    pub output: GraphOutput,
     /// What stands before a text. It may contain special tokens, as may all texts here.
     pub text_prefix: Str,
     /// What stands after a text, once or several times: room for terms of the model's own.

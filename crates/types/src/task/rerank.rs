@@ -1,6 +1,6 @@
 //! Facts of models that score a document for a query.
 
-use super::Output;
+use super::GraphOutput;
 
 /// Facts of a cross-encoder: a query and a document go through the graph together, as the two
 /// segments of one input, and one number comes out.
@@ -9,7 +9,7 @@ use super::Output;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rerank {
     /// The graph output that is read, of shape `(pairs, columns)`.
-    pub output: Output,
+    pub output: GraphOutput,
     /// The column that is the score. FastEmbed always reads column 0, which in a head with two
     /// labels is usually the negative one.
     pub column: usize,
@@ -17,5 +17,5 @@ pub struct Rerank {
 
 impl Rerank {
     /// The first column of the first output.
-    pub const DEFAULT: Self = Self { output: Output::Index(0), column: 0 };
+    pub const DEFAULT: Self = Self { output: GraphOutput::Index(0), column: 0 };
 }

@@ -2,7 +2,7 @@
 
 use crate::Str;
 
-use super::Output;
+use super::GraphOutput;
 
 /// Facts of a model that turns a text into a sparse vector: indices of terms with their weights.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,7 +69,7 @@ pub struct Bm25 {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Splade {
     /// The graph output with the logits, `(texts, tokens, vocabulary)`.
-    pub output: Output,
+    pub output: GraphOutput,
 }
 
 /// Facts of inference-free SPLADE: `ln(1 + ln(1 + max(x, 0)))` of the largest logit over the tokens
@@ -77,7 +77,7 @@ pub struct Splade {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IfSplade {
     /// The graph output with the logits, `(texts, tokens, vocabulary)`.
-    pub output: Output,
+    pub output: GraphOutput,
     /// File with the weights of query tokens: a JSON object from token to number.
     pub idf_file: Str,
 }
@@ -87,7 +87,7 @@ pub struct IfSplade {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bm42 {
     /// The graph output with the attention, `(texts, heads, tokens, tokens)`.
-    pub output: Output,
+    pub output: GraphOutput,
     /// Exponent of the weight.
     pub alpha: f64,
     /// Language of the stemmer.
@@ -101,7 +101,7 @@ pub struct Bm42 {
 #[derive(Debug, Clone, PartialEq)]
 pub struct MiniCoil {
     /// The graph output with the token vectors, `(texts, tokens, hidden)`.
-    pub output: Output,
+    pub output: GraphOutput,
     /// Saturation of repeated words.
     pub k: f64,
     /// Strength of the length normalisation.
