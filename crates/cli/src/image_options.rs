@@ -2,7 +2,7 @@
 
 use embedkit::image::{DecodeOptions, Gray16, Orientation, Transparency};
 
-use crate::report::{Complaint, usage};
+use crate::report::{CliError, usage};
 
 /// Takes an option over.
 ///
@@ -13,7 +13,7 @@ pub(crate) fn set(
     key: &str,
     value: &str,
     options: &mut DecodeOptions,
-) -> Result<(), Complaint> {
+) -> Result<(), CliError> {
     let valid = match key {
         "orientation" => {
             let known = [("ignore", Orientation::Ignore), ("apply", Orientation::Apply)];

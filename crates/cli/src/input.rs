@@ -1,5 +1,6 @@
 //! Reading the inputs: arguments, a file or standard input; an input a line or a JSON object a line.
 
+mod accepted;
 mod encoding;
 mod folder;
 mod json;
@@ -8,86 +9,28 @@ use std::{
     fs::{File, Metadata},
     io::{self, BufRead, BufReader, Read},
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use anyhow::{Context as _, Result};
+use embedkit::{ImageInput, Input, InputKind};
 
+use self::{accepted::plain, encoding::BYTE_ORDER_MARK};
 use crate::{
     args::{InputArgs, InputFormat},
-    report::{Complaint, usage},
+    report::{CliError, usage},
 };
+
+pub(crate) use self::accepted::{AcceptedInputs, QueryKey};
 
 /// Longest line that is read: far more than any model takes, and a bound on what a file without line
 /// ends can occupy.
 const LONGEST_LINE: u64 = 64 << 20;
 
-const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
-
-/// What an input is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Text,
-    Image,
-    /// A query and a text.
-    Pair,
-}
-
-impl Kind {
-    /// In words, as the plural.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Text => "texts",
-            Self::Image => "images",
-            Self::Pair => "pairs of query and text",
-        }
-    }
-}
-
-/// What can be done with inputs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Wanted {
-    pub(crate) texts: bool,
-    pub(crate) images: bool,
-    pub(crate) query: QueryKey,
-    /// What an argument or a line is that does not say so itself.
-    pub(crate) plain: Kind,
-}
-
-/// What the key `query` beside `text` means in JSON.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum QueryKey {
-    /// Nothing, as all other keys.
-    Ignored,
-    /// That there are two queries: there is one for all texts.
-    Refused,
-    /// What the text is scored for.
-    Needed,
-}
-
-/// What an input says: a text, the path of an image, or a query and a text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Item {
-    Text(Arc<str>),
-    Image(Arc<Path>),
-    Pair(Arc<str>, Arc<str>),
-}
-
-impl Item {
-    pub(crate) fn kind(&self) -> Kind {
-        match self {
-            Self::Text(_) => Kind::Text,
-            Self::Image(_) => Kind::Image,
-            Self::Pair(..) => Kind::Pair,
-        }
-    }
-
-    /// An argument or a line.
-    fn plain(text: &str, kind: Kind) -> Self {
-        match kind {
-            Kind::Image => Self::Image(Path::new(text).into()),
-            Kind::Text | Kind::Pair => Self::Text(text.into()),
-        }
+/// The path of an image.
+pub(crate) fn image_path(input: &Input) -> Option<&Path> {
+    match input {
+        Input::Image(ImageInput::Path(path)) => Some(path),
+        _ => None,
     }
 }
 
@@ -153,9 +96,9 @@ impl Source {
     ///
     /// # Errors
     /// A file or folder cannot be opened; usage errors for images that nobody wants.
-    pub(crate) fn open(self, wanted: Wanted) -> Result<Inputs> {
+    pub(crate) fn open(self, accepted: AcceptedInputs) -> Result<Inputs> {
         Ok(match self {
-            Self::Arguments(arguments) if wanted.plain == Kind::Image => {
+            Self::Arguments(arguments) if accepted.plain == InputKind::Image => {
                 let mut paths = Vec::with_capacity(arguments.len());
                 for path in arguments.into_iter().map(PathBuf::from) {
                     if path.is_dir() {
@@ -167,10 +110,10 @@ impl Source {
                 Inputs::images(paths)
             }
             Self::Arguments(texts) => {
-                let texts = texts.into_iter().map(|text| Item::Text(text.into()));
-                Inputs::Known(texts.collect::<Vec<_>>().into_iter())
+                let texts: Vec<_> = texts.into_iter().map(Input::from).collect();
+                Inputs::Listed(texts.into_iter())
             }
-            Self::Folder(path) if !wanted.images => {
+            Self::Folder(path) if !accepted.images => {
                 let what = format!("{} is a folder", path.display());
                 return Err(usage(format!("{what}, and the model takes no images")).into());
             }
@@ -179,48 +122,45 @@ impl Source {
                 let place = path.display().to_string();
                 let file = File::open(&path).with_context(|| format!("cannot read {place}"))?;
                 let bytes = file.metadata().ok().filter(Metadata::is_file).map(|data| data.len());
-                let lines = Lines::new(file, place, bytes, format, wanted);
+                let lines = Lines::new(file, place, bytes, format, accepted);
                 Inputs::Lines(lines.from(Origin::Files(vec![path])))
             }
             Self::Stdin(format) => {
                 let place = "standard input".to_owned();
-                let lines = Lines::new(io::stdin(), place, None, format, wanted);
+                let lines = Lines::new(io::stdin(), place, None, format, accepted);
                 Inputs::Lines(lines.from(Origin::Stdin))
             }
         })
     }
 }
 
-/// One input, or why there is none.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Input {
-    /// What it says, or what is wrong with it, with its line.
-    pub(crate) item: Result<Item, String>,
+/// One input as it was read.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Item {
+    /// The input, or what is wrong with it, with its line.
+    pub(crate) input: Result<Input, String>,
     /// Bytes that were read up to here, for the progress bar.
     pub(crate) position: u64,
 }
 
 /// The inputs in their order; an error is one of reading, after which there is nothing more.
 pub(crate) enum Inputs {
-    Known(std::vec::IntoIter<Item>),
+    Listed(std::vec::IntoIter<Input>),
     Lines(Lines),
 }
 
 impl Inputs {
     fn images(paths: Vec<PathBuf>) -> Self {
-        let items: Vec<_> = paths.into_iter().map(|path| Item::Image(path.into())).collect();
-        Self::Known(items.into_iter())
+        let images: Vec<_> = paths.into_iter().map(Input::image).collect();
+        Self::Listed(images.into_iter())
     }
 
     /// The file that is read.
     pub(crate) fn origin(&self) -> Origin {
         match self {
-            Self::Known(items) => {
-                let images = items.as_slice().iter().filter_map(|item| match item {
-                    Item::Image(path) => Some(path.to_path_buf()),
-                    Item::Text(_) | Item::Pair(..) => None,
-                });
-                let images: Vec<_> = images.collect();
+            Self::Listed(items) => {
+                let images = items.as_slice().iter().filter_map(image_path);
+                let images: Vec<_> = images.map(Path::to_path_buf).collect();
                 if images.is_empty() { Origin::Arguments } else { Origin::Files(images) }
             }
             Self::Lines(lines) => lines.origin.clone(),
@@ -232,22 +172,22 @@ impl Inputs {
         matches!(self, Self::Lines(Lines { json: true, .. }))
     }
 
-    /// The extent of [`Input::position`], where it is known.
+    /// The extent of [`Item::position`], where it is known.
     pub(crate) fn bytes(&self) -> Option<u64> {
         match self {
-            Self::Known(_) => None,
+            Self::Listed(_) => None,
             Self::Lines(lines) => lines.bytes,
         }
     }
 }
 
 impl Iterator for Inputs {
-    type Item = Result<Input>;
+    type Item = Result<Item>;
 
     fn next(&mut self) -> Option<Self::Item> {
         match self {
-            Self::Known(items) => {
-                items.next().map(|item| Ok(Input { item: Ok(item), position: 0 }))
+            Self::Listed(items) => {
+                items.next().map(|input| Ok(Item { input: Ok(input), position: 0 }))
             }
             Self::Lines(lines) => lines.next(),
         }
@@ -261,7 +201,7 @@ pub(crate) struct Lines {
     place: String,
     bytes: Option<u64>,
     format: InputFormat,
-    wanted: Wanted,
+    accepted: AcceptedInputs,
     longest: u64,
     line: Vec<u8>,
     number: u64,
@@ -269,7 +209,7 @@ pub(crate) struct Lines {
     /// True if the first line is JSON where a text was expected.
     json: bool,
     /// Why nothing more is read.
-    refused: Option<Complaint>,
+    refused: Option<CliError>,
 }
 
 impl Lines {
@@ -278,7 +218,7 @@ impl Lines {
         place: String,
         bytes: Option<u64>,
         format: InputFormat,
-        wanted: Wanted,
+        accepted: AcceptedInputs,
     ) -> Self {
         Self {
             reader: BufReader::with_capacity(1 << 16, Box::new(source)),
@@ -286,7 +226,7 @@ impl Lines {
             place,
             bytes,
             format,
-            wanted,
+            accepted,
             longest: LONGEST_LINE,
             line: Vec::new(),
             number: 0,
@@ -365,12 +305,12 @@ impl Lines {
         }
     }
 
-    fn item(&self) -> Result<Item, String> {
+    fn input(&self) -> Result<Input, String> {
         let line = std::str::from_utf8(&self.line)
             .map_err(|error| format!("not UTF-8 from byte {} on", error.valid_up_to() + 1))?;
         match self.format {
-            InputFormat::Lines => Ok(Item::plain(line, self.wanted.plain)),
-            InputFormat::Jsonl => json::item(line, self.wanted),
+            InputFormat::Lines => Ok(plain(line, self.accepted.plain)),
+            InputFormat::Jsonl => json::input(line, self.accepted),
         }
     }
 }
@@ -380,13 +320,13 @@ impl Lines {
 pub(crate) fn fuzzed(
     bytes: &[u8],
     format: InputFormat,
-    wanted: Wanted,
-) -> impl Iterator<Item = Result<Input>> {
-    Lines::new(io::Cursor::new(bytes.to_vec()), "x".to_owned(), None, format, wanted)
+    accepted: AcceptedInputs,
+) -> impl Iterator<Item = Result<Item>> {
+    Lines::new(io::Cursor::new(bytes.to_vec()), "x".to_owned(), None, format, accepted)
 }
 
 impl Iterator for Lines {
-    type Item = Result<Input>;
+    type Item = Result<Item>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let read = self.read();
@@ -401,10 +341,10 @@ impl Iterator for Lines {
                 return Some(Err(anyhow::Error::new(error).context(what)));
             }
         };
-        let item = short_enough
-            .and_then(|()| self.item())
+        let input = short_enough
+            .and_then(|()| self.input())
             .map_err(|why| format!("line {} of {}: {why}", self.number, self.place));
-        Some(Ok(Input { item, position: self.position }))
+        Some(Ok(Item { input, position: self.position }))
     }
 }
 
@@ -413,18 +353,22 @@ mod tests {
     use super::*;
     use crate::args::OnError;
 
-    const TEXTS: Wanted =
-        Wanted { texts: true, images: false, query: QueryKey::Ignored, plain: Kind::Text };
+    const TEXTS: AcceptedInputs = AcceptedInputs {
+        texts: true,
+        images: false,
+        query: QueryKey::Ignored,
+        plain: InputKind::Text,
+    };
 
     fn read(bytes: &[u8], format: InputFormat) -> Vec<Result<String, String>> {
         let source = io::Cursor::new(bytes.to_vec());
         let mut lines = Lines::new(source, "x".into(), None, format, TEXTS);
         lines.longest = 40;
-        let text = |item| match item {
-            Item::Text(text) => text.to_string(),
+        let text = |input| match input {
+            Input::Text(text) => text.to_string(),
             other => panic!("{other:?}"),
         };
-        lines.map(|input| input.unwrap().item.map(text)).collect()
+        lines.map(|item| item.unwrap().input.map(text)).collect()
     }
 
     fn lines(bytes: &[u8]) -> Vec<String> {

@@ -25,7 +25,7 @@ use signal_hook::{
 
 use crate::{
     output,
-    report::{Report, ending_text},
+    report::{Report, exit_text},
 };
 
 /// A signal that comes again within this time is the same one: `timeout` and terminals send it to
@@ -93,7 +93,7 @@ fn end(signal: c_int, report: &Report, again: Arc<AtomicBool>) {
     // First the terminal, then the output, as everywhere.
     report.beside_progress(|| {
         output::at_the_end_of_a_record(|kept| {
-            let text = ending_text(&format!("stopped by {name}"), kept.as_deref());
+            let text = exit_text(&format!("stopped by {name}"), kept.as_deref());
             let _ = io::stderr().write_all(text.as_bytes());
             // At once: what others would clean up is still in use by their threads.
             embedkit_convert::discard_unfinished(|| low_level::exit(status));

@@ -8,7 +8,6 @@
 
 mod args;
 mod commands;
-mod encoder;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -20,9 +19,9 @@ mod model;
 mod output;
 mod postprocess;
 mod ranking;
+mod record;
 mod report;
 mod stream;
-mod value;
 
 use std::process::ExitCode;
 
@@ -39,9 +38,9 @@ pub fn main() -> ExitCode {
     match commands::run(cli, &report) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let ending = report::ending(&error);
-            report.say(&ending.text);
-            ExitCode::from(ending.status)
+            let exit = report::exit_report(&error);
+            report.say(&exit.text);
+            ExitCode::from(exit.status)
         }
     }
 }

@@ -1,8 +1,6 @@
-//! From `--model`, `--model-dir`, `--model-spec` and `--option` to opened models.
+//! From `--model`, `--model-dir`, `--model-spec` and `--option` to an opened model.
 
 use std::{
-    borrow::Cow,
-    cell::OnceCell,
     collections::HashMap,
     fs::File,
     io::{self, Read as _},
@@ -12,40 +10,31 @@ use std::{
 
 use anyhow::{Context as _, Error, Result, ensure};
 use embedkit::{
-    DEFAULT_MODEL, DenseOptions, ImageOptions, Load, SparseOptions,
+    Capabilities, DEFAULT_MODEL, DenseOptions, InputKind, Model, ModelSpec, Options, OutputKind,
+    Task, TaskKind,
     hub::{self, Event, Hub},
     registry,
     sparse::OptionError,
+    types::{AdapterTasks, LoadOptions, ModelFile, SparseKind},
 };
-use embedkit_types::{AdapterTasks, LoadOptions, ModelFile, ModelSpec, SparseKind, Task};
 
 use crate::{
     args::{ModelArgs, RoleArg, RunArgs},
-    encoder::{self, Encoder},
     image_options,
-    input::{Kind, QueryKey, Wanted},
-    report::{Complaint, Report, causes, failure, usage},
-    value::Shape,
+    input::{AcceptedInputs, QueryKey},
+    report::{CliError, Report, causes, failure, usage},
 };
 
 /// Far more than any description has.
 const LARGEST_SPEC: u64 = 1 << 20;
 
-/// One description or more, of one id.
-type Specs = Vec<Cow<'static, ModelSpec>>;
-
-/// A model that is known, and whose options make sense, but that is not open. An id may stand for
-/// an encoder of texts and one of images.
+/// A model that is known, and whose options make sense, but that is not open.
 pub(crate) struct Selected {
-    specs: Specs,
+    /// At least one: an id may stand for an encoder of texts and one of images.
+    specs: Vec<ModelSpec>,
+    capabilities: Capabilities,
     dir: Option<PathBuf>,
-    pub(crate) options: LoadOptions,
-    /// Of dense text models.
-    pub(crate) dense: DenseOptions,
-    /// Of sparse models.
-    pub(crate) sparse: SparseOptions,
-    /// Of models that take images.
-    pub(crate) images: ImageOptions,
+    pub(crate) options: Options,
 }
 
 impl Selected {
@@ -57,7 +46,7 @@ impl Selected {
     pub(crate) fn new(args: &ModelArgs, run: &RunArgs) -> Result<Self> {
         let mut specs = specs(args)?;
         let id = specs[0].id.clone();
-        specs.retain(|spec| !matches!(spec.task, Task::Rerank(_)));
+        specs.retain(|spec| spec.task.kind() != TaskKind::Rerank);
         if specs.is_empty() {
             return Err(usage(format!("{id} is a reranker: it makes scores, not embeddings"))
                 .hint(format!("score texts with: embedkit rerank --model {id} --query …"))
@@ -82,17 +71,20 @@ impl Selected {
     /// # Errors
     /// As there.
     pub(crate) fn reranker_by_id(id: &str, run: &RunArgs) -> Result<Self> {
-        let specs = rerankers(registry::find(id)?.into_iter().map(Cow::Borrowed).collect())?;
-        let options = run.load_options();
-        Ok(Self::without_options(specs, None, options))
+        let specs = rerankers(registry::find(id)?.into_iter().cloned().collect())?;
+        Self::without_options(specs, None, run.load_options())
     }
 
-    fn without_options(specs: Specs, dir: Option<PathBuf>, options: LoadOptions) -> Self {
-        let (dense, sparse) = (DenseOptions::default(), SparseOptions::default());
-        Self { specs, dir, options, dense, sparse, images: ImageOptions::default() }
+    fn without_options(
+        specs: Vec<ModelSpec>,
+        dir: Option<PathBuf>,
+        options: LoadOptions,
+    ) -> Result<Self> {
+        let capabilities = Model::builder_for(specs.clone())?.capabilities();
+        Ok(Self { specs, capabilities, dir, options: options.into() })
     }
 
-    fn of(specs: Specs, args: &ModelArgs, run: &RunArgs) -> Result<Self> {
+    fn of(specs: Vec<ModelSpec>, args: &ModelArgs, run: &RunArgs) -> Result<Self> {
         let mut options = run.load_options();
         options.prompts = args.prompts.into();
         options.max_tokens = args.max_tokens;
@@ -100,7 +92,7 @@ impl Selected {
         if let Some(dir) = &dir {
             check_dir(dir)?;
         }
-        let mut selected = Self::without_options(specs, dir, options);
+        let mut selected = Self::without_options(specs, dir, options)?;
         if args.max_tokens.is_some() && !selected.has_tokens() {
             let what = format!("--max-tokens is given, and {} makes no tokens", selected.id());
             return Err(usage(what).into());
@@ -111,57 +103,58 @@ impl Selected {
         Ok(selected)
     }
 
-    /// What the model can be given; `image` says that inputs are images where it takes texts, too.
+    /// Inputs that the model takes; `image` says that inputs are images where it takes texts, too. The
+    /// texts of a reranker become pairs with their query.
     ///
     /// # Errors
     /// A usage error for images that the model does not take.
-    pub(crate) fn wanted(&self, image: bool) -> Result<Wanted> {
-        let [texts, images] = [Kind::Text, Kind::Image].map(|kind| self.place(kind).is_some());
+    pub(crate) fn accepted_inputs(&self, image: bool) -> Result<AcceptedInputs> {
+        let texts = self.takes(InputKind::Text) || self.takes(InputKind::Pair);
+        let images = self.takes(InputKind::Image);
         if image && !images {
             return Err(usage(format!("--image is given, and {} takes no images", self.id()))
                 .hint("the models that do: embedkit models list --task image")
                 .into());
         }
-        let plain = if texts && !image { Kind::Text } else { Kind::Image };
-        Ok(Wanted { texts, images, query: QueryKey::Ignored, plain })
+        let plain = if texts && !image { InputKind::Text } else { InputKind::Image };
+        Ok(AcceptedInputs { texts, images, query: QueryKey::Ignored, plain })
     }
 
-    /// What it gives for each input.
-    pub(crate) fn shape(&self) -> Shape {
-        encoder::shape(&self.specs[0].task)
+    /// The kind of its outputs.
+    pub(crate) fn output(&self) -> OutputKind {
+        self.capabilities.outputs[0]
     }
 
     /// How many components a vector has.
     pub(crate) fn dim(&self) -> Option<usize> {
-        self.specs[0].task.dim()
+        self.capabilities.dim
     }
 
     /// Its id.
     pub(crate) fn id(&self) -> &str {
-        &self.specs[0].id
+        &self.capabilities.id
     }
 
-    /// Whether the documents in which a term occurs have to be counted.
+    /// True if the documents in which a term occurs have to be counted.
     pub(crate) fn requires_idf(&self) -> bool {
-        self.specs[0].task.requires_idf() == Some(true)
+        self.capabilities.requires_idf
+    }
+
+    fn takes(&self, kind: InputKind) -> bool {
+        self.capabilities.takes(kind)
     }
 
     /// True for models of texts with a limit on tokens: not for BM25 and not for images.
     fn has_tokens(&self) -> bool {
         self.specs.iter().any(|spec| match &spec.task {
             Task::Sparse(sparse) => !matches!(sparse.kind, SparseKind::Bm25(_)),
-            task => encoder::kinds(task).contains(&Kind::Text),
+            task => task.kind() != TaskKind::Image,
         })
     }
 
-    /// The place of the description that is for inputs of a kind.
-    fn place(&self, kind: Kind) -> Option<usize> {
-        self.specs.iter().position(|spec| encoder::kinds(&spec.task).contains(&kind))
-    }
-
-    /// Whether `--option task` was given, which only raw texts heed.
+    /// Warns of `--option task`, which only raw texts heed.
     pub(crate) fn warn_of_idle_options(&self, role: RoleArg, report: &Report) {
-        if self.dense.task.is_some() && role != RoleArg::Raw {
+        if self.options.dense.task.is_some() && role != RoleArg::Raw {
             report
                 .warn("--option task is for raw texts, queries and documents have their own task");
         }
@@ -169,64 +162,78 @@ impl Selected {
 
     /// Takes one `--option` over.
     fn set_option(&mut self, key: &str, value: &str) -> Result<()> {
-        let id = &self.specs[0].id;
-        if self.place(Kind::Image).is_some() {
-            return Ok(image_options::set(id, key, value, &mut self.images.decode)?);
+        let id = &self.capabilities.id;
+        if self.takes(InputKind::Image) {
+            return Ok(image_options::set(id, key, value, &mut self.options.image.decode)?);
         }
         match &self.specs[0].task {
             Task::Sparse(sparse) => self
+                .options
                 .sparse
                 .set(&sparse.kind, key, value)
                 .map_err(|error| option_error(id, &error).into()),
             Task::TextDense(dense) => match &dense.tasks {
-                Some(tasks) => set_task(id, tasks, key, value, &mut self.dense),
+                Some(tasks) => set_task(id, tasks, key, value, &mut self.options.dense),
                 None => Err(no_options(id, key).into()),
             },
             _ => Err(no_options(id, key).into()),
         }
     }
 
-    /// Opens a model that has one encoder.
-    ///
-    /// # Errors
-    /// As [`load`](Self::load).
-    pub(crate) fn load_only<M: Load>(&self, own: &M::Options, report: &Report) -> Result<M> {
-        self.load(&self.specs[0], own, report)
-    }
-
-    /// Opens one of the model's encoders, fetching its files first where that is needed and allowed.
+    /// Opens the model, fetching its files first where that is needed and allowed: the encoder for
+    /// inputs of `kind` where there are several and the kind is known.
     ///
     /// # Errors
     /// Whatever keeps it from being opened.
-    pub(crate) fn load<M: Load>(
-        &self,
-        spec: &ModelSpec,
-        own: &M::Options,
-        report: &Report,
-    ) -> Result<M> {
-        if let Some(id) = &spec.alias_of {
-            report.warn(&format!("{} is an old spelling of {id}", spec.id));
+    pub(crate) fn open(&self, kind: Option<InputKind>, report: &Report) -> Result<Model> {
+        let mut builder = Model::builder_for(self.specs.clone())?
+            .options(self.options.clone())
+            .on_event(show_downloads(report));
+        if let Some(dir) = &self.dir {
+            builder = builder.dir(dir);
         }
-        if let Some(notice) = &spec.notice {
-            report.warn(&format!("{}: {notice}", spec.id));
+        let model = builder.open().map_err(|error| self.explain(error))?;
+        if let Some(kind) = kind {
+            self.open_for(&model, kind)?;
         }
-        let files = match &self.dir {
-            Some(dir) => Some(hub::local(dir, spec).map_err(|error| files_error(spec, error))?),
-            None if !M::needs_files(spec) => None,
-            None => {
-                let hub = open_hub(&self.options, report)?;
-                Some(hub.files(spec).map_err(|error| files_error(spec, error))?)
+        Ok(model)
+    }
+
+    /// Opens the encoder for inputs of a kind, where it is not open yet.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) fn open_for(&self, model: &Model, kind: InputKind) -> Result<()> {
+        model.open(kind).map_err(|error| self.explain(error))
+    }
+
+    /// Why the model cannot be opened, with what only the command line knows to advise.
+    fn explain(&self, error: embedkit::Error) -> Error {
+        use embedkit::{Error as E, sparse::Error as Sparse};
+        let id = self.id();
+        match &error {
+            // What else is in the folder of a built-in model is another part of it.
+            E::Hub(hub::Error::Missing { found, .. })
+                if found.is_empty() || registry::find(id).is_ok() =>
+            {
+                failure(error.to_string())
+                    .hint(
+                        "a folder has the names of the model's repository; --model or --model-spec \
+                         says which model it is",
+                    )
+                    .into()
             }
-        };
-        M::open(spec, files.as_ref(), &self.options, own).map_err(|error| match error {
+            // `models pull` knows the built-in ones only.
+            E::Hub(hub::Error::Offline { .. }) if registry::find(id).is_err() => {
+                failure(error.to_string())
+                    .hint("run it once with network access, or give the files with --model-dir")
+                    .into()
+            }
             // What can only be found out together with other options, or the model's files.
-            embedkit::Error::Sparse(embedkit::sparse::Error::Option(error)) => {
-                option_error(&spec.id, &error).into()
-            }
-            embedkit::Error::Sparse(embedkit::sparse::Error::UnknownLanguage {
-                language,
-                known,
-            }) if self.sparse.language.is_some() => {
+            E::Sparse(Sparse::Option(error)) => option_error(id, error).into(),
+            E::Sparse(Sparse::UnknownLanguage { language, known })
+                if self.options.sparse.language.is_some() =>
+            {
                 usage(format!("there is no stemmer for the language {language:?}"))
                     .hint(format!(
                         "valid are {}, or any with disable_stemmer=true",
@@ -234,61 +241,8 @@ impl Selected {
                     ))
                     .into()
             }
-            error => error.into(),
-        })
-    }
-}
-
-/// The encoders of a model, each opened when it is first needed.
-pub(crate) struct Encoders<'a> {
-    selected: &'a Selected,
-    report: &'a Report,
-    /// One for each description of the model.
-    open: Vec<OnceCell<Encoder>>,
-}
-
-impl<'a> Encoders<'a> {
-    /// Opens the encoder for inputs of a kind; `None` where that is not known yet.
-    ///
-    /// # Errors
-    /// Whatever keeps it from being opened.
-    pub(crate) fn open(
-        selected: &'a Selected,
-        kind: Option<Kind>,
-        report: &'a Report,
-    ) -> Result<Self> {
-        let encoders = Self {
-            selected,
-            report,
-            open: selected.specs.iter().map(|_| OnceCell::new()).collect(),
-        };
-        let only =
-            || (selected.specs.len() == 1).then(|| encoder::kinds(&selected.specs[0].task)[0]);
-        if let Some(kind) = kind.or_else(only) {
-            encoders.get(kind)?;
+            _ => error.into(),
         }
-        Ok(encoders)
-    }
-
-    /// The width of each of many vectors, for an encoder that is open.
-    pub(crate) fn width_of_many(&self) -> Option<usize> {
-        self.open.iter().find_map(|encoder| encoder.get()?.width_of_many())
-    }
-
-    /// The encoder for inputs of a kind.
-    ///
-    /// # Errors
-    /// Whatever keeps it from being opened.
-    pub(crate) fn get(&self, kind: Kind) -> Result<&Encoder> {
-        let Selected { specs, .. } = self.selected;
-        let place = self.selected.place(kind);
-        let place = place.with_context(|| format!("{} takes no {}", specs[0].id, kind.name()))?;
-        if let Some(open) = self.open[place].get() {
-            return Ok(open);
-        }
-        let encoder = Encoder::open(self.selected, &specs[place], self.report)?;
-        tracing::debug!(model = %specs[place].id, device = encoder.device()?, "model opened");
-        Ok(self.open[place].get_or_init(|| encoder))
     }
 }
 
@@ -296,9 +250,9 @@ impl<'a> Encoders<'a> {
 const RERANKERS: &str = "the models that score: embedkit models list --task rerank";
 
 /// Those descriptions that are of a reranker; there has to be one.
-fn rerankers(mut specs: Specs) -> Result<Specs> {
+fn rerankers(mut specs: Vec<ModelSpec>) -> Result<Vec<ModelSpec>> {
     let id = specs[0].id.clone();
-    specs.retain(|spec| matches!(spec.task, Task::Rerank(_)));
+    specs.retain(|spec| spec.task.kind() == TaskKind::Rerank);
     if specs.is_empty() {
         return Err(usage(format!("{id} is no reranker: it makes embeddings, not scores"))
             .hint(RERANKERS)
@@ -308,12 +262,12 @@ fn rerankers(mut specs: Specs) -> Result<Specs> {
 }
 
 /// The descriptions of the model that is asked for, one for each of its tasks.
-fn specs(args: &ModelArgs) -> Result<Specs> {
+fn specs(args: &ModelArgs) -> Result<Vec<ModelSpec>> {
     Ok(match &args.model_spec {
-        Some(path) => vec![Cow::Owned(own_spec(path, args.model.as_deref())?)],
+        Some(path) => vec![own_spec(path, args.model.as_deref())?],
         None => {
             let rows = registry::find(args.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
-            rows.into_iter().map(Cow::Borrowed).collect()
+            rows.into_iter().cloned().collect()
         }
     })
 }
@@ -350,7 +304,7 @@ fn read_spec(path: &Path) -> Result<ModelSpec> {
     Ok(file.model)
 }
 
-fn no_options(id: &str, key: &str) -> Complaint {
+fn no_options(id: &str, key: &str) -> CliError {
     usage(format!("{id} has no options, and {key:?} is given"))
 }
 
@@ -394,27 +348,8 @@ fn check_dir(dir: &Path) -> Result<()> {
     }
 }
 
-/// Why a model's files cannot be had, with what only the command line knows to advise.
-fn files_error(spec: &ModelSpec, error: hub::Error) -> Error {
-    let hint = match &error {
-        // What else is in the folder of a built-in model is another part of it.
-        hub::Error::Missing { found, .. }
-            if found.is_empty() || registry::find(&spec.id).is_ok() =>
-        {
-            "a folder has the names of the model's repository; --model or --model-spec says which \
-             model it is"
-        }
-        // `models pull` knows the built-in ones only.
-        hub::Error::Offline { .. } if registry::find(&spec.id).is_err() => {
-            "run it once with network access, or give the files with --model-dir"
-        }
-        _ => return error.into(),
-    };
-    failure(error.to_string()).hint(hint).into()
-}
-
 /// What is wrong with an option of a sparse model, and what would be right.
-fn option_error(id: &str, error: &OptionError) -> Complaint {
+fn option_error(id: &str, error: &OptionError) -> CliError {
     match error {
         OptionError::Unknown { option, known: [], .. } => no_options(id, option),
         OptionError::Unknown { option, known, .. } => {
@@ -428,12 +363,18 @@ fn option_error(id: &str, error: &OptionError) -> Complaint {
         other => usage(causes(&Error::new(other.clone()))),
     }
 }
+
 /// The hub as options and environment describe it, with its downloads shown.
 pub(crate) fn open_hub(options: &LoadOptions, report: &Report) -> Result<Hub> {
     let hub = Hub::from_env(options.cache_dir.clone(), options.offline)?;
+    Ok(hub.with_progress(Arc::new(show_downloads(report))))
+}
+
+/// A progress bar for each file that is downloaded.
+fn show_downloads(report: &Report) -> impl Fn(Event<'_>) + Send + Sync + 'static {
     let shown = Mutex::new(HashMap::new());
     let report = report.clone();
-    Ok(hub.with_progress(Arc::new(move |event| {
+    move |event| {
         let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
         // Faults and retries are traced as warnings.
         match event {
@@ -451,5 +392,5 @@ pub(crate) fn open_hub(options: &LoadOptions, report: &Report) -> Result<Hub> {
             Event::Finished { file, .. } => drop(shown.remove(file)),
             _ => {}
         }
-    })))
+    }
 }

@@ -1,17 +1,15 @@
 //! What is made of many vectors before they are written: fewer, or one.
 
-use anyhow::{Error, Result};
 use embedkit::{
-    Embedded, MultiVector, Role, pool_tokens,
+    Embedded, MultiVector, Output, OutputKind, Role, pool_tokens,
     postprocess::{Form, Muvera, MuveraOptions},
 };
 
 use crate::{
     args::EmbedArgs,
-    encoder::Results,
     model::Selected,
-    report::{Complaint, usage},
-    value::{Shape, Value},
+    report::{CliError, usage},
+    stream::Results,
 };
 
 /// The steps that were asked for; none for a model that does not give many vectors.
@@ -22,39 +20,43 @@ pub(crate) struct Postprocess {
 }
 
 impl Postprocess {
-    /// What is left of the model's shape.
+    /// The kind of output that is left.
     ///
     /// # Errors
     /// Usage errors: a step that makes no sense for the model or the role.
-    pub(crate) fn check(args: &EmbedArgs, id: &str, shape: Shape) -> Result<Shape, Complaint> {
-        let given = [
+    pub(crate) fn check(
+        args: &EmbedArgs,
+        id: &str,
+        given: OutputKind,
+    ) -> Result<OutputKind, CliError> {
+        let options = [
             ("--pool-tokens", args.pool_tokens.is_some()),
             ("--postprocess", args.postprocess.is_some()),
         ];
-        let given = given.iter().find(|(_, given)| *given);
-        if let (Some((option, _)), true) = (given, shape != Shape::Vectors) {
+        let asked = options.iter().find(|(_, asked)| *asked);
+        if let (Some((option, _)), true) = (asked, given != OutputKind::MultiVector) {
             let what = format!("{option} is for models that give many vectors");
-            return Err(usage(format!("{what}, {id} gives {}", shape.name()))
+            return Err(usage(format!("{what}, {id} gives {given}"))
                 .hint("such models: embedkit models list --task late-text"));
         }
         if args.pool_tokens.is_some() && Role::from(args.role) == Role::Query {
             return Err(usage("--pool-tokens is for documents")
                 .hint("queries keep all of their vectors; leave it out"));
         }
-        Ok(if args.postprocess.is_some() { Shape::Vector } else { shape })
+        Ok(if args.postprocess.is_some() { OutputKind::Dense } else { given })
     }
 
-    /// The steps for vectors of this width.
+    /// The steps for vectors of this dimension.
     ///
     /// # Errors
-    /// Usage errors: parameters that do not go with the width.
-    pub(crate) fn new(args: &EmbedArgs, width: Option<usize>) -> Result<Self, Complaint> {
+    /// Usage errors: parameters that do not go with the dimension.
+    pub(crate) fn new(args: &EmbedArgs, dim: Option<usize>) -> Result<Self, CliError> {
         let form = match Role::from(args.role) {
             Role::Query => Form::QUERY,
             Role::Raw | Role::Document => Form::DOCUMENT,
         };
-        let muvera = match (&args.postprocess, width) {
-            (Some(options), Some(width)) => Some(muvera(width, options)?),
+        let muvera = match (&args.postprocess, dim) {
+            (Some(options), Some(dim)) => Some(muvera(dim, options)?),
             _ => None,
         };
         Ok(Self { pool: args.pool_tokens, muvera, form })
@@ -68,22 +70,21 @@ impl Postprocess {
         Box::new(results.map(|result| {
             let Embedded { value, tokens, truncated } = result?;
             let value = match value {
-                Value::Vectors(vectors) => self.process(vectors)?,
+                Output::MultiVector(vectors) => self.process(vectors)?,
                 other => other,
             };
             Ok(Embedded { value, tokens, truncated })
         }))
     }
 
-    fn process(&self, mut vectors: MultiVector) -> Result<Value> {
-        let failed = |error: embedkit::Error| Error::new(error);
+    fn process(&self, mut vectors: MultiVector) -> Result<Output, embedkit::Error> {
         if let Some(factor) = self.pool {
-            vectors = pool_tokens(&vectors, factor).map_err(|error| failed(error.into()))?;
+            vectors = pool_tokens(&vectors, factor)?;
         }
-        let Some(muvera) = &self.muvera else { return Ok(Value::Vectors(vectors)) };
-        let encoding = muvera.process(&vectors, self.form).map_err(|error| failed(error.into()))?;
+        let Some(muvera) = &self.muvera else { return Ok(Output::MultiVector(vectors)) };
+        let encoding = muvera.process(&vectors, self.form)?;
         #[expect(clippy::cast_possible_truncation, reason = "vectors are f32")]
-        Ok(Value::Vector(encoding.into_iter().map(|x| x as f32).collect()))
+        Ok(Output::Dense(encoding.into_iter().map(|x| x as f32).collect()))
     }
 }
 
@@ -91,10 +92,10 @@ impl Postprocess {
 /// vector; nothing is opened for it.
 ///
 /// # Errors
-/// Usage errors: parameters that do not go with the model's width.
-pub(crate) fn width(args: &EmbedArgs, selected: &Selected) -> Result<Option<usize>, Complaint> {
+/// Usage errors: parameters that do not go with the model's dimension.
+pub(crate) fn dim(args: &EmbedArgs, selected: &Selected) -> Result<Option<usize>, CliError> {
     let Some(dim) = selected.dim() else { return Ok(None) };
-    let width = match args.dimensions {
+    let dim = match args.dimensions {
         Some(dimensions) if dimensions > dim => {
             let what = format!("--dimensions is {dimensions}, and {} gives {dim}", selected.id());
             return Err(usage(what));
@@ -102,17 +103,17 @@ pub(crate) fn width(args: &EmbedArgs, selected: &Selected) -> Result<Option<usiz
         dimensions => dimensions.unwrap_or(dim),
     };
     Ok(Some(match &args.postprocess {
-        Some(options) => muvera(width, options)?.embedding_size(),
-        None => width,
+        Some(options) => muvera(dim, options)?.embedding_size(),
+        None => dim,
     }))
 }
 
-fn muvera(width: usize, options: &MuveraOptions) -> Result<Muvera, Complaint> {
-    Muvera::new(width, options.clone()).map_err(|error| {
-        let complaint = usage(error.to_string());
+fn muvera(dim: usize, options: &MuveraOptions) -> Result<Muvera, CliError> {
+    Muvera::new(dim, options.clone()).map_err(|error| {
+        let refused = usage(error.to_string());
         match error.hint() {
-            Some(hint) => complaint.hint(hint),
-            None => complaint,
+            Some(hint) => refused.hint(hint),
+            None => refused,
         }
     })
 }

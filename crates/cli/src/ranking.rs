@@ -2,49 +2,47 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 use embedkit::{
-    Embedded, MultiVector, SparseEmbedding,
-    scoring::{Idf, Ranked, TopK, cosine, max_sim},
+    Embedded, Input, Output,
+    scoring::{Idf, Ranked, TopK},
 };
 
-use crate::{input::Item, stream::Done, value::Value};
+use crate::record::Record;
 
 /// An input with its score.
 #[derive(Debug, Clone)]
 pub(crate) struct Hit {
     pub(crate) index: u64,
     pub(crate) score: f32,
-    pub(crate) item: Item,
+    pub(crate) input: Input,
     /// Whether the model saw less than the whole input.
     pub(crate) truncated: bool,
 }
 
 impl Hit {
     /// A result that is a score; `None` for an input without one.
-    pub(crate) fn of(done: Done) -> Option<Self> {
-        let Done { index, result } = done;
-        let (item, Embedded { value, truncated, .. }) = result.ok()?;
-        let Value::Score(score) = value else { return None };
-        Some(Self { index, score, item, truncated })
+    pub(crate) fn of(record: Record) -> Option<Self> {
+        let (input, Embedded { value, truncated, .. }) = record.result.ok()?;
+        let Output::Score(score) = value else { return None };
+        Some(Self { index: record.index, score, input, truncated })
+    }
+}
+
+/// The hit as a result of the model.
+impl From<Hit> for Record {
+    fn from(Hit { index, score, input, truncated }: Hit) -> Self {
+        // Nobody asks for the tokens any more.
+        let embedded = Embedded { value: Output::Score(score), tokens: 0, truncated };
+        Self { index, result: Ok((input, embedded)) }
     }
 }
 
 /// The best documents for one query, of those seen so far.
 pub(crate) struct Ranking {
-    score: Score,
+    query: Output,
+    /// Where weights count by how rare a term is among the documents, which is known at the end: the
+    /// hits of the documents that have a term of the query.
+    idf: Option<(Idf, Vec<Hit>)>,
     best: Best,
-}
-
-/// How a document is compared with the query.
-enum Score {
-    /// By the cosine of the angle.
-    Cosine(Vec<f32>),
-    /// By the dot product.
-    Dot(SparseEmbedding),
-    /// By the sum over the query's vectors of the best dot product with one of the document's.
-    MaxSim(MultiVector),
-    /// By the dot product times the inverse document frequency, which is known at the end.
-    /// Beside it the hits of the documents that have a term of the query.
-    Idf(Idf, Vec<Hit>),
 }
 
 impl Ranking {
@@ -53,32 +51,24 @@ impl Ranking {
     ///
     /// # Errors
     /// The query is nothing that documents are compared with.
-    pub(crate) fn new(query: Value, idf: bool, limit: usize) -> Result<Self> {
-        let score = match query {
-            Value::Vector(query) => Score::Cosine(query),
-            Value::Weights(query) if idf => Score::Idf(Idf::new(&query), Vec::new()),
-            Value::Weights(query) => Score::Dot(query),
-            Value::Vectors(query) => Score::MaxSim(query),
-            Value::Score(_) => bail!("a score is nothing that can be searched"),
+    pub(crate) fn new(query: Output, idf: bool, limit: usize) -> Result<Self> {
+        let idf = match &query {
+            Output::Sparse(terms) if idf => Some((Idf::new(terms), Vec::new())),
+            Output::Score(_) => bail!("a score is nothing that can be searched"),
+            _ => None,
         };
-        Ok(Self { score, best: Best::new(limit) })
+        Ok(Self { query, idf, best: Best::new(limit) })
     }
 
     /// Why there may be no hits.
     pub(crate) fn nothing(&self) -> &'static str {
-        match &self.score {
-            Score::Cosine(query) if is_zero(query) => {
+        match &self.query {
+            Output::Sparse(_) => "nothing was found: no input has a term of the query that counts",
+            Output::Dense(_) if self.query.is_zero() => {
                 "nothing was found: the query's vector is all zeros"
             }
-            Score::MaxSim(query) if is_zero(query.values()) => {
-                "nothing was found: the query's vectors are all zeros"
-            }
-            Score::Cosine(_) | Score::MaxSim(_) => {
-                "nothing was found: the vectors of all inputs are zeros"
-            }
-            Score::Dot(_) | Score::Idf(..) => {
-                "nothing was found: no input has a term of the query that counts"
-            }
+            _ if self.query.is_zero() => "nothing was found: the query's vectors are all zeros",
+            _ => "nothing was found: the vectors of all inputs are zeros",
         }
     }
 
@@ -86,39 +76,24 @@ impl Ranking {
     /// or a vector of zeros, which has no angle.
     ///
     /// # Errors
-    /// It is not of the kind or width of the query, or the score is not a number.
+    /// It is not of the kind or dimension of the query, or the score is not a number.
     pub(crate) fn offer(
         &mut self,
         index: u64,
-        item: Item,
-        document: Embedded<Value>,
+        input: Input,
+        document: &Embedded<Output>,
     ) -> Result<()> {
-        let Embedded { value, truncated, .. } = document;
-        let hit = |score| Hit { index, score, item, truncated };
-        let score = match (&mut self.score, &value) {
-            (Score::Cosine(query), Value::Vector(document)) => {
-                cosine(query, document).with_context(|| format!("input {index}"))?
+        let hit = |score| Hit { index, score, input, truncated: document.truncated };
+        if let (Some((idf, hits)), Output::Sparse(terms)) = (&mut self.idf, &document.value) {
+            if idf.push(terms) {
+                hits.push(hit(0.0));
             }
-            (Score::Dot(query), Value::Weights(document)) => query.dot(document),
-            (Score::MaxSim(query), Value::Vectors(document)) => {
-                max_sim(query, document).map_err(embedkit::Error::from)?
-            }
-            (Score::Idf(idf, hits), Value::Weights(document)) => {
-                if idf.push(document) {
-                    hits.push(hit(0.0));
-                }
-                return Ok(());
-            }
-            _ => bail!("the query and the input {index} cannot be compared"),
-        };
-        let comparable = match (&self.score, &value) {
-            (Score::Cosine(query), Value::Vector(document)) => {
-                !is_zero(query) && !is_zero(document)
-            }
-            (Score::MaxSim(query), Value::Vectors(document)) => {
-                !is_zero(query.values()) && !is_zero(document.values())
-            }
-            _ => score != 0.0,
+            return Ok(());
+        }
+        let score = self.query.score(&document.value).with_context(|| format!("input {index}"))?;
+        let comparable = match self.query {
+            Output::Sparse(_) => score != 0.0,
+            _ => !self.query.is_zero() && !document.value.is_zero(),
         };
         if comparable {
             ensure!(!score.is_nan(), "the score of input {index} is not a number");
@@ -129,7 +104,7 @@ impl Ranking {
 
     /// The best documents, best first.
     pub(crate) fn finish(mut self) -> Vec<Hit> {
-        if let Score::Idf(idf, hits) = self.score {
+        if let Some((idf, hits)) = self.idf {
             for (Ranked { score, .. }, hit) in idf.scores().zip(hits) {
                 if score != 0.0 {
                     self.best.push(Hit { score, ..hit });
@@ -138,11 +113,6 @@ impl Ranking {
         }
         self.best.into_sorted()
     }
-}
-
-/// True if there is no component but 0; so it is where there is none at all.
-fn is_zero(values: &[f32]) -> bool {
-    values.iter().all(|&value| value == 0.0)
 }
 
 /// The best hits so far.
@@ -167,10 +137,12 @@ impl Best {
 
 #[cfg(test)]
 mod tests {
+    use embedkit::{MultiVector, SparseEmbedding};
+
     use super::*;
 
     fn hit(index: u64, score: f32) -> Hit {
-        Hit { index, score, item: Item::Text("a".into()), truncated: false }
+        Hit { index, score, input: "a".into(), truncated: false }
     }
 
     #[test]
@@ -192,28 +164,28 @@ mod tests {
     #[test]
     fn only_like_is_compared_with_like() {
         let weights: SparseEmbedding = [(1, 2.0)].into_iter().collect();
-        let mut ranking = Ranking::new(Value::Weights(weights.clone()), false, 3).unwrap();
-        let text = Item::Text("a".into());
-        let document = |value| Embedded { value, tokens: 1, truncated: false };
-        ranking.offer(0, text.clone(), document(Value::Weights(weights))).unwrap();
-        assert!(ranking.offer(1, text, document(Value::Vector(vec![1.0]))).is_err());
+        let mut ranking = Ranking::new(weights.clone().into(), false, 3).unwrap();
+        ranking.offer(0, "a".into(), &document(weights)).unwrap();
+        assert!(ranking.offer(1, "a".into(), &document(vec![1.0])).is_err());
         let hits = ranking.finish();
         assert_eq!((hits.len(), hits[0].score), (1, 4.0));
     }
-    fn found(query: Value, idf: bool, documents: Vec<Value>) -> Vec<(u64, f32)> {
+
+    fn document(value: impl Into<Output>) -> Embedded<Output> {
+        Embedded { value: value.into(), tokens: 1, truncated: false }
+    }
+
+    fn found(query: Output, idf: bool, documents: Vec<Output>) -> Vec<(u64, f32)> {
         let mut ranking = Ranking::new(query, idf, 10).unwrap();
         for (index, value) in (0..).zip(documents) {
-            let document = Embedded { value, tokens: 1, truncated: false };
-            ranking.offer(index, Item::Text("a".into()), document).unwrap();
+            ranking.offer(index, "a".into(), &document(value)).unwrap();
         }
         ranking.finish().iter().map(|hit| (hit.index, hit.score)).collect()
     }
 
     #[test]
     fn without_a_common_term_there_is_no_hit() {
-        let weights = |pairs: &[(u32, f32)]| {
-            Value::Weights(pairs.iter().copied().collect::<SparseEmbedding>())
-        };
+        let weights = |pairs: &[(u32, f32)]| Output::Sparse(pairs.iter().copied().collect());
         let documents = || {
             vec![weights(&[(2, 1.0)]), weights(&[(1, -1.0)]), weights(&[]), weights(&[(1, 2.0)])]
         };
@@ -227,12 +199,13 @@ mod tests {
     #[test]
     fn a_right_angle_is_a_score_and_a_vector_of_zeros_has_none() {
         let documents = || {
-            [[0.0, 1.0], [0.0, -0.0], [-1.0, 0.0]].map(|vector| Value::Vector(vector.into())).into()
+            [[0.0, 1.0], [0.0, -0.0], [-1.0, 0.0]].map(|vector| Output::Dense(vector.into())).into()
         };
-        let hits = found(Value::Vector(vec![1.0, 0.0]), false, documents());
+        let hits = found(Output::Dense(vec![1.0, 0.0]), false, documents());
         assert_eq!(hits, [(0, 0.0), (2, -1.0)]);
-        assert!(found(Value::Vector(vec![0.0, 0.0]), false, documents()).is_empty());
-        let many = |values: &[f32]| Value::Vectors(MultiVector::new(values.to_vec(), 2).unwrap());
+        assert!(found(Output::Dense(vec![0.0, 0.0]), false, documents()).is_empty());
+        let many =
+            |values: &[f32]| Output::MultiVector(MultiVector::new(values.to_vec(), 2).unwrap());
         let documents = || vec![many(&[]), many(&[0.0, 1.0]), many(&[0.0; 4]), many(&[2.0, 0.0])];
         assert_eq!(found(many(&[1.0, 0.0]), false, documents()), [(3, 2.0), (1, 0.0)]);
         assert!(found(many(&[]), false, documents()).is_empty());

@@ -19,40 +19,38 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use crate::output::StdoutClosed;
-
 /// An error that the command line itself found, with what to do about it.
 #[derive(Debug)]
-pub(crate) struct Complaint {
+pub(crate) struct CliError {
     message: String,
     hint: Option<String>,
     usage: bool,
 }
 
 /// A command line that makes no sense: status 2.
-pub(crate) fn usage(message: impl Into<String>) -> Complaint {
-    Complaint { message: message.into(), hint: None, usage: true }
+pub(crate) fn usage(message: impl Into<String>) -> CliError {
+    CliError { message: message.into(), hint: None, usage: true }
 }
 
 /// A failure: status 1.
-pub(crate) fn failure(message: impl Into<String>) -> Complaint {
-    Complaint { message: message.into(), hint: None, usage: false }
+pub(crate) fn failure(message: impl Into<String>) -> CliError {
+    CliError { message: message.into(), hint: None, usage: false }
 }
 
-impl Complaint {
+impl CliError {
     /// Adds what to do.
     pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
 }
 
-impl fmt::Display for Complaint {
+impl fmt::Display for CliError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.message)
     }
 }
 
-impl std::error::Error for Complaint {}
+impl std::error::Error for CliError {}
 
 /// The failure of a run whose output has begun.
 #[derive(Debug)]
@@ -81,8 +79,42 @@ impl std::error::Error for Unfinished {
     }
 }
 
+/// Nobody reads standard output any more: the program ends quietly.
+#[derive(Debug)]
+pub(crate) struct StdoutClosed;
+
+impl StdoutClosed {
+    pub(crate) fn error() -> io::Error {
+        io::Error::new(io::ErrorKind::BrokenPipe, Self)
+    }
+
+    /// The error, as one of this kind where it is.
+    pub(crate) fn recognise(error: io::Error) -> io::Error {
+        // Windows says that a pipe is being closed (232) before it says that it is broken (109).
+        let closing = cfg!(windows) && error.raw_os_error() == Some(232);
+        if error.kind() == io::ErrorKind::BrokenPipe || closing { Self::error() } else { error }
+    }
+
+    /// True if this is the cause of a failure.
+    pub(crate) fn is(cause: &(dyn std::error::Error + 'static)) -> bool {
+        cause
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+            .and_then(|inner| inner.downcast_ref::<Self>())
+            .is_some()
+    }
+}
+
+impl fmt::Display for StdoutClosed {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("standard output is closed")
+    }
+}
+
+impl std::error::Error for StdoutClosed {}
+
 /// How a command ended.
-pub(crate) struct Ending {
+pub(crate) struct ExitReport {
     pub(crate) status: u8,
     /// What is said on standard error.
     pub(crate) text: String,
@@ -90,24 +122,23 @@ pub(crate) struct Ending {
 
 /// The status and the words for a failure: one line `error: …`, the causes joined by `: `, and at
 /// most one line `hint: …`.
-pub(crate) fn ending(error: &Error) -> Ending {
+pub(crate) fn exit_report(error: &Error) -> ExitReport {
     if error.chain().any(StdoutClosed::is) {
-        return Ending { status: 0, text: String::new() };
+        return ExitReport { status: 0, text: String::new() };
     }
-    let complaint = error.chain().find_map(|cause| cause.downcast_ref::<Complaint>());
-    let hint =
-        complaint.and_then(|complaint| complaint.hint.clone()).or_else(|| library_hint(error));
+    let found = error.chain().find_map(|cause| cause.downcast_ref::<CliError>());
+    let hint = found.and_then(|found| found.hint.clone()).or_else(|| library_hint(error));
     let kept = error.chain().find_map(|cause| cause.downcast_ref::<Unfinished>());
     let hint = match (hint, kept.map(|unfinished| &unfinished.kept)) {
         (Some(hint), Some(kept)) => Some(format!("{hint}; {kept}")),
         (hint, kept) => hint.or_else(|| kept.cloned()),
     };
-    let text = ending_text(&causes(error), hint.as_deref());
-    Ending { status: if complaint.is_some_and(|complaint| complaint.usage) { 2 } else { 1 }, text }
+    let text = exit_text(&causes(error), hint.as_deref());
+    ExitReport { status: if found.is_some_and(|found| found.usage) { 2 } else { 1 }, text }
 }
 
 /// The message at the end of a run that failed.
-pub(crate) fn ending_text(error: &str, hint: Option<&str>) -> String {
+pub(crate) fn exit_text(error: &str, hint: Option<&str>) -> String {
     let mut text = format!("error: {}\n", one_line(error));
     if let Some(hint) = hint {
         let _ = writeln!(text, "hint: {}", one_line(hint));
@@ -358,7 +389,7 @@ mod tests {
     fn a_failure_is_one_line_with_its_causes() {
         let error =
             anyhow!("no\nsuch\tplace\u{1b}[31m").context("cannot read x").context("input 3");
-        let ending = ending(&error);
+        let ending = exit_report(&error);
         assert_eq!(ending.status, 1);
         assert_eq!(ending.text, "error: input 3: cannot read x: no\\nsuch\\tplace\\u{1b}[31m\n");
     }
@@ -372,14 +403,15 @@ mod tests {
     #[test]
     fn a_hint_follows_and_usage_has_its_own_status() {
         let error = Error::from(failure("odd").hint("even\nit")).context("first");
-        let failed = ending(&error);
+        let failed = exit_report(&error);
         assert_eq!((failed.status, &*failed.text), (1, "error: first: odd\nhint: even\\nit\n"));
-        assert_eq!(ending(&usage("what").into()).status, 2);
+        assert_eq!(exit_report(&usage("what").into()).status, 2);
     }
 
     #[test]
     fn what_is_left_of_the_output_is_part_of_the_hint() {
-        let unfinished = |error| ending(&Unfinished::new(error, "it stays in x".into()).into());
+        let unfinished =
+            |error| exit_report(&Unfinished::new(error, "it stays in x".into()).into());
         let failed = unfinished(anyhow!("gone").context("cannot read x"));
         assert_eq!(failed.text, "error: cannot read x: gone\nhint: it stays in x\n");
         let failed = unfinished(usage("odd").hint("even").into());
@@ -390,9 +422,9 @@ mod tests {
     #[test]
     fn a_closed_standard_output_is_no_failure() {
         let error = Error::from(StdoutClosed::error()).context("cannot write");
-        let quiet = ending(&error);
+        let quiet = exit_report(&error);
         assert_eq!((quiet.status, &*quiet.text), (0, ""));
         let pipe = Error::from(io::Error::from(io::ErrorKind::BrokenPipe));
-        assert_eq!(ending(&pipe).status, 1);
+        assert_eq!(exit_report(&pipe).status, 1);
     }
 }

@@ -1,36 +1,29 @@
-//! From inputs to results, one at a time and in order: what a model cannot be given, and what it
-//! cannot do, is put in its place or ends the run.
+//! From inputs to results, one at a time and in order: an input that cannot be used, or that the model
+//! fails on, is put in its place or ends the run.
 
 use std::{
     collections::VecDeque,
-    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use anyhow::{Error, Result, anyhow};
-use embedkit::Embedded;
+use embedkit::{Embedded, Input, InputKind, Output};
 
 use crate::{
     args::{InputFormat, OnError},
-    encoder::Results,
-    input::{Input, Inputs, Item, Kind},
+    input::{Inputs, Item},
+    record::Record,
     report::{Progress, Report, causes, failure},
-    value::Value,
 };
 
 /// Unusable inputs that are kept in a row until the next result is asked for.
 const MOST_UNUSABLE: usize = 1024;
 
-/// What became of one input.
-#[derive(Debug)]
-pub(crate) struct Done {
-    /// Its number, from 0.
-    pub(crate) index: u64,
-    /// The input itself and its result, or with `--on-error skip` why there is none.
-    pub(crate) result: Result<(Item, Embedded<Value>), String>,
-}
+/// A result of the model for each input, in order.
+pub(crate) type Results<'a> =
+    Box<dyn Iterator<Item = Result<Embedded<Output>, embedkit::Error>> + 'a>;
 
-/// What happened to all inputs together.
+/// Inputs of a run, and what happened to them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Count {
     pub(crate) inputs: u64,
@@ -79,31 +72,31 @@ impl Count {
 
 /// Inputs of which the first has been read already, so that a file that cannot be read at all is
 /// found before a model is opened.
-pub(crate) struct Checked {
-    first: Input,
+pub(crate) struct Run {
+    first: Item,
     rest: Inputs,
     on_error: OnError,
 }
 
-impl Checked {
+impl Run {
     /// Reads the first input; `None` where there is none.
     ///
     /// # Errors
     /// It cannot be read or used.
     pub(crate) fn begin(mut inputs: Inputs, on_error: OnError) -> Result<Option<Self>> {
         let Some(first) = inputs.next().transpose()? else { return Ok(None) };
-        if let (OnError::Fail, Err(why)) = (on_error, &first.item) {
+        if let (OnError::Fail, Err(why)) = (on_error, &first.input) {
             return Err(anyhow!(why.clone()));
         }
         Ok(Some(Self { first, rest: inputs, on_error }))
     }
 
-    /// The kind of the first input; `None` where it is none that can be used.
-    pub(crate) fn kind(&self) -> Option<Kind> {
-        self.first.item.as_ref().ok().map(Item::kind)
+    /// The kind of the first input; `None` where it cannot be used.
+    pub(crate) fn kind(&self) -> Option<InputKind> {
+        self.first.input.as_ref().ok().map(Input::kind)
     }
 
-    /// Warns where texts were wanted and the first line is JSON, unless lines were asked for.
+    /// Warns where texts were expected and the first line is JSON, unless lines were asked for.
     pub(crate) fn warn_of_json(&self, asked: Option<InputFormat>, report: &Report) {
         if asked.is_none() && self.rest.begins_with_json() {
             report.warn(
@@ -114,19 +107,20 @@ impl Checked {
         }
     }
 
-    /// Hands the inputs to `embed`, a stretch of one kind at a time, which gives one result for each,
-    /// in order, and the results to `each`.
+    /// Hands the inputs to `embed`, which gives one result for each, in order, and the records to
+    /// `each`. Before an input goes to the model, `open` opens what inputs of its kind need.
     ///
     /// # Errors
-    /// The first input, in their order, that cannot be used; whatever `embed` and `each` say. What was
-    /// handed to `each` before stands.
-    pub(crate) fn run<'a>(
+    /// The first input, in their order, that cannot be used; those of `open` and `each`. Records that
+    /// were handed to `each` before stand.
+    pub(crate) fn embed<'a>(
         self,
         report: &Report,
-        mut embed: impl FnMut(Kind, Items) -> Result<Results<'a>>,
-        each: impl FnMut(Done) -> Result<()>,
+        open: impl Fn(InputKind) -> Result<()> + Send + Sync + 'a,
+        mut embed: impl FnMut(Items<'a>) -> Results<'a>,
+        each: impl FnMut(Record) -> Result<()>,
     ) -> Result<Count> {
-        let mut run = Run {
+        let mut output = Settled {
             progress: report.progress(self.rest.bytes(), "inputs"),
             on_error: self.on_error,
             count: Count::default(),
@@ -136,39 +130,40 @@ impl Checked {
         let feed = Arc::new(Feed {
             source: Mutex::new(Source { next: Some(self.first), rest: self.rest, ended: false }),
             on_error: self.on_error,
+            open: Box::new(open),
             in_flight: Mutex::default(),
         });
         loop {
             let ahead = feed.look(&mut lock(&feed.source));
-            let Ahead::Usable(kind) = ahead else {
-                run.settle_unusable(&feed)?;
+            if ahead != Ahead::Usable {
+                output.settle_unusable(&feed)?;
                 if ahead == Ahead::End {
                     break;
                 }
                 continue;
-            };
-            for result in embed(kind, Items { feed: feed.clone(), kind })? {
-                run.settle_unusable(&feed)?;
-                let Some(pending) = lock(&feed.in_flight).queue.pop_front() else {
-                    // More results than inputs: an error of the run as a whole.
-                    return Err(result.err().unwrap_or_else(too_many));
-                };
-                run.settle(pending, Some(result))?;
             }
-            run.settle_unusable(&feed)?;
+            for result in embed(Items { feed: feed.clone() }) {
+                output.settle_unusable(&feed)?;
+                let Some(item) = lock(&feed.in_flight).queue.pop_front() else {
+                    // More results than inputs: an error of the run as a whole.
+                    return Err(result.map_or_else(Error::new, |_| too_many()));
+                };
+                output.settle(item, Some(result))?;
+            }
+            output.settle_unusable(&feed)?;
             if !lock(&feed.in_flight).queue.is_empty() {
                 // The model gave up before it had seen everything.
-                let stopped = || anyhow!("the model stopped at input {}", run.count.inputs);
-                return Err(run.last_error.unwrap_or_else(stopped));
+                let stopped = || anyhow!("the model stopped at input {}", output.count.inputs);
+                return Err(output.last_error.unwrap_or_else(stopped));
             }
         }
         let stopped = lock(&feed.in_flight).stopped.take();
-        stopped.map_or(Ok(run.count), Err)
+        stopped.map_or(Ok(output.count), Err)
     }
 }
 
-/// What has been done so far.
-struct Run<Each> {
+/// The inputs whose record was handed on.
+struct Settled<Each> {
     progress: Progress,
     on_error: OnError,
     count: Count,
@@ -176,32 +171,39 @@ struct Run<Each> {
     each: Each,
 }
 
-impl<Each: FnMut(Done) -> Result<()>> Run<Each> {
+impl<Each: FnMut(Record) -> Result<()>> Settled<Each> {
     /// The inputs that no model was given and whose turn it is.
-    fn settle_unusable(&mut self, feed: &Feed) -> Result<()> {
+    fn settle_unusable(&mut self, feed: &Feed<'_>) -> Result<()> {
         loop {
             let mut in_flight = lock(&feed.in_flight);
-            if in_flight.queue.front().is_none_or(|next| next.item.is_ok()) {
+            if in_flight.queue.front().is_none_or(|next| next.input.is_ok()) {
                 return Ok(());
             }
-            let pending = in_flight.queue.pop_front();
+            let item = in_flight.queue.pop_front();
             drop(in_flight);
-            if let Some(pending) = pending {
-                self.settle(pending, None)?;
+            if let Some(item) = item {
+                self.settle(item, None)?;
             }
         }
     }
 
     /// One input is done.
-    fn settle(&mut self, pending: Pending, result: Option<Result<Embedded<Value>>>) -> Result<()> {
+    fn settle(
+        &mut self,
+        item: Item,
+        result: Option<Result<Embedded<Output>, embedkit::Error>>,
+    ) -> Result<()> {
         let index = self.count.inputs;
-        let result = match (pending.item, result) {
+        let result = match (item.input, result) {
             (Err(why), _) => Err(why),
-            (Ok(item), result) => {
-                let result = result.unwrap_or_else(|| Err(anyhow!("there is no result")));
-                let checked = result.and_then(|done| done.value.check_finite().map(|()| done));
-                match checked.map_err(|error| error.context(format!("input {index}"))) {
-                    Ok(embedded) => Ok((item, embedded)),
+            (Ok(input), result) => {
+                let result = match result {
+                    Some(Ok(done)) => done.value.check_finite().map(|()| done).map_err(Error::new),
+                    Some(Err(error)) => Err(Error::new(error)),
+                    None => Err(anyhow!("there is no result")),
+                };
+                match result.map_err(|error| error.context(format!("input {index}"))) {
+                    Ok(embedded) => Ok((input, embedded)),
                     Err(error) if self.on_error == OnError::Fail => return Err(error),
                     Err(error) => {
                         let why = causes(&error);
@@ -211,11 +213,12 @@ impl<Each: FnMut(Done) -> Result<()>> Run<Each> {
                 }
             }
         };
+        let record = Record { index, result };
         self.count.inputs += 1;
-        self.count.skipped += u64::from(result.is_err());
-        self.count.truncated += u64::from(result.as_ref().is_ok_and(|(_, done)| done.truncated));
-        self.progress.advance(pending.position);
-        (self.each)(Done { index, result })
+        self.count.skipped += u64::from(record.result.is_err());
+        self.count.truncated += u64::from(record.truncated());
+        self.progress.advance(item.position);
+        (self.each)(record)
     }
 }
 
@@ -224,15 +227,16 @@ fn too_many() -> Error {
 }
 
 /// Inputs on their way to models.
-struct Feed {
+struct Feed<'a> {
     source: Mutex<Source>,
     on_error: OnError,
+    open: Box<dyn Fn(InputKind) -> Result<()> + Send + Sync + 'a>,
     in_flight: Mutex<InFlight>,
 }
 
 /// Where inputs are read, and the one that was read and not taken.
 struct Source {
-    next: Option<Input>,
+    next: Option<Item>,
     rest: Inputs,
     ended: bool,
 }
@@ -241,24 +245,19 @@ struct Source {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ahead {
     /// An input that can be used, which is in [`Source::next`].
-    Usable(Kind),
+    Usable,
     /// So many that cannot be used that they should be settled first.
     Unusable,
     /// Nothing, or an error because of which there is nothing.
     End,
 }
 
-/// What was read and has no result yet, in order; the model's window bounds it.
+/// Items that were read and have no result yet, in order; the model's window bounds them.
 #[derive(Default)]
 struct InFlight {
-    queue: VecDeque<Pending>,
+    queue: VecDeque<Item>,
     /// Why no more inputs come.
     stopped: Option<Error>,
-}
-
-struct Pending {
-    item: Result<Item, String>,
-    position: u64,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -266,25 +265,30 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Feed {
-    /// Reads on until there is an input that can be used. Those before it are put in the queue.
+impl Feed<'_> {
+    /// Reads on until there is an input that can be used, and opens what it needs. Those before it are
+    /// put in the queue.
     fn look(&self, source: &mut Source) -> Ahead {
         for _ in 0..MOST_UNUSABLE {
             if source.ended {
                 return Ahead::End;
             }
-            // Without a lock on what is in flight: it may take for ever.
-            let input = source.next.take().map(Ok).or_else(|| source.rest.next());
-            match input {
-                Some(Ok(Input { item: Err(why), position })) if self.on_error == OnError::Skip => {
-                    lock(&self.in_flight).queue.push_back(Pending { item: Err(why), position });
-                }
-                Some(Ok(Input { item: Ok(item), position })) => {
-                    let kind = item.kind();
-                    source.next = Some(Input { item: Ok(item), position });
-                    return Ahead::Usable(kind);
-                }
-                Some(Ok(Input { item: Err(why), .. })) => self.stop(source, Some(anyhow!(why))),
+            // Without a lock on the queue: it may take for ever.
+            let item = source.next.take().map(Ok).or_else(|| source.rest.next());
+            match item {
+                Some(Ok(item)) => match &item.input {
+                    Ok(input) => match (self.open)(input.kind()) {
+                        Ok(()) => {
+                            source.next = Some(item);
+                            return Ahead::Usable;
+                        }
+                        Err(error) => self.stop(source, Some(error)),
+                    },
+                    Err(_) if self.on_error == OnError::Skip => {
+                        lock(&self.in_flight).queue.push_back(item);
+                    }
+                    Err(why) => self.stop(source, Some(anyhow!(why.clone()))),
+                },
                 Some(Err(error)) => self.stop(source, Some(error)),
                 None => self.stop(source, None),
             }
@@ -298,55 +302,23 @@ impl Feed {
     }
 }
 
-/// Inputs of one kind, as a model pulls them, ahead of its results.
-pub(crate) struct Items {
-    feed: Arc<Feed>,
-    kind: Kind,
+/// Inputs as a model pulls them, ahead of its results.
+pub(crate) struct Items<'a> {
+    feed: Arc<Feed<'a>>,
 }
 
-impl Items {
-    pub(crate) fn kind(&self) -> Kind {
-        self.kind
-    }
+impl Iterator for Items<'_> {
+    type Item = Input;
 
-    /// The texts, where all are texts.
-    pub(crate) fn texts(self) -> impl Iterator<Item = Arc<str>> {
-        self.filter_map(|item| match item {
-            Item::Text(text) => Some(text),
-            Item::Image(_) | Item::Pair(..) => None,
-        })
-    }
-
-    /// The paths, where all are images.
-    pub(crate) fn images(self) -> impl Iterator<Item = PathBuf> {
-        self.filter_map(|item| match item {
-            Item::Image(path) => Some(path.to_path_buf()),
-            Item::Text(_) | Item::Pair(..) => None,
-        })
-    }
-
-    /// Queries and texts, where all are such pairs.
-    pub(crate) fn pairs(self) -> impl Iterator<Item = (Arc<str>, Arc<str>)> {
-        self.filter_map(|item| match item {
-            Item::Pair(query, text) => Some((query, text)),
-            Item::Text(_) | Item::Image(_) => None,
-        })
-    }
-}
-
-impl Iterator for Items {
-    type Item = Item;
-
-    fn next(&mut self) -> Option<Item> {
+    fn next(&mut self) -> Option<Input> {
         let mut source = lock(&self.feed.source);
-        if self.feed.look(&mut source) != Ahead::Usable(self.kind) {
+        if self.feed.look(&mut source) != Ahead::Usable {
             return None;
         }
-        let Input { item, position } = source.next.take()?;
-        let item = item.ok()?;
-        let mut in_flight = lock(&self.feed.in_flight);
-        in_flight.queue.push_back(Pending { item: Ok(item.clone()), position });
-        Some(item)
+        let item = source.next.take()?;
+        let input = item.input.as_ref().ok()?.clone();
+        lock(&self.feed.in_flight).queue.push_back(item);
+        Some(input)
     }
 }
 
@@ -354,64 +326,72 @@ impl Iterator for Items {
 mod tests {
     use std::fs;
 
+    use embedkit::types::{Error, ErrorKind};
+
     use super::*;
-    use crate::input::{QueryKey, Source as Place, Wanted};
+    use crate::input::{AcceptedInputs, QueryKey, Source as Place};
 
-    const BOTH: Wanted =
-        Wanted { texts: true, images: true, query: QueryKey::Ignored, plain: Kind::Text };
+    const BOTH: AcceptedInputs = AcceptedInputs {
+        texts: true,
+        images: true,
+        query: QueryKey::Ignored,
+        plain: InputKind::Text,
+    };
 
-    /// A model that reads two texts ahead and embeds a text as its length; `bad` is an error, and
+    /// A model that reads two inputs ahead and embeds a text as its length; `bad` is an error, and
     /// `nan` not a number.
-    fn embed(kind: Kind, items: Items) -> Result<Results<'static>> {
-        let image = kind == Kind::Image;
-        let mut texts = items.fuse();
+    fn embed(items: Items<'_>) -> Results<'_> {
+        let mut items = items.fuse();
         let mut window = VecDeque::new();
-        let embedded =
-            |value, truncated| Ok(Embedded { value: Value::Vector(value), tokens: 1, truncated });
-        Ok(Box::new(std::iter::from_fn(move || {
+        let embedded = |value: f32, truncated| {
+            Ok(Embedded { value: Output::Dense(vec![value]), tokens: 1, truncated })
+        };
+        Box::new(std::iter::from_fn(move || {
             while window.len() < 3
-                && let Some(text) = texts.next()
+                && let Some(input) = items.next()
             {
-                window.push_back(text);
+                window.push_back(input);
             }
             Some(match window.pop_front()? {
-                Item::Text(text) => match &*text {
-                    "bad" => Err(anyhow!("cannot embed")),
-                    "nan" => embedded(vec![0.0, f32::NAN], false),
-                    text => embedded(vec![text.len() as f32], text.len() > 4),
+                Input::Text(text) => match &*text {
+                    "bad" => Err(Error::new(ErrorKind::Runtime, "cannot embed").into()),
+                    "nan" => embedded(f32::NAN, false),
+                    text => embedded(text.len() as f32, text.len() > 4),
                 },
-                Item::Image(_) if image => embedded(vec![-1.0], false),
-                other => Err(anyhow!("{other:?} is no text")),
+                _ => embedded(-1.0, false),
             })
-        })))
+        }))
     }
 
     fn run(content: &[u8], on_error: OnError) -> (Vec<String>, Result<Count>) {
-        run_as(content, InputFormat::Lines, on_error)
+        run_as(content, InputFormat::Lines, on_error, |_| Ok(()))
     }
 
     fn run_as(
         content: &[u8],
         format: InputFormat,
         on_error: OnError,
+        open: impl Fn(InputKind) -> Result<()> + Send + Sync,
     ) -> (Vec<String>, Result<Count>) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x");
         fs::write(&path, content).unwrap();
         let inputs = Place::File(path, format).open(BOTH).unwrap();
-        let checked = match Checked::begin(inputs, on_error) {
-            Ok(Some(checked)) => checked,
+        let run = match Run::begin(inputs, on_error) {
+            Ok(Some(run)) => run,
             Ok(None) => return (vec![], Ok(Count::default())),
             Err(error) => return (vec![], Err(error)),
         };
         let mut seen = Vec::new();
-        let result = checked.run(&Report::new(true, 0), embed, |done| {
-            seen.push(match done.result {
-                Ok((Item::Text(text), Embedded { value: Value::Vector(value), .. })) => {
-                    format!("{} {text} {value:?}", done.index)
+        let result = run.embed(&Report::new(true, 0), open, embed, |record| {
+            seen.push(match record.result {
+                Ok((Input::Text(text), Embedded { value: Output::Dense(value), .. })) => {
+                    format!("{} {text} {value:?}", record.index)
                 }
-                Ok((item, done)) => format!("{item:?} {:?}", done.value),
-                Err(why) => format!("{} {why}", done.index),
+                Ok((input, done)) => {
+                    format!("{} {:?} {:?}", record.index, input.kind(), done.value)
+                }
+                Err(why) => format!("{} {why}", record.index),
             });
             Ok(())
         });
@@ -440,7 +420,7 @@ mod tests {
     fn what_the_model_cannot_do_names_the_input() {
         for (content, why) in [
             (&b"a\nbad\nb\n"[..], "input 1: cannot embed"),
-            (b"a\nnan\nb\n", "input 1: the embedding is not finite: component 1 is NaN"),
+            (b"a\nnan\nb\n", "input 1: the embedding is not finite: component 0 is NaN"),
         ] {
             let (seen, result) = run(content, OnError::Fail);
             assert_eq!(seen, ["0 a [1.0]"]);
@@ -472,25 +452,35 @@ mod tests {
         assert_eq!(count.unwrap().skipped, bad as u64);
     }
 
+    const MIXED: &str = concat!(
+        "{\"text\":\"a\"}\n{\"image\":\"b\"}\n{\"image\":\"c\"}\n{}\n",
+        "{\"text\":\"dd\"}\n{}\n{\"image\":\"e\"}\n"
+    );
+
     #[test]
-    fn each_kind_of_input_goes_to_its_own_model() {
-        let content = concat!(
-            "{\"text\":\"a\"}\n{\"image\":\"b\"}\n{\"image\":\"c\"}\n{}\n",
-            "{\"text\":\"dd\"}\n{}\n{\"image\":\"e\"}\n"
-        );
-        let (seen, count) = run_as(content.as_bytes(), InputFormat::Jsonl, OnError::Skip);
-        let image = |name: &str| format!("Image({name:?}) Vector([-1.0])");
-        assert_eq!(seen[..3], ["0 a [1.0]".to_owned(), image("b"), image("c")]);
+    fn inputs_of_all_kinds_stay_in_order() {
+        let (seen, count) = run_as(MIXED.as_bytes(), InputFormat::Jsonl, OnError::Skip, |_| Ok(()));
+        let image = |index: usize| format!("{index} Image Dense([-1.0])");
+        assert_eq!(seen[..3], ["0 a [1.0]".to_owned(), image(1), image(2)]);
         assert!(seen[3].starts_with("3 line 4 of ") && seen[5].starts_with("5 line 6 of "));
-        assert_eq!([&seen[4], &seen[6]], [&"4 dd [2.0]".to_owned(), &image("e")]);
+        assert_eq!([&seen[4], &seen[6]], [&"4 dd [2.0]".to_owned(), &image(6)]);
         assert_eq!(count.unwrap(), Count { inputs: 7, truncated: 0, skipped: 2 });
+    }
+
+    #[test]
+    fn an_encoder_that_cannot_be_opened_ends_the_run_behind_the_results_before_it() {
+        let open = |kind| if kind == InputKind::Image { Err(anyhow!("no files")) } else { Ok(()) };
+        let (seen, result) = run_as(MIXED.as_bytes(), InputFormat::Jsonl, OnError::Skip, open);
+        assert_eq!(seen, ["0 a [1.0]"]);
+        assert_eq!(result.unwrap_err().to_string(), "no files");
     }
 
     #[test]
     fn a_writer_that_fails_ends_the_run() {
         let inputs = Place::Arguments(vec!["a".into(), "b".into()]).open(BOTH).unwrap();
-        let checked = Checked::begin(inputs, OnError::Skip).unwrap().unwrap();
-        let result = checked.run(&Report::new(true, 0), embed, |_| Err(anyhow!("disk full")));
+        let run = Run::begin(inputs, OnError::Skip).unwrap().unwrap();
+        let report = Report::new(true, 0);
+        let result = run.embed(&report, |_| Ok(()), embed, |_| Err(anyhow!("disk full")));
         assert_eq!(result.unwrap_err().to_string(), "disk full");
     }
 }

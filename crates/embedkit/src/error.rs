@@ -1,6 +1,7 @@
 //! What can go wrong anywhere.
 
 use embedkit_core::registry::LookupError;
+use embedkit_types::ErrorKind;
 
 /// An error of any part of embedkit.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +16,9 @@ pub enum Error {
         /// The model.
         id: String,
     },
+    /// An input or output that does not fit the model.
+    #[error(transparent)]
+    Model(#[from] embedkit_types::Error),
     /// The model's files cannot be had.
     #[cfg(feature = "hub")]
     #[error(transparent)]
@@ -24,7 +28,7 @@ pub enum Error {
     #[error(transparent)]
     TextDense(#[from] embedkit_text_dense::Error),
     /// A sparse text model.
-    #[cfg(any(feature = "bm25", feature = "splade", feature = "bm42", feature = "minicoil"))]
+    #[cfg(feature = "any-sparse")]
     #[error(transparent)]
     Sparse(#[from] embedkit_sparse::Error),
     /// A late-interaction model, MaxSim or token pooling.
@@ -46,22 +50,26 @@ pub enum Error {
 }
 
 impl Error {
+    #[cfg(feature = "any-model")]
+    pub(crate) fn new(
+        kind: ErrorKind,
+        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Model(embedkit_types::Error::new(kind, cause))
+    }
+
     /// What the user can do about it, where we know.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Lookup(error) => Some(error.hint()),
+            Self::Model(error) => error.hint().map(ToString::to_string),
             Self::NeedsFiles { .. } => Some("give the folder with the model's files".to_owned()),
             #[cfg(feature = "hub")]
             Self::Hub(error) => error.hint(),
             #[cfg(feature = "text-dense")]
             Self::TextDense(error) => error.hint(),
-            #[cfg(any(
-                feature = "bm25",
-                feature = "splade",
-                feature = "bm42",
-                feature = "minicoil"
-            ))]
+            #[cfg(feature = "any-sparse")]
             Self::Sparse(error) => error.hint(),
             #[cfg(feature = "late-interaction")]
             Self::LateInteraction(error) => error.hint(),

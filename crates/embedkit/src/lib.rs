@@ -1,28 +1,28 @@
 //! Embeddings for retrieval on ONNX Runtime: FastEmbed in Rust.
 //!
-//! This is the crate that applications name. It re-exports the model families, one per feature, and
-//! adds the trait `Load`, which opens a model by its id: files are looked up in the cache, or fetched into
-//! it, and handed to the family.
+//! This is the crate that applications name. [`Model`] is any model:
 //!
 //! ```no_run
-//! use embedkit::{LoadOptions, TextEmbedding, prelude::*};
+//! use embedkit::{Model, Options, Role};
 //!
-//! let model = TextEmbedding::load("BAAI/bge-small-en-v1.5", LoadOptions::default())?;
-//! for vector in model.passage_embed(["embedkit is written in Rust", "cats sleep a lot"]) {
-//!     println!("{:?}", &vector?[..4]);
+//! let model = Model::load("BAAI/bge-small-en-v1.5", Options::default())?;
+//! let query = model.query("which language is it written in?")?;
+//! for document in model.embed(Role::Document, ["embedkit is written in Rust", "cats sleep a lot"]) {
+//!     println!("{}", query.score(&document?.value)?);
 //! }
 //! # Ok::<(), embedkit::Error>(())
 //! ```
 //!
-//! `load_with` takes options of the family as well, `load_spec` a description of your own, and the family's
-//! `from_files` a folder. A model is `Send + Sync` and all of its methods take `&self`. Errors of every family
-//! become an [`Error`], whose [`hint`](Error::hint) says what to do.
+//! Typed models, such as `TextEmbedding`, give plain vectors of one family. All are opened by id (the files
+//! are looked up in the cache, or fetched into it), by a description of your own, or from a folder; they are
+//! `Send + Sync`, their methods take `&self`, and a clone is the same model. Errors of every family are an
+//! [`Error`], whose [`hint`](Error::hint) says what to do.
 //!
 //! ONNX Runtime is found on this machine (module `runtime`); `embedkit runtime install` gets it.
 //!
 //! # Features
 //!
-//! `text-dense`, `hub` (loading by id) and `load-dynamic` are the default.
+//! `text-dense`, `hub` (fetching files) and `load-dynamic` are the default.
 //!
 //! | feature | what it brings |
 //! |---|---|
@@ -33,7 +33,7 @@
 //! | `image` | `ImageEmbedding`: image to one vector; `image-preprocess` is the way to the tensor alone |
 //! | `rerank` | `TextCrossEncoder`: query and document to a score |
 //! | `postprocess` | `postprocess::Muvera`: many vectors to one |
-//! | `hub` | the trait `Load`: models by id |
+//! | `hub` | fetching the files of models |
 //! | `cuda`, `tensorrt`, `coreml`, `directml`, `openvino`, `migraphx` | execution providers, named as in ONNX Runtime |
 //! | `download-binaries`, `system` | instead of `load-dynamic`: ONNX Runtime linked into the program |
 //!
@@ -42,13 +42,12 @@
 //!
 //! ```
 //! # #[cfg(feature = "bm25")] {
-//! use embedkit::{LoadOptions, Role, SparseOptions, SparseTextEmbedding, TaskKind, registry};
+//! use embedkit::{LoadOptions, SparseOptions, SparseTextEmbedding};
 //!
-//! let spec = registry::find_task("Qdrant/bm25", TaskKind::Sparse)?;
 //! let options = SparseOptions { language: Some("german".into()), ..SparseOptions::default() };
-//! let model = SparseTextEmbedding::without_files(spec, &LoadOptions::default(), &options)?;
+//! let model = SparseTextEmbedding::load_with("Qdrant/bm25", LoadOptions::default(), &options)?;
 //! let query = model.query_embed_one("Katzen")?;
-//! let documents = model.embed_batch(Role::Document, &["die Katze schläft"])?;
+//! let documents: Vec<_> = model.embed(["die Katze schläft"]).collect::<Result<_, _>>()?;
 //! assert!(query.dot(&documents[0]) > 1.0);
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -57,8 +56,12 @@
 #![forbid(unsafe_code)]
 
 mod error;
-#[cfg(feature = "hub")]
+mod files;
 mod load;
+#[cfg(feature = "any-model")]
+mod model;
+#[cfg(feature = "any-model")]
+mod options;
 pub mod scoring;
 
 pub use embedkit_core::registry;
@@ -66,35 +69,53 @@ pub use embedkit_core::registry;
 pub use embedkit_core::runtime;
 #[cfg(feature = "hub")]
 pub use embedkit_hub as hub;
-#[cfg(feature = "image")]
-pub use embedkit_image::ImageEmbedding;
 #[cfg(feature = "image-preprocess")]
 pub use embedkit_image::{self as image, ImageInput, ImageOptions};
-#[cfg(feature = "multimodal")]
-pub use embedkit_late_interaction::LateInteractionMultimodalEmbedding;
 #[cfg(feature = "late-interaction")]
-pub use embedkit_late_interaction::{
-    self as late_interaction, LateInteractionTextEmbedding, pool_tokens,
-};
+pub use embedkit_late_interaction::{self as late_interaction, pool_tokens};
 #[cfg(feature = "postprocess")]
 pub use embedkit_postprocess as postprocess;
 #[cfg(feature = "rerank")]
-pub use embedkit_rerank::{self as rerank, TextCrossEncoder};
-#[cfg(any(feature = "bm25", feature = "splade", feature = "bm42", feature = "minicoil"))]
-pub use embedkit_sparse::{self as sparse, SparseOptions, SparseTextEmbedding};
+pub use embedkit_rerank as rerank;
+#[cfg(feature = "any-sparse")]
+pub use embedkit_sparse::{self as sparse, SparseOptions};
 #[cfg(feature = "text-dense")]
-pub use embedkit_text_dense::{self as text_dense, DenseOptions, TextEmbedding};
+pub use embedkit_text_dense::{self as text_dense, DenseOptions};
 pub use embedkit_types::{
-    self as types, BatchOptions, Device, Embed, Embedded, LoadOptions, ModelFiles, ModelSpec,
-    MultiVector, Profile, Prompts, Role, SparseEmbedding, Task, TaskKind, cache, scoring::Ranked,
+    self as types, BatchOptions, Device, Embed, Embedded, ErrorKind, Hint, LoadOptions, ModelFiles,
+    ModelSpec, MultiVector, Profile, Prompts, Role, SparseEmbedding, Task, TaskKind, cache,
+    scoring::Ranked,
 };
 pub use error::Error;
-#[cfg(feature = "hub")]
-pub use load::Load;
+pub use load::{Load, Loaded};
+#[cfg(feature = "any-model")]
+pub use model::{Capabilities, Input, InputKind, Model, ModelBuilder, Output, OutputKind};
+#[cfg(feature = "any-model")]
+pub use options::Options;
 
-/// The traits that make the types useful.
+/// A model that turns a text into one vector.
+#[cfg(feature = "text-dense")]
+pub type TextEmbedding = Loaded<embedkit_text_dense::TextEmbedding>;
+/// A model that turns a text into weighted terms.
+#[cfg(feature = "any-sparse")]
+pub type SparseTextEmbedding = Loaded<embedkit_sparse::SparseTextEmbedding>;
+/// A model that turns a text into one vector per token.
+#[cfg(feature = "late-interaction")]
+pub type LateInteractionTextEmbedding =
+    Loaded<embedkit_late_interaction::LateInteractionTextEmbedding>;
+/// A model that turns a text, or the image of a page, into many vectors.
+#[cfg(feature = "multimodal")]
+pub type LateInteractionMultimodalEmbedding =
+    Loaded<embedkit_late_interaction::LateInteractionMultimodalEmbedding>;
+/// A model that turns an image into one vector.
+#[cfg(feature = "image")]
+pub type ImageEmbedding = Loaded<embedkit_image::ImageEmbedding>;
+/// A model that scores a document for a query.
+#[cfg(feature = "rerank")]
+pub type TextCrossEncoder = Loaded<embedkit_rerank::TextCrossEncoder>;
+
+/// Traits for generic code. The models need none of them.
 pub mod prelude {
-    #[cfg(feature = "hub")]
     pub use crate::Load;
     pub use embedkit_types::Embed;
 }

@@ -1,20 +1,21 @@
-//! Models by id.
+//! Typed models by id.
+
+use std::ops::Deref;
 
 use embedkit_core::registry;
-use embedkit_hub::Hub;
-use embedkit_types::{LoadOptions, ModelFiles, ModelSpec, TaskKind};
+use embedkit_types::{Embed, LoadOptions, ModelFiles, ModelSpec, MultiVectorModel, Role, TaskKind};
 
-use crate::Error;
+use crate::{Error, files::FileSource};
 
-/// A kind of model that can be opened by id, or by a description with its files still to be found.
+/// A family's model, as [`Loaded`] opens it.
 pub trait Load: Sized {
-    /// The task that the kind of model has.
+    /// Task of the models.
     const TASK: TaskKind;
 
-    /// What a caller may change beside [`LoadOptions`]; `()` where that is nothing.
+    /// Options of the family beside [`LoadOptions`]; `()` where there are none.
     type Options: Default;
 
-    /// Whether the model that `spec` describes can only be opened with files.
+    /// True if the model that `spec` describes can only be opened with files.
     fn needs_files(spec: &ModelSpec) -> bool {
         let _ = spec;
         true
@@ -29,67 +30,143 @@ pub trait Load: Sized {
         spec: &ModelSpec,
         files: Option<&ModelFiles>,
         options: &LoadOptions,
-        own: &Self::Options,
+        family_options: &Self::Options,
     ) -> Result<Self, Error>;
+}
 
-    /// Opens a built-in model: its files are taken from the cache or fetched, where it needs any.
+/// A family's model with the ways to open it; it derefs to the model itself, whose methods embed.
+///
+/// ```no_run
+/// use embedkit::{LoadOptions, TextEmbedding};
+///
+/// let model = TextEmbedding::load("BAAI/bge-small-en-v1.5", LoadOptions::default())?;
+/// let query = model.query_embed_one("who wrote it?")?;
+/// # Ok::<(), embedkit::Error>(())
+/// ```
+///
+/// [`Model`](crate::Model) is for programs that learn the model, or its family, only when they run.
+#[derive(Debug, Clone)]
+pub struct Loaded<M>(M);
+
+impl<M: Load> Loaded<M> {
+    /// Opens a built-in model: its files are taken from the cache or, with feature `hub`, fetched, where
+    /// it needs any.
     ///
     /// # Errors
     /// An unknown id (with the closest ones), files that cannot be had, and those of the family.
-    fn load(id: &str, options: LoadOptions) -> Result<Self, Error> {
-        Self::load_with(id, options, &Self::Options::default())
+    pub fn load(id: &str, options: LoadOptions) -> Result<Self, Error> {
+        Self::load_with(id, options, &M::Options::default())
     }
 
     /// [`load`](Self::load) with options of the family.
     ///
     /// # Errors
-    /// As there.
-    fn load_with(id: &str, options: LoadOptions, own: &Self::Options) -> Result<Self, Error> {
-        Self::load_spec(registry::find_task(id, Self::TASK)?, options, own)
+    /// Same as there.
+    pub fn load_with(
+        id: &str,
+        options: LoadOptions,
+        family_options: &M::Options,
+    ) -> Result<Self, Error> {
+        Self::load_spec(registry::find_task(id, M::TASK)?, options, family_options)
     }
 
     /// Opens a model of your own: its files are taken from the cache or fetched.
     ///
     /// # Errors
     /// Files that cannot be had, and those of the family.
-    fn load_spec(
+    #[expect(clippy::needless_pass_by_value, reason = "as in `load`")]
+    pub fn load_spec(
         spec: &ModelSpec,
         options: LoadOptions,
-        own: &Self::Options,
+        family_options: &M::Options,
     ) -> Result<Self, Error> {
-        if let Some(id) = &spec.alias_of {
-            tracing::warn!("{} is an old spelling of {id}", spec.id);
-        }
-        if let Some(notice) = &spec.notice {
-            tracing::warn!("{}: {notice}", spec.id);
-        }
-        if !Self::needs_files(spec) {
-            return Self::open(spec, None, &options, own);
-        }
-        let hub = Hub::from_env(options.cache_dir.clone(), options.offline)?;
-        let files = hub.files(spec)?;
-        Self::open(spec, Some(&files), &options, own)
+        FileSource::default().open(spec, &options, family_options).map(Self)
+    }
+
+    /// Opens the model that `spec` describes from files on disk.
+    ///
+    /// # Errors
+    /// Those of the family.
+    pub fn from_files(
+        spec: &ModelSpec,
+        files: &ModelFiles,
+        options: &LoadOptions,
+    ) -> Result<Self, Error> {
+        Self::from_files_with(spec, files, options, &M::Options::default())
+    }
+
+    /// [`from_files`](Self::from_files) with options of the family.
+    ///
+    /// # Errors
+    /// Those of the family.
+    pub fn from_files_with(
+        spec: &ModelSpec,
+        files: &ModelFiles,
+        options: &LoadOptions,
+        family_options: &M::Options,
+    ) -> Result<Self, Error> {
+        M::open(spec, Some(files), options, family_options).map(Self)
+    }
+
+    /// The built-in models of the family.
+    pub fn supported_models() -> impl Iterator<Item = &'static ModelSpec> {
+        registry::models().iter().filter(|spec| spec.task.kind() == M::TASK)
     }
 }
 
-/// A kind of model that needs files: its feature, type, task, options, and what opens it.
+impl<M> Loaded<M> {
+    /// The family's own type.
+    pub fn into_inner(self) -> M {
+        self.0
+    }
+}
+
+impl<M> Deref for Loaded<M> {
+    type Target = M;
+
+    fn deref(&self) -> &M {
+        &self.0
+    }
+}
+
+impl<M: Embed> Embed for Loaded<M> {
+    type Input = M::Input;
+    type Output = M::Output;
+    type Error = M::Error;
+
+    fn embed_batch(
+        &self,
+        role: Role,
+        inputs: &[&Self::Input],
+    ) -> Result<Vec<Self::Output>, Self::Error> {
+        Embed::embed_batch(&self.0, role, inputs)
+    }
+}
+
+impl<M: MultiVectorModel> MultiVectorModel for Loaded<M> {
+    fn embedding_size(&self) -> usize {
+        self.0.embedding_size()
+    }
+}
+
+/// A family whose models need files: its feature, type, task, options, and how it is opened.
 macro_rules! load {
-    ($feature:literal, $model:ty, $task:ident, $own:ty, $open:expr) => {
+    ($feature:literal, $model:ty, $task:ident, $options:ty, $open:expr) => {
         #[cfg(feature = $feature)]
         impl Load for $model {
             const TASK: TaskKind = TaskKind::$task;
-            type Options = $own;
+            type Options = $options;
 
             fn open(
                 spec: &ModelSpec,
                 files: Option<&ModelFiles>,
                 options: &LoadOptions,
-                own: &Self::Options,
+                family_options: &Self::Options,
             ) -> Result<Self, Error> {
-                let open: fn(&ModelSpec, &ModelFiles, &LoadOptions, &$own) -> Result<Self, _> =
+                let open: fn(&ModelSpec, &ModelFiles, &LoadOptions, &$options) -> Result<Self, _> =
                     $open;
                 let missing = || Error::NeedsFiles { id: spec.id.to_string() };
-                Ok(open(spec, files.ok_or_else(missing)?, options, own)?)
+                Ok(open(spec, files.ok_or_else(missing)?, options, family_options)?)
             }
         }
     };
@@ -127,7 +204,7 @@ load!("rerank", embedkit_rerank::TextCrossEncoder, Rerank, (), |spec, files, opt
     Self::from_files(spec, files, options)
 });
 
-#[cfg(any(feature = "bm25", feature = "splade", feature = "bm42", feature = "minicoil"))]
+#[cfg(feature = "any-sparse")]
 impl Load for embedkit_sparse::SparseTextEmbedding {
     const TASK: TaskKind = TaskKind::Sparse;
     type Options = embedkit_sparse::SparseOptions;
@@ -140,11 +217,11 @@ impl Load for embedkit_sparse::SparseTextEmbedding {
         spec: &ModelSpec,
         files: Option<&ModelFiles>,
         options: &LoadOptions,
-        own: &Self::Options,
+        family_options: &Self::Options,
     ) -> Result<Self, Error> {
         Ok(match files {
-            Some(files) => Self::from_files_with(spec, files, options, own)?,
-            None => Self::without_files(spec, options, own)?,
+            Some(files) => Self::from_files_with(spec, files, options, family_options)?,
+            None => Self::without_files(spec, options, family_options)?,
         })
     }
 }

@@ -89,14 +89,14 @@ impl ImageEmbedding {
     /// Embeds images: paths, the bytes of files, or pixels.
     ///
     /// Images are read and preprocessed by the threads that run the model. Vectors come lazily and
-    /// in input order. An error concerns the image in its place and names it; the stream goes on
-    /// behind it. Dropping the iterator stops the work.
+    /// in input order. An error concerns the image in its place and names its file; the stream goes
+    /// on behind it. Dropping the iterator stops the work.
     pub fn embed<I>(&self, images: I) -> impl Iterator<Item = Result<Vec<f32>, Error>> + use<I>
     where
         I: IntoIterator,
         I::Item: Into<ImageInput>,
     {
-        self.engine.stream(images.into_iter().map(Into::into).enumerate())
+        self.engine.stream(images.into_iter().map(Into::into))
     }
 
     /// [`embed`](Self::embed) in the form that all families have. An image has no tokens and is never

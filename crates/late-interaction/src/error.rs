@@ -44,15 +44,6 @@ pub enum Error {
     #[cfg(feature = "multimodal")]
     #[error(transparent)]
     Preprocess(std::sync::Arc<embedkit_image::PreprocessError>),
-    /// One of several images cannot be embedded.
-    #[cfg(feature = "multimodal")]
-    #[error("the image at position {position} cannot be embedded")]
-    Image {
-        /// Its position among the images, from 0.
-        position: usize,
-        /// Why.
-        source: Box<Error>,
-    },
     /// The images of a model are too large.
     #[cfg(feature = "multimodal")]
     #[error("{id} has images of {found} pixels in each direction, at most {limit} are possible")]
@@ -149,8 +140,6 @@ impl Error {
             ),
             #[cfg(feature = "multimodal")]
             Self::Preprocess(error) => error.hint(),
-            #[cfg(feature = "multimodal")]
-            Self::Image { source, .. } => source.hint(),
             #[cfg(feature = "multimodal")]
             Self::ImagePromptTooLong { .. } => Some("make the image smaller".to_owned()),
             #[cfg(feature = "multimodal")]

@@ -116,7 +116,7 @@ impl TextCrossEncoder {
     }
 
     /// Scores pairs of a query and a document and says for each how many tokens the model saw and
-    /// whether it was cut.
+    /// whether it was cut. A query that follows itself is split into tokens once.
     pub fn rerank_pairs_detailed<I, Q, D>(
         &self,
         pairs: I,
@@ -126,8 +126,14 @@ impl TextCrossEncoder {
         Q: AsRef<str>,
         D: AsRef<str>,
     {
-        let pairs = pairs.into_iter().map(|(query, document)| {
-            (Arc::new(Query::new(query.as_ref())), document.as_ref().to_owned())
+        let mut last: Option<Arc<Query>> = None;
+        let pairs = pairs.into_iter().map(move |(query, document)| {
+            let query = match last.take().filter(|last| last.text == query.as_ref()) {
+                Some(same) => same,
+                None => Arc::new(Query::new(query.as_ref())),
+            };
+            last = Some(Arc::clone(&query));
+            (query, document.as_ref().to_owned())
         });
         self.stream(pairs)
     }

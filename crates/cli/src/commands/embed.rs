@@ -6,51 +6,52 @@ use std::{
 };
 
 use anyhow::Result;
+use embedkit::OutputKind;
 
 use crate::{
     args::{EmbedArgs, Format, RunArgs},
     input::Source,
-    model::{Encoders, Selected},
-    output::{self, Record, Records, Target, Width},
+    model::Selected,
+    output::{self, Records, Target, Width},
     postprocess::{self, Postprocess},
     report::{Report, usage},
-    stream::Checked,
-    value::Shape,
+    stream::Run,
 };
 
-pub(crate) fn run(mut args: EmbedArgs, run: &RunArgs, report: &Report) -> Result<()> {
+pub(crate) fn run(mut args: EmbedArgs, run_args: &RunArgs, report: &Report) -> Result<()> {
     let format = args.output.format.unwrap_or(Format::Jsonl);
     let on_error = args.input.on_error;
-    let mut selected = Selected::new(&args.model, run)?;
-    if args.dimensions.is_some() && !matches!(selected.shape(), Shape::Vector | Shape::Vectors) {
-        let what = format!("--dimensions is for vectors, {} gives", selected.id());
-        return Err(usage(format!("{what} {}", selected.shape().name())).into());
+    let mut selected = Selected::new(&args.model, run_args)?;
+    let given = selected.output();
+    if args.dimensions.is_some() && !matches!(given, OutputKind::Dense | OutputKind::MultiVector) {
+        let what = format!("--dimensions is for vectors, {} gives {given}", selected.id());
+        return Err(usage(what).into());
     }
-    selected.options.dim = args.dimensions;
-    let shape = Postprocess::check(&args, selected.id(), selected.shape())?;
-    output::check(format, shape, on_error)?;
-    let wanted = selected.wanted(args.input.image)?;
+    selected.options.load.dim = args.dimensions;
+    output::check(format, Postprocess::check(&args, selected.id(), given)?, on_error)?;
+    let accepted = selected.accepted_inputs(args.input.image)?;
     let source = Source::choose(take(&mut args.inputs), &args.input, io::stdin().is_terminal())?;
     selected.warn_of_idle_options(args.role, report);
 
-    let inputs = source.open(wanted)?;
+    let inputs = source.open(accepted)?;
     let origin = inputs.origin();
-    let inputs = Checked::begin(inputs, on_error)?;
+    let run = Run::begin(inputs, on_error)?;
     let target = Target::open(args.output.output.as_deref(), &origin)?;
-    let Some(inputs) = inputs else {
-        let width = postprocess::width(&args, &selected)?.map(Width::Vector);
+    let Some(run) = run else {
+        let width = postprocess::dim(&args, &selected)?.map(Width::Vector);
         return Records::start(format, target, width)?.close(Ok(()));
     };
-    inputs.warn_of_json(args.input.input_format, report);
-    let encoders = Encoders::open(&selected, inputs.kind(), report)?;
-    let postprocess = Postprocess::new(&args, encoders.width_of_many())?;
+    run.warn_of_json(args.input.input_format, report);
+    let model = selected.open(run.kind(), report)?;
+    let postprocess = Postprocess::new(&args, model.dim())?;
     let on_screen = target.is_terminal();
     let records = Records::start(format, target, None)?;
-    let done = inputs.run(
+    let done = run.embed(
         report,
-        |kind, items| Ok(postprocess.apply(encoders.get(kind)?.embed(args.role.into(), items))),
-        |done| {
-            let write = || records.write(&Record::of(&done));
+        |kind| selected.open_for(&model, kind),
+        |items| postprocess.apply(Box::new(model.embed(args.role.into(), items))),
+        |record| {
+            let write = || records.write(&record);
             if on_screen { report.beside_progress(write) } else { write() }
         },
     );

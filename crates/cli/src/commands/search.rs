@@ -3,42 +3,41 @@
 use std::{
     borrow::Cow,
     io::{self, IsTerminal as _},
+    path::Path,
+    sync::Arc,
 };
 
 use anyhow::{Context as _, Result, anyhow};
 use console::Term;
-use embedkit::{Embedded, TextCrossEncoder};
-use embedkit_types::Role;
+use embedkit::{Input, InputKind, Model, Output, Role};
 use serde::Serialize;
 
 use crate::{
     args::{Format, RoleArg, RunArgs, SearchArgs},
-    encoder::{Encoder, results},
-    input::{Item, Kind, Source},
-    model::{Encoders, Selected},
+    input::{Source, image_path},
+    model::Selected,
     output::{Records, Target, print},
     ranking::{Best, Hit, Ranking},
     report::{Report, one_line, usage},
-    stream::Checked,
-    value::Value,
+    stream::Run,
 };
 
 /// How many of the best are scored again by a reranker.
 const CANDIDATES: usize = 100;
 
-pub(crate) fn run(args: SearchArgs, run: &RunArgs, report: &Report) -> Result<()> {
+pub(crate) fn run(args: SearchArgs, run_args: &RunArgs, report: &Report) -> Result<()> {
     if let Some(Format::Npy | Format::Parquet) = args.output.format {
         return Err(usage("search writes a table or jsonl").hint("leave --format out").into());
     }
-    let selected = Selected::new(&args.model, run)?;
-    let wanted = selected.wanted(args.input.image)?;
-    if !wanted.texts {
+    let selected = Selected::new(&args.model, run_args)?;
+    let accepted = selected.accepted_inputs(args.input.image)?;
+    if !accepted.texts {
         let what = format!("{} embeds images only, and the query is a text", selected.id());
         return Err(usage(what).hint("choose a model with an encoder of texts").into());
     }
     let reranker =
-        args.rerank.as_deref().map(|id| Selected::reranker_by_id(id, run)).transpose()?;
-    if reranker.is_some() && wanted.plain == Kind::Image {
+        args.rerank.as_deref().map(|id| Selected::reranker_by_id(id, run_args)).transpose()?;
+    if reranker.is_some() && accepted.plain == InputKind::Image {
         return Err(usage("only texts can be reranked, and the inputs are images")
             .hint("leave --rerank out")
             .into());
@@ -46,25 +45,27 @@ pub(crate) fn run(args: SearchArgs, run: &RunArgs, report: &Report) -> Result<()
     let source = Source::choose(args.inputs, &args.input, io::stdin().is_terminal())?;
     selected.warn_of_idle_options(RoleArg::Query, report);
 
-    let inputs = source.open(wanted)?;
+    let inputs = source.open(accepted)?;
     let origin = inputs.origin();
-    let inputs = Checked::begin(inputs, args.input.on_error)?;
+    let run = Run::begin(inputs, args.input.on_error)?;
     let target = Target::open(args.output.output.as_deref(), &origin)?;
-    let Some(inputs) = inputs else {
+    let Some(run) = run else {
         return Records::start(Format::Jsonl, target, None)?.close(Ok(()));
     };
-    inputs.warn_of_json(args.input.input_format, report);
-    let encoders = Encoders::open(&selected, inputs.kind(), report)?;
-    let query = embed_query(encoders.get(Kind::Text)?, &args.query, report)?;
+    run.warn_of_json(args.input.input_format, report);
+    let model = selected.open(run.kind(), report)?;
+    selected.open_for(&model, InputKind::Text)?;
+    let query = embed_query(&model, &args.query, report)?;
     let limit = args.top_k;
     let kept = if reranker.is_some() { limit.max(CANDIDATES) } else { limit };
     let mut ranking = Ranking::new(query, selected.requires_idf(), kept)?;
     let mut skipped = None;
-    let count = inputs.run(
+    let count = run.embed(
         report,
-        |kind, items| Ok(encoders.get(kind)?.embed(Role::Document, items)),
-        |done| match done.result {
-            Ok((item, embedded)) => ranking.offer(done.index, item, embedded),
+        |kind| selected.open_for(&model, kind),
+        |items| Box::new(model.embed(Role::Document, items)),
+        |record| match record.result {
+            Ok((input, embedded)) => ranking.offer(record.index, input, &embedded),
             Err(why) => {
                 skipped.get_or_insert(why);
                 Ok(())
@@ -82,9 +83,9 @@ pub(crate) fn run(args: SearchArgs, run: &RunArgs, report: &Report) -> Result<()
     } else {
         let records = Records::start(Format::Jsonl, target, None)?;
         let written = (1..).zip(&hits).try_for_each(|(rank, hit)| {
-            let (text, image) = match &hit.item {
-                Item::Text(text) | Item::Pair(_, text) => (Some(&**text), None),
-                Item::Image(path) => (None, Some(path.to_string_lossy())),
+            let (text, image) = match &hit.input {
+                Input::Text(text) => (Some(&**text), None),
+                other => (None, image_path(other).map(Path::to_string_lossy)),
             };
             records.write_line(&Line { rank, index: hit.index, score: hit.score, text, image })
         });
@@ -107,8 +108,9 @@ struct Line<'a> {
     image: Option<Cow<'a, str>>,
 }
 
-fn embed_query(encoder: &Encoder, query: &str, report: &Report) -> Result<Value> {
-    let embedded = encoder.embed_query(query).context("the query")?;
+fn embed_query(model: &Model, query: &str, report: &Report) -> Result<Output> {
+    let embedded = model.embed_one(Role::Query, query).context("the query")?;
+    embedded.value.check_finite().context("the query")?;
     if embedded.truncated {
         report.warn("the query was longer than the model takes and cut off");
     }
@@ -126,23 +128,24 @@ fn rerank(
     if hits.is_empty() {
         return Ok(hits);
     }
-    let model: TextCrossEncoder = reranker.load_only(&(), report)?;
-    let text = |hit: &Hit| match &hit.item {
-        Item::Text(text) => Ok(text.clone()),
+    let model = reranker.open(None, report)?;
+    let query: Arc<str> = query.into();
+    let pair = |hit: &Hit| match &hit.input {
+        Input::Text(text) => {
+            Ok(Input::Pair { query: Arc::clone(&query), document: Arc::clone(text) })
+        }
         _ => Err(anyhow!("input {} is no text, and only texts can be reranked", hit.index)),
     };
-    let texts = hits.iter().map(text).collect::<Result<Vec<_>>>()?;
+    let pairs = hits.iter().map(pair).collect::<Result<Vec<_>>>()?;
     let mut best = Best::new(limit);
     let mut truncated = 0;
-    let scores = results(model.rerank_detailed(query, texts), Value::Score);
-    for (hit, score) in hits.into_iter().zip(scores) {
+    for (hit, scored) in hits.into_iter().zip(model.embed(Role::Raw, pairs)) {
         let of = || format!("input {}", hit.index);
-        let Embedded { value, truncated: cut, .. } = score.with_context(of)?;
-        value.check_finite().with_context(of)?;
-        truncated += u64::from(cut);
-        if let Value::Score(score) = value {
-            best.push(Hit { score, ..hit });
-        }
+        let scored = scored.with_context(of)?;
+        scored.value.check_finite().with_context(of)?;
+        truncated += u64::from(scored.truncated);
+        let score = scored.value.into_score().with_context(of)?;
+        best.push(Hit { score, ..hit });
     }
     if truncated > 0 {
         report.warn(&format!(
@@ -158,9 +161,9 @@ fn render_table(hits: &[Hit], columns: usize) -> String {
     let mut table = format!("rank    score  {:>widest$}  input\n", "index");
     let room = columns.saturating_sub(15 + widest + 2).max(20);
     for (rank, hit) in (1..).zip(hits) {
-        let text = one_line(&match &hit.item {
-            Item::Text(text) | Item::Pair(_, text) => text.as_ref().into(),
-            Item::Image(path) => path.to_string_lossy(),
+        let text = one_line(&match &hit.input {
+            Input::Text(text) => Cow::Borrowed(&**text),
+            other => image_path(other).map_or(Cow::Borrowed(""), Path::to_string_lossy),
         });
         let text = console::truncate_str(&text, room, "…");
         table.push_str(&format!("{rank:>4}  {:>7.4}  {:>widest$}  {text}\n", hit.score, hit.index));
@@ -173,14 +176,13 @@ mod tests {
     use super::*;
 
     fn hit(index: u64, score: f32) -> Hit {
-        let item = Item::Text(format!("text {index}").into());
-        Hit { index, score, item, truncated: false }
+        Hit { index, score, input: format!("text {index}").into(), truncated: false }
     }
 
     #[test]
     fn the_table_fits_and_stays_in_its_lines() {
         let mut hits = vec![hit(3, 0.5), hit(123_456, -0.25)];
-        hits[0].item = Item::Text("two\nlines of 日本語 that are too long for the table".into());
+        hits[0].input = "two\nlines of 日本語 that are too long for the table".into();
         let table = render_table(&hits, 50);
         let lines: Vec<_> = table.lines().collect();
         assert_eq!(lines[0], "rank    score   index  input");

@@ -1,6 +1,8 @@
 //! Inputs that are no UTF-8 text, by their first bytes: UTF-16, UTF-32, and binary files.
 
-use crate::report::{Complaint, failure};
+use crate::report::{CliError, failure};
+
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// So much is looked at.
 pub(super) const SAMPLE: usize = 4096;
@@ -23,7 +25,7 @@ const KINDS: [(&[u8], &str, Option<&str>); 12] = [
 
 /// Why a text that begins with `sample` cannot be read; `None` for UTF-8, and for what is wrong in
 /// some places only, which their lines say.
-pub(super) fn refuse(sample: &[u8], place: &str) -> Option<Complaint> {
+pub(super) fn refuse(sample: &[u8], place: &str) -> Option<CliError> {
     if let Some(name) = wide(sample) {
         return Some(
             failure(format!("{place} is {name} text, and UTF-8 is read"))

@@ -1,15 +1,19 @@
 //! An input as a line of JSON: an object with a text under `text` or a path under `image`.
 
+use embedkit::{Input, InputKind};
 use serde::{
     Deserialize, Deserializer,
     de::{self, IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::Value;
 
-use super::{Item, Kind, QueryKey, Wanted};
+use super::{
+    accepted::{AcceptedInputs, QueryKey, plain},
+    encoding::BYTE_ORDER_MARK,
+};
 
-/// What one line of JSON says.
-pub(super) fn item(line: &str, wanted: Wanted) -> Result<Item, String> {
+/// The input of one line of JSON.
+pub(super) fn input(line: &str, accepted: AcceptedInputs) -> Result<Input, String> {
     if line.trim_ascii().is_empty() {
         return Err("empty, where a JSON object is expected".to_owned());
     }
@@ -20,19 +24,19 @@ pub(super) fn item(line: &str, wanted: Wanted) -> Result<Item, String> {
         format!("{what} (column {})", error.column())
     })?;
     let (text, kind, given, taken) = match (record.text, record.image) {
-        (Some(text), None) => (text, Kind::Text, "text", wanted.texts),
-        (None, Some(path)) => (path, Kind::Image, "image", wanted.images),
+        (Some(text), None) => (text, InputKind::Text, "text", accepted.texts),
+        (None, Some(path)) => (path, InputKind::Image, "image", accepted.images),
         (Some(_), Some(_)) => return Err("both \"text\" and \"image\" are given".to_owned()),
         (None, None) => return Err("neither \"text\" nor \"image\" is given".to_owned()),
     };
-    match (wanted.query, record.queries.as_slice(), kind) {
-        (QueryKey::Needed, [Value::String(query)], Kind::Text) => {
-            return Ok(Item::Pair(query.as_str().into(), text.into()));
+    match (accepted.query, record.queries.as_slice(), kind) {
+        (QueryKey::Needed, [Value::String(query)], InputKind::Text) => {
+            return Ok(Input::pair(query.as_str(), text));
         }
         (QueryKey::Needed, [], _) => {
             return Err("\"query\" is not given, and neither is --query".to_owned());
         }
-        (QueryKey::Needed, [_], Kind::Text) => {
+        (QueryKey::Needed, [_], InputKind::Text) => {
             return Err("expected a string as \"query\"".to_owned());
         }
         (QueryKey::Needed, [_, _, ..], _) => return Err("duplicate field `query`".to_owned()),
@@ -42,14 +46,14 @@ pub(super) fn item(line: &str, wanted: Wanted) -> Result<Item, String> {
         _ => {}
     }
     if !taken {
-        return Err(format!("\"{given}\" is given, but the model takes no {}", kind.name()));
+        return Err(format!("\"{given}\" is given, but the model takes no {kind}"));
     }
-    Ok(Item::plain(&text, kind))
+    Ok(plain(&text, kind))
 }
 
 /// True if a line of text is, or begins, a JSON object or array.
 pub(super) fn begins(line: &[u8]) -> bool {
-    let line = line.strip_prefix(super::BYTE_ORDER_MARK).unwrap_or(line).trim_ascii();
+    let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line).trim_ascii();
     let open = line.starts_with(b"{") || line.starts_with(b"[");
     open && match serde_json::from_slice::<IgnoredAny>(line) {
         Ok(_) => true,
@@ -139,13 +143,17 @@ fn string<'de, A: MapAccess<'de>>(map: &mut A, key: &str) -> Result<String, A::E
 mod tests {
     use super::*;
 
-    const TEXTS: Wanted =
-        Wanted { texts: true, images: false, query: QueryKey::Ignored, plain: Kind::Text };
+    const TEXTS: AcceptedInputs = AcceptedInputs {
+        texts: true,
+        images: false,
+        query: QueryKey::Ignored,
+        plain: InputKind::Text,
+    };
 
     #[test]
     fn json_lines() {
-        let text = |line| match item(line, TEXTS) {
-            Ok(Item::Text(text)) => text.to_string(),
+        let text = |line| match input(line, TEXTS) {
+            Ok(Input::Text(text)) => text.to_string(),
             other => panic!("{other:?}"),
         };
         assert_eq!(text(r#"{"text":"a\nb","id":[1,{}]}"#), "a\nb");
@@ -167,7 +175,7 @@ mod tests {
             (r#"{"text":"a"} x"#, "trailing characters"),
             (r#"{"text":"a""#, "EOF"),
         ] {
-            let error = item(line, TEXTS).unwrap_err();
+            let error = input(line, TEXTS).unwrap_err();
             assert!(error.contains(why), "{line}: {error}");
         }
     }
@@ -183,16 +191,16 @@ mod tests {
     }
 
     #[test]
-    fn pairs_where_they_are_wanted() {
+    fn pairs_where_they_are_accepted() {
         let line = r#"{"query":"q","text":"a"}"#;
-        let text = Ok(Item::Text("a".into()));
-        assert_eq!(item(line, TEXTS), text);
-        assert_eq!(item(r#"{"query":[1],"text":"a","query":2}"#, TEXTS), text);
-        let refused = Wanted { query: QueryKey::Refused, ..TEXTS };
-        assert_eq!(item(r#"{"text":"a"}"#, refused), text);
-        assert!(item(line, refused).unwrap_err().contains("so is --query"));
-        let needed = Wanted { query: QueryKey::Needed, ..TEXTS };
-        assert_eq!(item(line, needed), Ok(Item::Pair("q".into(), "a".into())));
+        let text = Ok(Input::from("a"));
+        assert_eq!(input(line, TEXTS), text);
+        assert_eq!(input(r#"{"query":[1],"text":"a","query":2}"#, TEXTS), text);
+        let refused = AcceptedInputs { query: QueryKey::Refused, ..TEXTS };
+        assert_eq!(input(r#"{"text":"a"}"#, refused), text);
+        assert!(input(line, refused).unwrap_err().contains("so is --query"));
+        let needed = AcceptedInputs { query: QueryKey::Needed, ..TEXTS };
+        assert_eq!(input(line, needed), Ok(Input::pair("q", "a")));
         for (line, why) in [
             (r#"{"text":"a"}"#, "\"query\" is not given"),
             (r#"{"query":"q"}"#, "neither"),
@@ -200,19 +208,19 @@ mod tests {
             (r#"{"query":"q","text":"a","query":"q"}"#, "duplicate"),
             (r#"{"query":"q","image":"a"}"#, "takes no images"),
         ] {
-            let error = item(line, needed).unwrap_err();
+            let error = input(line, needed).unwrap_err();
             assert!(error.contains(why), "{line}: {error}");
         }
     }
 
     #[test]
     fn images_where_the_model_takes_them() {
-        let both = Wanted { images: true, ..TEXTS };
-        let image = Item::Image(std::path::Path::new("a/b.png").into());
-        assert_eq!(item(r#"{"image":"a/b.png"}"#, both), Ok(image));
-        assert_eq!(item(r#"{"text":"a"}"#, both), Ok(Item::Text("a".into())));
-        let images = Wanted { texts: false, ..both };
-        let error = item(r#"{"text":"a"}"#, images).unwrap_err();
+        let both = AcceptedInputs { images: true, ..TEXTS };
+        let image = Input::image("a/b.png");
+        assert_eq!(input(r#"{"image":"a/b.png"}"#, both), Ok(image));
+        assert_eq!(input(r#"{"text":"a"}"#, both), Ok(Input::from("a")));
+        let images = AcceptedInputs { texts: false, ..both };
+        let error = input(r#"{"text":"a"}"#, images).unwrap_err();
         assert_eq!(error, "\"text\" is given, but the model takes no texts");
     }
 }

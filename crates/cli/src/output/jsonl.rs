@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
-use embedkit::MultiVector;
+use anyhow::{Result, bail};
+use embedkit::{MultiVector, Output};
 use serde::{Serialize, Serializer};
 
-use super::{Buffered, Record, Sink};
-use crate::value::Value;
+use super::target::{Buffered, Sink};
+use crate::record::Record;
 
 pub(crate) struct Jsonl {
     out: Buffered,
@@ -44,16 +44,17 @@ impl Serialize for Rows<'_> {
     }
 }
 
-impl<'a> From<&'a Value> for Fields<'a> {
-    fn from(value: &'a Value) -> Self {
-        match value {
-            Value::Vector(embedding) => Self::Vector { embedding },
-            Value::Weights(weights) => {
-                Self::Weights { indices: weights.indices(), values: weights.values() }
+impl<'a> Fields<'a> {
+    fn of(output: &'a Output) -> Result<Self> {
+        Ok(match output {
+            Output::Dense(embedding) => Self::Vector { embedding },
+            Output::Sparse(terms) => {
+                Self::Weights { indices: terms.indices(), values: terms.values() }
             }
-            Value::Vectors(vectors) => Self::Vectors { embedding: Rows(vectors) },
-            Value::Score(score) => Self::Score { score: *score },
-        }
+            Output::MultiVector(vectors) => Self::Vectors { embedding: Rows(vectors) },
+            Output::Score(score) => Self::Score { score: *score },
+            other => bail!("{} has no form in JSON", other.kind()),
+        })
     }
 }
 
@@ -67,12 +68,13 @@ impl Jsonl {
         Self { out: Buffered::new(sink), line: Vec::new() }
     }
 
-    pub(crate) fn write(&mut self, record: &Record<'_>) -> Result<()> {
+    pub(crate) fn write(&mut self, record: &Record) -> Result<()> {
+        let output = record.output();
         self.write_line(&Line {
             index: record.index,
-            value: record.value.ok().map(Fields::from),
-            error: record.value.err(),
-            truncated: record.truncated,
+            value: output.ok().map(Fields::of).transpose()?,
+            error: output.err(),
+            truncated: record.truncated(),
         })
     }
 
@@ -102,10 +104,12 @@ impl Jsonl {
 mod tests {
     use std::fs;
 
+    use embedkit::SparseEmbedding;
+
     use super::*;
     use crate::{input::Origin, output::Target};
 
-    fn written(records: &[Record<'_>]) -> Vec<String> {
+    fn written(records: &[Record]) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out.jsonl");
         let mut jsonl =
@@ -117,18 +121,10 @@ mod tests {
         fs::read_to_string(&path).unwrap().lines().map(str::to_owned).collect()
     }
 
-    fn good(value: &Value) -> Record<'_> {
-        Record { index: 0, value: Ok(value), truncated: false }
-    }
-
     #[test]
     fn numbers_are_the_shortest_that_read_back_the_same() {
         let values = vec![0.1, -0.0, 1.0, 16_777_216.0, 1e-45, f32::MAX, 0.333_333_34];
-        let value = Value::Vector(values.clone());
-        let lines = written(&[
-            Record { truncated: true, ..good(&value) },
-            Record { index: 7, value: Err("a\n\"b\""), truncated: false },
-        ]);
+        let lines = written(&[Record::good(0, values.clone()).cut(), Record::bad(7, "a\n\"b\"")]);
         assert_eq!(
             lines[0],
             "{\"index\":0,\"embedding\":[0.1,-0.0,1.0,16777216.0,1e-45,3.4028235e+38,0.33333334],\
@@ -143,17 +139,17 @@ mod tests {
 
     #[test]
     fn each_kind_of_value_has_its_fields() {
-        let weights = [(3, 0.5), (1 << 31, 1.0)].into_iter().collect();
+        let weights: SparseEmbedding = [(3, 0.5), (1 << 31, 1.0)].into_iter().collect();
         let vectors = MultiVector::new(vec![0.1, 2.0, 3.0, 4.0], 2).unwrap();
         let none = MultiVector::new(vec![], 2).unwrap();
-        for (value, line) in [
-            (Value::Vector(vec![]), r#"{"index":0,"embedding":[]}"#),
-            (Value::Weights(weights), r#"{"index":0,"indices":[3,2147483648],"values":[0.5,1.0]}"#),
-            (Value::Vectors(vectors), r#"{"index":0,"embedding":[[0.1,2.0],[3.0,4.0]]}"#),
-            (Value::Vectors(none), r#"{"index":0,"embedding":[]}"#),
-            (Value::Score(-0.1), r#"{"index":0,"score":-0.1}"#),
+        for (output, line) in [
+            (Output::Dense(vec![]), r#"{"index":0,"embedding":[]}"#),
+            (Output::Sparse(weights), r#"{"index":0,"indices":[3,2147483648],"values":[0.5,1.0]}"#),
+            (Output::MultiVector(vectors), r#"{"index":0,"embedding":[[0.1,2.0],[3.0,4.0]]}"#),
+            (Output::MultiVector(none), r#"{"index":0,"embedding":[]}"#),
+            (Output::Score(-0.1), r#"{"index":0,"score":-0.1}"#),
         ] {
-            assert_eq!(written(&[good(&value)]), [line]);
+            assert_eq!(written(&[Record::good(0, output)]), [line]);
         }
     }
 }

@@ -12,54 +12,33 @@ use std::{
 };
 
 use anyhow::{Result, anyhow};
+use embedkit::OutputKind;
 use serde::Serialize;
 
-pub(crate) use target::{StdoutClosed, Target, print};
+pub(crate) use npy::Width;
+pub(crate) use target::{Target, print};
 
 use crate::{
     args::{Format, OnError},
+    record::Record,
     report::{Unfinished, usage},
-    stream::Done,
-    value::{Shape, Value},
 };
-use target::{Buffered, Sink};
-
-/// What became of one input.
-#[derive(Debug)]
-pub(crate) struct Record<'a> {
-    /// Its number, from 0.
-    pub(crate) index: u64,
-    /// What the model gave, or why there is nothing.
-    pub(crate) value: Result<&'a Value, &'a str>,
-    /// Whether the end of the input was cut off.
-    pub(crate) truncated: bool,
-}
-
-impl<'a> Record<'a> {
-    pub(crate) fn of(done: &'a Done) -> Self {
-        let (value, truncated) = match &done.result {
-            Ok((_, embedded)) => (Ok(&embedded.value), embedded.truncated),
-            Err(why) => (Err(&**why), false),
-        };
-        Self { index: done.index, value, truncated }
-    }
-}
 
 /// Checks a format against what else was asked for, before anything is opened.
 ///
 /// # Errors
 /// Usage errors: a format that is not compiled in, or one that has no place for the results or for
 /// skipped inputs.
-pub(crate) fn check(format: Format, shape: Shape, on_error: OnError) -> Result<()> {
+pub(crate) fn check(format: Format, kind: OutputKind, on_error: OnError) -> Result<()> {
     if format == Format::Parquet && cfg!(not(feature = "parquet")) {
         return Err(usage("this build of embedkit does not write parquet")
             .hint("build it with `--features parquet`, or use --format jsonl or npy")
             .into());
     }
-    let array = matches!(shape, Shape::Vector | Shape::Score);
+    let array = matches!(kind, OutputKind::Dense | OutputKind::Score);
     if format != Format::Jsonl && !array {
         let name = if format == Format::Npy { "npy" } else { "parquet" };
-        let what = format!("{name} has no place for {}, which this model gives", shape.name());
+        let what = format!("{name} has no place for {kind}, which this model gives");
         return Err(usage(what).hint("use --format jsonl").into());
     }
     if format == Format::Npy && on_error == OnError::Skip {
@@ -68,13 +47,6 @@ pub(crate) fn check(format: Format, shape: Shape, on_error: OnError) -> Result<(
             .into());
     }
     Ok(())
-}
-
-/// The shape of a row of an array.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Width {
-    Number,
-    Vector(usize),
 }
 
 /// A writer of records. The thread that waits for signals can end it, between two of them.
@@ -131,7 +103,7 @@ impl Records {
     ///
     /// # Errors
     /// It cannot be written; what was written before stays.
-    pub(crate) fn write(&self, record: &Record<'_>) -> Result<()> {
+    pub(crate) fn write(&self, record: &Record) -> Result<()> {
         match lock(&self.0).as_mut() {
             Some(Writer::Jsonl(jsonl)) => jsonl.write(record),
             Some(Writer::Npy(npy)) => npy.write(record),

@@ -8,13 +8,21 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
+use embedkit::Output;
 
-use super::{Buffered, Record, Sink, Width};
-use crate::value::Value;
+use super::target::{Buffered, Sink};
+use crate::record::Record;
 
 /// Fixed, so that the header can be overwritten: 64-byte aligned as NumPy has it, with room for any
 /// 64-bit N and D.
 const HEADER: usize = 128;
+
+/// The shape of a row of an array.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Width {
+    Number,
+    Vector(usize),
+}
 
 pub(crate) struct Npy {
     out: Buffered,
@@ -35,15 +43,15 @@ impl Npy {
         Self { out, kept, row: Vec::new(), rows: 0, width: None, expected }
     }
 
-    pub(crate) fn write(&mut self, record: &Record<'_>) -> Result<()> {
-        let values = match record.value {
-            Ok(Value::Vector(values)) => values,
-            Ok(Value::Score(score)) => std::slice::from_ref(score),
+    pub(crate) fn write(&mut self, record: &Record) -> Result<()> {
+        let values = match record.output() {
+            Ok(Output::Dense(values)) => values,
+            Ok(Output::Score(score)) => std::slice::from_ref(score),
             Ok(_) => bail!("input {}: there is no place for it in an array", record.index),
             Err(why) => bail!("input {}: {why}", record.index),
         };
-        let width = match record.value {
-            Ok(Value::Score(_)) => Width::Number,
+        let width = match record.output() {
+            Ok(Output::Score(_)) => Width::Number,
             _ => Width::Vector(values.len()),
         };
         if self.width.is_none() && self.kept.is_none() {
@@ -150,11 +158,9 @@ mod tests {
         fs::write(&path, vec![7; 4096]).unwrap();
         let mut npy = begin(&path, None);
         for index in 0..3 {
-            let row = Value::Vector(vec![index as f32, -1.5]);
-            npy.write(&Record { index, value: Ok(&row), truncated: false }).unwrap();
+            npy.write(&Record::good(index, vec![index as f32, -1.5])).unwrap();
         }
-        let wide = Value::Vector(vec![1.0]);
-        let wide = npy.write(&Record { index: 3, value: Ok(&wide), truncated: false });
+        let wide = npy.write(&Record::good(3, vec![1.0]));
         assert!(wide.unwrap_err().to_string().contains("has 1 components, those before it 2"));
         assert_eq!(fs::read(&path).unwrap().len(), 4096, "complete or as it was");
         npy.complete().unwrap();
@@ -172,8 +178,7 @@ mod tests {
         let path = dir.path().join("out.npy");
         let mut npy = begin(&path, None);
         for (index, score) in [(0, 2.5), (1, -1.0)] {
-            let value = Value::Score(score);
-            npy.write(&Record { index, value: Ok(&value), truncated: false }).unwrap();
+            npy.write(&Record::good(index, score)).unwrap();
         }
         npy.complete().unwrap();
         let bytes = fs::read(&path).unwrap();
@@ -198,8 +203,7 @@ mod tests {
         assert!(begin(&path, None).leave().is_none());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
         let mut npy = begin(&path, None);
-        let value = Value::Vector(vec![1.0, 2.0]);
-        npy.write(&Record { index: 0, value: Ok(&value), truncated: false }).unwrap();
+        npy.write(&Record::good(0, vec![1.0, 2.0])).unwrap();
         npy.out.write(&[0; 7]).unwrap();
         let part = npy.leave().unwrap();
         let bytes = fs::read(&part).unwrap();

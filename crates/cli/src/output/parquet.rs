@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use embedkit::Output;
 use parquet::{
     basic::Compression,
     data_type::{BoolType, ByteArray, ByteArrayType, FloatType, Int64Type},
@@ -19,8 +20,8 @@ use parquet::{
     schema::parser::parse_message_type,
 };
 
-use super::{Record, Sink};
-use crate::value::Value;
+use super::target::Sink;
+use crate::record::Record;
 
 const SCHEMA: &str = "message embeddings {
     required int64 index;
@@ -73,14 +74,14 @@ impl Parquet {
         Ok(Self { file, failure, group: Group::default(), records: false })
     }
 
-    pub(crate) fn write(&mut self, record: &Record<'_>) -> Result<()> {
+    pub(crate) fn write(&mut self, record: &Record) -> Result<()> {
         self.records = true;
         let group = &mut self.group;
         group.index.push(i64::try_from(record.index)?);
-        group.truncated.push(record.truncated);
-        let values = match record.value {
-            Ok(Value::Vector(values)) => Ok(values.as_slice()),
-            Ok(Value::Score(score)) => Ok(std::slice::from_ref(score)),
+        group.truncated.push(record.truncated());
+        let values = match record.output() {
+            Ok(Output::Dense(values)) => Ok(values.as_slice()),
+            Ok(Output::Score(score)) => Ok(std::slice::from_ref(score)),
             Ok(_) => bail!("input {}: there is no column for it", record.index),
             Err(why) => Err(why),
         };
@@ -208,12 +209,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out.parquet");
         let mut parquet = begin(&path);
-        let value = Value::Vector(vec![0.5, 0.25]);
-        parquet.write(&Record { index: 0, value: Ok(&value), truncated: true }).unwrap();
-        parquet.write(&Record { index: 1, value: Err("no"), truncated: false }).unwrap();
+        parquet.write(&Record::good(0, vec![0.5, 0.25]).cut()).unwrap();
+        parquet.write(&Record::bad(1, "no")).unwrap();
         parquet.write_group().unwrap();
-        let value = Value::Vector(vec![]);
-        parquet.write(&Record { index: 2, value: Ok(&value), truncated: false }).unwrap();
+        parquet.write(&Record::good(2, vec![])).unwrap();
         parquet.complete().unwrap();
         let reader = SerializedFileReader::new(File::open(&path).unwrap()).unwrap();
         assert_eq!(reader.num_row_groups(), 2);
@@ -245,8 +244,7 @@ mod tests {
         assert!(begin(&path).leave().is_none());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
         let mut parquet = begin(&path);
-        let value = Value::Vector(vec![0.5; 64]);
-        parquet.write(&Record { index: 0, value: Ok(&value), truncated: false }).unwrap();
+        parquet.write(&Record::good(0, vec![0.5; 64])).unwrap();
         let part = parquet.leave().unwrap();
         assert!(std::fs::metadata(&part).unwrap().len() > 64 * 4, "the records are there");
         assert!(SerializedFileReader::new(File::open(&part).unwrap()).is_err());

@@ -2,9 +2,7 @@
 //! beside its place, so that nothing that ends a run leaves half a file for a whole one.
 
 use std::{
-    error::Error as StdError,
     ffi::OsString,
-    fmt,
     fs::{self, File, Metadata, OpenOptions},
     io::{self, BufWriter, IsTerminal as _, Read as _, Seek as _, SeekFrom, Write},
     path::{Path, PathBuf},
@@ -14,7 +12,10 @@ use std::{
 use anyhow::{Context as _, Result};
 use same_file::Handle;
 
-use crate::{input::Origin, report::usage};
+use crate::{
+    input::Origin,
+    report::{StdoutClosed, usage},
+};
 
 /// How an unfinished file ends.
 const ENDING: &str = ".part";
@@ -426,39 +427,6 @@ pub(crate) fn print(text: &str) -> Result<()> {
     out.write(text.as_bytes())?;
     out.flush()
 }
-
-/// Nobody reads standard output any more: the program ends quietly.
-#[derive(Debug)]
-pub(crate) struct StdoutClosed;
-
-impl StdoutClosed {
-    pub(crate) fn error() -> io::Error {
-        io::Error::new(io::ErrorKind::BrokenPipe, Self)
-    }
-
-    fn recognise(error: io::Error) -> io::Error {
-        // Windows says that a pipe is being closed (232) before it says that it is broken (109).
-        let closing = cfg!(windows) && error.raw_os_error() == Some(232);
-        if error.kind() == io::ErrorKind::BrokenPipe || closing { Self::error() } else { error }
-    }
-
-    /// True if this is the cause of a failure.
-    pub(crate) fn is(cause: &(dyn StdError + 'static)) -> bool {
-        cause
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref)
-            .and_then(|inner| inner.downcast_ref::<Self>())
-            .is_some()
-    }
-}
-
-impl fmt::Display for StdoutClosed {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("standard output is closed")
-    }
-}
-
-impl StdError for StdoutClosed {}
 
 #[cfg(test)]
 mod tests {

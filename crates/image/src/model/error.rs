@@ -17,10 +17,8 @@ pub enum Error {
     #[error(transparent)]
     Preprocessor(Arc<PreprocessError>),
     /// An image cannot be read, decoded or preprocessed.
-    #[error("image {position}{}", in_brackets(path.as_ref()))]
+    #[error("{} {source}", path.as_ref().map_or("the image".into(), |path| path.to_string_lossy()))]
     Image {
-        /// Its place among the inputs, from 0.
-        position: usize,
         /// Its file, where it came as a path.
         path: Option<PathBuf>,
         /// What is wrong with it.
@@ -44,12 +42,12 @@ impl embedkit_core::pipeline::RowError for Error {
 
 impl Error {
     /// The error of one image, which is named once.
-    pub(super) fn image(position: usize, path: Option<PathBuf>, error: PreprocessError) -> Self {
+    pub(super) fn image(path: Option<PathBuf>, error: PreprocessError) -> Self {
         let source = match error {
             PreprocessError::File { source, .. } => *source,
             error => error,
         };
-        Self::Image { position, path, source: Arc::new(source) }
+        Self::Image { path, source: Arc::new(source) }
     }
 
     /// What the user can do about it, where we know.
@@ -70,8 +68,4 @@ impl Error {
             _ => None,
         }
     }
-}
-
-fn in_brackets(path: Option<&PathBuf>) -> String {
-    path.map_or_else(String::new, |path| format!(" ({})", path.display()))
 }

@@ -6,8 +6,7 @@ use super::{Error, Model};
 use crate::{ImageInput, Pixels, decode};
 
 impl Step for Model {
-    /// With its place among the inputs.
-    type Input = (usize, ImageInput);
+    type Input = ImageInput;
     type Prepared = Pixels;
     type Output = Vec<f32>;
     type Error = Error;
@@ -15,12 +14,12 @@ impl Step for Model {
     /// A photograph takes some ten milliseconds.
     const CHUNK: usize = 1;
 
-    fn prepare(&self, (position, image): (usize, ImageInput)) -> Result<Pixels, Error> {
+    fn prepare(&self, image: ImageInput) -> Result<Pixels, Error> {
         let pixels =
             decode(&image, &self.decode).and_then(|decoded| self.preprocessor.apply(&decoded));
         pixels.map_err(|error| {
             let path = if let ImageInput::Path(path) = image { Some(path) } else { None };
-            Error::image(position, path, error)
+            Error::image(path, error)
         })
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{PreprocessError, RgbImage};
 
 /// An input image.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum ImageInput {
     /// A file of a supported format.
     Path(PathBuf),

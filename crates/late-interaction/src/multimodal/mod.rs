@@ -36,9 +36,9 @@ use crate::{Error, vectors::push_unit};
 ///
 /// use embedkit_core::registry;
 /// use embedkit_late_interaction::{LateInteractionMultimodalEmbedding, MaxSim};
-/// use embedkit_types::{LoadOptions, ModelFiles};
+/// use embedkit_types::{LoadOptions, ModelFiles, TaskKind};
 ///
-/// let spec = registry::find_task("Qdrant/colmodernvbert", "late-multimodal")?;
+/// let spec = registry::find_task("Qdrant/colmodernvbert", TaskKind::LateMultimodal)?;
 /// let files = ModelFiles::in_dir("models/colmodernvbert", spec);
 /// let options = LoadOptions::default();
 /// let model = LateInteractionMultimodalEmbedding::from_files(spec, &files, &options)?;
@@ -180,8 +180,8 @@ impl LateInteractionMultimodalEmbedding {
     /// Embeds images, which are documents to these models: paths, contents of files, or pixels.
     ///
     /// They are read and preprocessed on worker threads while others are in the graph, a few ahead
-    /// of what is asked for. Results come lazily and in input order. An error names the image and
-    /// its position; the stream goes on behind it. Dropping the iterator stops the work.
+    /// of what is asked for. Results come lazily and in input order. An error concerns the
+    /// image in its place; the stream goes on behind it. Dropping the iterator stops the work.
     pub fn embed_image<I>(
         &self,
         images: I,
@@ -202,7 +202,7 @@ impl LateInteractionMultimodalEmbedding {
         I: IntoIterator,
         I::Item: Into<ImageInput>,
     {
-        self.images.stream(images.into_iter().map(Into::into).enumerate())
+        self.images.stream(images.into_iter().map(Into::into))
     }
 
     /// Embeds all images of a slice.

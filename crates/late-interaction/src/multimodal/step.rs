@@ -57,7 +57,7 @@ impl Step for TextStep {
     }
 }
 
-/// Images, each with its position, through the graph.
+/// Images through the graph.
 #[derive(Debug)]
 pub(super) struct ImageStep {
     pub(super) model: Arc<Model>,
@@ -74,16 +74,15 @@ impl ImageStep {
 }
 
 impl Step for ImageStep {
-    type Input = (usize, ImageInput);
+    type Input = ImageInput;
     type Prepared = Page;
     type Output = Embedded<MultiVector>;
     type Error = Error;
 
     const CHUNK: usize = 1;
 
-    fn prepare(&self, (position, image): (usize, ImageInput)) -> Result<Page, Error> {
-        let page = self.model.processor.image(&image);
-        let page = page.map_err(|error| Error::Image { position, source: error.into() })?;
+    fn prepare(&self, image: ImageInput) -> Result<Page, Error> {
+        let page = self.model.processor.image(&image)?;
         let tokenizer = self.model.processor.tokenizer();
         self.model.images.check(&page.tokens, |id| tokenizer.token(id))?;
         Ok(page)

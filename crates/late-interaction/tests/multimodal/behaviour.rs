@@ -128,7 +128,6 @@ fn a_broken_image_is_an_error_in_its_place() {
     {
         let error = results[position].as_ref().unwrap_err();
         let text = chain(error);
-        assert!(text.contains(&format!("position {position} ")), "{text}");
         assert!(text.contains(expected), "{text}");
     }
     let (first, last) = (results[0].as_ref().unwrap(), results[4].as_ref().unwrap());
@@ -291,8 +290,7 @@ fn tokens_and_tiles_have_to_agree() {
     // A letter, which the rest of the prompt has too.
     let Some(model) = with_image_token("e") else { return };
     let error = model.unwrap().embed_image(image()).next().unwrap().unwrap_err();
-    let Error::Image { position: 0, source } = &error else { panic!("{error}") };
-    assert!(matches!(**source, Error::ImageTokens { expected: 52, .. }), "{source}");
+    assert!(matches!(error, Error::ImageTokens { expected: 52, .. }), "{error}");
 
     let Some((_, model)) = open("colmodernvbert-no-resize") else { return };
     let error = model.embed_image([multimodal_image("5000x3.png")]).next().unwrap().unwrap_err();

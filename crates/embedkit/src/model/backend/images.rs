@@ -1,0 +1,56 @@
+//! Models of images, with texts beside them or without.
+
+use embedkit_image::ImageInput;
+use embedkit_types::Role;
+
+#[cfg(feature = "multimodal")]
+use super::texts::{text, texts};
+use super::{Backend, Inputs, Outputs, outputs};
+use crate::{Error, Input};
+
+/// Images, where all inputs are.
+fn images(inputs: Inputs<'_>) -> impl Iterator<Item = ImageInput> {
+    inputs.filter_map(|input| if let Input::Image(image) = input { Some(image) } else { None })
+}
+
+#[cfg(feature = "multimodal")]
+impl Backend for embedkit_late_interaction::LateInteractionMultimodalEmbedding {
+    fn embed<'a>(&self, _: Role, inputs: Inputs<'a>) -> Outputs<'a> {
+        let mut inputs = inputs.peekable();
+        match inputs.peek() {
+            Some(Input::Image(_)) => outputs(self.embed_image_detailed(images(Box::new(inputs)))),
+            _ => outputs(self.embed_text_detailed(texts(Box::new(inputs)))),
+        }
+    }
+
+    fn token_count(&self, _: Role, input: &Input) -> Result<usize, Error> {
+        Ok(self.token_count([text(input)?], false)?)
+    }
+
+    fn dim(&self) -> Option<usize> {
+        Some(self.embedding_size())
+    }
+
+    fn device(&self) -> Result<&str, Error> {
+        Ok(self.device()?)
+    }
+}
+
+#[cfg(feature = "image")]
+impl Backend for embedkit_image::ImageEmbedding {
+    fn embed<'a>(&self, _: Role, inputs: Inputs<'a>) -> Outputs<'a> {
+        outputs(self.embed_detailed(images(inputs)))
+    }
+
+    fn token_count(&self, _: Role, input: &Input) -> Result<usize, Error> {
+        Err(super::no_tokens(input))
+    }
+
+    fn dim(&self) -> Option<usize> {
+        Some(self.embedding_size())
+    }
+
+    fn device(&self) -> Result<&str, Error> {
+        Ok(self.device()?)
+    }
+}

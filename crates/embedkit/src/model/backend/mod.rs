@@ -1,0 +1,106 @@
+//! One interface over the typed models of all families.
+
+#[cfg(any(feature = "image", feature = "multimodal"))]
+mod images;
+#[cfg(feature = "rerank")]
+mod pairs;
+#[cfg(any(feature = "text-dense", feature = "any-sparse", feature = "late-interaction"))]
+mod texts;
+
+use std::fmt;
+
+use embedkit_types::{Embedded, ErrorKind, ModelSpec, Role, TaskKind};
+
+use super::{Input, Output};
+use crate::{Error, Options, files::FileSource};
+
+/// Inputs of one kind, which the model takes.
+pub(super) type Inputs<'a> = Box<dyn Iterator<Item = Input> + Send + 'a>;
+
+/// A result for each input, in order.
+pub(super) type Outputs<'a> = Box<dyn Iterator<Item = Result<Embedded<Output>, Error>> + Send + 'a>;
+
+/// A family's model that is open.
+pub(super) trait Backend: fmt::Debug + Send + Sync {
+    /// Embeds or scores inputs lazily.
+    fn embed<'a>(&self, role: Role, inputs: Inputs<'a>) -> Outputs<'a>;
+
+    /// Tokens of one input.
+    fn token_count(&self, role: Role, input: &Input) -> Result<usize, Error>;
+
+    /// Dimension of the vectors, where there are some.
+    fn dim(&self) -> Option<usize>;
+
+    /// Name of the device.
+    fn device(&self) -> Result<&str, Error>;
+}
+
+/// Opens the model of a description.
+pub(super) fn open(
+    spec: &ModelSpec,
+    files: &FileSource,
+    options: &Options,
+) -> Result<Box<dyn Backend>, Error> {
+    let load = &options.load;
+    Ok(match spec.task.kind() {
+        #[cfg(feature = "text-dense")]
+        TaskKind::TextDense => Box::new(files.open::<embedkit_text_dense::TextEmbedding>(
+            spec,
+            load,
+            &options.dense,
+        )?),
+        #[cfg(feature = "any-sparse")]
+        TaskKind::Sparse => Box::new(files.open::<embedkit_sparse::SparseTextEmbedding>(
+            spec,
+            load,
+            &options.sparse,
+        )?),
+        #[cfg(feature = "late-interaction")]
+        TaskKind::LateText => {
+            Box::new(files.open::<embedkit_late_interaction::LateInteractionTextEmbedding>(
+                spec,
+                load,
+                &(),
+            )?)
+        }
+        #[cfg(feature = "multimodal")]
+        TaskKind::LateMultimodal => {
+            Box::new(files.open::<embedkit_late_interaction::LateInteractionMultimodalEmbedding>(
+                spec,
+                load,
+                &options.image,
+            )?)
+        }
+        #[cfg(feature = "image")]
+        TaskKind::Image => {
+            Box::new(files.open::<embedkit_image::ImageEmbedding>(spec, load, &options.image)?)
+        }
+        #[cfg(feature = "rerank")]
+        TaskKind::Rerank => {
+            Box::new(files.open::<embedkit_rerank::TextCrossEncoder>(spec, load, &())?)
+        }
+        other => {
+            let what = format!("{} is a model for {other}, which this build lacks", spec.id);
+            return Err(Error::new(ErrorKind::Unsupported, what));
+        }
+    })
+}
+
+/// The results of a family as those of all families.
+fn outputs<'a, T, E>(
+    results: impl Iterator<Item = Result<Embedded<T>, E>> + Send + 'a,
+) -> Outputs<'a>
+where
+    Output: From<T>,
+    Error: From<E>,
+{
+    Box::new(results.map(|result| {
+        let Embedded { value, tokens, truncated } = result?;
+        Ok(Embedded { value: value.into(), tokens, truncated })
+    }))
+}
+
+/// The error of an input whose tokens cannot be counted.
+fn no_tokens(input: &Input) -> Error {
+    Error::new(ErrorKind::InvalidInput, format!("{} have no tokens to count", input.kind()))
+}

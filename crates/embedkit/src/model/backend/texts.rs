@@ -1,0 +1,78 @@
+//! Models of texts.
+
+use std::sync::Arc;
+
+use embedkit_types::Role;
+
+use super::{Backend, Inputs, Outputs, no_tokens, outputs};
+use crate::{Error, Input};
+
+/// Texts, where all inputs are.
+pub(super) fn texts(inputs: Inputs<'_>) -> impl Iterator<Item = Arc<str>> {
+    inputs.filter_map(|input| if let Input::Text(text) = input { Some(text) } else { None })
+}
+
+/// The text of an input whose tokens are counted.
+pub(super) fn text(input: &Input) -> Result<&str, Error> {
+    match input {
+        Input::Text(text) => Ok(text),
+        other => Err(no_tokens(other)),
+    }
+}
+
+#[cfg(feature = "text-dense")]
+impl Backend for embedkit_text_dense::TextEmbedding {
+    fn embed<'a>(&self, role: Role, inputs: Inputs<'a>) -> Outputs<'a> {
+        outputs(self.embed_detailed(role, texts(inputs)))
+    }
+
+    fn token_count(&self, _: Role, input: &Input) -> Result<usize, Error> {
+        Ok(self.token_count([text(input)?])?)
+    }
+
+    fn dim(&self) -> Option<usize> {
+        Some(self.embedding_size())
+    }
+
+    fn device(&self) -> Result<&str, Error> {
+        Ok(self.device()?)
+    }
+}
+
+#[cfg(feature = "any-sparse")]
+impl Backend for embedkit_sparse::SparseTextEmbedding {
+    fn embed<'a>(&self, role: Role, inputs: Inputs<'a>) -> Outputs<'a> {
+        outputs(self.embed_detailed(role, texts(inputs)))
+    }
+
+    fn token_count(&self, _: Role, input: &Input) -> Result<usize, Error> {
+        Ok(self.token_count([text(input)?])?)
+    }
+
+    fn dim(&self) -> Option<usize> {
+        None
+    }
+
+    fn device(&self) -> Result<&str, Error> {
+        Ok(self.device()?)
+    }
+}
+
+#[cfg(feature = "late-interaction")]
+impl Backend for embedkit_late_interaction::LateInteractionTextEmbedding {
+    fn embed<'a>(&self, role: Role, inputs: Inputs<'a>) -> Outputs<'a> {
+        outputs(self.embed_detailed(role, texts(inputs)))
+    }
+
+    fn token_count(&self, role: Role, input: &Input) -> Result<usize, Error> {
+        Ok(self.token_count([text(input)?], role, false)?)
+    }
+
+    fn dim(&self) -> Option<usize> {
+        Some(self.embedding_size())
+    }
+
+    fn device(&self) -> Result<&str, Error> {
+        Ok(self.device()?)
+    }
+}

@@ -1,0 +1,295 @@
+//! [`Model`]: any model.
+
+mod backend;
+mod builder;
+mod capabilities;
+mod input;
+mod output;
+mod stream;
+
+use std::{
+    fmt, iter,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+use embedkit_types::{Embedded, ErrorKind, ModelSpec, Role};
+
+use self::{backend::Backend, stream::Embeddings};
+use crate::{Error, Options, files::FileSource};
+
+pub use self::{
+    builder::ModelBuilder,
+    capabilities::Capabilities,
+    input::{Input, InputKind},
+    output::{Output, OutputKind},
+};
+
+/// Any model: dense, sparse, late-interaction, image or reranker, chosen when the program runs.
+///
+/// ```no_run
+/// use embedkit::{Model, Options, Role};
+///
+/// let model = Model::load("BAAI/bge-small-en-v1.5", Options::default())?;
+/// let query = model.query("who wrote it?")?;
+/// for document in model.embed(Role::Document, ["a novel by Mary Shelley", "a recipe"]) {
+///     println!("{}", query.score(&document?.value)?);
+/// }
+/// # Ok::<(), embedkit::Error>(())
+/// ```
+///
+/// An id may stand for two encoders, of texts and of images (Jina CLIP, SigLIP 2): the kind of an input
+/// decides, and each encoder is opened when it is first needed. A clone shares everything; every method
+/// takes `&self`, and several threads may embed at once.
+///
+/// Results are those of the typed models, such as [`TextEmbedding`](crate::TextEmbedding), bit for bit.
+#[derive(Clone)]
+pub struct Model {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    capabilities: Capabilities,
+    files: FileSource,
+    options: Options,
+    /// At least one.
+    encoders: Vec<Encoder>,
+}
+
+/// One description of the model, and what it describes once that is open.
+struct Encoder {
+    spec: ModelSpec,
+    /// Held while the encoder is opened, so that it is opened once.
+    opening: Mutex<()>,
+    open: OnceLock<Box<dyn Backend>>,
+}
+
+impl Model {
+    /// Opens a built-in model: its files are taken from the cache or, with feature `hub`, fetched, where
+    /// it needs any.
+    ///
+    /// # Errors
+    /// An unknown id (with the closest ones), files that cannot be had, options that the model does not
+    /// have, a family that this build lacks, and those of the family.
+    pub fn load(id: &str, options: impl Into<Options>) -> Result<Self, Error> {
+        Self::builder(id)?.options(options).open()
+    }
+
+    /// Opens a model of your own: its files are taken from the cache or fetched.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load), but for the id.
+    pub fn load_spec(spec: &ModelSpec, options: impl Into<Options>) -> Result<Self, Error> {
+        Self::builder_for([spec.clone()])?.options(options).open()
+    }
+
+    /// Opens a built-in model from a folder that is laid out like its repository. Nothing is fetched.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load).
+    pub fn from_dir(
+        id: &str,
+        dir: impl Into<PathBuf>,
+        options: impl Into<Options>,
+    ) -> Result<Self, Error> {
+        Self::builder(id)?.dir(dir).options(options).open()
+    }
+
+    /// Prepares to open a built-in model, with more choices than [`load`](Self::load).
+    ///
+    /// # Errors
+    /// An unknown id (with the closest ones); a folder in its place.
+    pub fn builder(id: &str) -> Result<ModelBuilder, Error> {
+        match embedkit_core::registry::find(id) {
+            Ok(specs) => Self::builder_for(specs.into_iter().cloned()),
+            Err(_) if Path::new(id).is_dir() => Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("{id} is a folder, and the id of the model in it is not given"),
+            )),
+            Err(unknown) => Err(unknown.into()),
+        }
+    }
+
+    /// Prepares to open a model of your own, from one description or from one for each of its encoders.
+    /// Of two that take the same kind of input the first is used.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] without a description.
+    pub fn builder_for(specs: impl IntoIterator<Item = ModelSpec>) -> Result<ModelBuilder, Error> {
+        ModelBuilder::new(specs.into_iter().collect())
+    }
+
+    /// Id of the model, in its own spelling.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.capabilities().id
+    }
+
+    /// Inputs, outputs, and further facts of the model. Needs no encoder.
+    #[must_use]
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.inner.capabilities
+    }
+
+    /// Opens the encoder for inputs of a kind now instead of at the first input.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for a kind that the model does not take; those of
+    /// [`load`](Self::load).
+    pub fn open(&self, kind: InputKind) -> Result<(), Error> {
+        self.backend(kind).map(drop)
+    }
+
+    /// Embeds inputs, or scores pairs.
+    ///
+    /// Results come lazily and in input order. An error concerns the input in its place, such as an image
+    /// for a model of texts, and the stream goes on behind it; after an encoder that cannot be opened it
+    /// ends. Dropping the iterator stops the work. Of a model with two encoders one runs at a time, over
+    /// a stretch of inputs of one kind: long stretches are faster.
+    ///
+    /// The role of a text decides on prompts, markers and tasks; images and pairs have none.
+    pub fn embed<'a, I>(
+        &self,
+        role: Role,
+        inputs: I,
+    ) -> impl Iterator<Item = Result<Embedded<Output>, Error>> + Send + use<'a, I>
+    where
+        I: IntoIterator,
+        I::IntoIter: Send + 'a,
+        I::Item: Into<Input>,
+    {
+        Embeddings::new(self.clone(), role, inputs.into_iter())
+    }
+
+    /// Embeds one query.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open), and of the query.
+    pub fn query(&self, query: impl Into<Input>) -> Result<Output, Error> {
+        Ok(self.embed_one(Role::Query, query)?.value)
+    }
+
+    /// Embeds one document: a text, or an image.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open), and of the document.
+    pub fn document(&self, document: impl Into<Input>) -> Result<Output, Error> {
+        Ok(self.embed_one(Role::Document, document)?.value)
+    }
+
+    /// Embeds one input and says how many tokens the model saw and whether the input was cut.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open), and of the input.
+    pub fn embed_one(
+        &self,
+        role: Role,
+        input: impl Into<Input>,
+    ) -> Result<Embedded<Output>, Error> {
+        let input = input.into();
+        let backend = self.backend(input.kind())?;
+        let none = || Err(Error::new(ErrorKind::Internal, "no result for an input"));
+        backend.embed(role, Box::new(iter::once(input))).next().unwrap_or_else(none)
+    }
+
+    /// Scores documents for a query: raw logits, higher is better, in the order of the documents.
+    /// [`top_k`](crate::scoring::top_k) ranks them. For a lazy stream, [`embed`](Self::embed) takes
+    /// [pairs](Input::pair).
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] where the model is no reranker; the first error, in input order.
+    pub fn rerank<I>(&self, query: &str, documents: I) -> Result<Vec<f32>, Error>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let backend = self.backend(InputKind::Pair)?;
+        let query: Arc<str> = query.into();
+        let pairs: Vec<_> = documents
+            .into_iter()
+            .map(|document| Input::pair(Arc::clone(&query), document.as_ref()))
+            .collect();
+        let scores = backend.embed(Role::Raw, Box::new(pairs.into_iter()));
+        scores.map(|score| score?.value.into_score()).collect()
+    }
+
+    /// The sum of the inputs' tokens, special tokens included, after truncation: without prompts and
+    /// without those that a late-interaction model adds. Needs no session.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for images and for inputs that the model does not take; a text that
+    /// the tokenizer cannot split.
+    pub fn token_count<I>(&self, role: Role, inputs: I) -> Result<usize, Error>
+    where
+        I: IntoIterator,
+        I::Item: Into<Input>,
+    {
+        let count = |input: Input| self.backend(input.kind())?.token_count(role, &input);
+        inputs.into_iter().map(Into::into).map(count).sum()
+    }
+
+    /// Dimension of the vectors: the graph's own where an encoder is open and the graph states it, else
+    /// the registered one until the first result. `None` for models without vectors.
+    #[must_use]
+    pub fn dim(&self) -> Option<usize> {
+        let open = self.inner.encoders.iter().find_map(|encoder| encoder.open.get()?.dim());
+        open.or(self.capabilities().dim)
+    }
+
+    /// Device of the encoder for inputs of a kind, such as `cpu` or `cuda:0`. Opens the graph if need be.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub fn device(&self, kind: InputKind) -> Result<&str, Error> {
+        self.backend(kind)?.device()
+    }
+
+    /// The opened encoder for inputs of a kind.
+    fn backend(&self, kind: InputKind) -> Result<&dyn Backend, Error> {
+        match self.inner.encoder(kind) {
+            Some(encoder) => self.inner.open(encoder),
+            None => Err(self.refuse(kind)),
+        }
+    }
+
+    /// The error of an input that the model does not take.
+    fn refuse(&self, kind: InputKind) -> Error {
+        let Capabilities { id, inputs, .. } = self.capabilities();
+        let taken: Vec<_> = inputs.iter().map(ToString::to_string).collect();
+        let what = format!("{id} takes {}, not {kind}", taken.join(" and "));
+        Error::new(ErrorKind::InvalidInput, what)
+    }
+}
+
+impl Inner {
+    /// The encoder for inputs of a kind.
+    fn encoder(&self, kind: InputKind) -> Option<&Encoder> {
+        let takes =
+            |encoder: &&Encoder| capabilities::inputs_of(&encoder.spec.task).contains(&kind);
+        self.encoders.iter().find(takes)
+    }
+
+    fn open<'a>(&self, encoder: &'a Encoder) -> Result<&'a dyn Backend, Error> {
+        if let Some(open) = encoder.open.get() {
+            return Ok(&**open);
+        }
+        // A panic while it was opened leaves it closed.
+        let _opening = encoder.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = encoder.open.get() {
+            return Ok(&**open);
+        }
+        let backend = backend::open(&encoder.spec, &self.files, &self.options)?;
+        if !self.options.load.lazy {
+            tracing::debug!(model = %encoder.spec.id, device = backend.device()?, "model opened");
+        }
+        Ok(&**encoder.open.get_or_init(|| backend))
+    }
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let open = |encoder: &Encoder| encoder.open.get().is_some();
+        let open: Vec<_> = self.inner.encoders.iter().map(open).collect();
+        f.debug_struct("Model").field("id", &self.id()).field("open", &open).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,43 @@
+//! Choices at opening time, for any model.
+
+use embedkit_types::LoadOptions;
+
+/// Options of a [`Model`](crate::Model): those that all models have, and those of the families, which
+/// act on models of the family and on no others. Plain fields with [`Default`]; use struct update syntax.
+///
+/// [`LoadOptions`] alone are options as well:
+///
+/// ```
+/// use embedkit::{LoadOptions, Options};
+///
+/// let options = Options::from(LoadOptions { offline: true, ..LoadOptions::default() });
+/// assert!(options.load.offline);
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Device, threads, batches, cache and text limits.
+    pub load: LoadOptions,
+    /// Options of dense text models, such as the task of Jina v3.
+    #[cfg(feature = "text-dense")]
+    pub dense: embedkit_text_dense::DenseOptions,
+    /// Parameters of sparse models, such as BM25's language.
+    #[cfg(feature = "any-sparse")]
+    pub sparse: embedkit_sparse::SparseOptions,
+    /// Decoding and preprocessing of images.
+    #[cfg(feature = "image-preprocess")]
+    pub image: embedkit_image::ImageOptions,
+}
+
+impl From<LoadOptions> for Options {
+    fn from(load: LoadOptions) -> Self {
+        Self {
+            load,
+            #[cfg(feature = "text-dense")]
+            dense: embedkit_text_dense::DenseOptions::default(),
+            #[cfg(feature = "any-sparse")]
+            sparse: embedkit_sparse::SparseOptions::default(),
+            #[cfg(feature = "image-preprocess")]
+            image: embedkit_image::ImageOptions::default(),
+        }
+    }
+}

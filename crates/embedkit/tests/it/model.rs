@@ -1,0 +1,144 @@
+//! Inputs that do not fit, lazy streams, clones, and ids.
+
+use std::{
+    iter,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use embedkit::{
+    BatchOptions, Input, InputKind, LoadOptions, Model, ModelSpec, Options, Role, TextEmbedding,
+};
+use embedkit_testkit::dense_case;
+
+use crate::{open, options};
+
+fn dense() -> Option<Model> {
+    let case = dense_case("mean-normalized");
+    open(&case.spec, &case.dir)
+}
+
+#[test]
+fn an_input_of_another_kind_is_an_error_in_its_place() {
+    let Some(model) = dense() else { return };
+    let inputs = [Input::from("a"), Input::pair("q", "a"), Input::pair("q", "b"), "c".into()];
+    let results: Vec<_> = model.embed(Role::Raw, inputs).collect();
+    assert_eq!(results.len(), 4);
+    for index in [1, 2] {
+        let error = results[index].as_ref().unwrap_err().to_string();
+        let id = model.id();
+        assert_eq!(error, format!("{id} takes texts, not pairs of a query and a document"));
+    }
+    for (index, text) in [(0, "a"), (3, "c")] {
+        let alone = model.embed_one(Role::Raw, text).unwrap();
+        assert_eq!(results[index].as_ref().unwrap(), &alone);
+    }
+    assert!(
+        model
+            .rerank("q", ["a"])
+            .unwrap_err()
+            .to_string()
+            .ends_with("not pairs of a query and a document")
+    );
+    assert!(model.open(InputKind::Image).is_err());
+    model.open(InputKind::Text).unwrap();
+}
+
+#[test]
+fn inputs_are_read_as_they_are_needed() {
+    let Some(load) = options() else { return };
+    let batch = BatchOptions { window: 16.try_into().unwrap(), ..BatchOptions::default() };
+    let case = dense_case("mean");
+    let options = LoadOptions { batch, ..load };
+    let model = Model::builder_for([case.spec.clone()]).unwrap().dir(&case.dir).options(options);
+    let model = model.open().unwrap();
+    let read = Arc::new(AtomicUsize::new(0));
+    let endless = {
+        let read = Arc::clone(&read);
+        iter::repeat_with(move || format!("text {}", read.fetch_add(1, Ordering::Relaxed)))
+    };
+    let mut stream = model.embed(Role::Raw, endless);
+    assert_eq!(read.load(Ordering::Relaxed), 0);
+    for _ in 0..40 {
+        stream.next().unwrap().unwrap();
+    }
+    drop(stream); // the test would hang otherwise
+    assert!(read.load(Ordering::Relaxed) <= 40 + 2 * 16 + 1, "{read:?}");
+    model.query("another").unwrap();
+}
+
+#[test]
+fn borrowed_inputs_live_as_long_as_the_stream() {
+    let Some(model) = dense() else { return };
+    let texts = vec![String::from("one"), String::from("two")];
+    let stream = model.embed(Role::Raw, &texts);
+    assert_eq!(stream.map(Result::unwrap).count(), 2);
+    assert_eq!(texts.len(), 2);
+}
+
+#[test]
+fn clones_on_several_threads_share_one_model() {
+    let Some(model) = dense() else { return };
+    let expected = model.query("a text").unwrap();
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let model = model.clone();
+            thread::spawn(move || model.query("a text").unwrap())
+        })
+        .collect();
+    drop(model);
+    for thread in threads {
+        assert_eq!(thread.join().unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_model_is_opened_once_and_its_failure_is_told_each_time() {
+    let case = dense_case("mean");
+    let (dir, files) = case.copy();
+    std::fs::remove_file(&files.model).unwrap();
+    let Some(options) = options() else { return };
+    // Two descriptions: each is opened when it is needed.
+    let other = ModelSpec { id: "other".into(), ..case.spec.clone() };
+    let builder = Model::builder_for([case.spec.clone(), other]).unwrap();
+    let model = builder.dir(dir.path()).options(options).open().unwrap();
+    let results: Vec<_> = model.embed(Role::Raw, ["a", "b"]).collect();
+    assert_eq!(results.len(), 1, "the stream ends");
+    assert!(results[0].is_err() && model.query("a").is_err());
+    std::fs::copy(case.files().model, &files.model).unwrap();
+    assert_eq!(model.embed(Role::Raw, ["a", "b"]).map(Result::unwrap).count(), 2);
+}
+
+#[test]
+fn ids_that_cannot_be_opened_are_told_apart() {
+    let unknown = Model::load("bge-small-en-v1.6", Options::default()).unwrap_err();
+    assert!(unknown.to_string().contains("unknown model"), "{unknown}");
+    let folder = Model::load(env!("CARGO_MANIFEST_DIR"), Options::default()).unwrap_err();
+    assert!(folder.to_string().contains("is a folder"), "{folder}");
+    assert!(Model::builder_for([]).is_err());
+    let other = TextEmbedding::load("Qdrant/bm25", LoadOptions::default()).unwrap_err();
+    assert!(other.to_string().contains("not registered for text-dense"), "{other}");
+}
+
+#[test]
+fn capabilities_are_known_before_anything_is_opened() {
+    let builder = Model::builder("baai/BGE-small-en-v1.5").unwrap();
+    let known = builder.capabilities();
+    assert_eq!((&*known.id, known.dim), ("BAAI/bge-small-en-v1.5", Some(384)));
+    assert!(known.takes(InputKind::Text) && !known.takes(InputKind::Image) && !known.uses_roles);
+}
+
+#[test]
+fn typed_models_share_their_inner_type() {
+    let Some(options) = options() else { return };
+    let case = dense_case("mean");
+    let model = TextEmbedding::from_files(&case.spec, &case.files(), &options).unwrap();
+    let one = model.query_embed_one("a").unwrap();
+    let inner: embedkit::text_dense::TextEmbedding = model.clone().into_inner();
+    assert_eq!(inner.query_embed_one("a").unwrap(), one);
+    let ids: Vec<_> = TextEmbedding::supported_models().map(|spec| &*spec.id).collect();
+    assert!(ids.contains(&embedkit::DEFAULT_MODEL) && !ids.contains(&"Qdrant/bm25"));
+}
