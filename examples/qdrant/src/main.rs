@@ -20,7 +20,7 @@ use anyhow::{Result, ensure};
 use embedkit::types::LateText;
 use embedkit::{
     DEFAULT_MODEL, LateInteractionTextEmbedding, LoadOptions, ModelFiles, ModelSpec, MultiVector,
-    Role, SparseEmbedding, SparseTextEmbedding, Task, TaskKind, TextEmbedding, prelude::*, registry,
+    Role, SparseEmbedding, SparseTextEmbedding, Task, TaskKind, TextEmbedding, registry,
 };
 
 /// Something to be found.

@@ -11,7 +11,6 @@ use std::{env, fs};
 use anyhow::{Context as _, Result};
 use embedkit::{
     DEFAULT_MODEL, LoadOptions, Role, SparseTextEmbedding, TextCrossEncoder, TextEmbedding,
-    prelude::*,
     scoring::{Idf, RRF_K, cosine, reciprocal_rank_fusion, top_k},
 };
 

@@ -12,7 +12,6 @@ use anyhow::{Context as _, Result};
 use embedkit::{
     LateInteractionTextEmbedding, LoadOptions, Role,
     postprocess::{Muvera, MuveraOptions},
-    prelude::*,
     scoring::{MaxSim, dot, top_k},
 };
 

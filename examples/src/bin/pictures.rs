@@ -11,7 +11,6 @@ use std::{env, fs, path::PathBuf};
 use anyhow::{Context as _, Result};
 use embedkit::{
     ImageEmbedding, LoadOptions, Ranked, Role, TextEmbedding,
-    prelude::*,
     scoring::{TopK, cosine},
 };
 

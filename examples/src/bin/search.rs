@@ -11,7 +11,6 @@ use std::{env, fs};
 use anyhow::{Context as _, Result};
 use embedkit::{
     DEFAULT_MODEL, LoadOptions, Role, TextEmbedding,
-    prelude::*,
     scoring::{cosine, top_k},
 };
 
