@@ -109,5 +109,5 @@ fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<embedkit_hub::Error>() {
         return error.hint();
     }
-    error.downcast_ref::<embedkit_convert::Error>()?.hint()
+    error.downcast_ref::<embedkit_convert::Error>()?.hint().map(|hint| hint.to_string())
 }

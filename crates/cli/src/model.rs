@@ -167,11 +167,14 @@ impl Selected {
             return Ok(image_options::set(id, key, value, &mut self.options.image.decode)?);
         }
         match &self.specs[0].task {
-            Task::Sparse(sparse) => self
-                .options
-                .sparse
-                .set(&sparse.kind, key, value)
-                .map_err(|error| option_error(id, &error).into()),
+            Task::Sparse(sparse) => {
+                self.options.sparse.set(&sparse.kind, key, value).map_err(|error| {
+                    match error.downcast_ref() {
+                        Some(option) => option_error(id, option).into(),
+                        None => usage(causes(&error.into())).into(),
+                    }
+                })
+            }
             Task::TextDense(dense) => match &dense.tasks {
                 Some(tasks) => set_task(id, tasks, key, value, &mut self.options.dense),
                 None => Err(no_options(id, key).into()),
@@ -209,40 +212,29 @@ impl Selected {
 
     /// Why the model cannot be opened, with what only the command line knows to advise.
     fn explain(&self, error: embedkit::Error) -> Error {
-        use embedkit::{Error as E, sparse::Error as Sparse};
         let id = self.id();
-        match &error {
+        // What can only be found out together with other options, or the model's files.
+        match error.downcast_ref() {
+            Some(OptionError::UnknownLanguage { .. }) if self.options.sparse.language.is_none() => {
+            }
+            Some(option) => return option_error(id, option).into(),
+            None => {}
+        }
+        let hint = match error.downcast_ref() {
             // What else is in the folder of a built-in model is another part of it.
-            E::Hub(hub::Error::Missing { found, .. })
+            Some(hub::Error::Missing { found, .. })
                 if found.is_empty() || registry::find(id).is_ok() =>
             {
-                failure(error.to_string())
-                    .hint(
-                        "a folder has the names of the model's repository; --model or --model-spec \
-                         says which model it is",
-                    )
-                    .into()
+                "a folder has the names of the model's repository; --model or --model-spec says which \
+                 model it is"
             }
             // `models pull` knows the built-in ones only.
-            E::Hub(hub::Error::Offline { .. }) if registry::find(id).is_err() => {
-                failure(error.to_string())
-                    .hint("run it once with network access, or give the files with --model-dir")
-                    .into()
+            Some(hub::Error::Offline { .. }) if registry::find(id).is_err() => {
+                "run it once with network access, or give the files with --model-dir"
             }
-            // What can only be found out together with other options, or the model's files.
-            E::Sparse(Sparse::Option(error)) => option_error(id, error).into(),
-            E::Sparse(Sparse::UnknownLanguage { language, known })
-                if self.options.sparse.language.is_some() =>
-            {
-                usage(format!("there is no stemmer for the language {language:?}"))
-                    .hint(format!(
-                        "valid are {}, or any with disable_stemmer=true",
-                        known.join(", ")
-                    ))
-                    .into()
-            }
-            _ => error.into(),
-        }
+            _ => return error.into(),
+        };
+        failure(error.to_string()).hint(hint).into()
     }
 }
 
@@ -360,7 +352,11 @@ fn option_error(id: &str, error: &OptionError) -> CliError {
             usage(format!("the option {option} cannot be {value}"))
                 .hint(format!("valid is {expected}"))
         }
-        other => usage(causes(&Error::new(other.clone()))),
+        OptionError::UnknownLanguage { language, known } => {
+            usage(format!("there is no stemmer for the language {language:?}"))
+                .hint(format!("valid are {}, or any with disable_stemmer=true", known.join(", ")))
+        }
+        other => usage(other.to_string()),
     }
 }
 

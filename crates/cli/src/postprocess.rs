@@ -112,7 +112,7 @@ fn muvera(dim: usize, options: &MuveraOptions) -> Result<Muvera, CliError> {
     Muvera::new(dim, options.clone()).map_err(|error| {
         let refused = usage(error.to_string());
         match error.hint() {
-            Some(hint) => refused.hint(hint),
+            Some(hint) => refused.hint(hint.to_string()),
             None => refused,
         }
     })

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::Error;
+use embedkit::Hint;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tracing::{Event, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{
@@ -175,23 +176,83 @@ pub(crate) fn one_line(text: &str) -> String {
     line
 }
 
-/// What the libraries advise.
+/// What the libraries advise, in the words of the command line.
 fn library_hint(error: &Error) -> Option<String> {
     error.chain().find_map(|cause| {
         if let Some(error) = cause.downcast_ref::<embedkit::Error>() {
-            error.hint()
-        } else if let Some(error) = cause.downcast_ref::<embedkit::hub::Error>() {
-            error.hint()
-        } else if let Some(error) = cause.downcast_ref::<embedkit::runtime::RuntimeError>() {
-            error.hint()
-        } else if let Some(error) = cause.downcast_ref::<embedkit::registry::LookupError>() {
-            Some(error.hint())
-        } else if let Some(error) = cause.downcast_ref::<embedkit_convert::Error>() {
-            error.hint()
+            error.hint().map(words)
         } else {
-            None
+            cause.downcast_ref::<embedkit::hub::Error>()?.hint()
         }
     })
+}
+
+/// Advice of the libraries with the commands and options of this program.
+fn words(hint: &Hint) -> String {
+    const NAME: &str = "name it with `--onnxruntime FILE` or ORT_DYLIB_PATH";
+    match hint {
+        Hint::InstallRuntime => "run `embedkit runtime install`, or name the library with \
+                                 `--onnxruntime FILE` or ORT_DYLIB_PATH"
+            .to_owned(),
+        Hint::ReinstallRuntime { first, installed } => {
+            let again = if *installed {
+                "run `embedkit runtime install` again"
+            } else {
+                "install that library again"
+            };
+            let first = first.as_ref().map(|first| format!("{first} and ")).unwrap_or_default();
+            format!("{first}{again}; to trust it as it is, {NAME}")
+        }
+        Hint::NameRuntime(instead) => format!("{instead}; to use this very file, {NAME}"),
+        Hint::PullModel(id) => format!("with network access, run: embedkit models pull {id}"),
+        Hint::SimilarModels(ids) if ids.is_empty() => {
+            "`embedkit models list` shows all models".to_owned()
+        }
+        Hint::OpenFromFolder => "open it from a folder with --model-dir".to_owned(),
+        Hint::IncompleteFolder => {
+            "the model's folder is incomplete; fetch it again with `embedkit models pull ID`"
+                .to_owned()
+        }
+        Hint::ChooseCacheDir => {
+            "choose a writable cache folder with EMBEDKIT_CACHE or --cache-dir".to_owned()
+        }
+        Hint::FallBackToCpu => "use `--device auto` to fall back to the CPU, or a build and a \
+                                runtime with that provider"
+            .to_owned(),
+        Hint::OpenAgain => "open the model again; where it fails again, look into the device's \
+                            driver or use `--device cpu`"
+            .to_owned(),
+        Hint::SmallerBatches => {
+            "make batches smaller with `--batch-size` and `--batch-tokens`, or \
+                                 run fewer at once with `--replicas`"
+                .to_owned()
+        }
+        Hint::LimitTokens(_) => {
+            "lower the token limit: `model_max_length` in tokenizer_config.json".to_owned()
+        }
+        Hint::RaiseTimeout => {
+            "allow a run more time with `--timeout`, or make batches smaller with \
+                               `--batch-size`; a graph that never ends is not to be trusted"
+                .to_owned()
+        }
+        Hint::FewerThreads => {
+            "ask for fewer with `--threads` and `--replicas`, or raise the limit on \
+                               processes and memory (`ulimit -u`, `ulimit -v`, the container's)"
+                .to_owned()
+        }
+        Hint::NameModelFile(file) => format!(
+            "if {file} is the model, say `file = \"{file}\"` in its description (--model-spec)"
+        ),
+        Hint::ConvertEncoder { missing } => {
+            format!("the checkpoint has no {missing}; --head hidden needs only the encoder")
+        }
+        Hint::ConvertCheckpoint => {
+            "give a graph with f32 weights in the same file, below 2 GiB, such \
+                                    as `embedkit convert` writes"
+                .to_owned()
+        }
+        hint => hint.to_string(),
+    }
 }
 
 /// Progress and warnings of one run.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use embedkit_types::{ErrorKind, Hint};
+
 /// Reason why a checkpoint could not be converted or a graph not be quantised.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -164,53 +166,83 @@ pub enum Error {
 }
 
 impl Error {
-    /// Advice in one line, if there is any.
-    pub fn hint(&self) -> Option<String> {
-        Some(match self {
+    /// Class of the error.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Read { source, .. } | Self::Write { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => ErrorKind::NotFound,
+                _ => ErrorKind::Runtime,
+            },
+            Self::NoWeights { .. } => ErrorKind::NotFound,
+            Self::UnknownHead { .. } | Self::Output { .. } => ErrorKind::InvalidInput,
+            Self::TooLarge { .. }
+            | Self::Json { .. }
+            | Self::Damaged { .. }
+            | Self::Index { .. }
+            | Self::Config { .. }
+            | Self::MissingTensor { .. }
+            | Self::Shape { .. } => ErrorKind::Damaged,
+            Self::Unsupported { .. } | Self::Dtype { .. } => ErrorKind::Unsupported,
+            #[cfg(feature = "quantize")]
+            Self::Onnx { .. } => ErrorKind::Damaged,
+            #[cfg(feature = "quantize")]
+            Self::NotQuantizable { .. } => ErrorKind::Unsupported,
+            #[cfg(feature = "quantize")]
+            Self::Calibration { source, .. } => source.kind(),
+        }
+    }
+
+    /// Advice, where something can be done about it.
+    pub fn hint(&self) -> Option<Hint> {
+        let advice = match self {
             Self::UnknownHead { .. } => {
                 let names = crate::Head::ALL.map(crate::Head::name).join(", ");
-                format!("the heads are {names}")
+                return Some(Hint::Advice(format!("the heads are {names}").into()));
             }
             Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-                "give the folder that holds config.json and model.safetensors".to_owned()
+                "give the folder that holds config.json and model.safetensors"
             }
             Self::NoWeights { .. } => {
                 "only safetensors checkpoints are supported; save a pytorch_model.bin as safetensors first"
-                    .to_owned()
             }
             Self::Damaged { .. } | Self::Index { .. } => {
-                "the file may be truncated: fetch it again".to_owned()
+                "the file may be truncated: fetch it again"
             }
-            Self::Unsupported { supported, .. } => format!("supported: {supported}"),
+            Self::Unsupported { supported, .. } => {
+                return Some(Hint::Advice(format!("supported: {supported}").into()));
+            }
             Self::MissingTensor { tried, .. } => {
                 let head_of = |part: &str| tried.iter().any(|name| name.contains(part));
                 if head_of("classifier") || head_of("pooler.dense") {
-                    "the checkpoint has no sequence classifier; --head hidden needs only the encoder"
-                        .to_owned()
-                } else if ["cls.predictions", "lm_head", "vocab_"].into_iter().any(head_of) {
-                    "the checkpoint has no masked language model head; --head hidden needs only the encoder"
-                        .to_owned()
-                } else {
-                    "check that config.json belongs to the weights".to_owned()
+                    return Some(Hint::ConvertEncoder { missing: "sequence classifier" });
                 }
+                if ["cls.predictions", "lm_head", "vocab_"].into_iter().any(head_of) {
+                    return Some(Hint::ConvertEncoder { missing: "masked language model head" });
+                }
+                "check that config.json belongs to the weights"
             }
-            Self::Shape { .. } => "check that config.json belongs to the weights".to_owned(),
-            Self::Dtype { .. } => "convert the checkpoint before it is quantised".to_owned(),
+            Self::Shape { .. } => "check that config.json belongs to the weights",
+            Self::Dtype { .. } => "convert the checkpoint before it is quantised",
             #[cfg(feature = "quantize")]
-            Self::Onnx { .. } => "give the file of a graph, such as model.onnx".to_owned(),
+            Self::Onnx { .. } => "give the file of a graph, such as model.onnx",
             #[cfg(feature = "quantize")]
-            Self::NotQuantizable { .. } => {
-                "give a graph with f32 weights in the same file, below 2 GiB, such as `embedkit convert` writes"
-                    .to_owned()
-            }
+            Self::NotQuantizable { .. } => return Some(Hint::ConvertCheckpoint),
             #[cfg(feature = "quantize")]
             Self::Calibration { source, .. } => return source.hint(),
-            Self::Output { .. } => "give the path of a file, such as model.onnx".to_owned(),
+            Self::Output { .. } => "give the path of a file, such as model.onnx",
             Self::Write { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-                "create the folder first".to_owned()
+                "create the folder first"
             }
             _ => return None,
-        })
+        };
+        Some(Hint::Advice(advice.into()))
+    }
+}
+
+impl From<Error> for embedkit_types::Error {
+    fn from(error: Error) -> Self {
+        let hint = error.hint();
+        Self::new(error.kind(), error).with_hint(hint)
     }
 }
 

@@ -103,7 +103,9 @@ mod tests {
         let error = "pooler".parse::<Head>().unwrap_err();
         assert_eq!(error.to_string(), "unknown head `pooler`");
         assert!(
-            error.hint().is_some_and(|hint| hint.contains("hidden, attention, mlm, classifier"))
+            error.hint().is_some_and(|hint| hint
+                .to_string()
+                .contains("hidden, attention, mlm, classifier"))
         );
     }
 }

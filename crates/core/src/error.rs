@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
-use embedkit_types::OptionsError;
+use embedkit_types::{ErrorKind, Hint, OptionsError};
 
 /// An error of the registry, the tokenizer, the runtime or a session.
 ///
@@ -340,86 +340,104 @@ impl Error {
         }
     }
 
-    /// What the user can do about it, where we know.
+    /// Class of the error.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                ErrorKind::NotFound
+            }
+            #[cfg(feature = "onnx")]
+            Self::Runtime(error) => error.kind(),
+            Self::Options(error) => error.kind(),
+            Self::TooLarge { .. }
+            | Self::InvalidFile { .. }
+            | Self::LfsPointer { .. }
+            | Self::ExternalData { .. }
+            | Self::TokenWithoutRow { .. } => ErrorKind::Damaged,
+            Self::Tokenize { .. }
+            | Self::TooManyTokens { .. }
+            | Self::TooMany { .. }
+            | Self::Dimensions { .. } => ErrorKind::InvalidInput,
+            Self::NewerTokenizer { .. }
+            | Self::MissingInput { .. }
+            | Self::UnknownInput { .. }
+            | Self::InputShape { .. }
+            | Self::MissingOutput { .. }
+            | Self::OutputType { .. }
+            | Self::OutputShape { .. }
+            | Self::WidthChanged { .. } => ErrorKind::Unsupported,
+            Self::Device { .. } | Self::DeviceFailed { .. } => ErrorKind::Device,
+            Self::Read { .. }
+            | Self::LoadGraph { .. }
+            | Self::Run { .. }
+            | Self::OutOfMemory { .. }
+            | Self::Thread { .. } => ErrorKind::Runtime,
+            Self::TimedOut { .. } => ErrorKind::Cancelled,
+            Self::Panicked { .. } | Self::Defect { .. } => ErrorKind::Internal,
+        }
+    }
+
+    /// Advice, where something can be done about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<Hint> {
+        let advice = |advice: &'static str| Some(Hint::Advice(advice.into()));
         match self {
             #[cfg(feature = "onnx")]
-            Self::Runtime(error) => error.hint(),
-            Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => Some(
-                "the model's folder is incomplete; fetch it again with `embedkit models pull ID`"
-                    .to_owned(),
-            ),
-            Self::LfsPointer { .. } => Some(
-                "run `git lfs pull` in the folder, or download the file itself".to_owned(),
-            ),
-            Self::ExternalData { .. } => Some(
+            Self::Runtime(error) => Some(error.hint()),
+            Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                Some(Hint::IncompleteFolder)
+            }
+            Self::LfsPointer { .. } => {
+                advice("run `git lfs pull` in the folder, or download the file itself")
+            }
+            Self::ExternalData { .. } => advice(
                 "weights are read from files in the folder of the model file or below it; put them \
-                 there and save the graph with their names, if you trust it"
-                    .to_owned(),
+                 there and save the graph with their names, if you trust it",
             ),
-            Self::NewerTokenizer { .. } => Some(
+            Self::NewerTokenizer { .. } => advice(
                 "try a newer version of embedkit, or save the tokenizer again with the tokenizers \
-                 library 0.23"
-                    .to_owned(),
+                 library 0.23",
             ),
-            Self::Device { .. } => Some(
-                "use `--device auto` to fall back to the CPU, or a build and a runtime with that \
-                 provider"
-                    .to_owned(),
-            ),
+            Self::Device { .. } => Some(Hint::FallBackToCpu),
             Self::MissingOutput { .. } => {
-                Some("name one of the graph's outputs in the model's description".to_owned())
+                advice("name one of the graph's outputs in the model's description")
             }
             Self::UnknownInput { .. } | Self::MissingInput { .. } => {
-                Some("the graph was exported for another kind of model".to_owned())
+                advice("the graph was exported for another kind of model")
             }
-            Self::InputShape { .. } => Some(
-                "the graph was exported for inputs of one size, and the files beside it say another"
-                    .to_owned(),
+            Self::InputShape { .. } => advice(
+                "the graph was exported for inputs of one size, and the files beside it say another",
             ),
-            Self::WidthChanged { .. } => Some(
-                "the width depends on the input: pool the graph's output, or bring images to one size"
-                    .to_owned(),
+            Self::WidthChanged { .. } => advice(
+                "the width depends on the input: pool the graph's output, or bring images to one size",
             ),
-            Self::TokenWithoutRow { .. } => Some(
+            Self::TokenWithoutRow { .. } => advice(
                 "the tokenizer does not belong to this graph, or tokens were added to it that the graph \
-                 has no rows for: take both from one place"
-                    .to_owned(),
+                 has no rows for: take both from one place",
             ),
-            Self::TooManyTokens { .. } => Some(
-                "lower the token limit: `model_max_length` in tokenizer_config.json".to_owned(),
-            ),
-            Self::OutOfMemory { .. } => Some(
-                "make batches smaller with `--batch-size` and `--batch-tokens`, or run fewer at once \
-                 with `--replicas`"
-                    .to_owned(),
-            ),
-            Self::DeviceFailed { .. } => Some(
-                "open the model again; where it fails again, look into the device's driver or use \
-                 `--device cpu`"
-                    .to_owned(),
-            ),
-            Self::TimedOut { .. } => Some(
-                "allow a run more time with `--timeout`, or make batches smaller with `--batch-size`; \
-                 a graph that never ends is not to be trusted"
-                    .to_owned(),
-            ),
-            Self::Thread { .. } => Some(FEWER_THREADS.to_owned()),
+            Self::TooManyTokens { limit, .. } => Some(Hint::LimitTokens(Some(*limit))),
+            Self::OutOfMemory { .. } => Some(Hint::SmallerBatches),
+            Self::DeviceFailed { .. } => Some(Hint::OpenAgain),
+            Self::TimedOut { .. } => Some(Hint::RaiseTimeout),
+            Self::Thread { .. } => Some(Hint::FewerThreads),
             Self::LoadGraph { reason, .. } if reason.contains("pthread_create failed") => {
-                Some(FEWER_THREADS.to_owned())
+                Some(Hint::FewerThreads)
             }
             Self::Panicked { .. } | Self::Defect { .. } => {
-                Some("this is a defect of embedkit; please report it".to_owned())
+                advice("this is a defect of embedkit; please report it")
             }
             _ => None,
         }
     }
 }
 
-/// Hint for a system that starts no more threads.
-const FEWER_THREADS: &str = "ask for fewer with `--threads` and `--replicas`, or raise the limit on \
-     processes and memory (`ulimit -u`, `ulimit -v`, the container's)";
+impl From<Error> for embedkit_types::Error {
+    fn from(error: Error) -> Self {
+        let hint = error.hint();
+        Self::new(error.kind(), error).with_hint(hint)
+    }
+}
 
 /// A declared shape, such as `[?, 3, 448, 448]`.
 fn declared(shape: &[Option<usize>]) -> String {
@@ -494,7 +512,8 @@ mod tests {
         let error = read_bounded(&path, 1 << 20).unwrap_err();
         assert!(matches!(error, Error::LfsPointer { size: Some(1234), .. }), "{error}");
         assert!(error.to_string().contains("1234 bytes"), "{error}");
-        assert!(error.hint().unwrap().contains("git lfs pull"));
+        assert!(error.hint().unwrap().to_string().contains("git lfs pull"));
+        assert_eq!(error.kind(), ErrorKind::Damaged);
         #[cfg(feature = "onnx")]
         assert!(matches!(probe(&path), Err(Error::LfsPointer { .. })));
     }

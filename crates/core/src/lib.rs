@@ -15,7 +15,7 @@
 //! let models = registry::find("baai/bge-small-en-v1.5").unwrap(); // ids ignore case
 //! assert_eq!(models[0].task.dim(), Some(384));
 //! let error = registry::find("baai/bge-smal-en").unwrap_err();
-//! assert!(error.hint().contains("BAAI/bge-small-en"));
+//! assert!(error.hint().unwrap().to_string().contains("BAAI/bge-small-en"));
 //! ```
 //!
 //! Not here: downloading (`embedkit-hub`) and anything that knows what a vector is for.

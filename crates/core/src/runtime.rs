@@ -19,6 +19,7 @@ use std::{
     sync::Mutex,
 };
 
+use embedkit_types::{ErrorKind, Hint};
 use ort::environment::Environment;
 
 #[cfg(feature = "load-dynamic")]
@@ -33,7 +34,7 @@ pub const OLDEST_VERSION: &str = "1.23";
 /// Where a library was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// Named by the caller (`--onnxruntime`).
+    /// Named by the caller, in the load options.
     Option,
     /// Named by `ORT_DYLIB_PATH`.
     Variable,
@@ -132,24 +133,38 @@ pub enum RuntimeError {
 }
 
 impl RuntimeError {
-    /// What the user can do about it.
+    /// Class of the error.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        Some(
-            match self {
-                Self::Refused { origin, refusal, .. } => return Some(refusal.hint(*origin)),
-                Self::NotFound { .. } => {
-                    "run `embedkit runtime install`, or name the library with `--onnxruntime FILE` \
-                     or ORT_DYLIB_PATH"
-                }
-                Self::AlreadyLoaded { .. } => "name one library for the whole process",
-                Self::Setup { .. } => {
-                    "an application with an environment of its own has to hand it over with \
-                     `runtime::use_environment` first"
-                }
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::Refused { .. } | Self::AlreadyLoaded { .. } | Self::Setup { .. } => {
+                ErrorKind::Runtime
             }
-            .to_owned(),
-        )
+        }
+    }
+
+    /// Advice.
+    #[must_use]
+    pub fn hint(&self) -> Hint {
+        match self {
+            Self::Refused { origin, refusal, .. } => refusal.hint(*origin),
+            Self::NotFound { .. } => Hint::InstallRuntime,
+            Self::AlreadyLoaded { .. } => {
+                Hint::Advice("name one library for the whole process".into())
+            }
+            Self::Setup { .. } => Hint::Advice(
+                "an application with an environment of its own has to hand it over with \
+                 `runtime::use_environment` first"
+                    .into(),
+            ),
+        }
+    }
+}
+
+impl From<RuntimeError> for embedkit_types::Error {
+    fn from(error: RuntimeError) -> Self {
+        crate::Error::from(error).into()
     }
 }
 
@@ -238,7 +253,10 @@ fn open(
 /// # Errors
 /// Never; the signature is that of builds that look for the library.
 #[cfg(not(feature = "load-dynamic"))]
-pub fn find(_explicit: Option<&Path>, _cache: Option<&Path>) -> Result<Found, RuntimeError> {
+pub fn find(
+    _explicit: Option<&Path>,
+    _cache: Option<&Path>,
+) -> Result<Found, embedkit_types::Error> {
     Ok(linked())
 }
 

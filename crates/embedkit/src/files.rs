@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use embedkit_hub::{Hub, OnEvent};
 use embedkit_types::{LoadOptions, ModelFiles, ModelSpec};
 
+#[cfg(feature = "hub")]
+use crate::error::of_hub;
 use crate::{Error, Load};
 
 /// Where files are looked for: in a folder of the caller's, or in the cache and behind it the hub.
@@ -41,23 +43,23 @@ impl FileSource {
 
     #[cfg(feature = "hub")]
     fn fetch(&self, spec: &ModelSpec, options: &LoadOptions) -> Result<ModelFiles, Error> {
-        let mut hub = Hub::from_env(options.cache_dir.clone(), options.offline)?;
+        let mut hub = Hub::from_env(options.cache_dir.clone(), options.offline).map_err(of_hub)?;
         if let Some(on_event) = &self.on_event {
             hub = hub.with_progress(on_event.clone());
         }
-        Ok(hub.files(spec)?)
+        hub.files(spec).map_err(of_hub)
     }
 
     #[cfg(not(feature = "hub"))]
     #[expect(clippy::unused_self, reason = "the hub is compiled out")]
     fn fetch(&self, spec: &ModelSpec, _: &LoadOptions) -> Result<ModelFiles, Error> {
-        Err(Error::NeedsFiles { id: spec.id.to_string() })
+        Err(crate::SpecError::NeedsFiles { id: spec.id.to_string() }.into())
     }
 }
 
 #[cfg(feature = "hub")]
 fn in_dir(dir: &Path, spec: &ModelSpec) -> Result<ModelFiles, Error> {
-    Ok(embedkit_hub::local(dir, spec)?)
+    embedkit_hub::local(dir, spec).map_err(of_hub)
 }
 
 /// The family finds out which files are missing.

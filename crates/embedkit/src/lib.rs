@@ -15,8 +15,9 @@
 //!
 //! Typed models, such as `TextEmbedding`, give plain vectors of one family. All are opened by id (the files
 //! are looked up in the cache, or fetched into it), by a description of your own, or from a folder; they are
-//! `Send + Sync`, their methods take `&self`, and a clone is the same model. Errors of every family are an
-//! [`Error`], whose [`hint`](Error::hint) says what to do.
+//! `Send + Sync`, their methods take `&self`, and a clone is the same model. All functions have one
+//! [`Error`]: its [`kind`](Error::kind) is enough to choose what to do next, its [`hint`](Error::hint) tells
+//! the user how to go on.
 //!
 //! ONNX Runtime is found on this machine (module `runtime`); `embedkit runtime install` gets it.
 //!
@@ -55,6 +56,7 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "hub")]
 mod error;
 mod files;
 mod load;
@@ -82,11 +84,10 @@ pub use embedkit_sparse::{self as sparse, SparseOptions};
 #[cfg(feature = "text-dense")]
 pub use embedkit_text_dense::{self as text_dense, DenseOptions};
 pub use embedkit_types::{
-    self as types, BatchOptions, Device, Embed, Embedded, ErrorKind, Hint, LoadOptions, ModelFiles,
-    ModelSpec, MultiVector, Profile, Prompts, Role, SparseEmbedding, Task, TaskKind, cache,
-    scoring::Ranked,
+    self as types, BatchOptions, Device, Embed, Embedded, Error, ErrorKind, Hint, LoadOptions,
+    ModelFiles, ModelSpec, MultiVector, Profile, Prompts, Role, SparseEmbedding, SpecError, Task,
+    TaskKind, cache, scoring::Ranked,
 };
-pub use error::Error;
 pub use load::{Load, Loaded};
 #[cfg(feature = "any-model")]
 pub use model::{Capabilities, Input, InputKind, Model, ModelBuilder, Output, OutputKind};

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use embedkit_core::registry;
 use embedkit_types::{Embed, LoadOptions, ModelFiles, ModelSpec, MultiVectorModel, Role, TaskKind};
 
-use crate::{Error, files::FileSource};
+use crate::{Error, SpecError, files::FileSource};
 
 /// A family's model, as [`Loaded`] opens it.
 pub trait Load: Sized {
@@ -132,13 +132,8 @@ impl<M> Deref for Loaded<M> {
 impl<M: Embed> Embed for Loaded<M> {
     type Input = M::Input;
     type Output = M::Output;
-    type Error = M::Error;
 
-    fn embed_batch(
-        &self,
-        role: Role,
-        inputs: &[&Self::Input],
-    ) -> Result<Vec<Self::Output>, Self::Error> {
+    fn embed_batch(&self, role: Role, inputs: &[&Self::Input]) -> Result<Vec<Self::Output>, Error> {
         Embed::embed_batch(&self.0, role, inputs)
     }
 }
@@ -163,10 +158,14 @@ macro_rules! load {
                 options: &LoadOptions,
                 family_options: &Self::Options,
             ) -> Result<Self, Error> {
-                let open: fn(&ModelSpec, &ModelFiles, &LoadOptions, &$options) -> Result<Self, _> =
-                    $open;
-                let missing = || Error::NeedsFiles { id: spec.id.to_string() };
-                Ok(open(spec, files.ok_or_else(missing)?, options, family_options)?)
+                let open: fn(
+                    &ModelSpec,
+                    &ModelFiles,
+                    &LoadOptions,
+                    &$options,
+                ) -> Result<Self, Error> = $open;
+                let missing = || SpecError::NeedsFiles { id: spec.id.to_string() };
+                open(spec, files.ok_or_else(missing)?, options, family_options)
             }
         }
     };
@@ -219,9 +218,9 @@ impl Load for embedkit_sparse::SparseTextEmbedding {
         options: &LoadOptions,
         family_options: &Self::Options,
     ) -> Result<Self, Error> {
-        Ok(match files {
-            Some(files) => Self::from_files_with(spec, files, options, family_options)?,
-            None => Self::without_files(spec, options, family_options)?,
-        })
+        match files {
+            Some(files) => Self::from_files_with(spec, files, options, family_options),
+            None => Self::without_files(spec, options, family_options),
+        }
     }
 }

@@ -62,6 +62,8 @@ mod model;
 mod preprocess;
 
 #[cfg(feature = "models")]
-pub use model::{Error, ImageEmbedding};
+pub use embedkit_types::Error;
+#[cfg(feature = "models")]
+pub use model::{ImageEmbedding, ImageError};
 #[cfg(feature = "preprocess")]
 pub use preprocess::*;

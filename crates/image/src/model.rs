@@ -4,12 +4,12 @@ mod error;
 mod graph;
 mod step;
 
-use std::sync::Arc;
+use embedkit_core::{Width, pipeline::Engine, registry};
+use embedkit_types::{
+    Embed, Embedded, Error, LoadOptions, ModelFiles, ModelSpec, Role, SpecError, Task,
+};
 
-use embedkit_core::{Error as CoreError, Width, pipeline::Engine, registry};
-use embedkit_types::{Embed, Embedded, LoadOptions, ModelFiles, ModelSpec, Role, Task};
-
-pub use self::error::Error;
+pub use self::error::ImageError;
 use self::graph::ImageGraph;
 use crate::{DecodeOptions, ImageInput, ImageOptions, PreprocessError, Preprocessor};
 
@@ -58,17 +58,16 @@ impl ImageEmbedding {
     ) -> Result<Self, Error> {
         let id = spec.id.to_string();
         let Task::Image(task) = &spec.task else {
-            return Err(Error::WrongTask { id, found: spec.task.name() });
+            let (expected, found) = ("image", spec.task.name());
+            return Err(SpecError::WrongTask { id, expected, found }.into());
         };
-        options.check(spec).map_err(CoreError::from)?;
-        let preprocessor = Preprocessor::from_file(&files.path(CONFIGURATION))
-            .map_err(|error| Error::Preprocessor(Arc::new(error)))?
-            .with_options(image.preprocess);
+        options.check(spec)?;
+        let preprocessor =
+            Preprocessor::from_file(&files.path(CONFIGURATION))?.with_options(image.preprocess);
         if preprocessor.makes_tiles() {
             let path = files.path(CONFIGURATION);
             let source = PreprocessError::WrongKind { makes_tiles: true }.into();
-            let error = PreprocessError::ConfigFile { path, source };
-            return Err(Error::Preprocessor(Arc::new(error)));
+            return Err(PreprocessError::ConfigFile { path, source }.into());
         }
         let same_size = preprocessor.output_size().is_some();
         let model = Model {
@@ -140,7 +139,6 @@ impl ImageEmbedding {
 impl Embed for ImageEmbedding {
     type Input = ImageInput;
     type Output = Vec<f32>;
-    type Error = Error;
 
     /// The role makes no difference.
     fn embed_batch(&self, _: Role, images: &[&ImageInput]) -> Result<Vec<Vec<f32>>, Error> {

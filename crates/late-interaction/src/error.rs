@@ -1,22 +1,11 @@
-//! What can go wrong with many vectors per input.
+//! Errors of models with many vectors per input, of scoring, and of token pooling.
+
+use embedkit_types::{Error, ErrorKind, Hint};
 
 /// An error of a late-interaction model, of scoring, or of token pooling.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
-pub enum Error {
-    /// Files, tokenizer, runtime or graph.
-    #[error(transparent)]
-    Core(#[from] embedkit_core::Error),
-    /// The description is of a model of another family.
-    #[error("{id} is a model for {found}, not for {expected}")]
-    WrongTask {
-        /// The model.
-        id: String,
-        /// The task that was wanted.
-        expected: &'static str,
-        /// The task in its description.
-        found: &'static str,
-    },
+pub enum LateInteractionError {
     /// Queries are padded with a token that the tokenizer does not have among its special tokens.
     #[error("the tokenizer of {id} has no special token {token:?}, with which queries are padded")]
     MissingToken {
@@ -25,25 +14,6 @@ pub enum Error {
         /// The token looked for.
         token: String,
     },
-    /// Prompts were asked for, but the text of this model's prompts is not known.
-    #[error("{id} needs a prompt before queries or passages, but its text is not known here")]
-    PromptUnknown {
-        /// The model.
-        id: String,
-    },
-    /// A description is of a kind of model that this version does not have.
-    #[cfg(feature = "multimodal")]
-    #[error("{id} is of the kind {kind}, which is not known here")]
-    UnknownKind {
-        /// The model.
-        id: String,
-        /// The kind in its description.
-        kind: &'static str,
-    },
-    /// An image, or the configuration of the preprocessor, cannot be used.
-    #[cfg(feature = "multimodal")]
-    #[error(transparent)]
-    Preprocess(std::sync::Arc<embedkit_image::PreprocessError>),
     /// The images of a model are too large.
     #[cfg(feature = "multimodal")]
     #[error("{id} has images of {found} pixels in each direction, at most {limit} are possible")]
@@ -118,45 +88,47 @@ pub enum Error {
     },
 }
 
-impl embedkit_core::pipeline::RowError for Error {
-    fn core(&self) -> Option<&embedkit_core::Error> {
-        if let Self::Core(error) = self { Some(error) } else { None }
-    }
-}
-
-impl Error {
-    /// What the user can do about it, where we know.
+impl LateInteractionError {
+    /// Class of the error.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Core(error) => error.hint(),
-            Self::PromptUnknown { .. } => Some(
-                "put the prompt that the model's authors give before the texts yourself".to_owned(),
-            ),
-            Self::MissingToken { .. } => Some(
-                "add the token to special_tokens_map.json, or name another one in the model's \
-                 description"
-                    .to_owned(),
-            ),
             #[cfg(feature = "multimodal")]
-            Self::Preprocess(error) => error.hint(),
+            Self::NoImageToken { .. } | Self::ImageTokens { .. } => ErrorKind::Damaged,
             #[cfg(feature = "multimodal")]
-            Self::ImagePromptTooLong { .. } => Some("make the image smaller".to_owned()),
-            #[cfg(feature = "multimodal")]
-            Self::NoImageToken { .. } | Self::ImageTokens { .. } => {
-                Some("the tokenizer's files are of another model".to_owned())
+            Self::ImageSide { .. } | Self::ImagePromptTooLong { .. } => ErrorKind::InvalidInput,
+            Self::MissingToken { .. } => ErrorKind::Damaged,
+            Self::Width { .. } | Self::PoolFactor { .. } | Self::NoDirection { .. } => {
+                ErrorKind::InvalidInput
             }
-            Self::Width { .. } => {
-                Some("compare vectors of one model, cut to the same dimensions".to_owned())
-            }
-            _ => None,
+            Self::TooManyVectors { .. } => ErrorKind::Runtime,
         }
     }
+
+    /// Advice, where something can be done about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<Hint> {
+        let advice = match self {
+            Self::MissingToken { .. } => {
+                "add the token to special_tokens_map.json, or name another one in the model's \
+                 description"
+            }
+            #[cfg(feature = "multimodal")]
+            Self::ImagePromptTooLong { .. } => "make the image smaller",
+            #[cfg(feature = "multimodal")]
+            Self::NoImageToken { .. } | Self::ImageTokens { .. } => {
+                "the tokenizer's files are of another model"
+            }
+            Self::Width { .. } => "compare vectors of one model, cut to the same dimensions",
+            _ => return None,
+        };
+        Some(Hint::Advice(advice.into()))
+    }
 }
 
-#[cfg(feature = "multimodal")]
-impl From<embedkit_image::PreprocessError> for Error {
-    fn from(error: embedkit_image::PreprocessError) -> Self {
-        Self::Preprocess(std::sync::Arc::new(error))
+impl From<LateInteractionError> for Error {
+    fn from(error: LateInteractionError) -> Self {
+        let hint = error.hint();
+        Self::new(error.kind(), error).with_hint(hint)
     }
 }

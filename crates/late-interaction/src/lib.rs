@@ -54,7 +54,8 @@ mod text;
 #[cfg(any(feature = "text", feature = "multimodal"))]
 mod vectors;
 
-pub use error::Error;
+pub use embedkit_types::Error;
+pub use error::LateInteractionError;
 pub use max_sim::{MaxSim, max_sim};
 #[cfg(feature = "multimodal")]
 pub use multimodal::LateInteractionMultimodalEmbedding;

@@ -7,8 +7,10 @@ use std::{
     thread,
 };
 
+use embedkit_types::Error;
+
 use crate::{
-    Error, Form, Muvera, Precision,
+    Form, Muvera, MuveraError, Precision,
     encode::{self, Scratch},
     vectors::AsVectors,
 };
@@ -20,7 +22,7 @@ impl<T: Precision> Muvera<T> {
     /// The encodings are the same for any number of threads.
     ///
     /// # Errors
-    /// [`Error::Input`] with the first input, in input order, that cannot be encoded; see
+    /// [`MuveraError::Input`] with the first input, in input order, that cannot be encoded; see
     /// [`Muvera::process_document`].
     pub fn process_batch<V>(
         &self,
@@ -51,7 +53,8 @@ impl<T: Precision> Muvera<T> {
         all.sort_unstable_by_key(|&(index, _)| index);
         all.into_iter()
             .map(|(index, encoding)| {
-                encoding.map_err(|error| Error::Input { index, source: Box::new(error) })
+                let input = |error| MuveraError::Input { index, source: Box::new(error) };
+                Ok(encoding.map_err(input)?)
             })
             .collect()
     }
@@ -62,7 +65,7 @@ impl<T: Precision> Muvera<T> {
         inputs: &[V],
         form: Form,
         next: &AtomicUsize,
-    ) -> Vec<(usize, Result<Vec<T>, Error>)> {
+    ) -> Vec<(usize, Result<Vec<T>, MuveraError>)> {
         let mut scratch = Scratch::default();
         let mut done = Vec::new();
         loop {

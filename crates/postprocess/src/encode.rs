@@ -1,7 +1,9 @@
 //! Encoding of one input.
 
+use embedkit_types::Error;
+
 use crate::{
-    Error, Form, Muvera, Precision,
+    Form, Muvera, MuveraError, Precision,
     clusters::Clusters,
     hyperplanes::Sides,
     product::Number,
@@ -32,7 +34,7 @@ impl<T: Precision> Muvera<T> {
     /// # Errors
     /// See [`Self::process_document`].
     pub fn process(&self, vectors: &impl AsVectors, form: Form) -> Result<Vec<T>, Error> {
-        encode(self, vectors.as_vectors(), form, &mut Scratch::default())
+        Ok(encode(self, vectors.as_vectors(), form, &mut Scratch::default())?)
     }
 }
 
@@ -66,7 +68,7 @@ pub(crate) fn encode<T: Precision>(
     vectors: Vectors<'_>,
     form: Form,
     scratch: &mut Scratch<T>,
-) -> Result<Vec<T>, Error> {
+) -> Result<Vec<T>, MuveraError> {
     simd::run(Encode::prepare(muvera, vectors, form, scratch)?)
 }
 
@@ -81,10 +83,10 @@ struct Encode<'a, T: Precision> {
 }
 
 impl<T: Precision> Work for Encode<'_, T> {
-    type Output = Result<Vec<T>, Error>;
+    type Output = Result<Vec<T>, MuveraError>;
 
     #[inline(always)]
-    fn run<const FUSED: bool>(mut self) -> Result<Vec<T>, Error> {
+    fn run<const FUSED: bool>(mut self) -> Result<Vec<T>, MuveraError> {
         self.check_finite()?;
         let sides = &mut self.buffers.sides;
         self.muvera.hyperplanes.sides::<FUSED>(self.vectors, self.components, sides);
@@ -101,22 +103,22 @@ impl<'a, T: Precision> Encode<'a, T> {
         vectors: Vectors<'a>,
         form: Form,
         scratch: &'a mut Scratch<T>,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, MuveraError> {
         if vectors.dim() != muvera.dim {
-            return Err(Error::WrongDim { expected: muvera.dim, found: vectors.dim() });
+            return Err(MuveraError::WrongDim { expected: muvera.dim, found: vectors.dim() });
         }
         if vectors.is_empty() {
-            return Err(Error::Empty);
+            return Err(MuveraError::Empty);
         }
         let components = T::components(vectors, &mut scratch.converted);
         let mut encoding = Vec::new();
         let size = muvera.embedding_size();
-        encoding.try_reserve_exact(size).map_err(|_| Error::Memory { components: size })?;
+        encoding.try_reserve_exact(size).map_err(|_| MuveraError::Memory { components: size })?;
         Ok(Self { muvera, vectors, components, form, buffers: &mut scratch.buffers, encoding })
     }
 
     #[inline(always)]
-    fn check_finite(&self) -> Result<(), Error> {
+    fn check_finite(&self) -> Result<(), MuveraError> {
         // No early exit within a piece, so that the loop is vectorised.
         let finite = |piece: &[T]| piece.iter().fold(true, |all, x| all & x.is_finite());
         if self.components.chunks(1024).all(finite) {
@@ -124,7 +126,7 @@ impl<'a, T: Precision> Encode<'a, T> {
         }
         let place = self.components.iter().position(|x| !x.is_finite()).unwrap_or_default();
         let (vector, component) = (place / self.muvera.dim, place % self.muvera.dim);
-        Err(Error::NotFinite { vector, component, value: self.vectors.component(place) })
+        Err(MuveraError::NotFinite { vector, component, value: self.vectors.component(place) })
     }
 
     /// Appends one repetition to the encoding.

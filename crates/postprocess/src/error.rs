@@ -1,9 +1,11 @@
 //! Errors of MUVERA.
 
+use embedkit_types::{ErrorKind, Hint};
+
 /// Invalid parameters, or vectors that cannot be encoded.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Error {
+pub enum MuveraError {
     /// A parameter is 0.
     #[error("expected {parameter} of muvera to be at least 1, got 0")]
     Zero {
@@ -78,41 +80,61 @@ pub enum Error {
         /// Index of the input.
         index: usize,
         /// Cause.
-        source: Box<Error>,
+        source: Box<MuveraError>,
     },
 }
 
-impl Error {
-    /// Advice to the user, if there is any.
+impl MuveraError {
+    /// Class of the error.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Zero { parameter } => Some(match *parameter {
-                "dim" => "dim is the dimension of the model's vectors".to_owned(),
-                parameter => format!("leave {parameter} out for its usual value"),
-            }),
-            Self::ProjectionTooWide { dim, .. } => {
-                Some(format!("choose dim_proj between 1 and {dim}; {dim} means no projection"))
+            Self::Memory { .. } => ErrorKind::Runtime,
+            Self::Input { source, .. } => source.kind(),
+            _ => ErrorKind::InvalidInput,
+        }
+    }
+
+    /// Advice.
+    #[must_use]
+    pub fn hint(&self) -> Hint {
+        let advice = match self {
+            Self::Zero { parameter: "dim" } => "dim is the dimension of the model's vectors",
+            Self::Zero { parameter } => {
+                return Hint::Advice(format!("leave {parameter} out for its usual value").into());
             }
-            Self::TooLarge { .. } => Some(
+            Self::ProjectionTooWide { dim, .. } => {
+                return Hint::Advice(
+                    format!("choose dim_proj between 1 and {dim}; {dim} means no projection")
+                        .into(),
+                );
+            }
+            Self::TooLarge { .. } => {
                 "lower k_sim first: an encoding has r_reps * 2^k_sim * dim_proj components"
-                    .to_owned(),
-            ),
+            }
             Self::Memory { .. } => {
-                Some("lower k_sim, dim_proj or r_reps, or encode fewer inputs at once".to_owned())
+                "lower k_sim, dim_proj or r_reps, or encode fewer inputs at once"
             }
             Self::WrongDim { found, .. } => {
-                Some(format!("make the encoder with dim {found}, or from the model itself"))
+                return Hint::Advice(
+                    format!("make the encoder with dim {found}, or from the model itself").into(),
+                );
             }
-            Self::Ragged { .. } => Some("compare the dimension with the model's".to_owned()),
-            Self::Empty => Some("leave inputs without any vector out".to_owned()),
+            Self::Ragged { .. } => "compare the dimension with the model's",
+            Self::Empty => "leave inputs without any vector out",
             Self::NotFinite { value, .. } if value.is_finite() => {
-                Some("encode in 64 bits, or scale the vectors".to_owned())
+                "encode in 64 bits, or scale the vectors"
             }
-            Self::NotFinite { .. } => {
-                Some("look for the input whose embedding has such values".to_owned())
-            }
-            Self::Input { source, .. } => source.hint(),
-        }
+            Self::NotFinite { .. } => "look for the input whose embedding has such values",
+            Self::Input { source, .. } => return source.hint(),
+        };
+        Hint::Advice(advice.into())
+    }
+}
+
+impl From<MuveraError> for embedkit_types::Error {
+    fn from(error: MuveraError) -> Self {
+        let hint = error.hint();
+        Self::new(error.kind(), error).with_hint(hint)
     }
 }

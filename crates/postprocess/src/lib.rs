@@ -46,7 +46,8 @@ mod simd;
 mod tests;
 mod vectors;
 
-pub use error::Error;
+pub use embedkit_types::Error;
+pub use error::MuveraError;
 pub use muvera::Muvera;
 pub use options::{Form, MuveraOptions};
 pub use precision::Precision;

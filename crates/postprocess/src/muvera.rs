@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use embedkit_types::MultiVectorModel;
+use embedkit_types::{Error, MultiVectorModel};
 
 use crate::{
-    Error, MuveraOptions, Precision, hyperplanes::Hyperplanes, numpy::Generator, product::Panels,
+    MuveraError, MuveraOptions, Precision, hyperplanes::Hyperplanes, numpy::Generator,
+    product::Panels,
 };
 
 /// Maximum components of an encoding, or of all random matrices of one kind: two gigabytes in double
@@ -46,7 +47,7 @@ impl Muvera {
     /// `dim`, `dim_proj` or `r_reps` is 0, `dim_proj` is above `dim`, or encodings or random matrices
     /// would be too large.
     pub fn new(dim: usize, options: MuveraOptions) -> Result<Self, Error> {
-        Self::draw(dim, options)
+        Ok(Self::draw(dim, options)?)
     }
 
     /// [`Muvera::new`] for the vectors of a model. The model's description is enough; it need not be
@@ -68,12 +69,12 @@ impl Muvera<f32> {
     /// # Errors
     /// See [`Muvera::new`].
     pub fn new_f32(dim: usize, options: MuveraOptions) -> Result<Self, Error> {
-        Self::draw(dim, options)
+        Ok(Self::draw(dim, options)?)
     }
 }
 
 impl<T: Precision> Muvera<T> {
-    fn draw(dim: usize, options: MuveraOptions) -> Result<Self, Error> {
+    fn draw(dim: usize, options: MuveraOptions) -> Result<Self, MuveraError> {
         let embedding_size = check::<T>(dim, &options)?;
         let MuveraOptions { k_sim, dim_proj, r_reps, random_seed } = options;
         let mut generator = Generator::new(random_seed);
@@ -122,22 +123,22 @@ impl<T: Precision> fmt::Debug for Muvera<T> {
 }
 
 /// Checks parameters and returns the components of an encoding.
-fn check<T: Precision>(dim: usize, options: &MuveraOptions) -> Result<usize, Error> {
+fn check<T: Precision>(dim: usize, options: &MuveraOptions) -> Result<usize, MuveraError> {
     let &MuveraOptions { k_sim, dim_proj, r_reps, .. } = options;
     for (parameter, value) in [("dim", dim), ("dim_proj", dim_proj), ("r_reps", r_reps)] {
         if value == 0 {
-            return Err(Error::Zero { parameter });
+            return Err(MuveraError::Zero { parameter });
         }
     }
     if dim_proj > dim {
-        return Err(Error::ProjectionTooWide { dim_proj, dim });
+        return Err(MuveraError::ProjectionTooWide { dim_proj, dim });
     }
     let within = |what, factors: [Option<usize>; 3]| {
         factors
             .into_iter()
             .try_fold(1usize, |product, factor| product.checked_mul(factor?))
             .filter(|&product| product <= LIMIT)
-            .ok_or(Error::TooLarge { what, limit: LIMIT, dim, k_sim, dim_proj, r_reps })
+            .ok_or(MuveraError::TooLarge { what, limit: LIMIT, dim, k_sim, dim_proj, r_reps })
     };
     let clusters = 1usize.checked_shl(k_sim);
     let size = within("an encoding", [Some(r_reps), clusters, Some(dim_proj)])?;

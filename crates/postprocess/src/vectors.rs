@@ -1,8 +1,8 @@
 //! Views of the vectors of one input.
 
-use embedkit_types::MultiVector;
+use embedkit_types::{Error, MultiVector};
 
-use crate::Error;
+use crate::MuveraError;
 
 /// A view of the vectors of one input, in either precision.
 ///
@@ -26,7 +26,8 @@ impl<'a> Vectors<'a> {
     /// # Errors
     /// `dim` is 0 or does not divide the number of components.
     pub fn from_f32(values: &'a [f32], dim: usize) -> Result<Self, Error> {
-        whole(values.len(), dim).map(|()| Self { values: Values::F32(values), dim })
+        whole(values.len(), dim)?;
+        Ok(Self { values: Values::F32(values), dim })
     }
 
     /// Creates a view of vectors of `dim` components in double precision, stored contiguously.
@@ -34,7 +35,8 @@ impl<'a> Vectors<'a> {
     /// # Errors
     /// `dim` is 0 or does not divide the number of components.
     pub fn from_f64(values: &'a [f64], dim: usize) -> Result<Self, Error> {
-        whole(values.len(), dim).map(|()| Self { values: Values::F64(values), dim })
+        whole(values.len(), dim)?;
+        Ok(Self { values: Values::F64(values), dim })
     }
 
     /// Number of vectors.
@@ -72,12 +74,12 @@ impl<'a> Vectors<'a> {
     }
 }
 
-fn whole(values: usize, dim: usize) -> Result<(), Error> {
+fn whole(values: usize, dim: usize) -> Result<(), MuveraError> {
     if dim == 0 {
-        return Err(Error::Zero { parameter: "dim" });
+        return Err(MuveraError::Zero { parameter: "dim" });
     }
     if !values.is_multiple_of(dim) {
-        return Err(Error::Ragged { values, dim });
+        return Err(MuveraError::Ragged { values, dim });
     }
     Ok(())
 }

@@ -41,6 +41,7 @@ mod error;
 mod model;
 mod sigmoid;
 
-pub use error::Error;
+pub use embedkit_types::Error;
+pub use error::NotANumber;
 pub use model::TextCrossEncoder;
 pub use sigmoid::sigmoid;

@@ -3,18 +3,17 @@
 use std::sync::{Arc, OnceLock};
 
 use embedkit_core::{
-    Error as CoreError,
     onnx::{Row, TextGraph, TextGraphOptions},
     pipeline::{Engine, Pool, RunResult, Step, Stream, Workload},
     registry,
     tokenizer::{FirstText, Limits, PairTokenizer, Tokens},
 };
 use embedkit_types::{
-    Embedded, LoadOptions, ModelFiles, ModelSpec, Task,
+    Embedded, Error, LoadOptions, ModelFiles, ModelSpec, SpecError, Task,
     scoring::{Ranked, top_k},
 };
 
-use crate::Error;
+use crate::NotANumber;
 
 /// A model that scores a document for a query. Cheap to clone; every method takes `&self`, and
 /// several threads may score at once.
@@ -44,11 +43,12 @@ impl TextCrossEncoder {
     ) -> Result<Self, Error> {
         let id = spec.id.to_string();
         let Task::Rerank(task) = &spec.task else {
-            return Err(Error::WrongTask { id, found: spec.task.name() });
+            let (expected, found) = ("rerank", spec.task.name());
+            return Err(SpecError::WrongTask { id, expected, found }.into());
         };
-        options.check(spec).map_err(CoreError::from)?;
+        options.check(spec)?;
         if options.dim.is_some() {
-            return Err(Error::Option { id, option: "dim" });
+            return Err(SpecError::UnusedOption { id, option: "dim" }.into());
         }
         let span = tracing::info_span!("load", path = %files.root.display());
         let tokenizer =
@@ -141,7 +141,7 @@ impl TextCrossEncoder {
     /// The `k` best documents for a query, best first; of equal scores the one that came first.
     ///
     /// # Errors
-    /// The first error, in input order; [`Error::NotANumber`] where a score cannot be ranked.
+    /// The first error, in input order; [`NotANumber`] where a score cannot be ranked.
     pub fn top_k<I>(&self, query: &str, documents: I, k: usize) -> Result<Vec<Ranked>, Error>
     where
         I: IntoIterator,
@@ -150,11 +150,11 @@ impl TextCrossEncoder {
         let scores = self.rerank(query, documents).enumerate().map(|(index, score)| {
             let score = score?;
             if score.is_nan() {
-                return Err(Error::NotANumber { id: self.engine.step().id.clone(), index });
+                return Err(NotANumber { id: self.engine.step().id.clone(), index }.into());
             }
             Ok(score)
         });
-        Ok(top_k(scores.collect::<Result<Vec<_>, _>>()?, k))
+        Ok(top_k(scores.collect::<Result<Vec<_>, Error>>()?, k))
     }
 
     /// The sum of the pairs' tokens, special tokens included, after truncation. Needs no session.
@@ -206,7 +206,6 @@ impl Step for Model {
     type Input = Pair;
     type Prepared = Tokens;
     type Output = Embedded<f32>;
-    type Error = Error;
 
     fn prepare(&self, (query, document): Pair) -> Result<Tokens, Error> {
         let tokenizer = &self.tokenizer;

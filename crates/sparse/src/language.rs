@@ -2,7 +2,7 @@
 
 use rust_stemmers::Algorithm;
 
-use crate::Error;
+use crate::OptionError;
 
 /// Name, stemmer, and the code of its list of stopwords. NLTK, and so the original, has none for
 /// Tamil.
@@ -41,9 +41,9 @@ pub(crate) struct Language {
 
 impl Language {
     /// The language of an English name, in any case; the original knows lower case only.
-    pub(crate) fn find(name: &str) -> Result<Self, Error> {
+    pub(crate) fn find(name: &str) -> Result<Self, OptionError> {
         let found = LANGUAGES.iter().find(|(known, ..)| known.eq_ignore_ascii_case(name));
-        let &(name, algorithm, list) = found.ok_or_else(|| Error::UnknownLanguage {
+        let &(name, algorithm, list) = found.ok_or_else(|| OptionError::UnknownLanguage {
             language: name.to_owned(),
             known: LANGUAGES.iter().map(|(name, ..)| *name).collect(),
         })?;

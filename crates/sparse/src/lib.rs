@@ -55,7 +55,8 @@ pub use graph::minicoil::fuzzing;
 
 #[cfg(feature = "bm25")]
 pub use bm25::{Bm25, StopwordLists};
-pub use error::{Error, OptionError};
+pub use embedkit_types::Error;
+pub use error::OptionError;
 #[cfg(any(feature = "bm25", feature = "splade", feature = "bm42", feature = "minicoil"))]
 pub use model::SparseTextEmbedding;
 pub use options::SparseOptions;

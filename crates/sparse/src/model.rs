@@ -11,15 +11,15 @@ use embedkit_core::{
     registry,
 };
 use embedkit_types::{
-    BatchOptions, Embed, Embedded, LoadOptions, ModelFiles, ModelSpec, Role, Sparse,
-    SparseEmbedding, SparseKind, Task,
+    BatchOptions, Embed, Embedded, Error, LoadOptions, ModelFiles, ModelSpec, Role, Sparse,
+    SparseEmbedding, SparseKind, SpecError, Task,
 };
 
+use crate::SparseOptions;
 #[cfg(feature = "bm25")]
 use crate::bm25::{Bm25, StopwordLists};
 #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
 use crate::graph::GraphModel;
-use crate::{Error, SparseOptions};
 
 /// A model that turns a text into weighted terms. Cheap to clone; every method takes `&self`, and
 /// several threads may embed at once.
@@ -64,7 +64,7 @@ impl SparseTextEmbedding {
     /// [`from_files`](Self::from_files) with options of the kind of model.
     ///
     /// # Errors
-    /// As there, and [`Error::Option`] for an option that the kind does not have.
+    /// As there, and [`OptionError`](crate::OptionError) for an option that the kind does not have.
     pub fn from_files_with(
         spec: &ModelSpec,
         files: &ModelFiles,
@@ -77,7 +77,7 @@ impl SparseTextEmbedding {
     /// Opens a model that needs no files: BM25, with the stopwords that are built in.
     ///
     /// # Errors
-    /// [`Error::NeedsFiles`] for another kind of model, and those of
+    /// [`SpecError::NeedsFiles`] for another kind of model, and those of
     /// [`from_files_with`](Self::from_files_with).
     pub fn without_files(
         spec: &ModelSpec,
@@ -100,9 +100,10 @@ impl SparseTextEmbedding {
         options: &SparseOptions,
     ) -> Result<Self, Error> {
         let Task::Sparse(task) = &spec.task else {
-            return Err(Error::WrongTask { id: spec.id.to_string(), found: spec.task.name() });
+            let (id, found) = (spec.id.to_string(), spec.task.name());
+            return Err(SpecError::WrongTask { id, expected: "sparse", found }.into());
         };
-        load.check(spec).map_err(embedkit_core::Error::from)?;
+        load.check(spec)?;
         options.check(&task.kind, load)?;
         let model = Model {
             backend: Backend::open(spec, task, files, load, options)?,
@@ -258,7 +259,6 @@ impl SparseTextEmbedding {
 impl Embed for SparseTextEmbedding {
     type Input = str;
     type Output = SparseEmbedding;
-    type Error = Error;
 
     fn embed_batch(&self, role: Role, texts: &[&str]) -> Result<Vec<SparseEmbedding>, Error> {
         Self::embed_batch(self, role, texts)
@@ -293,16 +293,31 @@ impl Backend {
                 Ok(Self::Bm25(Box::new(Bm25::new(facts, options, lists)?)))
             }
             #[cfg(not(feature = "bm25"))]
-            kind @ SparseKind::Bm25(_) => Err(Error::not_compiled(&spec.id, kind)),
+            kind @ SparseKind::Bm25(_) => Err(not_compiled(&spec.id, kind)),
             #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
             _ => {
-                let files = files.ok_or_else(|| Error::NeedsFiles { id: spec.id.to_string() })?;
+                let files =
+                    files.ok_or_else(|| SpecError::NeedsFiles { id: spec.id.to_string() })?;
                 let model = GraphModel::open(spec, task, files, load, options)?;
                 Ok(Self::Graph(Engine::new(model, load.batch)))
             }
             #[cfg(not(any(feature = "splade", feature = "bm42", feature = "minicoil")))]
-            kind => Err(Error::not_compiled(&spec.id, kind)),
+            kind => Err(not_compiled(&spec.id, kind)),
         }
+    }
+}
+
+/// The error for a kind of model that this build lacks.
+pub(crate) fn not_compiled(id: &str, kind: &SparseKind) -> Error {
+    let (id, package) = (id.to_owned(), env!("CARGO_PKG_NAME"));
+    SpecError::NotCompiled { id, package, feature: feature(kind) }.into()
+}
+
+/// The feature that a kind of model belongs to.
+pub(crate) fn feature(kind: &SparseKind) -> &'static str {
+    match kind.name() {
+        "if-splade" => "splade",
+        name => name,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use embedkit_types::{LoadOptions, SparseKind};
+use embedkit_types::{Error, LoadOptions, SparseKind};
 
 use crate::OptionError;
 #[cfg(feature = "bm25")]
@@ -54,9 +54,9 @@ impl SparseOptions {
     /// for `stopwords` the path of a file with one word a line.
     ///
     /// # Errors
-    /// An option that the kind of model does not have, a value that it cannot have, a file that
-    /// cannot be read.
-    pub fn set(&mut self, kind: &SparseKind, name: &str, value: &str) -> Result<(), OptionError> {
+    /// With an [`OptionError`] as the cause, an option that the kind of model does not have and a value
+    /// that it cannot have; a file that cannot be read.
+    pub fn set(&mut self, kind: &SparseKind, name: &str, value: &str) -> Result<(), Error> {
         let known = Self::names(kind);
         match known.iter().find(|&&option| option == name) {
             Some(&"k") => self.k = Some(check("k", parsed("k", value, COUNT_LIKE)?)?),
@@ -84,7 +84,7 @@ impl SparseOptions {
             }
             _ => {
                 let (kind, option) = (kind.name(), name.to_owned());
-                return Err(OptionError::Unknown { kind, option, known });
+                return Err(OptionError::Unknown { kind, option, known }.into());
             }
         }
         Ok(())

@@ -25,7 +25,6 @@
 
 #![forbid(unsafe_code)]
 
-mod error;
 #[cfg(all(feature = "static", any(test, fuzzing)))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -38,7 +37,7 @@ mod table;
 #[cfg(feature = "transformer")]
 mod transformer;
 
-pub use error::Error;
+pub use embedkit_types::Error;
 #[cfg(any(feature = "transformer", feature = "static"))]
 pub use model::TextEmbedding;
 #[cfg(any(feature = "transformer", feature = "static"))]

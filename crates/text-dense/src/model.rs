@@ -10,22 +10,22 @@ use std::thread::available_parallelism;
 use either::Either;
 #[cfg(feature = "static")]
 use embedkit_core::pipeline::ParallelMap;
-use embedkit_core::{Error as CoreError, Width, pipeline::only, registry, tokenizer::Tokenizer};
+use embedkit_core::{Width, pipeline::only, registry, tokenizer::Tokenizer};
 #[cfg(feature = "transformer")]
 use embedkit_core::{
     pipeline::{Engine, Pool, RunResult, Step, Workload},
     tokenizer::Tokens,
 };
 use embedkit_types::{
-    Embed, Embedded, Encoder, LoadOptions, ModelFiles, ModelPrompts, ModelSpec, Role, Task,
-    TextDense,
+    Embed, Embedded, Encoder, Error, LoadOptions, ModelFiles, ModelPrompts, ModelSpec, Role,
+    SpecError, Task, TextDense,
 };
 
+use crate::DenseOptions;
 #[cfg(feature = "static")]
 use crate::table::StaticTable;
 #[cfg(feature = "transformer")]
 use crate::transformer::Transformer;
-use crate::{DenseOptions, Error};
 
 /// A model that turns a text into one vector. Cheap to clone; every method takes `&self`, and
 /// several threads may embed at once.
@@ -85,11 +85,12 @@ impl TextEmbedding {
     ) -> Result<Self, Error> {
         let id = spec.id.to_string();
         let Task::TextDense(task) = &spec.task else {
-            return Err(Error::WrongTask { id, found: spec.task.name() });
+            let (expected, found) = ("text-dense", spec.task.name());
+            return Err(SpecError::WrongTask { id, expected, found }.into());
         };
-        options.check(spec).map_err(CoreError::from)?;
+        options.check(spec)?;
         let Some(prompts) = spec.prompts_for(&options.prompts) else {
-            return Err(Error::PromptUnknown { id });
+            return Err(SpecError::PromptUnknown { id }.into());
         };
         let width = Width::new(id, task.dim, options.dim);
         let rules = Arc::new(Rules { prompts, width });
@@ -234,7 +235,6 @@ impl TextEmbedding {
 impl Embed for TextEmbedding {
     type Input = str;
     type Output = Vec<f32>;
-    type Error = Error;
 
     fn embed_batch(&self, role: Role, texts: &[&str]) -> Result<Vec<Vec<f32>>, Error> {
         self.values(role, texts).collect()
@@ -293,7 +293,6 @@ impl Step for TextStep {
     type Input = (Role, String);
     type Prepared = Text;
     type Output = Embedded<Vec<f32>>;
-    type Error = Error;
 
     fn prepare(&self, (role, text): (Role, String)) -> Result<Text, Error> {
         let text = self.rules.prompts.apply(role, text);
@@ -344,22 +343,18 @@ impl Backend {
                 Ok(Self::Transformer(Engine::new(step, options.batch)))
             }
             #[cfg(not(feature = "transformer"))]
-            Encoder::Transformer => {
-                Err(Error::NotCompiled { id: spec.id.to_string(), feature: "transformer" })
-            }
+            Encoder::Transformer => Err(not_compiled(spec, "transformer")),
             #[cfg(feature = "static")]
             Encoder::Static => {
                 use embedkit_core::tokenizer::Limits;
                 if let Some(task) = &dense.task {
                     let (id, task) = (spec.id.to_string(), task.clone());
-                    return Err(Error::UnknownTask { id, task, known: Vec::new() });
+                    return Err(SpecError::UnknownTask { id, task, known: Vec::new() }.into());
                 }
                 Ok(Self::Static(Box::new(StaticTable::open(files, Limits::of(spec, options))?)))
             }
             #[cfg(not(feature = "static"))]
-            Encoder::Static => {
-                Err(Error::NotCompiled { id: spec.id.to_string(), feature: "static" })
-            }
+            Encoder::Static => Err(not_compiled(spec, "static")),
         }
     }
 
@@ -392,4 +387,10 @@ impl Backend {
             Self::Static(_) => Ok("cpu"),
         }
     }
+}
+
+#[cfg(not(all(feature = "static", feature = "transformer")))]
+fn not_compiled(spec: &ModelSpec, feature: &'static str) -> Error {
+    let (id, package) = (spec.id.to_string(), env!("CARGO_PKG_NAME"));
+    SpecError::NotCompiled { id, package, feature }.into()
 }

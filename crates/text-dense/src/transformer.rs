@@ -7,9 +7,11 @@ use embedkit_core::{
     pipeline::Workload,
     tokenizer::{Limits, Tokenizer, Tokens},
 };
-use embedkit_types::{AdapterTasks, LoadOptions, ModelFiles, ModelSpec, Role, TextDense};
+use embedkit_types::{
+    AdapterTasks, Error, LoadOptions, ModelFiles, ModelSpec, Role, SpecError, TextDense,
+};
 
-use crate::{DenseOptions, Error};
+use crate::DenseOptions;
 
 #[derive(Debug)]
 pub(crate) struct Transformer {
@@ -90,9 +92,8 @@ fn raw_task(
 ) -> Result<usize, Error> {
     let Some(asked) = asked else { return Ok(tasks.map_or(0, |tasks| tasks.default)) };
     let names = tasks.map_or(&[][..], |tasks| &tasks.names[..]);
-    names.iter().position(|name| name == asked).ok_or_else(|| Error::UnknownTask {
-        id: spec.id.to_string(),
-        task: asked.to_owned(),
-        known: names.iter().map(ToString::to_string).collect(),
+    names.iter().position(|name| name == asked).ok_or_else(|| {
+        let known = names.iter().map(ToString::to_string).collect();
+        SpecError::UnknownTask { id: spec.id.to_string(), task: asked.to_owned(), known }.into()
     })
 }

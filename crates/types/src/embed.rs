@@ -1,5 +1,7 @@
 //! The trait of all embedding models and what it speaks of.
 
+use crate::Error;
+
 /// Purpose of an input; prompts, markers and tasks follow from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(
@@ -28,22 +30,17 @@ pub struct Embedded<T> {
     pub truncated: bool,
 }
 
-/// A model that turns inputs into embeddings; object safe.
-pub trait Embed {
+/// A model that turns inputs into embeddings. Object safe, so that callers may hold any model of one
+/// kind of result, such as an `Arc<dyn Embed<Input = str, Output = Vec<f32>>>`.
+pub trait Embed: Send + Sync {
     /// What is embedded, such as `str`.
     type Input: ?Sized;
     /// One embedding.
     type Output;
-    /// What can go wrong.
-    type Error;
 
     /// Embeds all inputs and returns the embeddings in the same order.
     ///
     /// # Errors
     /// The first error, in input order.
-    fn embed_batch(
-        &self,
-        role: Role,
-        inputs: &[&Self::Input],
-    ) -> Result<Vec<Self::Output>, Self::Error>;
+    fn embed_batch(&self, role: Role, inputs: &[&Self::Input]) -> Result<Vec<Self::Output>, Error>;
 }

@@ -2,8 +2,6 @@
 
 use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc};
 
-use crate::Role;
-
 /// An error of any part of embedkit: its [kind](ErrorKind), its cause, and a [`Hint`] where something
 /// can be done about it.
 ///
@@ -92,23 +90,38 @@ impl fmt::Display for ErrorKind {
 pub enum Hint {
     /// ONNX Runtime has to be installed, or its library named.
     InstallRuntime,
+    /// The ONNX Runtime library that was found has to be installed again, or trusted by naming it.
+    ReinstallRuntime {
+        /// A step before that, such as a command of the shell.
+        first: Option<String>,
+        /// Whether embedkit has installed it.
+        installed: bool,
+    },
+    /// The ONNX Runtime library that was found has to be trusted by naming it, or else this done.
+    NameRuntime(Cow<'static, str>),
     /// The files of the model with this id have to be fetched, with network access.
     PullModel(String),
     /// The registry has the ids of all models; these are closest to the one given.
     SimilarModels(Vec<String>),
-    /// The model with this id is of another task.
+    /// The model with this id is for other tasks.
     OpenAs {
         /// Id of the model.
         id: String,
-        /// Name of its task in the registry, such as `sparse`.
-        task: &'static str,
+        /// Names of its tasks in the registry, such as `sparse`.
+        tasks: Vec<&'static str>,
     },
     /// The model has to be opened from a folder with its files.
     OpenFromFolder,
+    /// The model's folder lacks files, which have to be fetched again.
+    IncompleteFolder,
     /// The cache folder has to be another one: writable, or with more space.
     ChooseCacheDir,
     /// The device has to be `auto`, which falls back to the CPU, or the build and the library others.
     FallBackToCpu,
+    /// The model has to be opened again; its device failed.
+    OpenAgain,
+    /// Batches have to be made smaller, or fewer of them run at once.
+    SmallerBatches,
     /// Texts have to be cut at fewer tokens, at most this many where the number is known.
     LimitTokens(Option<usize>),
     /// The time limit has to be raised, or batches made smaller.
@@ -117,11 +130,21 @@ pub enum Hint {
     FewerThreads,
     /// The description of the model has to name this file as its graph.
     NameModelFile(String),
-    /// The prompt for this role has to be given, or put before the texts by the caller.
-    GivePrompt(Role),
+    /// The prompt has to be put before the texts by the caller.
+    GivePrompt,
+    /// The checkpoint lacks the tensors of a head, so that its encoder alone can be converted.
+    ConvertEncoder {
+        /// The head that is missing, such as `sequence classifier`.
+        missing: &'static str,
+    },
+    /// The graph has to be one with `f32` weights in the same file, such as a converted checkpoint.
+    ConvertCheckpoint,
     /// Advice that is the same for every front, in one line.
     Advice(Cow<'static, str>),
 }
+
+/// How a library is trusted as it is.
+const NAME_RUNTIME: &str = "name it in ORT_DYLIB_PATH or the load options";
 
 impl fmt::Display for Hint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -130,28 +153,61 @@ impl fmt::Display for Hint {
                 "install ONNX Runtime, or name its library in ORT_DYLIB_PATH or the load options",
             ),
             Self::PullModel(id) => write!(f, "with network access, load {id} once to fetch its files"),
-            Self::SimilarModels(ids) if ids.is_empty() => {
-                f.write_str("the registry has the ids of all models")
+            Self::ReinstallRuntime { first, .. } => {
+                if let Some(first) = first {
+                    write!(f, "{first} and ")?;
+                }
+                write!(f, "install the library again; to trust it as it is, {NAME_RUNTIME}")
             }
-            Self::SimilarModels(ids) => write!(f, "did you mean {}?", ids.join(" or ")),
-            Self::OpenAs { id, task } => write!(f, "open {id} as a model for {task}"),
+            Self::NameRuntime(instead) => {
+                write!(f, "{instead}; to use this very file, {NAME_RUNTIME}")
+            }
+            Self::SimilarModels(ids) => match ids.as_slice() {
+                [] => f.write_str("the registry has the ids of all models"),
+                [only] => write!(f, "did you mean {only}?"),
+                [others @ .., last] => write!(f, "did you mean {} or {last}?", others.join(", ")),
+            },
+            Self::OpenAs { id, tasks } => {
+                write!(f, "open {id} as a model for {}", tasks.join(" or "))
+            }
             Self::OpenFromFolder => f.write_str("open the model from a folder with its files"),
+            Self::IncompleteFolder => {
+                f.write_str("the model's folder is incomplete; fetch its files again")
+            }
             Self::ChooseCacheDir => {
                 f.write_str("choose a writable cache folder with enough space, as in EMBEDKIT_CACHE")
             }
             Self::FallBackToCpu => f.write_str(
                 "use Device::Auto to fall back to the CPU, or a build and a runtime with that provider",
             ),
+            Self::OpenAgain => f.write_str(
+                "open the model again; where it fails again, look into the device's driver or use \
+                 Device::Cpu",
+            ),
+            Self::SmallerBatches => {
+                f.write_str("make batches smaller, or run fewer at once with fewer replicas")
+            }
             Self::LimitTokens(None) => f.write_str("lower the limit on tokens"),
             Self::LimitTokens(Some(limit)) => write!(f, "lower the limit on tokens to {limit}"),
             Self::RaiseTimeout => f.write_str("raise the time limit, or lower the rows of a batch"),
-            Self::FewerThreads => f.write_str("ask for fewer threads"),
+            Self::FewerThreads => f.write_str(
+                "ask for fewer threads and replicas, or raise the system's limit on processes and \
+                 memory",
+            ),
             Self::NameModelFile(file) => {
                 write!(f, "if {file} is the graph, name it as `file` in the model's description")
             }
-            Self::GivePrompt(_) => {
-                f.write_str("give the prompt that the model's authors publish, or put it before the texts")
-            }
+            Self::GivePrompt => f.write_str(
+                "put the prompt that the model's authors give before the texts yourself",
+            ),
+            Self::ConvertEncoder { missing } => write!(
+                f,
+                "the checkpoint has no {missing}; the head `hidden` needs only the encoder"
+            ),
+            Self::ConvertCheckpoint => f.write_str(
+                "give a graph with f32 weights in the same file, below 2 GiB, such as that of a \
+                 converted checkpoint",
+            ),
             Self::Advice(advice) => f.write_str(advice),
         }
     }
@@ -195,6 +251,11 @@ impl Error {
         while let Some(error) = cause {
             if let Some(found) = error.downcast_ref() {
                 return Some(found);
+            }
+            // Its own source is already behind its cause.
+            if let Some(Self { inner }) = error.downcast_ref() {
+                cause = Some(&*inner.cause);
+                continue;
             }
             cause = error.source();
         }
@@ -253,7 +314,30 @@ mod tests {
         let other = error.clone().with_hint(Hint::FallBackToCpu);
         assert_eq!((error.hint(), other.hint()), (None, Some(&Hint::FallBackToCpu)));
         assert_eq!((other.kind(), other.to_string()), (error.kind(), error.to_string()));
+        assert!(other.downcast_ref::<Unreadable>().is_some());
         assert!(other.downcast_ref::<io::Error>().is_some());
+    }
+
+    #[test]
+    fn the_cause_of_a_cause_is_found() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("input 3")]
+        struct Input(#[source] Error);
+
+        let inner = Error::new(ErrorKind::NotFound, Unreadable(io::ErrorKind::NotFound.into()));
+        let outer = Error::new(inner.kind(), Input(inner));
+        assert!(outer.downcast_ref::<Input>().is_some());
+        assert!(outer.downcast_ref::<Unreadable>().is_some());
+        assert!(outer.downcast_ref::<fmt::Error>().is_none());
+    }
+
+    #[test]
+    fn similar_models_are_a_list_in_words() {
+        let hint = |ids: &[&str]| {
+            Hint::SimilarModels(ids.iter().map(ToString::to_string).collect()).to_string()
+        };
+        assert_eq!(hint(&["a"]), "did you mean a?");
+        assert_eq!(hint(&["a", "b", "c"]), "did you mean a, b or c?");
     }
 
     #[test]

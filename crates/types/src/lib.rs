@@ -44,6 +44,7 @@ pub mod row;
 pub mod scoring;
 mod sparse;
 mod spec;
+mod spec_error;
 mod task;
 
 pub use device::{Device, DeviceError};
@@ -56,6 +57,7 @@ pub use options::{BatchOptions, LoadOptions, OptionsError, Profile, Prompts};
 pub use row::{ModelFile, RowError};
 pub use sparse::{SparseEmbedding, SparseError};
 pub use spec::{List, ModelPrompts, ModelSpec, PinnedFile, Source, Str};
+pub use spec_error::SpecError;
 pub use task::{
     AdapterTasks, Bm25, Bm42, ColModernVbert, ColPali, Encoder, GraphOutput, IfSplade, Image,
     ImagePooling, LateMultimodal, LateMultimodalKind, LateText, Markers, MiniCoil, Pooling,

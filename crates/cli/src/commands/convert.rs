@@ -7,7 +7,7 @@ use crate::{args::ConvertArgs, report::Report};
 
 pub(crate) fn run(args: &ConvertArgs, report: &Report) -> Result<()> {
     let options = ConvertOptions { head: args.head, token_types: !args.no_token_types };
-    let converted = convert(&args.dir, &args.out, &options)?;
+    let converted = convert(&args.dir, &args.out, &options).map_err(embedkit::Error::from)?;
     report.inform(&format!(
         "wrote {}: {} with {} layers of width {}, {:.1} MB, from {} to {}",
         args.out.display(),

@@ -147,7 +147,7 @@ fn paths_that_are_no_place_for_a_file_are_refused() {
     assert!(matches!(to("config.json"), Error::Output { .. }));
     let error = to("nowhere/model.onnx");
     assert!(matches!(&error, Error::Write { path, .. } if path.ends_with("nowhere/model.onnx")));
-    assert_eq!(error.hint().unwrap(), "create the folder first");
+    assert_eq!(error.hint().unwrap().to_string(), "create the folder first");
     assert_eq!(fs::read(draft.weights()).unwrap(), weights);
 }
 

@@ -7,7 +7,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use embedkit_types::BatchOptions;
+use embedkit_types::{BatchOptions, Error};
 
 use super::{
     Class, Outcome, Step, Stream, Ticket, Workload,
@@ -15,7 +15,7 @@ use super::{
     rows::{catching, run_rows},
     ticket::Inbox,
 };
-use crate::error::Error;
+use crate::error::Error as CoreError;
 
 /// Most rows of a batch, unless the caller says otherwise.
 const ROWS: usize = 256;
@@ -83,8 +83,8 @@ impl<S: Step> Engine<S> {
     /// A ticket without inputs.
     ///
     /// # Errors
-    /// Those of loading the model, where that is done lazily, and [`Error::Thread`].
-    pub fn open(&self, class: Class) -> Result<Ticket<S>, S::Error> {
+    /// Those of loading the model, where that is done lazily, and [`CoreError::Thread`].
+    pub fn open(&self, class: Class) -> Result<Ticket<S>, Error> {
         self.start()?;
         let inbox = Arc::new(Inbox::new());
         let opened = self.handle.shared.with(|running| {
@@ -93,7 +93,7 @@ impl<S: Step> Engine<S> {
             id
         });
         // Started above, and open as long as there is an engine.
-        let id = opened.ok_or_else(|| Error::Defect { reason: "no engine".to_owned() })?;
+        let id = opened.ok_or_else(|| CoreError::Defect { reason: "no engine".to_owned() })?;
         Ok(Ticket::new(self.clone(), id, inbox))
     }
 
@@ -101,7 +101,7 @@ impl<S: Step> Engine<S> {
     ///
     /// # Errors
     /// As [`open`](Self::open); errors of one input are within the list.
-    pub fn run_few(&self, inputs: Vec<S::Input>) -> Result<Vec<Outcome<S>>, S::Error> {
+    pub fn run_few(&self, inputs: Vec<S::Input>) -> Result<Vec<Outcome<S>>, Error> {
         let shared = &*self.handle.shared;
         let mut results: BTreeMap<usize, Outcome<S>> = BTreeMap::new();
         let mut rows = Vec::with_capacity(inputs.len());
@@ -154,7 +154,7 @@ impl<S: Step> Engine<S> {
     }
 
     /// Starts the threads, unless they run.
-    fn start(&self) -> Result<(), S::Error> {
+    fn start(&self) -> Result<(), Error> {
         let shared = &self.handle.shared;
         if shared.state().running.is_some() {
             return Ok(());
@@ -171,7 +171,7 @@ impl<S: Step> Engine<S> {
             let thread = thread::Builder::new().name(format!("embedkit-{started}"));
             let thread = thread.spawn(move || worker.work()).map_err(|source| {
                 let source = Arc::new(source);
-                Error::Thread { started, wanted: lanes + 1, source }
+                CoreError::Thread { started, wanted: lanes + 1, source }
             })?;
             state.threads.push(thread);
         }
@@ -201,7 +201,7 @@ impl<S: Step> Shared<S> {
         ticket: TicketId,
         index: usize,
         prepared: S::Prepared,
-    ) -> Result<Row<S::Prepared>, S::Error> {
+    ) -> Result<Row<S::Prepared>, Error> {
         let (pool, length) = (self.step.pool(&prepared)?, self.step.length(&prepared));
         Ok(Row { ticket, index, pool, length, prepared })
     }

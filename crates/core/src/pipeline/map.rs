@@ -9,8 +9,10 @@ use std::{
     vec::IntoIter,
 };
 
-use super::{FEW, RowError, rows::catching};
-use crate::error::Error;
+use embedkit_types::Error;
+
+use super::{FEW, rows::catching};
+use crate::error::Error as CoreError;
 
 /// Inputs of a chunk at most, and their size in bytes, which hide the cost of passing them on.
 const CHUNK: (usize, usize) = (1024, 64 << 10);
@@ -33,24 +35,23 @@ pub struct ParallelMap<I, F, A, T> {
     handed: usize,
     /// Inputs of the chunks in between.
     outstanding: usize,
-    done: BTreeMap<usize, Vec<T>>,
-    ready: IntoIter<T>,
+    done: BTreeMap<usize, Vec<Result<T, Error>>>,
+    ready: IntoIter<Result<T, Error>>,
     ended: bool,
 }
 
 /// Chunks to the threads and back, by number.
 struct Threads<A, T> {
     work: mpsc::Sender<(usize, Vec<A>)>,
-    done: mpsc::Receiver<(usize, Vec<T>)>,
+    done: mpsc::Receiver<(usize, Vec<Result<T, Error>>)>,
 }
 
-impl<I, F, A, T, E> ParallelMap<I, F, A, Result<T, E>>
+impl<I, F, A, T> ParallelMap<I, F, A, T>
 where
     I: Iterator<Item = A>,
-    F: Fn(A) -> Result<T, E> + Send + Sync + 'static,
+    F: Fn(A) -> Result<T, Error> + Send + Sync + 'static,
     A: Send + 'static,
     T: Send + 'static,
-    E: RowError,
 {
     /// Results of `function` for `inputs`, of which none is read yet, on `threads` threads. Two `window`s
     /// of inputs are read ahead at most. `size` is that of an input in bytes.
@@ -92,7 +93,7 @@ where
         chunk
     }
 
-    fn start(&self) -> Result<Threads<A, Result<T, E>>, Error> {
+    fn start(&self) -> Result<Threads<A, T>, Error> {
         let (work, chunks) = mpsc::channel::<(usize, Vec<A>)>();
         let (results, done) = mpsc::channel();
         let chunks = Arc::new(Mutex::new(chunks));
@@ -117,14 +118,15 @@ where
                 && number == 0
             {
                 let source = Arc::new(source);
-                return Err(Error::Thread { started: number, wanted: self.wanted, source });
+                let started = CoreError::Thread { started: number, wanted: self.wanted, source };
+                return Err(started.into());
             }
         }
         Ok(Threads { work, done })
     }
 
     /// The next results, those of one chunk; `None` at the end.
-    fn advance(&mut self) -> Result<Option<Vec<Result<T, E>>>, Error> {
+    fn advance(&mut self) -> Result<Option<Vec<Result<T, Error>>>, Error> {
         if self.read == 0 {
             let chunk = self.read(FEW.min(self.window));
             (self.read, self.handed) = (1, 1);
@@ -162,26 +164,22 @@ where
 }
 
 /// Threads catch panics and only end when nobody waits for them.
-fn gone() -> Error {
-    Error::Defect { reason: "all threads are gone".to_owned() }
+fn gone() -> CoreError {
+    CoreError::Defect { reason: "all threads are gone".to_owned() }
 }
 
-fn apply<A, T, E: RowError>(
-    function: &impl Fn(A) -> Result<T, E>,
-    chunk: Vec<A>,
-) -> Vec<Result<T, E>> {
+fn apply<A, T>(function: &impl Fn(A) -> Result<T, Error>, chunk: Vec<A>) -> Vec<Result<T, Error>> {
     chunk.into_iter().map(|input| catching(|| function(input))).collect()
 }
 
-impl<I, F, A, T, E> Iterator for ParallelMap<I, F, A, Result<T, E>>
+impl<I, F, A, T> Iterator for ParallelMap<I, F, A, T>
 where
     I: Iterator<Item = A>,
-    F: Fn(A) -> Result<T, E> + Send + Sync + 'static,
+    F: Fn(A) -> Result<T, Error> + Send + Sync + 'static,
     A: Send + 'static,
     T: Send + 'static,
-    E: RowError,
 {
-    type Item = Result<T, E>;
+    type Item = Result<T, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -193,7 +191,7 @@ where
                 Err(error) => {
                     // Of no single input: the end.
                     (self.handed, self.ended) = (self.read, true);
-                    return Some(Err(error.into()));
+                    return Some(Err(error));
                 }
             }
         }
@@ -217,7 +215,7 @@ mod tests {
 
     fn doubled(inputs: u64, threads: usize, window: usize) -> Vec<Result<u64, Error>> {
         let double = |x: u64| match x % 100 {
-            77 => Err(Error::Tokenize { reason: "unlucky".to_owned() }),
+            77 => Err(CoreError::Tokenize { reason: "unlucky".to_owned() }.into()),
             88 => panic!("a defect"),
             _ => Ok(x * 2),
         };
@@ -246,7 +244,7 @@ mod tests {
     fn no_more_is_read_than_two_windows_ahead() {
         let read = Cell::new(0);
         let inputs = (0u64..).inspect(|_| read.set(read.get() + 1));
-        let mut map = ParallelMap::new(inputs, 4, 100, |_| 8, Ok::<_, Error>);
+        let mut map = ParallelMap::new(inputs, 4, 100, |_| 8, Ok);
         for taken in 1..=1000 {
             assert!(map.next().unwrap().is_ok());
             // A chunk of results is handed out at a time.
@@ -258,8 +256,7 @@ mod tests {
     fn dropping_it_stops_the_work() {
         let done = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&done);
-        let count =
-            move |x: u64| Ok::<_, Error>(counter.fetch_add(1, Ordering::Relaxed) as u64 + x);
+        let count = move |x: u64| Ok(counter.fetch_add(1, Ordering::Relaxed) as u64 + x);
         let mut map = ParallelMap::new(0.., 2, 64, |_| 8, count);
         assert!(map.next().is_some());
         drop(map);

@@ -20,12 +20,14 @@ pub use self::{
     engine::Engine,
     map::ParallelMap,
     queue::{Class, Grouping, Pool},
-    rows::{RowError, run_rows},
+    rows::run_rows,
     stream::Stream,
     ticket::Ticket,
 };
 
-use crate::error::Error;
+use embedkit_types::Error;
+
+use crate::error::Error as CoreError;
 
 /// Inputs that are the caller's own work at most, where nothing else runs: no thread is started.
 const FEW: usize = 8;
@@ -38,8 +40,6 @@ pub trait Step: Send + Sync + 'static {
     type Prepared: Send + 'static;
     /// One result.
     type Output: Send + 'static;
-    /// Error of the family.
-    type Error: RowError;
 
     /// Inputs that one thread prepares at a time: fewer where one takes long, as an image does.
     const CHUNK: usize = 64;
@@ -48,7 +48,7 @@ pub trait Step: Send + Sync + 'static {
     ///
     /// # Errors
     /// For this input; the others go on.
-    fn prepare(&self, input: Self::Input) -> Result<Self::Prepared, Self::Error>;
+    fn prepare(&self, input: Self::Input) -> Result<Self::Prepared, Error>;
 
     /// The length of a prepared input in a batch of its own.
     fn length(&self, prepared: &Self::Prepared) -> usize;
@@ -57,13 +57,13 @@ pub trait Step: Send + Sync + 'static {
     ///
     /// # Errors
     /// Those of loading the model, where that is done lazily.
-    fn pool(&self, prepared: &Self::Prepared) -> Result<Pool, Self::Error>;
+    fn pool(&self, prepared: &Self::Prepared) -> Result<Pool, Error>;
 
     /// How many batches can run at once.
     ///
     /// # Errors
     /// Those of loading the model, where that is done lazily.
-    fn lanes(&self) -> Result<usize, Self::Error>;
+    fn lanes(&self) -> Result<usize, Error>;
 
     /// Runs one batch, of rows of one pool: a result for each row, in order.
     ///
@@ -83,16 +83,16 @@ pub enum Workload {
 }
 
 /// The result of one batch of a [`Step`].
-pub type RunResult<S> = Result<Vec<Outcome<S>>, <S as Step>::Error>;
+pub type RunResult<S> = Result<Vec<Outcome<S>>, Error>;
 
 /// The result of a call with one input.
 ///
 /// # Errors
 /// The error of the input.
-pub fn only<T, E: From<Error>>(results: impl IntoIterator<Item = Result<T, E>>) -> Result<T, E> {
-    let none = || Err(Error::Defect { reason: "no result for an input".to_owned() }.into());
+pub fn only<T>(results: impl IntoIterator<Item = Result<T, Error>>) -> Result<T, Error> {
+    let none = || Err(CoreError::Defect { reason: "no result for an input".to_owned() }.into());
     results.into_iter().next().unwrap_or_else(none)
 }
 
 /// The result of one input of a [`Step`].
-pub type Outcome<S> = Result<<S as Step>::Output, <S as Step>::Error>;
+pub type Outcome<S> = Result<<S as Step>::Output, Error>;

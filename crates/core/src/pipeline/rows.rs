@@ -6,19 +6,9 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use crate::error::Error;
+use embedkit_types::Error;
 
-/// An error of a family, which may hold one of this crate.
-pub trait RowError: From<Error> + Clone + Send + 'static {
-    /// The error of this crate, where it is one.
-    fn core(&self) -> Option<&Error>;
-}
-
-impl RowError for Error {
-    fn core(&self) -> Option<&Error> {
-        Some(self)
-    }
-}
+use crate::error::Error as CoreError;
 
 /// Runs of one batch that may reach the time limit. They find one slow row among thousands; more of
 /// them would be a graph that never ends, row after row.
@@ -29,11 +19,11 @@ const MOST_TIMEOUTS: usize = 16;
 /// Where `run` fails, panics or returns another number of results than it got rows, each half of the
 /// batch is run by itself, down to single rows: `k` rows that fail among `n` cost `O(k log n)` runs
 /// more, and at most `2n - 1` runs in all. An error that [no row is to blame
-/// for](Error::is_of_session) is not tried again; each row that has no result yet gets it.
-pub fn run_rows<R, T, E: RowError>(
+/// for](CoreError::is_of_session) is not tried again; each row that has no result yet gets it.
+pub fn run_rows<R, T>(
     rows: &[R],
-    mut run: impl FnMut(&[R]) -> Result<Vec<Result<T, E>>, E>,
-) -> Vec<Result<T, E>> {
+    mut run: impl FnMut(&[R]) -> Result<Vec<Result<T, Error>>, Error>,
+) -> Vec<Result<T, Error>> {
     let mut results = Vec::with_capacity(rows.len());
     let mut timeouts = 0;
     // The next part is the last one, so that results come in order.
@@ -46,8 +36,9 @@ pub fn run_rows<R, T, E: RowError>(
             }
             Err(error) => error,
         };
-        timeouts += usize::from(matches!(error.core(), Some(Error::TimedOut { .. })));
-        if timeouts >= MOST_TIMEOUTS || error.core().is_some_and(Error::is_of_session) {
+        let core = error.downcast_ref::<CoreError>();
+        timeouts += usize::from(matches!(core, Some(CoreError::TimedOut { .. })));
+        if timeouts >= MOST_TIMEOUTS || core.is_some_and(CoreError::is_of_session) {
             results.resize_with(rows.len(), || Err(error.clone()));
             break;
         }
@@ -64,47 +55,47 @@ pub fn run_rows<R, T, E: RowError>(
 }
 
 /// One run, whose panic and whose wrong number of results are errors like others.
-fn run_part<R, T, E: RowError>(
+fn run_part<R, T>(
     rows: &[R],
-    run: &mut impl FnMut(&[R]) -> Result<Vec<Result<T, E>>, E>,
-) -> Result<Vec<Result<T, E>>, E> {
+    run: &mut impl FnMut(&[R]) -> Result<Vec<Result<T, Error>>, Error>,
+) -> Result<Vec<Result<T, Error>>, Error> {
     let results = catching(|| run(rows))?;
     if results.len() != rows.len() {
         let reason = format!("{} results for {} inputs", results.len(), rows.len());
-        return Err(Error::Defect { reason }.into());
+        return Err(CoreError::Defect { reason }.into());
     }
     Ok(results)
 }
 
 /// Calls `work`, whose panic becomes an error.
-pub(super) fn catching<T, E: From<Error>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+pub(super) fn catching<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     // What a panic leaves behind is dropped, or is behind a lock that takes poison into account.
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(&*panic).into()))
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> Error {
+fn panicked(panic: &(dyn Any + Send)) -> CoreError {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    Error::Panicked { reason: text.unwrap_or("without a message").to_owned() }
+    CoreError::Panicked { reason: text.unwrap_or("without a message").to_owned() }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{path::PathBuf, time::Duration};
+    use std::time::Duration;
 
     use super::*;
 
     fn row_error() -> Error {
-        Error::Run { path: PathBuf::from("model.onnx"), reason: "no such token".to_owned() }
+        CoreError::Run { path: "model.onnx".into(), reason: "no such token".to_owned() }.into()
     }
 
     fn session_error() -> Error {
-        Error::OutOfMemory { path: PathBuf::from("model.onnx"), reason: "no memory".to_owned() }
+        CoreError::OutOfMemory { path: "model.onnx".into(), reason: "no memory".to_owned() }.into()
     }
 
     fn timeout(rows: usize) -> Error {
-        let path = PathBuf::from("model.onnx");
-        Error::TimedOut { path, limit: Duration::from_secs(1), rows }
+        let path = "model.onnx".into();
+        CoreError::TimedOut { path, limit: Duration::from_secs(1), rows }.into()
     }
 
     /// Doubles `0..n`; `fails` says how a batch fails, if it does. Returns the results and the sizes
@@ -173,7 +164,7 @@ mod tests {
                 let bad = rows.contains(&5);
                 assert!(!(bad && panics), "row 5");
                 let kept = rows.iter().skip(usize::from(bad));
-                Ok(kept.map(|row| Ok::<_, Error>(row * 2)).collect())
+                Ok(kept.map(|row| Ok(row * 2)).collect())
             });
             assert_eq!(failed(&results), [5]);
             assert_others_doubled(&results);
@@ -196,7 +187,8 @@ mod tests {
         assert_eq!(failed(&results), [4, 5, 6, 7]);
         assert_others_doubled(&results);
         assert_eq!(sizes, [8, 4, 4]);
-        assert!(matches!(results[7], Err(Error::OutOfMemory { .. })));
+        let error = results[7].as_ref().unwrap_err().downcast_ref();
+        assert!(matches!(error, Some(CoreError::OutOfMemory { .. })));
     }
 
     #[test]
@@ -204,7 +196,8 @@ mod tests {
         let slow = |rows: &[u32]| rows.contains(&200).then(|| timeout(rows.len()));
         let (results, _) = double(256, slow);
         assert_eq!(failed(&results), [200]);
-        assert!(matches!(results[200], Err(Error::TimedOut { rows: 1, .. })));
+        let error = results[200].as_ref().unwrap_err().downcast_ref();
+        assert!(matches!(error, Some(CoreError::TimedOut { rows: 1, .. })));
         let (results, sizes) = double(256, |rows| Some(timeout(rows.len())));
         assert_eq!((failed(&results).len(), sizes.len()), (256, MOST_TIMEOUTS));
     }

@@ -2,6 +2,8 @@
 
 use std::{collections::VecDeque, fmt, iter::Fuse};
 
+use embedkit_types::Error;
+
 use super::{Class, Engine, FEW, Outcome, Step, Ticket};
 
 /// Inputs of the first window at most: early results soon.
@@ -38,7 +40,7 @@ impl<S: Step, I: Iterator<Item = S::Input>> Stream<S, I> {
         inputs
     }
 
-    fn start(&mut self) -> Result<State<S>, S::Error> {
+    fn start(&mut self) -> Result<State<S>, Error> {
         let full = self.window;
         let inputs = self.read();
         // Where the window is full, more may follow.

@@ -12,8 +12,8 @@
 //! assert_eq!(spec.task.dim(), Some(384));
 //!
 //! let error = registry::find("bge-small-en-v1.6").unwrap_err();
-//! assert!(error.hint().starts_with("did you mean BAAI/bge-small-en-v1.5"));
-//! # Ok::<(), registry::LookupError>(())
+//! assert!(error.hint().unwrap().to_string().starts_with("did you mean BAAI/bge-small-en-v1.5"));
+//! # Ok::<(), embedkit_types::Error>(())
 //! ```
 
 #[rustfmt::skip]
@@ -22,7 +22,7 @@ mod similar;
 #[cfg(test)]
 mod tests;
 
-use embedkit_types::{ModelSpec, TaskKind};
+use embedkit_types::{Error, ErrorKind, Hint, ModelSpec, TaskKind};
 
 use generated::{MODELS, OTHER_NAMES};
 
@@ -36,9 +36,9 @@ pub fn models() -> &'static [ModelSpec] {
 ///
 /// # Errors
 /// [`LookupError::Unknown`] with the most similar ids.
-pub fn find(id: &str) -> Result<Vec<&'static ModelSpec>, LookupError> {
+pub fn find(id: &str) -> Result<Vec<&'static ModelSpec>, Error> {
     let found: Vec<_> = MODELS.iter().filter(|spec| spec.id.eq_ignore_ascii_case(id)).collect();
-    if found.is_empty() { Err(unknown(id)) } else { Ok(found) }
+    if found.is_empty() { Err(unknown(id).into()) } else { Ok(found) }
 }
 
 /// The model with this id for a task.
@@ -46,14 +46,12 @@ pub fn find(id: &str) -> Result<Vec<&'static ModelSpec>, LookupError> {
 /// # Errors
 /// [`LookupError::Unknown`] with the most similar ids, or [`LookupError::OtherTask`] with the tasks of
 /// the id.
-pub fn find_task(id: &str, task: TaskKind) -> Result<&'static ModelSpec, LookupError> {
+pub fn find_task(id: &str, task: TaskKind) -> Result<&'static ModelSpec, Error> {
     let found = find(id)?;
     found.iter().copied().find(|spec| spec.task.kind() == task).ok_or_else(|| {
-        LookupError::OtherTask {
-            id: found[0].id.to_string(),
-            task: task.name().to_owned(),
-            tasks: found.iter().map(|spec| spec.task.name()).collect(),
-        }
+        let (id, task) = (found[0].id.to_string(), task.name().to_owned());
+        let tasks = found.iter().map(|spec| spec.task.name()).collect();
+        LookupError::OtherTask { id, task, tasks }.into()
     })
 }
 
@@ -84,20 +82,34 @@ pub enum LookupError {
 }
 
 impl LookupError {
-    /// Advice in one line.
+    /// Class of the error.
     #[must_use]
-    pub fn hint(&self) -> String {
+    pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Unknown { remark: Some(remark), .. } => (*remark).to_owned(),
-            Self::Unknown { similar, .. } => match similar.as_slice() {
-                [] => "`embedkit models list` shows all models".to_owned(),
-                [only] => format!("did you mean {only}?"),
-                [others @ .., last] => format!("did you mean {} or {last}?", others.join(", ")),
-            },
+            Self::Unknown { .. } => ErrorKind::NotFound,
+            Self::OtherTask { .. } => ErrorKind::InvalidInput,
+        }
+    }
+
+    /// Advice.
+    #[must_use]
+    pub fn hint(&self) -> Hint {
+        match self {
+            Self::Unknown { remark: Some(remark), .. } => Hint::Advice((*remark).into()),
+            Self::Unknown { similar, .. } => {
+                Hint::SimilarModels(similar.iter().map(ToString::to_string).collect())
+            }
             Self::OtherTask { id, tasks, .. } => {
-                format!("open {id} as a model for {}", tasks.join(" or "))
+                Hint::OpenAs { id: id.clone(), tasks: tasks.clone() }
             }
         }
+    }
+}
+
+impl From<LookupError> for Error {
+    fn from(error: LookupError) -> Self {
+        let hint = error.hint();
+        Self::new(error.kind(), error).with_hint(hint)
     }
 }
 

@@ -33,8 +33,9 @@ fn sparse(id: &str) -> &'static SparseKind {
 }
 
 fn similar(id: &str) -> Vec<&'static str> {
-    match find(id) {
-        Err(LookupError::Unknown { similar, .. }) => similar,
+    let error = find(id).unwrap_err();
+    match error.downcast_ref() {
+        Some(LookupError::Unknown { similar, .. }) => similar.clone(),
         other => panic!("{other:?}"),
     }
 }
@@ -73,7 +74,8 @@ fn another_task_is_named() {
     let error = find_task("BAAI/bge-small-en-v1.5", TaskKind::Rerank).unwrap_err();
     let expected = "model BAAI/bge-small-en-v1.5 is not registered for rerank, only for text-dense";
     assert_eq!(error.to_string(), expected);
-    assert_eq!(error.hint(), "open BAAI/bge-small-en-v1.5 as a model for text-dense");
+    let hint = error.hint().unwrap().to_string();
+    assert_eq!(hint, "open BAAI/bge-small-en-v1.5 as a model for text-dense");
     let error = find_task("jinaai/jina-clip-v1", TaskKind::Sparse).unwrap_err();
     assert!(error.to_string().ends_with("only for text-dense and image"), "{error}");
 }
@@ -105,15 +107,17 @@ fn names_of_the_manual_lead_to_the_registered_ids() {
     }
     let error = find("vidore/colmodernvbert").unwrap_err();
     assert_eq!(error.to_string(), "unknown model \"vidore/colmodernvbert\"");
-    assert_eq!(error.hint(), "did you mean Qdrant/colmodernvbert?");
+    assert_eq!(error.hint().unwrap().to_string(), "did you mean Qdrant/colmodernvbert?");
     let error = find("vidore/colqwen2").unwrap_err();
-    assert!(error.hint().contains("FastEmbed does not have it either"), "{}", error.hint());
+    let hint = error.hint().unwrap().to_string();
+    assert!(hint.contains("FastEmbed does not have it either"), "{hint}");
 }
 
 #[test]
 fn hints_are_one_line() {
-    assert_eq!(find("qqqqqqqq").unwrap_err().hint(), "`embedkit models list` shows all models");
-    let hint = find("vit-b").unwrap_err().hint();
+    let error = find("qqqqqqqq").unwrap_err();
+    assert_eq!(error.hint(), Some(&Hint::SimilarModels(vec![])));
+    let hint = find("vit-b").unwrap_err().hint().unwrap().to_string();
     assert!(
         hint.starts_with("did you mean ") && hint.contains(" or ") && hint.ends_with('?'),
         "{hint}"

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use embedkit_types::cache;
+use embedkit_types::{Error, cache};
 
 use super::{Found, OLDEST_VERSION, Origin, RuntimeError, Tried, trust};
 
@@ -15,7 +15,11 @@ use super::{Found, OLDEST_VERSION, Origin, RuntimeError, Tried, trust};
 /// # Errors
 /// [`RuntimeError::NotFound`] with every place that was tried, [`RuntimeError::Refused`] for a library
 /// that others than its user could have changed; that one is not opened.
-pub fn find(explicit: Option<&Path>, cache: Option<&Path>) -> Result<Found, RuntimeError> {
+pub fn find(explicit: Option<&Path>, cache: Option<&Path>) -> Result<Found, Error> {
+    Ok(search(explicit, cache)?)
+}
+
+fn search(explicit: Option<&Path>, cache: Option<&Path>) -> Result<Found, RuntimeError> {
     let default = cache::cache_dir(|name| std::env::var_os(name));
     let cache = cache.or(default.as_deref()).map(absolute);
     first_of(candidates(explicit, cache.as_deref()), cache.as_deref())
@@ -25,9 +29,9 @@ pub fn find(explicit: Option<&Path>, cache: Option<&Path>) -> Result<Found, Runt
 ///
 /// # Errors
 /// As [`find`].
-pub fn find_installed(cache: &Path) -> Result<Found, RuntimeError> {
+pub fn find_installed(cache: &Path) -> Result<Found, Error> {
     let cache = absolute(cache);
-    first_of(vec![(installed(&cache), Origin::Installed)], Some(&cache))
+    Ok(first_of(vec![(installed(&cache), Origin::Installed)], Some(&cache))?)
 }
 
 fn first_of(
@@ -74,7 +78,7 @@ pub(super) fn open(
     explicit: Option<&Path>,
     cache: Option<&Path>,
 ) -> Result<(ort::environment::EnvironmentBuilder, Found), RuntimeError> {
-    let found = find(explicit, cache)?;
+    let found = search(explicit, cache)?;
     let path = found.path.clone().unwrap_or_default();
     // The path is handed over explicitly: ort's own search panics when it finds nothing.
     let builder = ort::init_from(&path).map_err(|error| RuntimeError::NotFound {

@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use embedkit_types::Hint;
+
 use super::Origin;
 
 /// The reason to refuse a library that was found by searching.
 ///
 /// Opening a library runs its code, so that whoever can write it, or a folder on the way to it, could
-/// run code as the user of this process. A path that the user names (`--onnxruntime`,
+/// run code as the user of this process. A path that the user names (in the load options or
 /// `ORT_DYLIB_PATH`) is not asked these questions.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -71,33 +73,26 @@ fn writers(group: Option<u32>) -> String {
 }
 
 impl Refusal {
-    /// A hint at the remedy.
+    /// A hint at the remedy, for a library that was found at `origin`.
     #[must_use]
-    pub fn hint(&self, origin: Origin) -> String {
-        const NAME: &str =
-            "to trust it as it is, name it with `--onnxruntime FILE` or ORT_DYLIB_PATH";
-        let again = if origin == Origin::Installed {
-            "run `embedkit runtime install` again"
-        } else {
-            "install that library again"
-        };
-        match self {
-            Self::Owner { path, .. } => format!(
+    pub fn hint(&self, origin: Origin) -> Hint {
+        let first = match self {
+            Self::Owner { path, .. } => Some(format!(
                 "choose a cache folder of your own with EMBEDKIT_CACHE, or take it over with `chown -h` on \
-                 {} and {again}; {NAME}",
+                 {}",
                 shown(path)
-            ),
-            Self::Writable { path, .. } => {
-                format!("run `chmod go-w {}` and {again}; {NAME}", shown(path))
-            }
-            Self::Record { .. } | Self::Changed { .. } => format!("{again}; {NAME}"),
+            )),
+            Self::Writable { path, .. } => Some(format!("run `chmod go-w {}`", shown(path))),
+            Self::Record { .. } | Self::Changed { .. } | Self::Unreadable { .. } => None,
             Self::CurrentFolder { .. } => {
-                "remove empty and relative entries from the loader's search path, or go to another \
-                 folder; to use this very file, name it with `--onnxruntime FILE` or ORT_DYLIB_PATH"
-                    .to_owned()
+                return Hint::NameRuntime(
+                    "remove empty and relative entries from the loader's search path, or go to another \
+                     folder"
+                        .into(),
+                );
             }
-            Self::Unreadable { .. } => format!("{again}; {NAME}"),
-        }
+        };
+        Hint::ReinstallRuntime { first, installed: origin == Origin::Installed }
     }
 }
 

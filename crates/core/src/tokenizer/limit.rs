@@ -111,8 +111,7 @@ fn no_limit(path: &Path) -> Error {
         reason: "neither `model_max_length` nor `max_length` is a positive integer, and \
                  sentence_bert_config.json (`max_seq_length`), config.json \
                  (`max_position_embeddings`) and the model's description (`max_tokens`) have no \
-                 limit either, so the longest text is unknown; give one with `max_tokens` \
-                 (--max-tokens)"
+                 limit either, so the longest text is unknown; give one with `max_tokens`"
             .to_owned(),
     }
 }

@@ -11,10 +11,10 @@ use std::{
 };
 
 use embedkit_core::{
-    Error,
+    Error as CoreError,
     pipeline::{Class, Engine, Grouping, Outcome, Pool, RunResult, Step, Workload},
 };
-use embedkit_types::BatchOptions;
+use embedkit_types::{BatchOptions, Error};
 
 /// Doubles numbers, slowly, and says where.
 #[derive(Debug, Default)]
@@ -27,11 +27,10 @@ impl Step for Doubling {
     type Input = u64;
     type Prepared = u64;
     type Output = (u64, ThreadId, Workload);
-    type Error = Error;
 
     fn prepare(&self, input: u64) -> Result<u64, Error> {
         if input % 97 == 13 {
-            return Err(Error::Tokenize { reason: "unlucky".to_owned() });
+            return Err(CoreError::Tokenize { reason: "unlucky".to_owned() }.into());
         }
         Ok(input)
     }

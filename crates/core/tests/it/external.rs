@@ -88,7 +88,7 @@ fn refused(library: &Path, model: &Path, location: &str) {
         let error = run(library, model).unwrap_err();
         let what = format!("{place:?}, {location}: {error}");
         assert!(matches!(&error, Error::ExternalData { name, .. } if name == location), "{what}");
-        assert!(error.hint().is_some_and(|hint| hint.contains("folder")), "{what}");
+        assert!(error.hint().is_some_and(|hint| hint.to_string().contains("folder")), "{what}");
     }
 }
 

@@ -9,10 +9,10 @@ use std::{
 };
 
 use embedkit_core::{
-    Error,
+    Error as CoreError,
     pipeline::{Engine, Grouping, Pool, RunResult, Step, Workload},
 };
-use embedkit_types::BatchOptions;
+use embedkit_types::{BatchOptions, Error};
 
 /// Doubles numbers; the length of a number is its last digit and one.
 #[derive(Default)]
@@ -28,14 +28,13 @@ struct Doubling {
 }
 
 fn broken(what: &str) -> Error {
-    Error::Tokenize { reason: what.to_owned() }
+    CoreError::Tokenize { reason: what.to_owned() }.into()
 }
 
 impl Step for Doubling {
     type Input = u32;
     type Prepared = u32;
     type Output = u64;
-    type Error = Error;
 
     fn prepare(&self, input: u32) -> Result<u32, Error> {
         if Some(input) == self.fail_to_prepare { Err(broken("prepare")) } else { Ok(input) }
@@ -177,7 +176,6 @@ impl Step for Slow {
     type Input = u32;
     type Prepared = u32;
     type Output = u32;
-    type Error = Error;
 
     const CHUNK: usize = 1;
 

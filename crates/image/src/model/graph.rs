@@ -7,9 +7,8 @@ use embedkit_core::{
     onnx::{Input, Session, Values, View, round_to},
     pipeline::{Grouping, Workload},
 };
-use embedkit_types::{BatchOptions, Image, ImagePooling, LoadOptions, ModelFiles};
+use embedkit_types::{BatchOptions, Error, Image, ImagePooling, LoadOptions, ModelFiles};
 
-use super::Error;
 use crate::Pixels;
 
 /// Images of a batch on anything but the CPU, unless the caller says otherwise.
@@ -184,11 +183,12 @@ impl ImageGraph {
 
     fn shape_error(&self, view: &View<'_>, expected: &str) -> Error {
         let output = self.bound.get().map_or(0, |bound| bound.output);
-        Error::Core(CoreError::OutputShape {
+        let error = CoreError::OutputShape {
             path: self.session.path().to_owned(),
             output: self.session.output_name(output).unwrap_or_default().to_owned(),
             found: view.shape.to_vec(),
             expected: expected.to_owned(),
-        })
+        };
+        error.into()
     }
 }

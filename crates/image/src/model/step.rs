@@ -2,14 +2,15 @@
 
 use embedkit_core::pipeline::{Pool, RunResult, Step, Workload};
 
-use super::{Error, Model};
+use embedkit_types::Error;
+
+use super::{ImageError, Model};
 use crate::{ImageInput, Pixels, decode};
 
 impl Step for Model {
     type Input = ImageInput;
     type Prepared = Pixels;
     type Output = Vec<f32>;
-    type Error = Error;
 
     /// A photograph takes some ten milliseconds.
     const CHUNK: usize = 1;
@@ -19,7 +20,7 @@ impl Step for Model {
             decode(&image, &self.decode).and_then(|decoded| self.preprocessor.apply(&decoded));
         pixels.map_err(|error| {
             let path = if let ImageInput::Path(path) = image { Some(path) } else { None };
-            Error::image(path, error)
+            ImageError::new(path, error).into()
         })
     }
 

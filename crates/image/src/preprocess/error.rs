@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf};
 
+use embedkit_types::{Error, ErrorKind, Hint};
+
 /// An image that cannot be decoded or preprocessed, or an invalid configuration.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -163,33 +165,68 @@ pub enum PreprocessError {
 }
 
 impl PreprocessError {
-    /// Advice to the user, if there is any.
+    /// Class of the error.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        Some(match self {
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::File { source, .. } | Self::ConfigFile { source, .. } => source.kind(),
+            Self::Read(error) if error.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,
+            Self::Read(_) => ErrorKind::Runtime,
+            Self::NotAFile
+            | Self::TooManyPixels { .. }
+            | Self::TooMuchMemory { .. }
+            | Self::NoPixels { .. }
+            | Self::WrongLength { .. }
+            | Self::ZeroTarget { .. }
+            | Self::OutputTooLarge { .. }
+            | Self::WrongBuffer { .. } => ErrorKind::InvalidInput,
+            Self::UnknownFormat
+            | Self::UnsupportedFormat { .. }
+            | Self::Unsupported { .. }
+            | Self::UnknownPreprocessor { .. }
+            | Self::WrongKind { .. } => ErrorKind::Unsupported,
+            Self::Damaged { .. }
+            | Self::Json(_)
+            | Self::MissingKey { .. }
+            | Self::WrongValue { .. } => ErrorKind::Damaged,
+        }
+    }
+
+    /// Advice, where something can be done about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<Hint> {
+        let advice = match self {
+            Self::ConfigFile { source, .. } if matches!(&**source, Self::Read(error) if error.kind() == io::ErrorKind::NotFound) => {
+                "the model's folder is incomplete; an image model needs preprocessor_config.json"
+            }
             Self::File { source, .. } | Self::ConfigFile { source, .. } => return source.hint(),
             Self::TooManyPixels { .. } | Self::TooMuchMemory { .. } => {
-                "make the image smaller, or raise the limits on decoding".to_owned()
+                "make the image smaller, or raise the limits on decoding"
             }
             Self::OutputTooLarge { .. } => {
-                "crop the image, or raise the limit on preprocessed pixels".to_owned()
+                "crop the image, or raise the limit on preprocessed pixels"
             }
-            Self::UnknownFormat | Self::UnsupportedFormat { .. } => {
-                "convert it to png or jpeg".to_owned()
-            }
-            Self::Unsupported { .. } => "convert it to 8-bit rgb".to_owned(),
+            Self::UnknownFormat | Self::UnsupportedFormat { .. } => "convert it to png or jpeg",
+            Self::Unsupported { .. } => "convert it to 8-bit rgb",
             Self::UnknownPreprocessor { .. } => {
                 "image_processor_type may be CLIPImageProcessor, SiglipImageProcessor, \
                  ConvNextFeatureExtractor, JinaCLIPImageProcessor or Idefics3ImageProcessor"
-                    .to_owned()
             }
             Self::WrongKind { makes_tiles: true } => {
-                "use the model with its own kind, late interaction with tiles".to_owned()
+                "use the model with its own kind, late interaction with tiles"
             }
             Self::WrongKind { makes_tiles: false } => {
-                "image_processor_type has to be Idefics3ImageProcessor".to_owned()
+                "image_processor_type has to be Idefics3ImageProcessor"
             }
             _ => return None,
-        })
+        };
+        Some(Hint::Advice(advice.into()))
+    }
+}
+
+impl From<PreprocessError> for Error {
+    fn from(error: PreprocessError) -> Self {
+        let hint = error.hint();
+        Self::new(error.kind(), error).with_hint(hint)
     }
 }

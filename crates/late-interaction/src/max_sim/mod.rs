@@ -12,12 +12,12 @@ use std::{
 };
 
 use embedkit_types::{
-    MultiVector,
+    Error, MultiVector,
     scoring::{Ranked, top_k},
 };
 
 use self::kernel::Panels;
-use crate::Error;
+use crate::LateInteractionError;
 
 /// Documents that are scored together: about so many components, a quarter of what a core's second
 /// cache holds, so that the next query finds them there.
@@ -43,7 +43,7 @@ const WORTH_A_THREAD: usize = 4 << 20;
 /// ```
 ///
 /// # Errors
-/// [`Error::Width`] where the two differ in width.
+/// [`LateInteractionError::Width`] where the two differ in width.
 pub fn max_sim(query: &MultiVector, document: &MultiVector) -> Result<f32, Error> {
     check("the document", query.width(), document)?;
     Ok(Panels::new(query.values(), query.width()).score(document.values()))
@@ -80,7 +80,7 @@ impl<'a, D: Borrow<MultiVector> + Sync> MaxSim<'a, D> {
     /// Documents, or references to them, scored on as many threads as this process may use.
     ///
     /// # Errors
-    /// [`Error::Width`] where they differ in width.
+    /// [`LateInteractionError::Width`] where they differ in width.
     pub fn new(documents: &'a [D]) -> Result<Self, Error> {
         let width = documents.first().map(|document| document.borrow().width());
         let mut components = 0usize;
@@ -104,7 +104,7 @@ impl<'a, D: Borrow<MultiVector> + Sync> MaxSim<'a, D> {
     /// The score of every document, in their order.
     ///
     /// # Errors
-    /// [`Error::Width`] where the query differs in width.
+    /// [`LateInteractionError::Width`] where the query differs in width.
     pub fn score(&self, query: &MultiVector) -> Result<Vec<f32>, Error> {
         self.check("the query", query)?;
         Ok(self.scores(&[Panels::new(query.values(), query.width())]))
@@ -114,7 +114,7 @@ impl<'a, D: Borrow<MultiVector> + Sync> MaxSim<'a, D> {
     /// for all queries, so that this is faster than one query after the other.
     ///
     /// # Errors
-    /// [`Error::Width`] where a query differs in width.
+    /// [`LateInteractionError::Width`] where a query differs in width.
     pub fn score_batch<Q: Borrow<MultiVector>>(
         &self,
         queries: &[Q],
@@ -133,7 +133,7 @@ impl<'a, D: Borrow<MultiVector> + Sync> MaxSim<'a, D> {
     /// The `k` best documents, best first: of equal scores the earlier one, and NaN last.
     ///
     /// # Errors
-    /// [`Error::Width`] where the query differs in width.
+    /// [`LateInteractionError::Width`] where the query differs in width.
     pub fn top_k(&self, query: &MultiVector, k: usize) -> Result<Vec<Ranked>, Error> {
         Ok(top_k(self.score(query)?, k))
     }
@@ -215,5 +215,5 @@ fn check(what: &str, expected: usize, vectors: &MultiVector) -> Result<(), Error
     if found == expected {
         return Ok(());
     }
-    Err(Error::Width { what: what.to_owned(), expected, found })
+    Err(LateInteractionError::Width { what: what.to_owned(), expected, found }.into())
 }

@@ -7,7 +7,7 @@ mod step;
 use std::sync::Arc;
 
 use embedkit_core::{
-    Error as CoreError, Width,
+    Width,
     onnx::{Row, TextGraph, TextGraphOptions},
     pipeline::{Engine, only},
     registry,
@@ -15,14 +15,15 @@ use embedkit_core::{
 };
 use embedkit_image::{ImageInput, ImageOptions};
 use embedkit_types::{
-    Embed, Embedded, LoadOptions, ModelFiles, ModelSpec, MultiVector, MultiVectorModel, Role, Task,
+    Embed, Embedded, Error, LoadOptions, ModelFiles, ModelSpec, MultiVector, MultiVectorModel,
+    Role, SpecError, Task,
 };
 
 use self::{
     processor::Processor,
     step::{ImageStep, PIXEL_VALUES, TextStep},
 };
-use crate::{Error, vectors::push_unit};
+use crate::vectors::push_unit;
 
 /// A model that turns a text, or the image of a page, into many vectors. Cheap to clone; every
 /// method takes `&self`, and several threads may embed at once.
@@ -98,9 +99,9 @@ impl LateInteractionMultimodalEmbedding {
         let id = spec.id.to_string();
         let Task::LateMultimodal(task) = &spec.task else {
             let (expected, found) = ("late-multimodal", spec.task.name());
-            return Err(Error::WrongTask { id, expected, found });
+            return Err(SpecError::WrongTask { id, expected, found }.into());
         };
-        options.check(spec).map_err(CoreError::from)?;
+        options.check(spec)?;
         let span = tracing::info_span!("load", path = %files.root.display());
         let limits = Limits::of(spec, options);
         let processor = span.in_scope(|| Processor::load(spec, task, files, limits, images))?;
@@ -256,7 +257,6 @@ impl LateInteractionMultimodalEmbedding {
 impl Embed for LateInteractionMultimodalEmbedding {
     type Input = str;
     type Output = MultiVector;
-    type Error = Error;
 
     fn embed_batch(&self, _role: Role, texts: &[&str]) -> Result<Vec<MultiVector>, Error> {
         self.embed_text_batch(texts)

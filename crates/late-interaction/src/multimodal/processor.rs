@@ -7,11 +7,12 @@ use embedkit_image::{
     DecodeOptions, ImageInput, ImageOptions, PreprocessError, Preprocessor, decode,
 };
 use embedkit_types::{
-    ColModernVbert, ColPali, LateMultimodal, LateMultimodalKind, ModelFiles, ModelSpec,
+    ColModernVbert, ColPali, Error, LateMultimodal, LateMultimodalKind, ModelFiles, ModelSpec,
+    SpecError,
 };
 
 use super::config::{SIDES, TileConfig};
-use crate::Error;
+use crate::LateInteractionError;
 
 /// What a model does with texts and images before its graph runs.
 pub(super) struct Processor {
@@ -71,19 +72,20 @@ impl Processor {
             LateMultimodalKind::ColPali(facts) => {
                 if !SIDES.contains(&facts.image_side) {
                     let (found, limit) = (facts.image_side, *SIDES.end());
-                    return Err(Error::ImageSide { id, found, limit });
+                    return Err(LateInteractionError::ImageSide { id, found, limit }.into());
                 }
                 (Kind::ColPali(facts.clone()), false)
             }
             LateMultimodalKind::ColModernVbert(facts) => {
                 let config = TileConfig::load(files)?;
                 let image_token_id = tokenizer.token_id(&facts.image_token).ok_or_else(|| {
-                    Error::NoImageToken { id: id.clone(), token: facts.image_token.to_string() }
+                    let (id, token) = (id.clone(), facts.image_token.to_string());
+                    LateInteractionError::NoImageToken { id, token }
                 })?;
                 (Kind::ColModernVbert(Tiled { facts: facts.clone(), config, image_token_id }), true)
             }
             // No other kind exists yet.
-            other => return Err(Error::UnknownKind { id, kind: other.name() }),
+            other => return Err(SpecError::UnknownKind { id, kind: other.name() }.into()),
         };
         if preprocessor.makes_tiles() != tiles {
             let source = PreprocessError::WrongKind { makes_tiles: !tiles }.into();
@@ -155,18 +157,22 @@ impl Processor {
         let tiles = rows.saturating_mul(cols).saturating_add(1);
         let expected = tiles.saturating_mul(tiled.config.tokens);
         let limit = self.tokenizer.limit();
-        let too_long = || Error::ImagePromptTooLong { id: self.id.clone(), tiles, limit };
+        let too_long = || {
+            let id = self.id.clone();
+            Err(LateInteractionError::ImagePromptTooLong { id, tiles, limit }.into())
+        };
         // Before a text of that length is made.
         if expected > limit {
-            return Err(too_long());
+            return too_long();
         }
         let mut tokens = self.tokenizer.encode(&tiled.prompt(rows, cols))?;
         if tokens.truncated {
-            return Err(too_long());
+            return too_long();
         }
         let found = tokens.ids.iter().filter(|&&id| id == tiled.image_token_id).count();
         if found != expected {
-            return Err(Error::ImageTokens { id: self.id.clone(), expected, found });
+            let id = self.id.clone();
+            return Err(LateInteractionError::ImageTokens { id, expected, found }.into());
         }
         // The original takes what fills the length up to a multiple for part of the prompt.
         let padding = self.tokenizer.padding();

@@ -8,10 +8,9 @@ use embedkit_core::{
     tokenizer::Tokens,
 };
 use embedkit_image::ImageInput;
-use embedkit_types::{BatchOptions, Embedded, MultiVector};
+use embedkit_types::{BatchOptions, Embedded, Error, MultiVector};
 
 use super::{Model, processor::Page};
-use crate::Error;
 
 /// The graph's input for images.
 pub(super) const PIXEL_VALUES: &str = "pixel_values";
@@ -26,7 +25,6 @@ impl Step for TextStep {
     type Input = String;
     type Prepared = Tokens;
     type Output = Embedded<MultiVector>;
-    type Error = Error;
 
     fn prepare(&self, text: String) -> Result<Tokens, Error> {
         let tokens = self.model.processor.text(&text)?;
@@ -77,7 +75,6 @@ impl Step for ImageStep {
     type Input = ImageInput;
     type Prepared = Page;
     type Output = Embedded<MultiVector>;
-    type Error = Error;
 
     const CHUNK: usize = 1;
 

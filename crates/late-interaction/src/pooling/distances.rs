@@ -3,7 +3,7 @@
 use embedkit_types::MultiVector;
 use fearless_simd::{Level, dispatch};
 
-use crate::Error;
+use crate::LateInteractionError;
 
 /// Columns that are computed together.
 const LANES: usize = 16;
@@ -27,14 +27,14 @@ impl Distances {
 
 /// One minus the cosine, in f64. Every product is summed from the first component to the last, as
 /// SciPy does it, since the last bit decides between distances that would be equal.
-pub(super) fn cosine(vectors: &MultiVector) -> Result<Distances, Error> {
+pub(super) fn cosine(vectors: &MultiVector) -> Result<Distances, LateInteractionError> {
     let (len, width) = (vectors.len(), vectors.width());
-    let too_many = || Error::TooManyVectors { vectors: len };
+    let too_many = || LateInteractionError::TooManyVectors { vectors: len };
     let room = |count: Option<usize>| {
         let mut values: Vec<f64> = Vec::new();
         let count = count.ok_or_else(too_many)?;
         values.try_reserve_exact(count).map_err(|_| too_many())?;
-        Ok::<_, Error>(values)
+        Ok::<_, LateInteractionError>(values)
     };
     let padded = len.checked_next_multiple_of(LANES).and_then(|lanes| lanes.checked_mul(width));
     let mut columns = room(padded)?;
@@ -47,7 +47,7 @@ pub(super) fn cosine(vectors: &MultiVector) -> Result<Distances, Error> {
         }
         let norm = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
         if !(norm > 0.0 && norm.is_finite()) {
-            return Err(Error::NoDirection { index });
+            return Err(LateInteractionError::NoDirection { index });
         }
         norms.push(norm);
     }

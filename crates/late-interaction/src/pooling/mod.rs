@@ -4,10 +4,10 @@ mod distances;
 mod linkage;
 
 use embedkit_core::l2_normalize;
-use embedkit_types::MultiVector;
+use embedkit_types::{Error, MultiVector};
 
 use self::distances::{Distances, cosine};
-use crate::Error;
+use crate::LateInteractionError;
 
 /// Replaces similar vectors by their mean, so that about `len / factor` are left
 /// ([Clavié, Chaffin and Adams 2024](https://arxiv.org/abs/2409.14683)).
@@ -20,7 +20,7 @@ use crate::Error;
 ///
 /// ```
 /// use embedkit_late_interaction::pool_tokens;
-/// use embedkit_types::MultiVector;
+/// use embedkit_types::{Error, MultiVector};
 ///
 /// let vectors = MultiVector::new(vec![1.0, 0.0, 0.0, 2.0, 3.0, 0.0], 2)?;
 /// assert_eq!(pool_tokens(&vectors, 1.5)?.values(), [1.0, 0.0, 0.0, 1.0]);
@@ -28,12 +28,12 @@ use crate::Error;
 /// ```
 ///
 /// # Errors
-/// [`Error::PoolFactor`] for a factor that is below 1, infinite or no number,
-/// [`Error::NoDirection`] for a vector that is zero or not finite, and [`Error::TooManyVectors`]
+/// [`LateInteractionError::PoolFactor`] for a factor that is below 1, infinite or no number,
+/// [`LateInteractionError::NoDirection`] for a vector that is zero or not finite, and [`LateInteractionError::TooManyVectors`]
 /// where there is no memory for a distance between any two.
 pub fn pool_tokens(vectors: &MultiVector, factor: f64) -> Result<MultiVector, Error> {
     if !(factor >= 1.0 && factor.is_finite()) {
-        return Err(Error::PoolFactor { found: factor });
+        return Err(LateInteractionError::PoolFactor { found: factor }.into());
     }
     if factor == 1.0 || vectors.is_empty() {
         return Ok(vectors.clone());

@@ -3,19 +3,19 @@
 mod tokens;
 
 use embedkit_core::{
-    Error as CoreError, Width,
+    Width,
     onnx::{Row, TextGraph, TextGraphOptions},
     pipeline::{Engine, Pool, RunResult, Step, Workload, only},
     registry,
     tokenizer::{Limits, Padding, Side, Tokens},
 };
 use embedkit_types::{
-    Embed, Embedded, LateText, LoadOptions, ModelFiles, ModelPrompts, ModelSpec, MultiVector,
-    MultiVectorModel, Role, Task,
+    Embed, Embedded, Error, LateText, LoadOptions, ModelFiles, ModelPrompts, ModelSpec,
+    MultiVector, MultiVectorModel, Role, SpecError, Task,
 };
 
 use self::tokens::{Prepared, TokenRules};
-use crate::{Error, vectors::push_unit};
+use crate::vectors::push_unit;
 
 /// A model that turns a text into one vector per token. Cheap to clone; every method takes `&self`,
 /// and several threads may embed at once.
@@ -57,11 +57,11 @@ impl LateInteractionTextEmbedding {
         let id = spec.id.to_string();
         let Task::LateText(task) = &spec.task else {
             let (expected, found) = ("late-text", spec.task.name());
-            return Err(Error::WrongTask { id, expected, found });
+            return Err(SpecError::WrongTask { id, expected, found }.into());
         };
-        options.check(spec).map_err(CoreError::from)?;
+        options.check(spec)?;
         let Some(prompts) = spec.prompts_for(&options.prompts) else {
-            return Err(Error::PromptUnknown { id });
+            return Err(SpecError::PromptUnknown { id }.into());
         };
         let span = tracing::info_span!("load", path = %files.root.display());
         let limits = Limits::of(spec, options);
@@ -225,7 +225,6 @@ impl LateInteractionTextEmbedding {
 impl Embed for LateInteractionTextEmbedding {
     type Input = str;
     type Output = MultiVector;
-    type Error = Error;
 
     fn embed_batch(&self, role: Role, texts: &[&str]) -> Result<Vec<MultiVector>, Error> {
         Self::embed_batch(self, role, texts)
@@ -242,7 +241,6 @@ impl Step for Model {
     type Input = (Role, String);
     type Prepared = Prepared;
     type Output = Embedded<MultiVector>;
-    type Error = Error;
 
     fn prepare(&self, (role, text): (Role, String)) -> Result<Prepared, Error> {
         let text = self.prompts.apply(role, text);

@@ -3,9 +3,9 @@
 use std::{borrow::Borrow, collections::BTreeSet};
 
 use embedkit_core::tokenizer::{Limits, Tokenizer, Tokens};
-use embedkit_types::{LateText, ModelFiles, Role};
+use embedkit_types::{Error, LateText, ModelFiles, Role};
 
-use crate::Error;
+use crate::LateInteractionError;
 
 /// The characters whose tokens get no vector in a document, where the model says so.
 const PUNCTUATION: &str = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
@@ -52,8 +52,10 @@ impl TokenRules {
             Some(padding) => {
                 let special = tokenizer.special_ids();
                 let found = tokenizer.token_id(&padding.token).filter(|id| special.contains(id));
-                let missing =
-                    || Error::MissingToken { id: id.to_owned(), token: padding.token.to_string() };
+                let missing = || LateInteractionError::MissingToken {
+                    id: id.to_owned(),
+                    token: padding.token.to_string(),
+                };
                 Some(found.ok_or_else(missing)?)
             }
         };

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use embedkit_late_interaction::{Error, MaxSim, max_sim};
+use embedkit_late_interaction::{LateInteractionError, MaxSim, max_sim};
 use embedkit_types::{MultiVector, scoring::Ranked};
 
 use crate::Noise;
@@ -134,7 +134,10 @@ fn other_widths_are_refused() {
     let mut noise = Noise(5);
     let (narrow, wide) = (noise.vectors(2, 3), noise.vectors(2, 4));
     let error = max_sim(&narrow, &wide).unwrap_err();
-    assert!(matches!(&error, Error::Width { expected: 3, found: 4, .. }), "{error}");
+    let Some(LateInteractionError::Width { expected: 3, found: 4, .. }) = error.downcast_ref()
+    else {
+        panic!("{error}")
+    };
     assert_eq!(error.to_string(), "the vectors of the document have width 4, expected is 3");
     let mixed = [narrow.clone(), narrow.clone(), wide.clone()];
     let error = MaxSim::new(&mixed).unwrap_err();

@@ -1,6 +1,6 @@
 //! Token pooling against SciPy, and at its edges.
 
-use embedkit_late_interaction::{Error, pool_tokens};
+use embedkit_late_interaction::{LateInteractionError as Late, pool_tokens};
 use embedkit_testkit::{assert_rows_close, pooling_cases};
 use embedkit_types::MultiVector;
 
@@ -57,7 +57,7 @@ fn factors_below_one_are_refused() {
     let vectors = Noise(8).vectors(3, 2);
     for factor in [0.0, -1.0, 0.999, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         let error = pool_tokens(&vectors, factor).unwrap_err();
-        assert!(matches!(error, Error::PoolFactor { .. }), "{factor}: {error}");
+        assert!(matches!(error.downcast_ref(), Some(Late::PoolFactor { .. })), "{factor}: {error}");
     }
 }
 
@@ -66,7 +66,7 @@ fn vectors_without_direction_are_refused() {
     for bad in [0.0, f32::NAN, f32::INFINITY] {
         let vectors = MultiVector::new(vec![1.0, 2.0, bad, bad, 0.5, 0.5], 2).unwrap();
         let error = pool_tokens(&vectors, 2.0).unwrap_err();
-        assert!(matches!(error, Error::NoDirection { index: 1 }), "{error}");
+        assert!(matches!(error.downcast_ref(), Some(Late::NoDirection { index: 1 })), "{error}");
     }
     // The smallest and the largest numbers have one.
     let vectors = MultiVector::new(vec![1e-45, 0.0, f32::MAX, f32::MAX], 2).unwrap();

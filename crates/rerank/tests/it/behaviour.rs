@@ -2,11 +2,13 @@
 
 use std::cell::Cell;
 
-use embedkit_rerank::{Error, TextCrossEncoder};
+use embedkit_rerank::TextCrossEncoder;
 use embedkit_testkit::{
     assert_close, fails_alone, fault, one_batch, rerank_case, texts_with_a_long_one, zip_equal,
 };
-use embedkit_types::{BatchOptions, LoadOptions, ModelFiles, Prompts, Task, TextDense};
+use embedkit_types::{
+    BatchOptions, ErrorKind, LoadOptions, ModelFiles, Prompts, SpecError, Task, TextDense,
+};
 
 use crate::{open, options};
 
@@ -100,7 +102,8 @@ fn what_does_not_fit_is_refused_at_once() {
     let mut case = rerank_case("one-label");
     let cut = LoadOptions { dim: Some(8), ..options.clone() };
     let error = open(&case, &cut).unwrap_err();
-    assert!(matches!(error, Error::Option { option: "dim", .. }), "{error}");
+    let cause = error.downcast_ref();
+    assert!(matches!(cause, Some(SpecError::UnusedOption { option: "dim", .. })), "{error}");
     let prompts = Prompts::Custom { query: None, document: Some("text: ".to_owned()) };
     let error = open(&case, &LoadOptions { prompts, ..options.clone() }).unwrap_err();
     assert!(error.to_string().ends_with("of task rerank, which takes no prompts"), "{error}");
@@ -126,7 +129,8 @@ fn a_lazy_model_counts_tokens_without_its_graph() {
     let lazy = LoadOptions { lazy: true, ..options.clone() };
     let model = TextCrossEncoder::from_files(&case.spec, &files, &lazy).unwrap();
     assert_eq!(model.token_count([("hello", "world")]).unwrap(), 5);
-    assert!(matches!(model.rerank("a", ["b"]).next().unwrap(), Err(Error::Core(_))));
+    let error = model.rerank("a", ["b"]).next().unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Runtime, "{error}");
     TextCrossEncoder::from_files(&case.spec, &files, &options).unwrap_err();
 }
 

@@ -13,11 +13,11 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use embedkit_types::{Bm25 as Facts, Embedded, Role, SparseEmbedding};
+use embedkit_types::{Bm25 as Facts, Embedded, Error, Role, SparseEmbedding};
 
 use self::{terms::Terms, tokens::each_token};
 use crate::{
-    Error, OptionError, SparseOptions, hash::term_index, language::Language, options::check,
+    OptionError, SparseOptions, hash::term_index, language::Language, options::check,
     stemmer::Stemming, stopwords, words::is_punctuation,
 };
 

@@ -7,11 +7,11 @@ use embedkit_core::{
     onnx::Row,
     tokenizer::{Side, Tokenizer, Tokens},
 };
-use embedkit_types::{Bm42 as Facts, ModelFiles, SparseEmbedding};
+use embedkit_types::{Bm42 as Facts, Error, ModelFiles, SparseEmbedding};
 
 use super::subwords::{Word, join};
 use crate::{
-    Error, OptionError, SparseOptions, hash::term_index, language::Language, options::check,
+    OptionError, SparseOptions, hash::term_index, language::Language, options::check,
     stemmer::Stemming, stopwords,
 };
 
@@ -118,10 +118,7 @@ impl Bm42 {
         if value.is_finite() || !weight.is_finite() {
             return Ok(value);
         }
-        Err(Error::Option(OptionError::Value {
-            option: "alpha",
-            value: self.alpha.to_string(),
-            expected: "a number of 0 or more where a word gets no attention",
-        }))
+        let expected = "a number of 0 or more where a word gets no attention";
+        Err(OptionError::Value { option: "alpha", value: self.alpha.to_string(), expected }.into())
     }
 }

@@ -8,10 +8,9 @@ use embedkit_core::{
     read_bounded,
     tokenizer::{Tokenizer, Tokens},
 };
-use embedkit_types::{IfSplade as Facts, ModelFiles, SparseEmbedding};
+use embedkit_types::{Error, IfSplade as Facts, ModelFiles, SparseEmbedding};
 
 use super::splade::largest;
-use crate::Error;
 
 /// A table for 30,000 tokens has about 1 MB.
 const MAX_BYTES: u64 = 128 << 20;

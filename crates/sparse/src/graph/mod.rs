@@ -18,11 +18,14 @@ use embedkit_core::{
     tokenizer::{Limits, Tokenizer, Tokens},
 };
 use embedkit_types::{
-    Embedded, LoadOptions, ModelFiles, ModelSpec, Role, Sparse, SparseEmbedding, SparseKind,
+    Embedded, Error, LoadOptions, ModelFiles, ModelSpec, Role, Sparse, SparseEmbedding, SparseKind,
 };
 
 use self::step::Text;
-use crate::{Error, SparseOptions};
+use crate::{
+    SparseOptions,
+    model::{feature, not_compiled},
+};
 
 /// A tokenizer, a graph, and what the kind of model makes of its output.
 #[derive(Debug)]
@@ -59,8 +62,8 @@ impl GraphModel {
             ("bm42", cfg!(feature = "bm42")),
             ("minicoil", cfg!(feature = "minicoil")),
         ];
-        if !compiled.contains(&(Error::feature(&task.kind), true)) {
-            return Err(Error::not_compiled(id, &task.kind));
+        if !compiled.contains(&(feature(&task.kind), true)) {
+            return Err(not_compiled(id, &task.kind));
         }
         let span = tracing::info_span!("load", path = %files.root.display());
         let tokenizer = span.in_scope(|| Tokenizer::load_with(files, Limits::of(spec, load)))?;
@@ -82,7 +85,7 @@ impl GraphModel {
                 let kind = minicoil::MiniCoil::open(facts, files, options)?;
                 (&facts.output, Kind::MiniCoil(Box::new(kind)))
             }
-            other => return Err(Error::not_compiled(id, other)),
+            other => return Err(not_compiled(id, other)),
         };
         let _ = options; // SPLADE has none
         let graph = TextGraphOptions {

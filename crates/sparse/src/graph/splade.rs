@@ -1,9 +1,7 @@
 //! SPLADE++: `ln(1 + max(x, 0))` of each vocabulary entry's largest logit.
 
 use embedkit_core::onnx::{Row, round_to};
-use embedkit_types::SparseEmbedding;
-
-use crate::Error;
+use embedkit_types::{Error, SparseEmbedding};
 
 /// The vector of one text from its logits `[tokens, vocabulary]`. The logarithm has the precision of
 /// the graph, as in the original.

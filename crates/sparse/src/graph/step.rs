@@ -6,10 +6,9 @@ use embedkit_core::{
     pipeline::{Pool, RunResult, Step, Workload},
     tokenizer::Tokens,
 };
-use embedkit_types::{Embedded, Role, SparseEmbedding};
+use embedkit_types::{Embedded, Error, Role, SparseEmbedding};
 
 use super::GraphModel;
-use crate::Error;
 
 /// A text with its role, which counts once the graph has run.
 pub(crate) struct Text {
@@ -27,7 +26,6 @@ impl Step for GraphModel {
     type Input = (Role, String);
     type Prepared = Text;
     type Output = Embedded<SparseEmbedding>;
-    type Error = Error;
 
     fn prepare(&self, (role, text): (Role, String)) -> Result<Text, Error> {
         let tokens = self.encode(&text)?;

@@ -2,9 +2,10 @@
 
 use std::cell::Cell;
 
-use embedkit_sparse::{Error, OptionError, SparseOptions, SparseTextEmbedding, Stemmer};
+use embedkit_sparse::{OptionError, SparseOptions, SparseTextEmbedding, Stemmer};
 use embedkit_types::{
-    BatchOptions, Embed, LoadOptions, ModelFiles, Role, SparseEmbedding, TaskKind,
+    BatchOptions, Embed, ErrorKind, LoadOptions, ModelFiles, Role, SparseEmbedding, SpecError,
+    TaskKind,
 };
 
 use crate::spec;
@@ -81,7 +82,8 @@ fn a_stemmer_that_panics_is_an_error() {
     });
     let options = SparseOptions { stemmer: Some(stemmer), ..SparseOptions::default() };
     let model = open(&LoadOptions::default(), &options);
-    assert!(matches!(model.embed(["good bad"]).next().unwrap(), Err(Error::Core(_))));
+    let error = model.embed(["good bad"]).next().unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Internal, "{error}");
     assert_eq!(model.embed(["good"]).next().unwrap().unwrap().len(), 1);
 }
 
@@ -107,17 +109,23 @@ fn wrong_ways_to_open() {
     assert!(SparseTextEmbedding::needs_files(splade));
     assert!(!SparseTextEmbedding::needs_files(spec("Qdrant/bm25")));
     let error = SparseTextEmbedding::without_files(splade, &load, &none).unwrap_err();
-    assert!(matches!(error, Error::NeedsFiles { .. } | Error::NotCompiled { .. }), "{error}");
+    let cause = error.downcast_ref();
+    let Some(SpecError::NeedsFiles { .. } | SpecError::NotCompiled { .. }) = cause else {
+        panic!("{error}")
+    };
     let many = LoadOptions { threads: Some(1 << 40), ..LoadOptions::default() };
     let error = SparseTextEmbedding::without_files(spec("Qdrant/bm25"), &many, &none).unwrap_err();
-    assert!(matches!(error, Error::Core(embedkit_core::Error::TooMany { .. })), "{error}");
+    assert!(matches!(error.downcast_ref(), Some(embedkit_core::Error::TooMany { .. })), "{error}");
     let dense =
         embedkit_core::registry::find_task("BAAI/bge-small-en-v1.5", TaskKind::TextDense).unwrap();
     let error = SparseTextEmbedding::without_files(dense, &load, &none).unwrap_err();
-    assert!(matches!(error, Error::WrongTask { found: "text-dense", .. }), "{error}");
+    assert!(
+        matches!(error.downcast_ref(), Some(SpecError::WrongTask { found: "text-dense", .. })),
+        "{error}"
+    );
     let options = SparseOptions { alpha: Some(1.0), ..SparseOptions::default() };
     let error =
         SparseTextEmbedding::without_files(spec("Qdrant/bm25"), &load, &options).unwrap_err();
-    assert!(matches!(error, Error::Option(OptionError::Unknown { .. })), "{error}");
+    assert!(matches!(error.downcast_ref(), Some(OptionError::Unknown { .. })), "{error}");
     assert_eq!(SparseTextEmbedding::supported_models().count(), 6);
 }

@@ -9,11 +9,17 @@ use std::{
     time::Duration,
 };
 
-use embedkit_types::cache::{runtime_dir, runtime_library_name, runtime_record_name};
+use embedkit_types::{
+    Hint,
+    cache::{runtime_dir, runtime_library_name, runtime_record_name},
+};
 use tempfile::TempDir;
 
 use super::relative_entries;
-use crate::runtime::{Origin, Refusal, RuntimeError, find_installed};
+use crate::{
+    Error,
+    runtime::{Origin, Refusal, RuntimeError, find_installed},
+};
 
 struct Cache {
     _dir: TempDir,
@@ -238,18 +244,18 @@ fn without_a_record_nothing_is_opened() {
 fn the_search_ends_with_one_error_that_says_what_to_do() {
     let cache = Cache::new();
     // It may be opened, which fails, since it is none.
-    let found = find_installed(&cache.root);
-    assert!(matches!(found, Err(RuntimeError::NotFound { .. })), "{found:?}");
+    let error = find_installed(&cache.root).unwrap_err();
+    let cause = error.downcast_ref();
+    assert!(matches!(cause, Some(Error::Runtime(RuntimeError::NotFound { .. }))), "{error:?}");
     mode(&cache.root, 0o777);
     let error = find_installed(&cache.root).unwrap_err();
-    assert!(matches!(error, RuntimeError::Refused { .. }), "{error:?}");
+    let cause = error.downcast_ref();
+    assert!(matches!(cause, Some(Error::Runtime(RuntimeError::Refused { .. }))), "{error:?}");
     let text = error.to_string();
     let expect = format!("{} can be written by everybody (mode 0777)", cache.root.display());
     assert!(text.ends_with(&expect), "{text}");
-    let hint = error.hint().unwrap();
-    for part in [&format!("chmod go-w {}", cache.root.display()), "embedkit runtime install"] {
-        assert!(hint.contains(part), "{hint}");
-    }
+    let first = Some(format!("run `chmod go-w {}`", cache.root.display()));
+    assert_eq!(error.hint(), Some(&Hint::ReinstallRuntime { first, installed: true }));
 }
 
 #[test]

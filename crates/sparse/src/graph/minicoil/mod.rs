@@ -14,7 +14,7 @@ use embedkit_core::{
     onnx::Row,
     tokenizer::{Tokenizer, Tokens},
 };
-use embedkit_types::{MiniCoil as Facts, ModelFiles, Role, SparseEmbedding};
+use embedkit_types::{Error, MiniCoil as Facts, ModelFiles, Role, SparseEmbedding};
 
 use self::{
     entries::{Entries, Entry},
@@ -23,7 +23,7 @@ use self::{
 };
 use super::subwords::join;
 use crate::{
-    Error, SparseOptions, hash::term_index, language::Language, options::check, stemmer::Stemming,
+    SparseOptions, hash::term_index, language::Language, options::check, stemmer::Stemming,
     stopwords,
 };
 
