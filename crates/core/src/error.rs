@@ -220,23 +220,23 @@ pub enum Error {
         expected: String,
     },
     /// More dimensions were asked for than the model has.
-    #[error("{id} has vectors of width {width}, so {wanted} dimensions cannot be kept")]
-    Dimensions {
+    #[error("{id} has vectors of dimension {dim}, so {wanted} components cannot be kept")]
+    DimTooLarge {
         /// The model.
         id: String,
         /// The number asked for.
         wanted: usize,
-        /// The width of its vectors.
-        width: usize,
+        /// Dimension of its vectors.
+        dim: usize,
     },
-    /// The width of the vectors is not what it was, or not what the graph declares.
+    /// The dimension of the vectors is not what it was, or not what the graph declares.
     #[error("{id}: expected vectors of dimension {expected}, got {found}")]
-    WidthChanged {
+    DimChanged {
         /// The model.
         id: String,
-        /// The width so far, or that which the graph declares.
+        /// Dimension so far, or that which the graph declares.
         expected: usize,
-        /// The width now.
+        /// Dimension now.
         found: usize,
     },
     /// A graph failed while it ran.
@@ -322,7 +322,7 @@ impl Error {
             | Self::MissingOutput { .. }
             | Self::OutputType { .. }
             | Self::OutputShape { .. }
-            | Self::Dimensions { .. }
+            | Self::DimTooLarge { .. }
             | Self::OutOfMemory { .. }
             | Self::DeviceFailed { .. }
             | Self::Thread { .. } => true,
@@ -332,7 +332,7 @@ impl Error {
             | Self::TokenWithoutRow { .. }
             | Self::TooManyTokens { .. }
             | Self::InputShape { .. }
-            | Self::WidthChanged { .. }
+            | Self::DimChanged { .. }
             | Self::Run { .. }
             | Self::TimedOut { .. }
             | Self::Panicked { .. }
@@ -358,7 +358,7 @@ impl Error {
             Self::Tokenize { .. }
             | Self::TooManyTokens { .. }
             | Self::TooMany { .. }
-            | Self::Dimensions { .. } => ErrorKind::InvalidInput,
+            | Self::DimTooLarge { .. } => ErrorKind::InvalidInput,
             Self::NewerTokenizer { .. }
             | Self::MissingInput { .. }
             | Self::UnknownInput { .. }
@@ -366,7 +366,7 @@ impl Error {
             | Self::MissingOutput { .. }
             | Self::OutputType { .. }
             | Self::OutputShape { .. }
-            | Self::WidthChanged { .. } => ErrorKind::Unsupported,
+            | Self::DimChanged { .. } => ErrorKind::Unsupported,
             Self::Device { .. } | Self::DeviceFailed { .. } => ErrorKind::Device,
             Self::Read { .. }
             | Self::LoadGraph { .. }
@@ -409,8 +409,8 @@ impl Error {
             Self::InputShape { .. } => advice(
                 "the graph was exported for inputs of one size, and the files beside it say another",
             ),
-            Self::WidthChanged { .. } => advice(
-                "the width depends on the input: pool the graph's output, or bring images to one size",
+            Self::DimChanged { .. } => advice(
+                "the dimension depends on the input: pool the graph's output, or bring images to one size",
             ),
             Self::TokenWithoutRow { .. } => advice(
                 "the tokenizer does not belong to this graph, or tokens were added to it that the graph \

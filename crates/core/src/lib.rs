@@ -20,6 +20,8 @@
 //!
 //! Not here: downloading (`embedkit-hub`) and anything that knows what a vector is for.
 
+#[doc(hidden)]
+pub mod front;
 #[cfg(feature = "onnx")]
 pub mod onnx;
 pub mod pipeline;
@@ -31,6 +33,7 @@ mod threads;
 #[cfg(feature = "tokenizer")]
 pub mod tokenizer;
 
+mod dim;
 mod error;
 #[cfg(all(feature = "onnx", any(test, fuzzing)))]
 #[doc(hidden)]
@@ -38,10 +41,9 @@ pub mod fuzzing;
 #[cfg(feature = "mmap")]
 mod mapped;
 mod norm;
-mod width;
 
+pub use dim::Dim;
 pub use error::{Error, read_bounded};
 #[cfg(feature = "mmap")]
 pub use mapped::MappedFile;
 pub use norm::{l2_norm, l2_normalize};
-pub use width::Width;

@@ -4,7 +4,7 @@ mod error;
 mod graph;
 mod step;
 
-use embedkit_core::{Width, pipeline::Engine, registry};
+use embedkit_core::{Dim, pipeline::Engine, registry};
 use embedkit_types::{
     Embed, Embedded, Error, LoadOptions, ModelFiles, ModelSpec, Role, SpecError, Task,
 };
@@ -28,7 +28,7 @@ struct Model {
     graph: ImageGraph,
     preprocessor: Preprocessor,
     decode: DecodeOptions,
-    width: Width,
+    dim: Dim,
 }
 
 impl ImageEmbedding {
@@ -74,7 +74,7 @@ impl ImageEmbedding {
             graph: ImageGraph::open(task, files, options, same_size)?,
             preprocessor,
             decode: image.decode,
-            width: Width::new(id, task.dim, options.dim),
+            dim: Dim::new(id, task.dim, options.dim),
         };
         let batch = model.graph.batch();
         Ok(Self { engine: Engine::new(model, batch) })
@@ -120,11 +120,11 @@ impl ImageEmbedding {
         self.embed(images.iter().cloned()).collect()
     }
 
-    /// The width of the vectors: the registered one until the first vector has been seen. Needs no
+    /// Dimension of the vectors: the registered one until the first vector has been seen. Needs no
     /// session.
     #[must_use]
     pub fn embedding_size(&self) -> usize {
-        self.engine.step().width.of_results()
+        self.engine.step().dim.kept()
     }
 
     /// Where the model runs, such as `cpu` or `cuda:0`.

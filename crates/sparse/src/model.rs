@@ -6,12 +6,9 @@ use std::{sync::Arc, thread::available_parallelism};
 use either::Either;
 #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
 use embedkit_core::pipeline::Engine;
-use embedkit_core::{
-    pipeline::{ParallelMap, only},
-    registry,
-};
+use embedkit_core::pipeline::ParallelMap;
 use embedkit_types::{
-    BatchOptions, Embed, Embedded, Error, LoadOptions, ModelFiles, ModelSpec, Role, Sparse,
+    BatchOptions, Embedded, Error, LoadOptions, ModelFiles, ModelSpec, Role, Sparse,
     SparseEmbedding, SparseKind, SpecError, Task,
 };
 
@@ -114,59 +111,6 @@ impl SparseTextEmbedding {
         Ok(Self { model: Arc::new(model) })
     }
 
-    /// The built-in models of this family.
-    pub fn supported_models() -> impl Iterator<Item = &'static ModelSpec> {
-        registry::models().iter().filter(|spec| matches!(spec.task, Task::Sparse(_)))
-    }
-
-    /// Embeds texts as documents, as FastEmbed's `embed` does.
-    ///
-    /// Vectors come lazily and in input order. An error concerns the text in its place; the stream
-    /// goes on behind it. Dropping the iterator stops the work.
-    pub fn embed<I>(
-        &self,
-        texts: I,
-    ) -> impl Iterator<Item = Result<SparseEmbedding, Error>> + use<I>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
-        self.values(Role::Raw, texts)
-    }
-
-    /// Embeds queries. SPLADE++ has no other form for these; BM25, BM42 and inference-free SPLADE
-    /// look the terms up without running a graph; MiniCOIL leaves the frequencies out.
-    pub fn query_embed<I>(
-        &self,
-        texts: I,
-    ) -> impl Iterator<Item = Result<SparseEmbedding, Error>> + use<I>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
-        self.values(Role::Query, texts)
-    }
-
-    /// Embeds one query, as [`query_embed`](Self::query_embed) does.
-    ///
-    /// # Errors
-    /// Those of loading, where the model is opened lazily, and of the query.
-    pub fn query_embed_one(&self, query: &str) -> Result<SparseEmbedding, Error> {
-        only(self.query_embed([query]))
-    }
-
-    /// The same as [`embed`](Self::embed).
-    pub fn passage_embed<I>(
-        &self,
-        texts: I,
-    ) -> impl Iterator<Item = Result<SparseEmbedding, Error>> + use<I>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
-        self.values(Role::Document, texts)
-    }
-
     /// Embeds texts and says for each how many tokens it has and whether it was cut. BM25 never
     /// cuts.
     pub fn embed_detailed<I>(
@@ -195,14 +139,6 @@ impl SparseTextEmbedding {
         #[cfg(not(any(feature = "splade", feature = "bm42", feature = "minicoil")))]
         let results = mapped(texts);
         results
-    }
-
-    /// Embeds all texts of a slice. Also the method of the trait [`Embed`].
-    ///
-    /// # Errors
-    /// The first error, in input order.
-    pub fn embed_batch(&self, role: Role, texts: &[&str]) -> Result<Vec<SparseEmbedding>, Error> {
-        self.values(role, texts).collect()
     }
 
     /// The sum of the texts' tokens: those of the tokenizer, special tokens included, after
@@ -242,27 +178,17 @@ impl SparseTextEmbedding {
             Backend::Graph(engine) => engine.step().device(),
         }
     }
-
-    fn values<I>(
-        &self,
-        role: Role,
-        texts: I,
-    ) -> impl Iterator<Item = Result<SparseEmbedding, Error>> + use<I>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
-        self.embed_detailed(role, texts).map(|result| Ok(result?.value))
-    }
 }
 
-impl Embed for SparseTextEmbedding {
-    type Input = str;
-    type Output = SparseEmbedding;
-
-    fn embed_batch(&self, role: Role, texts: &[&str]) -> Result<Vec<SparseEmbedding>, Error> {
-        Self::embed_batch(self, role, texts)
-    }
+embedkit_core::text_front! {
+    impl SparseTextEmbedding: Task::Sparse(_) => SparseEmbedding;
+    /// Embeds texts as documents, as FastEmbed's `embed` does.
+    embed;
+    /// Embeds queries. SPLADE++ has no other form for these; BM25, BM42 and inference-free SPLADE
+    /// look the terms up without running a graph; MiniCOIL leaves the frequencies out.
+    query_embed;
+    /// The same as [`embed`](Self::embed).
+    passage_embed;
 }
 
 impl Backend {

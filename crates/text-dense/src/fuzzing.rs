@@ -7,7 +7,7 @@ use embedkit_core::tokenizer::Tokens;
 
 use crate::table::Table;
 
-/// A table from a stranger: whatever it says, tokens are added up to a vector of its width or are an
+/// A table from a stranger: whatever it says, tokens are added up to a vector of its dimension or are an
 /// error.
 ///
 /// # Panics
@@ -22,7 +22,7 @@ pub fn static_table(data: &[u8]) {
     for ids in [vec![], vec![0], vec![1, 2, 3], vec![0, 0, 3, 1 << 20, u32::MAX]] {
         let tokens = Tokens { ids, ..Tokens::default() };
         if let Ok(vector) = table.embed(&tokens, Some(2)) {
-            assert_eq!(vector.len(), table.width());
+            assert_eq!(vector.len(), table.dim());
         }
     }
 }

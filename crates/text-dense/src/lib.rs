@@ -25,6 +25,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(any(feature = "transformer", feature = "static"))]
+mod error;
 #[cfg(all(feature = "static", any(test, fuzzing)))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -38,6 +40,8 @@ mod table;
 mod transformer;
 
 pub use embedkit_types::Error;
+#[cfg(any(feature = "transformer", feature = "static"))]
+pub use error::WrongBuffer;
 #[cfg(any(feature = "transformer", feature = "static"))]
 pub use model::TextEmbedding;
 #[cfg(any(feature = "transformer", feature = "static"))]

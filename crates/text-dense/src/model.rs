@@ -10,22 +10,22 @@ use std::thread::available_parallelism;
 use either::Either;
 #[cfg(feature = "static")]
 use embedkit_core::pipeline::ParallelMap;
-use embedkit_core::{Width, pipeline::only, registry, tokenizer::Tokenizer};
+use embedkit_core::{Dim, tokenizer::Tokenizer};
 #[cfg(feature = "transformer")]
 use embedkit_core::{
     pipeline::{Engine, Pool, RunResult, Step, Workload},
     tokenizer::Tokens,
 };
 use embedkit_types::{
-    Embed, Embedded, Encoder, Error, LoadOptions, ModelFiles, ModelPrompts, ModelSpec, Role,
-    SpecError, Task, TextDense,
+    Embedded, Encoder, Error, LoadOptions, ModelFiles, ModelPrompts, ModelSpec, Role, SpecError,
+    Task, TextDense,
 };
 
-use crate::DenseOptions;
 #[cfg(feature = "static")]
 use crate::table::StaticTable;
 #[cfg(feature = "transformer")]
 use crate::transformer::Transformer;
+use crate::{DenseOptions, WrongBuffer};
 
 /// A model that turns a text into one vector. Cheap to clone; every method takes `&self`, and
 /// several threads may embed at once.
@@ -47,7 +47,7 @@ struct Model {
 #[derive(Debug)]
 struct Rules {
     prompts: ModelPrompts,
-    width: Width,
+    dim: Dim,
 }
 
 #[derive(Debug)]
@@ -92,13 +92,12 @@ impl TextEmbedding {
         let Some(prompts) = spec.prompts_for(&options.prompts) else {
             return Err(SpecError::PromptUnknown { id }.into());
         };
-        let width = Width::new(id, task.dim, options.dim);
-        let rules = Arc::new(Rules { prompts, width });
+        let rules = Arc::new(Rules { prompts, dim: Dim::new(id, task.dim, options.dim) });
         let backend = Backend::open(spec, task, files, options, dense, &rules)?;
         if !options.lazy
-            && let Some(width) = backend.width()?
+            && let Some(found) = backend.dim()?
         {
-            rules.width.check(width)?;
+            rules.dim.note(found)?;
         }
         let model = Model {
             backend,
@@ -107,54 +106,6 @@ impl TextEmbedding {
             window: options.batch.window,
         };
         Ok(Self { model: Arc::new(model) })
-    }
-
-    /// The built-in models of this family.
-    pub fn supported_models() -> impl Iterator<Item = &'static ModelSpec> {
-        registry::models().iter().filter(|spec| matches!(spec.task, Task::TextDense(_)))
-    }
-
-    /// Embeds texts as they are, as FastEmbed's `embed` does.
-    ///
-    /// Vectors come lazily and in input order. An error concerns the text in its place; the stream
-    /// goes on behind it. Dropping the iterator stops the work.
-    pub fn embed<I>(&self, texts: I) -> impl Iterator<Item = Result<Vec<f32>, Error>> + use<I>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
-        self.values(Role::Raw, texts)
-    }
-
-    /// Embeds queries: with the query prompt where prompts are switched on, and as the query task of
-    /// a model with tasks. Otherwise the same as [`embed`](Self::embed).
-    pub fn query_embed<I>(&self, texts: I) -> impl Iterator<Item = Result<Vec<f32>, Error>> + use<I>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
-        self.values(Role::Query, texts)
-    }
-
-    /// Embeds one query, as [`query_embed`](Self::query_embed) does.
-    ///
-    /// # Errors
-    /// Those of loading, where the model is opened lazily, and of the query.
-    pub fn query_embed_one(&self, query: &str) -> Result<Vec<f32>, Error> {
-        only(self.query_embed([query]))
-    }
-
-    /// Embeds passages: with the passage prompt where prompts are switched on, and as the passage
-    /// task of a model with tasks. Otherwise the same as [`embed`](Self::embed).
-    pub fn passage_embed<I>(
-        &self,
-        texts: I,
-    ) -> impl Iterator<Item = Result<Vec<f32>, Error>> + use<I>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
-        self.values(Role::Document, texts)
     }
 
     /// Embeds texts and says for each how many tokens the model saw and whether it was cut.
@@ -204,11 +155,11 @@ impl TextEmbedding {
         texts.into_iter().map(|text| Ok(tokenizer.encode(text.as_ref())?.ids.len())).sum()
     }
 
-    /// The width of the vectors: the graph's own where it says so, else the registered one until the
+    /// Dimension of the vectors: the graph's own where it says so, else the registered one until the
     /// first vector has been seen. Needs no session.
     #[must_use]
     pub fn embedding_size(&self) -> usize {
-        self.model.rules.width.of_results()
+        self.model.rules.dim.kept()
     }
 
     /// Where the model runs, such as `cpu` or `cuda:0`.
@@ -218,36 +169,67 @@ impl TextEmbedding {
     pub fn device(&self) -> Result<&str, Error> {
         self.model.backend.device()
     }
+}
 
-    fn values<I>(
+embedkit_core::text_front! {
+    impl TextEmbedding: Task::TextDense(_) => Vec<f32>;
+    /// Embeds texts as they are, as FastEmbed's `embed` does.
+    embed;
+    /// Embeds queries: with the query prompt where prompts are switched on, and as the query task of
+    /// a model with tasks. Otherwise the same as [`embed`](Self::embed).
+    query_embed;
+    /// Embeds passages: with the passage prompt where prompts are switched on, and as the passage
+    /// task of a model with tasks. Otherwise the same as [`embed`](Self::embed).
+    passage_embed;
+}
+
+/// Vectors as one matrix.
+impl TextEmbedding {
+    /// Embeds all texts of a slice into `matrix`, row by row: shape
+    /// (`texts.len()`, [`embedding_size`](Self::embedding_size)).
+    ///
+    /// # Errors
+    /// [`WrongBuffer`] for a matrix of another size, and the first error of a text, in input order; the
+    /// rows before it are written.
+    pub fn embed_into(
         &self,
         role: Role,
-        texts: I,
-    ) -> impl Iterator<Item = Result<Vec<f32>, Error>> + use<I>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
-        self.embed_detailed(role, texts).map(|result| Ok(result?.value))
+        texts: &[impl AsRef<str>],
+        matrix: &mut [f32],
+    ) -> Result<(), Error> {
+        let (rows, found) = (texts.len(), matrix.len());
+        let wrong = |dim| WrongBuffer { rows, dim, found };
+        let dim = self.embedding_size();
+        if rows.checked_mul(dim) != Some(found) {
+            return Err(wrong(dim).into());
+        }
+        let rows = matrix.chunks_exact_mut(dim.max(1));
+        for (row, vector) in rows.zip(self.values(role, texts)) {
+            let vector = vector?;
+            // The graph may turn out to have another dimension than the registered one.
+            if vector.len() != dim {
+                return Err(wrong(vector.len()).into());
+            }
+            row.copy_from_slice(&vector);
+        }
+        Ok(())
     }
-}
 
-impl Embed for TextEmbedding {
-    type Input = str;
-    type Output = Vec<f32>;
-
-    fn embed_batch(&self, role: Role, texts: &[&str]) -> Result<Vec<Vec<f32>>, Error> {
-        self.values(role, texts).collect()
-    }
-}
-
-impl TextEmbedding {
-    /// Embeds all texts of a slice. Also the method of the trait [`Embed`].
+    /// Embeds all texts of a slice as one array of shape
+    /// (`texts.len()`, [`embedding_size`](Self::embedding_size)).
     ///
     /// # Errors
     /// The first error, in input order.
-    pub fn embed_batch(&self, role: Role, texts: &[&str]) -> Result<Vec<Vec<f32>>, Error> {
-        Embed::embed_batch(self, role, texts)
+    #[cfg(feature = "ndarray")]
+    pub fn embed_array(
+        &self,
+        role: Role,
+        texts: &[impl AsRef<str>],
+    ) -> Result<ndarray::Array2<f32>, Error> {
+        let vectors = self.embed_batch(role, texts)?;
+        let shape = (vectors.len(), self.embedding_size());
+        let values = vectors.concat();
+        Ok(ndarray::Array2::from_shape_vec(shape, values).expect("all vectors have one dimension"))
     }
 }
 
@@ -262,7 +244,7 @@ impl Model {
             #[cfg(feature = "transformer")]
             Backend::Transformer(_) => Vec::new(),
         };
-        Ok(tokens.embedded(self.rules.width.cut(vector)?))
+        Ok(tokens.embedded(self.rules.dim.truncate(vector)?))
     }
 }
 
@@ -320,7 +302,7 @@ impl Step for TextStep {
         let vectors = self.transformer.run(workload, task, texts)?;
         let results = vectors.into_iter().zip(texts);
         Ok(results
-            .map(|(vector, text)| Ok(text.tokens.embedded(self.rules.width.cut(vector?)?)))
+            .map(|(vector, text)| Ok(text.tokens.embedded(self.rules.dim.truncate(vector?)?)))
             .collect())
     }
 }
@@ -358,13 +340,13 @@ impl Backend {
         }
     }
 
-    /// The width of the vectors, where it is known without running anything.
-    fn width(&self) -> Result<Option<usize>, Error> {
+    /// Dimension of the vectors, where it is known without running anything.
+    fn dim(&self) -> Result<Option<usize>, Error> {
         match self {
             #[cfg(feature = "transformer")]
-            Self::Transformer(engine) => Ok(engine.step().transformer.graph().width()?),
+            Self::Transformer(engine) => Ok(engine.step().transformer.graph().dim()?),
             #[cfg(feature = "static")]
-            Self::Static(model) => Ok(Some(model.width())),
+            Self::Static(model) => Ok(Some(model.dim())),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Static models (model2vec): the sum of table rows, one per token, scaled to unit length.
 //!
-//! The table is a safetensors file, mapped into memory: `embeddings` `[rows, width]`, and optionally
+//! The table is a safetensors file, mapped into memory: `embeddings` `[rows, dim]`, and optionally
 //! `mapping` `[tokens]` from token id to row and `weights` `[tokens]`. Sum and mean point the same
 //! way, so there is no division; a text without known tokens is the zero vector.
 
@@ -33,8 +33,8 @@ impl StaticTable {
         &self.tokenizer
     }
 
-    pub(crate) fn width(&self) -> usize {
-        self.table.width
+    pub(crate) fn dim(&self) -> usize {
+        self.table.dim
     }
 
     /// The vector of one text.
@@ -48,7 +48,7 @@ impl StaticTable {
 pub(crate) struct Table {
     path: Arc<Path>,
     map: MappedFile,
-    width: usize,
+    dim: usize,
     rows: usize,
     embeddings: Tensor,
     mapping: Option<Vec<i64>>,
@@ -77,13 +77,13 @@ impl Table {
             let names = tensors.names();
             return Err(invalid(format!("it has no tensor `embeddings`, only {names:?}")));
         };
-        let &[rows, width] = embeddings.shape.as_slice() else {
+        let &[rows, dim] = embeddings.shape.as_slice() else {
             let shape = &embeddings.shape;
-            return Err(invalid(format!("`embeddings` has shape {shape:?}, not [rows, width]")));
+            return Err(invalid(format!("`embeddings` has shape {shape:?}, not [rows, dim]")));
         };
-        // With a row, the width is bounded by the size of the file.
-        if rows == 0 || width == 0 {
-            return Err(invalid(format!("`embeddings` is empty: shape [{rows}, {width}]")));
+        // With a row, the dimension is bounded by the size of the file.
+        if rows == 0 || dim == 0 {
+            return Err(invalid(format!("`embeddings` is empty: shape [{rows}, {dim}]")));
         }
         if size(embeddings.dtype).is_none() {
             return Err(invalid(format!("`embeddings` has elements of type {}", embeddings.dtype)));
@@ -101,17 +101,17 @@ impl Table {
         #[expect(clippy::cast_possible_truncation, reason = "rows are whole and below 2^53")]
         let mapping = list("mapping")?.map(|rows| rows.into_iter().map(|row| row as i64).collect());
         let weights = list("weights")?;
-        Ok(Self { path: path.into(), width, rows, embeddings, mapping, weights, map })
+        Ok(Self { path: path.into(), dim, rows, embeddings, mapping, weights, map })
     }
 
     #[cfg(any(test, fuzzing))]
-    pub(crate) fn width(&self) -> usize {
-        self.width
+    pub(crate) fn dim(&self) -> usize {
+        self.dim
     }
 
     /// The sum of the rows of `tokens`, less the unknown one, scaled to unit length.
     pub(crate) fn embed(&self, tokens: &Tokens, unknown: Option<u32>) -> Result<Vec<f32>, Error> {
-        let mut sum = vec![0.0; self.width];
+        let mut sum = vec![0.0; self.dim];
         for &id in tokens.ids.iter().filter(|&&id| Some(id) != unknown) {
             self.add(id as usize, &mut sum)?;
         }
@@ -137,7 +137,7 @@ impl Table {
                 ),
             });
         };
-        let bytes = self.width * size(self.embeddings.dtype).unwrap_or(0);
+        let bytes = self.dim * size(self.embeddings.dtype).unwrap_or(0);
         let start = self.embeddings.start + row * bytes;
         add(self.embeddings.dtype, &self.map[start..start + bytes], weight, sum);
         Ok(())

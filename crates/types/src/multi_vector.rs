@@ -82,6 +82,14 @@ impl MultiVector {
         self.values.get(start..start.checked_add(self.width)?)
     }
 
+    /// All vectors as one array: shape (`len`, dimension).
+    #[cfg(feature = "ndarray")]
+    #[must_use]
+    pub fn view(&self) -> ndarray::ArrayView2<'_, f32> {
+        let shape = (self.len(), self.width);
+        ndarray::ArrayView2::from_shape(shape, &self.values).expect("the buffer has whole vectors")
+    }
+
     /// The vectors in order.
     pub fn rows(&self) -> ChunksExact<'_, f32> {
         self.values.chunks_exact(self.width)
@@ -181,6 +189,17 @@ mod tests {
         assert_eq!(vectors.row(3), None);
         assert_eq!(vectors.row(usize::MAX), None);
         assert_eq!(vectors.into_values().len(), 6);
+    }
+
+    #[test]
+    #[cfg(feature = "ndarray")]
+    fn an_array_shows_the_same_buffer() {
+        let vectors = MultiVector::new((0..6u8).map(f32::from).collect(), 2).unwrap();
+        let view = vectors.view();
+        assert_eq!((view.shape(), view[[2, 1]]), (&[3, 2][..], 5.0));
+        assert!(std::ptr::eq(&raw const view[[0, 0]], vectors.values().as_ptr()));
+        let none = MultiVector::new(Vec::new(), 4).unwrap();
+        assert_eq!(none.view().shape(), [0, 4]);
     }
 
     #[test]

@@ -164,11 +164,11 @@ impl TextGraph {
         &self.session
     }
 
-    /// The width of the vectors, where the graph fixes it.
+    /// Dimension of the vectors, where the graph fixes it.
     ///
     /// # Errors
     /// Those of loading, where the graph is opened lazily.
-    pub fn width(&self) -> Result<Option<usize>, Error> {
+    pub fn dim(&self) -> Result<Option<usize>, Error> {
         self.session.output_width(self.bound()?.output)
     }
 

@@ -38,6 +38,6 @@ impl Step for Model {
 
     fn run(&self, workload: Workload, images: &[Pixels]) -> RunResult<Self> {
         let vectors = self.graph.run(workload, images)?;
-        Ok(vectors.into_iter().map(|vector| Ok(self.width.cut(vector?)?)).collect())
+        Ok(vectors.into_iter().map(|vector| Ok(self.dim.truncate(vector?)?)).collect())
     }
 }

@@ -187,7 +187,7 @@ fn fewer_dimensions_are_of_unit_length() {
     let model = open("clip", &with(9)).unwrap();
     let error = model.embed([picture("wide.png")]).next().unwrap().unwrap_err();
     assert!(
-        matches!(error.downcast_ref(), Some(Core::Dimensions { wanted: 9, width: 8, .. })),
+        matches!(error.downcast_ref(), Some(Core::DimTooLarge { wanted: 9, dim: 8, .. })),
         "{error}"
     );
 }

@@ -7,7 +7,7 @@ mod step;
 use std::sync::Arc;
 
 use embedkit_core::{
-    Width,
+    Dim,
     onnx::{Row, TextGraph, TextGraphOptions},
     pipeline::{Engine, only},
     registry,
@@ -64,7 +64,7 @@ struct Model {
     texts: TextGraph,
     images: TextGraph,
     registered_dim: usize,
-    width: Width,
+    dim: Dim,
 }
 
 impl LateInteractionMultimodalEmbedding {
@@ -116,13 +116,13 @@ impl LateInteractionMultimodalEmbedding {
             },
         )?;
         let images = texts.clone().with_padding(Padding { multiple_of: 1, ..padding });
-        let width = Width::new(id, task.dim, options.dim);
+        let dim = Dim::new(id, task.dim, options.dim);
         if !options.lazy
-            && let Some(found) = texts.width()?
+            && let Some(found) = texts.dim()?
         {
-            width.check(found)?;
+            dim.note(found)?;
         }
-        let model = Arc::new(Model { processor, texts, images, registered_dim: task.dim, width });
+        let model = Arc::new(Model { processor, texts, images, registered_dim: task.dim, dim });
         let texts = Engine::new(TextStep { model: Arc::clone(&model) }, options.batch);
         let images = ImageStep { model: Arc::clone(&model) };
         let batch = images.batch(options.batch);
@@ -174,7 +174,7 @@ impl LateInteractionMultimodalEmbedding {
     ///
     /// # Errors
     /// The first error, in input order.
-    pub fn embed_text_batch(&self, texts: &[&str]) -> Result<Vec<MultiVector>, Error> {
+    pub fn embed_text_batch(&self, texts: &[impl AsRef<str>]) -> Result<Vec<MultiVector>, Error> {
         self.embed_text(texts).collect()
     }
 
@@ -241,7 +241,7 @@ impl LateInteractionMultimodalEmbedding {
     /// first vector has been seen. Needs no session.
     #[must_use]
     pub fn embedding_size(&self) -> usize {
-        self.model.width.of_results()
+        self.model.dim.kept()
     }
 
     /// Where the model runs, such as `cpu` or `cuda:0`.
@@ -290,7 +290,7 @@ impl Model {
 
     /// Keeps the dimensions that were asked for.
     fn cut(&self, row: &Row<'_>, width: usize) -> Result<MultiVector, Error> {
-        let kept = self.width.check(width)?;
+        let kept = self.dim.note(width)?;
         let mut values = Vec::with_capacity(row.values.len() / width * kept);
         if kept == width {
             values.extend_from_slice(row.values);

@@ -3,15 +3,14 @@
 mod tokens;
 
 use embedkit_core::{
-    Width,
+    Dim,
     onnx::{Row, TextGraph, TextGraphOptions},
-    pipeline::{Engine, Pool, RunResult, Step, Workload, only},
-    registry,
+    pipeline::{Engine, Pool, RunResult, Step, Workload},
     tokenizer::{Limits, Padding, Side, Tokens},
 };
 use embedkit_types::{
-    Embed, Embedded, Error, LateText, LoadOptions, ModelFiles, ModelPrompts, ModelSpec,
-    MultiVector, MultiVectorModel, Role, SpecError, Task,
+    Embedded, Error, LateText, LoadOptions, ModelFiles, ModelPrompts, ModelSpec, MultiVector,
+    MultiVectorModel, Role, SpecError, Task,
 };
 
 use self::tokens::{Prepared, TokenRules};
@@ -36,7 +35,7 @@ struct Model {
     documents: TextGraph,
     queries: TextGraph,
     prompts: ModelPrompts,
-    width: Width,
+    dim: Dim,
 }
 
 impl LateInteractionTextEmbedding {
@@ -83,7 +82,7 @@ impl LateInteractionTextEmbedding {
             }),
         };
         let model = Model {
-            width: Width::new(id, task.dim, options.dim),
+            dim: Dim::new(id, task.dim, options.dim),
             task: task.clone(),
             rules,
             documents,
@@ -91,62 +90,11 @@ impl LateInteractionTextEmbedding {
             prompts,
         };
         if !options.lazy
-            && let Some(found) = model.documents.width()?
+            && let Some(found) = model.documents.dim()?
         {
-            model.width.check(found)?;
+            model.dim.note(found)?;
         }
         Ok(Self { engine: Engine::new(model, options.batch) })
-    }
-
-    /// The built-in models of this kind.
-    pub fn supported_models() -> impl Iterator<Item = &'static ModelSpec> {
-        registry::models().iter().filter(|spec| matches!(spec.task, Task::LateText(_)))
-    }
-
-    /// Embeds documents, as FastEmbed's `embed` does.
-    ///
-    /// Results come lazily and in input order. An error concerns the text in its place; the stream
-    /// goes on behind it. Dropping the iterator stops the work.
-    pub fn embed<I>(&self, texts: I) -> impl Iterator<Item = Result<MultiVector, Error>> + use<I>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
-        self.values(Role::Raw, texts)
-    }
-
-    /// Embeds queries: with the query marker, the model's padding and all punctuation, and with the
-    /// query prompt where prompts are switched on.
-    pub fn query_embed<I>(
-        &self,
-        texts: I,
-    ) -> impl Iterator<Item = Result<MultiVector, Error>> + use<I>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
-        self.values(Role::Query, texts)
-    }
-
-    /// Embeds one query, as [`query_embed`](Self::query_embed) does.
-    ///
-    /// # Errors
-    /// Those of loading, where the model is opened lazily, and of the query.
-    pub fn query_embed_one(&self, query: &str) -> Result<MultiVector, Error> {
-        only(self.query_embed([query]))
-    }
-
-    /// Embeds documents as [`embed`](Self::embed) does, with the passage prompt where prompts are
-    /// switched on.
-    pub fn passage_embed<I>(
-        &self,
-        texts: I,
-    ) -> impl Iterator<Item = Result<MultiVector, Error>> + use<I>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
-        self.values(Role::Document, texts)
     }
 
     /// Embeds texts and says for each how many tokens it has, as
@@ -161,14 +109,6 @@ impl LateInteractionTextEmbedding {
         I::Item: AsRef<str>,
     {
         self.engine.stream(texts.into_iter().map(move |text| (role, text.as_ref().to_owned())))
-    }
-
-    /// Embeds all texts of a slice. Also the method of the trait [`Embed`].
-    ///
-    /// # Errors
-    /// The first error, in input order.
-    pub fn embed_batch(&self, role: Role, texts: &[&str]) -> Result<Vec<MultiVector>, Error> {
-        self.values(role, texts).collect()
     }
 
     /// The sum of the texts' tokens, special tokens included, after truncation. With
@@ -198,7 +138,7 @@ impl LateInteractionTextEmbedding {
     /// first vector has been seen. Needs no session.
     #[must_use]
     pub fn embedding_size(&self) -> usize {
-        self.engine.step().width.of_results()
+        self.engine.step().dim.kept()
     }
 
     /// Where the model runs, such as `cpu` or `cuda:0`.
@@ -208,27 +148,18 @@ impl LateInteractionTextEmbedding {
     pub fn device(&self) -> Result<&str, Error> {
         Ok(self.engine.step().documents.session().device()?)
     }
-
-    fn values<I>(
-        &self,
-        role: Role,
-        texts: I,
-    ) -> impl Iterator<Item = Result<MultiVector, Error>> + use<I>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
-        self.embed_detailed(role, texts).map(|result| Ok(result?.value))
-    }
 }
 
-impl Embed for LateInteractionTextEmbedding {
-    type Input = str;
-    type Output = MultiVector;
-
-    fn embed_batch(&self, role: Role, texts: &[&str]) -> Result<Vec<MultiVector>, Error> {
-        Self::embed_batch(self, role, texts)
-    }
+embedkit_core::text_front! {
+    impl LateInteractionTextEmbedding: Task::LateText(_) => MultiVector;
+    /// Embeds documents, as FastEmbed's `embed` does.
+    embed;
+    /// Embeds queries: with the query marker, the model's padding and all punctuation, and with the
+    /// query prompt where prompts are switched on.
+    query_embed;
+    /// Embeds documents as [`embed`](Self::embed) does, with the passage prompt where prompts are
+    /// switched on.
+    passage_embed;
 }
 
 impl MultiVectorModel for LateInteractionTextEmbedding {
@@ -294,7 +225,7 @@ impl Model {
             [_, width] if row.per_token && width > 0 => width,
             _ => return Err(row.shape_error("[texts, tokens, width]").into()),
         };
-        let dim = self.width.check(width)?;
+        let dim = self.dim.note(width)?;
         let document = role != Role::Query;
         let normalize =
             dim < width || if document { self.task.normalize } else { self.task.normalize_queries };

@@ -102,7 +102,7 @@ fn dimensions_keep_the_heads_and_unit_length() {
         }
     }
     let error = open("colbert", |_, options| options.dim = Some(5)).unwrap().unwrap_err();
-    assert!(matches!(error.downcast_ref(), Some(Core::Dimensions { wanted: 5, width: 4, .. })));
+    assert!(matches!(error.downcast_ref(), Some(Core::DimTooLarge { wanted: 5, dim: 4, .. })));
 }
 
 #[test]

@@ -223,7 +223,7 @@ fn dimensions_are_kept_and_scaled() {
     let options = LoadOptions { dim: Some(5), ..options().unwrap() };
     let error = LateInteractionMultimodalEmbedding::from_files(&case.spec, &case.files(), &options);
     let error = error.unwrap_err();
-    assert!(matches!(error.downcast_ref(), Some(Core::Dimensions { wanted: 5, width: 4, .. })));
+    assert!(matches!(error.downcast_ref(), Some(Core::DimTooLarge { wanted: 5, dim: 4, .. })));
 }
 
 #[test]

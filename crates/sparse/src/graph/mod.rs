@@ -96,7 +96,7 @@ impl GraphModel {
         let graph = TextGraph::open(files, load, graph)?;
         if !load.lazy
             && matches!(task.kind, SparseKind::Splade(_) | SparseKind::IfSplade(_))
-            && let (Some(found), Some(registered)) = (graph.width()?, task.vocab_size)
+            && let (Some(found), Some(registered)) = (graph.dim()?, task.vocab_size)
             && found != registered
         {
             tracing::warn!(

@@ -68,7 +68,7 @@ fn more_dimensions_than_the_model_has_are_an_error() {
             Err(error) => error,
         };
         assert!(
-            matches!(error.downcast_ref(), Some(Core::Dimensions { wanted: 4096, .. })),
+            matches!(error.downcast_ref(), Some(Core::DimTooLarge { wanted: 4096, .. })),
             "{error}"
         );
     }
