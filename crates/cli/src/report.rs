@@ -443,6 +443,7 @@ impl Write for Report {
 #[cfg(test)]
 mod tests {
     use anyhow::anyhow;
+    use embedkit::ErrorKind;
 
     use super::*;
 
@@ -467,6 +468,40 @@ mod tests {
         let failed = exit_report(&error);
         assert_eq!((failed.status, &*failed.text), (1, "error: first: odd\nhint: even\\nit\n"));
         assert_eq!(exit_report(&usage("what").into()).status, 2);
+    }
+
+    #[test]
+    fn advice_of_the_libraries_names_options_and_commands() {
+        let advice = |hint: Hint| {
+            let error = embedkit::Error::new(ErrorKind::Runtime, "odd").with_hint(hint);
+            exit_report(&Error::new(error).context("input 3")).text
+        };
+        let again = Hint::ReinstallRuntime { first: Some("run `x`".into()), installed: true };
+        for (hint, part) in [
+            (Hint::InstallRuntime, "run `embedkit runtime install`"),
+            (again, "run `x` and run `embedkit runtime install` again; to trust it as it is"),
+            (Hint::NameRuntime("go away".into()), "go away; to use this very file, name it with"),
+            (Hint::PullModel("a/b".into()), "embedkit models pull a/b"),
+            (Hint::SimilarModels(vec![]), "`embedkit models list`"),
+            (Hint::SimilarModels(vec!["a/b".into()]), "did you mean a/b?"),
+            (Hint::OpenFromFolder, "--model-dir"),
+            (Hint::IncompleteFolder, "fetch it again with `embedkit models pull ID`"),
+            (Hint::ChooseCacheDir, "--cache-dir"),
+            (Hint::FallBackToCpu, "`--device auto`"),
+            (Hint::OpenAgain, "`--device cpu`"),
+            (Hint::SmallerBatches, "`--batch-size` and `--batch-tokens`"),
+            (Hint::LimitTokens(Some(8)), "lower the token limit"),
+            (Hint::RaiseTimeout, "`--timeout`"),
+            (Hint::FewerThreads, "`--threads` and `--replicas`"),
+            (Hint::NameModelFile("x.onnx".into()), "`file = \"x.onnx\"`"),
+            (Hint::ConvertEncoder { missing: "head" }, "has no head; --head hidden needs"),
+            (Hint::ConvertCheckpoint, "such as `embedkit convert` writes"),
+            (Hint::Advice("try again".into()), "hint: try again"),
+        ] {
+            let text = advice(hint);
+            assert!(text.starts_with("error: input 3: odd\nhint: "), "{text}");
+            assert!(text.contains(part) && text.lines().count() == 2, "{text}");
+        }
     }
 
     #[test]

@@ -76,7 +76,7 @@ impl TextEmbedding {
     /// [`from_files`](Self::from_files) with options of the family.
     ///
     /// # Errors
-    /// As there, and [`Error::UnknownTask`].
+    /// As there, and [`SpecError::UnknownTask`].
     pub fn from_files_with(
         spec: &ModelSpec,
         files: &ModelFiles,

@@ -1,16 +1,16 @@
 //! What the original does not have, or does wrong: options, errors, streaming, concurrency.
 
-use std::{cell::Cell, path::PathBuf, time::Duration};
+use std::{cell::Cell, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use embedkit_core::Error as Core;
 use embedkit_testkit::{
     FAULT_TOKENS, assert_close, dense_case, fails_alone, fault, load_options, one_batch,
     runtime_library, texts_with_a_long_one, zip_equal,
 };
-use embedkit_text_dense::{DenseOptions, TextEmbedding};
+use embedkit_text_dense::{DenseOptions, TextEmbedding, WrongBuffer};
 use embedkit_types::{
-    BatchOptions, Device, Error, LoadOptions, ModelFiles, ModelPrompts, OptionsError, Prompts,
-    Role, SpecError,
+    BatchOptions, Device, Embed, Error, ErrorKind, LoadOptions, ModelFiles, ModelPrompts,
+    OptionsError, Prompts, Role, SpecError, Task,
 };
 
 /// The model of a case with options changed; `None` without a runtime.
@@ -36,6 +36,71 @@ fn one_query_is_one_call() {
     assert_eq!(one, model.query_embed([text]).next().unwrap().unwrap());
     // The task is that of queries.
     assert_ne!(one, model.embed([text]).next().unwrap().unwrap());
+}
+
+#[test]
+fn any_model_of_one_kind_of_result_is_shared_as_one_type() {
+    let texts = ["the quick brown fox", ""];
+    let models: Vec<Arc<dyn Embed<Input = str, Output = Vec<f32>>>> = ["mean", "tasks"]
+        .into_iter()
+        .filter_map(|case| Some(Arc::new(model(case, |_| {})?) as _))
+        .collect();
+    for (shared, case) in models.iter().zip(["mean", "tasks"]) {
+        let model = model(case, |_| {}).unwrap();
+        let vectors = thread::scope(|scope| {
+            scope.spawn(|| shared.embed_batch(Role::Query, &texts)).join().unwrap().unwrap()
+        });
+        assert_eq!(vectors, model.embed_batch(Role::Query, &texts.map(str::to_owned)).unwrap());
+    }
+}
+
+#[test]
+fn a_matrix_has_the_vectors_as_rows() {
+    let Some(model) = model("mean", |_| {}) else { return };
+    let texts: Vec<String> = (0..20).map(|n| format!("the quick {n} fox")).collect();
+    let expected = model.embed_batch(Role::Raw, &texts).unwrap().concat();
+    let mut matrix = vec![f32::NAN; texts.len() * model.embedding_size()];
+    model.embed_into(Role::Raw, &texts, &mut matrix).unwrap();
+    assert_eq!(matrix, expected);
+    model.embed_into(Role::Raw, &[""; 0], &mut []).unwrap();
+
+    let (_, short) = matrix.split_last_mut().unwrap();
+    let error = model.embed_into(Role::Raw, &texts, short).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    let WrongBuffer { rows, dim, found } = error.downcast_ref().unwrap();
+    assert_eq!((*rows, *dim, *found), (20, model.embedding_size(), expected.len() - 1));
+}
+
+#[test]
+fn a_matrix_for_another_dimension_is_refused_once_the_graph_has_spoken() {
+    let Some(library) = runtime_library() else { return };
+    let mut case = dense_case("mean");
+    let Task::TextDense(task) = &mut case.spec.task else { panic!("another task") };
+    let dim = task.dim;
+    task.dim = dim + 1;
+    let options = LoadOptions { onnxruntime: Some(library), lazy: true, ..load_options() };
+    let model = TextEmbedding::from_files(&case.spec, &case.files(), &options).unwrap();
+    let error = model.embed_into(Role::Raw, &["fox"], &mut vec![0.0; dim + 1]).unwrap_err();
+    let found = error.downcast_ref::<WrongBuffer>().map(|error| error.dim);
+    assert_eq!(found, Some(dim), "{error}");
+    model.embed_into(Role::Raw, &["fox"], &mut vec![0.0; dim]).unwrap();
+}
+
+#[test]
+#[cfg(feature = "ndarray")]
+fn an_array_has_the_vectors_as_rows() {
+    let Some(model) = model("mean", |_| {}) else { return };
+    let texts = ["the quick brown fox", "", "lazy dog"];
+    let array = model.embed_array(Role::Raw, &texts).unwrap();
+    assert_eq!(array.shape(), [3, model.embedding_size()]);
+    let vectors = model.embed_batch(Role::Raw, &texts).unwrap();
+    for (row, vector) in array.rows().into_iter().zip(&vectors) {
+        assert_eq!(row.as_slice().unwrap(), vector);
+    }
+    assert_eq!(
+        model.embed_array(Role::Raw, &[""; 0]).unwrap().shape(),
+        [0, model.embedding_size()]
+    );
 }
 
 #[test]
