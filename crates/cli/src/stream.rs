@@ -354,7 +354,7 @@ mod tests {
             }
             Some(match window.pop_front()? {
                 Input::Text(text) => match &*text {
-                    "bad" => Err(Error::new(ErrorKind::Runtime, "cannot embed").into()),
+                    "bad" => Err(Error::new(ErrorKind::Runtime, "cannot embed")),
                     "nan" => embedded(f32::NAN, false),
                     text => embedded(text.len() as f32, text.len() > 4),
                 },

@@ -106,7 +106,7 @@ impl Model {
                 ErrorKind::InvalidInput,
                 format!("{id} is a folder, and the id of the model in it is not given"),
             )),
-            Err(unknown) => Err(unknown.into()),
+            Err(unknown) => Err(unknown),
         }
     }
 

@@ -24,7 +24,7 @@ impl Backend for embedkit_late_interaction::LateInteractionMultimodalEmbedding {
     }
 
     fn token_count(&self, _: Role, input: &Input) -> Result<usize, Error> {
-        Ok(self.token_count([text(input)?], false)?)
+        self.token_count([text(input)?], false)
     }
 
     fn dim(&self) -> Option<usize> {
@@ -32,7 +32,7 @@ impl Backend for embedkit_late_interaction::LateInteractionMultimodalEmbedding {
     }
 
     fn device(&self) -> Result<&str, Error> {
-        Ok(self.device()?)
+        self.device()
     }
 }
 
@@ -51,6 +51,6 @@ impl Backend for embedkit_image::ImageEmbedding {
     }
 
     fn device(&self) -> Result<&str, Error> {
-        Ok(self.device()?)
+        self.device()
     }
 }

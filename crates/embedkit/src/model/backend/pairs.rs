@@ -26,6 +26,6 @@ impl Backend for embedkit_rerank::TextCrossEncoder {
     }
 
     fn device(&self) -> Result<&str, Error> {
-        Ok(self.device()?)
+        self.device()
     }
 }

@@ -27,7 +27,7 @@ impl Backend for embedkit_text_dense::TextEmbedding {
     }
 
     fn token_count(&self, _: Role, input: &Input) -> Result<usize, Error> {
-        Ok(self.token_count([text(input)?])?)
+        self.token_count([text(input)?])
     }
 
     fn dim(&self) -> Option<usize> {
@@ -35,7 +35,7 @@ impl Backend for embedkit_text_dense::TextEmbedding {
     }
 
     fn device(&self) -> Result<&str, Error> {
-        Ok(self.device()?)
+        self.device()
     }
 }
 
@@ -46,7 +46,7 @@ impl Backend for embedkit_sparse::SparseTextEmbedding {
     }
 
     fn token_count(&self, _: Role, input: &Input) -> Result<usize, Error> {
-        Ok(self.token_count([text(input)?])?)
+        self.token_count([text(input)?])
     }
 
     fn dim(&self) -> Option<usize> {
@@ -54,7 +54,7 @@ impl Backend for embedkit_sparse::SparseTextEmbedding {
     }
 
     fn device(&self) -> Result<&str, Error> {
-        Ok(self.device()?)
+        self.device()
     }
 }
 
@@ -65,7 +65,7 @@ impl Backend for embedkit_late_interaction::LateInteractionTextEmbedding {
     }
 
     fn token_count(&self, role: Role, input: &Input) -> Result<usize, Error> {
-        Ok(self.token_count([text(input)?], role, false)?)
+        self.token_count([text(input)?], role, false)
     }
 
     fn dim(&self) -> Option<usize> {
@@ -73,6 +73,6 @@ impl Backend for embedkit_late_interaction::LateInteractionTextEmbedding {
     }
 
     fn device(&self) -> Result<&str, Error> {
-        Ok(self.device()?)
+        self.device()
     }
 }
