@@ -103,8 +103,8 @@ impl<'a> Feed<'a> {
                 .iter()
                 .map(|(name, values)| Input { name, shape: &shape, values: Values::I64(values) })
                 .collect();
-            let done = session.run(Workload::Single, &inputs, output, |view| {
-                for (largest, &value) in largest.iter_mut().zip(view.values) {
+            let done = session.run(Workload::Single, &inputs, &[output], |views| {
+                for (largest, &value) in largest.iter_mut().zip(views[0].values) {
                     *largest = if value.is_nan() { value } else { largest.max(value) };
                 }
             });

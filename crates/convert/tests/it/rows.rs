@@ -110,7 +110,7 @@ fn attempt(
     let output = session.output(&GraphOutput::Index(0))?;
     let shape = [rows.len() / WIDTH, WIDTH];
     let input = Input { name: "x", shape: &shape, values: Values::F32(rows) };
-    session.run(Workload::Single, &[input], output, |view| view.values.to_vec())
+    session.run(Workload::Single, &[input], &[output], |views| views[0].values.to_vec())
 }
 
 #[test]

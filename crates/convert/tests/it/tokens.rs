@@ -20,7 +20,7 @@ fn logits(library: &Path, graph: &Path, rows: &[i64]) -> Vec<f32> {
     let (mask, types) = (vec![1; rows.len()], vec![0; rows.len()]);
     let inputs = [("input_ids", rows), ("attention_mask", &mask), ("token_type_ids", &types)]
         .map(|(name, values)| Input { name, shape: &shape, values: Values::I64(values) });
-    session.run(Workload::Single, &inputs, output, |view| view.values.to_vec()).unwrap()
+    session.run(Workload::Single, &inputs, &[output], |views| views[0].values.to_vec()).unwrap()
 }
 
 #[test]

@@ -10,12 +10,12 @@ mod placement;
 #[cfg(feature = "tokenizer")]
 mod pool;
 mod round;
+mod semaphore;
 mod session;
 #[cfg(feature = "tokenizer")]
 mod tables;
 #[cfg(feature = "tokenizer")]
 mod text;
-mod turns;
 mod watchdog;
 
 /// The files that a graph names as its weights, checked as before it is loaded.

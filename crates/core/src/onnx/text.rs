@@ -291,10 +291,10 @@ impl TextGraph {
         let tokens: usize = rows.iter().map(|row| row.borrow().ids.len()).sum();
         let span = tracing::debug_span!("run", rows = rows.len(), length, tokens);
         let entered = span.enter();
-        self.session.run(workload, &inputs, bound.output, |view| {
+        self.session.run(workload, &inputs, &[bound.output], |views| {
             drop(entered);
             let _finish = tracing::debug_span!("finish", rows = rows.len()).entered();
-            self.finish(rows, length, &view, &mut finish)
+            self.finish(rows, length, &views[0], &mut finish)
         })?
     }
 

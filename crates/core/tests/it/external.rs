@@ -56,7 +56,7 @@ fn run(library: &Path, model: &Path) -> Result<Vec<f32>, Error> {
     let session = Session::open(model, &load)?;
     let output = session.output(&GraphOutput::Index(0))?;
     let input = Input { name: "x", shape: &[2], values: Values::F32(&[1.0, 2.0]) };
-    session.run(Workload::Single, &[input], output, |view| view.values.to_vec())
+    session.run(Workload::Single, &[input], &[output], |views| views[0].values.to_vec())
 }
 
 /// A folder `model` with weights in it, beside a file that is somebody's secret.

@@ -164,8 +164,8 @@ impl Node {
         let shape: Vec<usize> = first.dims.iter().map(|&dim| dim as usize).collect();
         let x: Vec<f32> = first.numbers.iter().map(|&number| number as f32).collect();
         let input = Input { name: "x", shape: &shape, values: Values::F32(&x) };
-        session.run(Workload::Single, &[input], index, |view| {
-            (view.shape.to_vec(), view.values.to_vec())
+        session.run(Workload::Single, &[input], &[index], |views| {
+            (views[0].shape.to_vec(), views[0].values.to_vec())
         })
     }
 

@@ -102,10 +102,10 @@ impl ImageGraph {
         let shape = [rows, channels, height, width];
         let input = Input { name: &bound.input, shape: &shape, values: Values::F32(&values) };
         let entered = tracing::debug_span!("run", rows, height, width).entered();
-        self.session.run(workload, &[input], bound.output, |view| {
+        self.session.run(workload, &[input], &[bound.output], |views| {
             drop(entered);
             let _finish = tracing::debug_span!("finish", rows).entered();
-            self.finish(&view, rows)
+            self.finish(&views[0], rows)
         })?
     }
 
