@@ -143,6 +143,18 @@ pub enum Error {
         /// Why it is not read.
         reason: &'static str,
     },
+    /// The queue of a model has no room.
+    #[error(
+        "too much waits for the model{after}",
+        after = retry_after.map_or_else(String::new, |after| format!("; try again in {after:.0?}"))
+    )]
+    Busy {
+        /// The time until there may be room; unknown before the model has run anything.
+        retry_after: Option<Duration>,
+    },
+    /// The work had not begun at its deadline.
+    #[error("the deadline has passed")]
+    DeadlinePassed,
     /// A graph does not declare an input that this kind of model has.
     #[error(
         "{path} has no input `{expected}`; it has {found:?}",
@@ -328,6 +340,8 @@ impl Error {
             | Self::Thread { .. } => true,
             // In a run it is the mask, which only some texts need.
             Self::MissingInput { .. }
+            | Self::Busy { .. }
+            | Self::DeadlinePassed
             | Self::Tokenize { .. }
             | Self::TokenWithoutRow { .. }
             | Self::TooManyTokens { .. }
@@ -373,7 +387,8 @@ impl Error {
             | Self::Run { .. }
             | Self::OutOfMemory { .. }
             | Self::Thread { .. } => ErrorKind::Runtime,
-            Self::TimedOut { .. } => ErrorKind::Cancelled,
+            Self::TimedOut { .. } | Self::DeadlinePassed => ErrorKind::Cancelled,
+            Self::Busy { .. } => ErrorKind::Busy,
             Self::Panicked { .. } | Self::Defect { .. } => ErrorKind::Internal,
         }
     }

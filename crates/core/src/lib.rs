@@ -41,6 +41,7 @@ pub mod fuzzing;
 #[cfg(feature = "mmap")]
 mod mapped;
 mod norm;
+mod sync;
 
 pub use dim::Dim;
 pub use error::{Error, read_bounded};

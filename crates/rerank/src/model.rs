@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use embedkit_core::{
     onnx::{Row, TextGraph, TextGraphOptions},
-    pipeline::{Engine, Pool, RunResult, Step, Stream, Workload},
+    pipeline::{Capacity, Engine, Pool, RunResult, Step, Stream, Workload, text_estimate},
     registry,
     tokenizer::{FirstText, Limits, PairTokenizer, Tokens},
 };
@@ -215,6 +215,10 @@ impl Step for Model {
         Ok(tokens)
     }
 
+    fn estimate(&self, (query, document): &Pair) -> usize {
+        text_estimate(query.text.len() + document.len())
+    }
+
     fn length(&self, tokens: &Tokens) -> usize {
         self.graph.padded(tokens)
     }
@@ -223,8 +227,8 @@ impl Step for Model {
         Ok(Pool::new(self.graph.grouping()?))
     }
 
-    fn lanes(&self) -> Result<usize, Error> {
-        Ok(self.graph.session().lanes()?)
+    fn capacity(&self) -> Result<Capacity, Error> {
+        Ok(self.graph.session().capacity()?)
     }
 
     fn run(&self, workload: Workload, rows: &[Tokens]) -> RunResult<Self> {

@@ -13,7 +13,7 @@ use embedkit_core::pipeline::ParallelMap;
 use embedkit_core::{Dim, tokenizer::Tokenizer};
 #[cfg(feature = "transformer")]
 use embedkit_core::{
-    pipeline::{Engine, Pool, RunResult, Step, Workload},
+    pipeline::{Capacity, Engine, Pool, RunResult, Step, Workload, text_estimate},
     tokenizer::Tokens,
 };
 use embedkit_types::{
@@ -283,6 +283,10 @@ impl Step for TextStep {
         Ok(Text { role, tokens })
     }
 
+    fn estimate(&self, (_, text): &(Role, String)) -> usize {
+        text_estimate(text.len())
+    }
+
     fn length(&self, text: &Text) -> usize {
         self.transformer.graph().padded(&text.tokens)
     }
@@ -292,8 +296,8 @@ impl Step for TextStep {
         Ok(Pool { key, grouping: self.transformer.graph().grouping()? })
     }
 
-    fn lanes(&self) -> Result<usize, Error> {
-        Ok(self.transformer.graph().session().lanes()?)
+    fn capacity(&self) -> Result<Capacity, Error> {
+        Ok(self.transformer.graph().session().capacity()?)
     }
 
     fn run(&self, workload: Workload, texts: &[Text]) -> RunResult<Self> {

@@ -107,13 +107,14 @@ impl LoadOptions {
     /// A number that is 0, a list of devices without any, and [custom prompts](Prompts::Custom) for a model
     /// that puts none before its inputs.
     pub fn check(&self, spec: &ModelSpec) -> Result<(), OptionsError> {
-        let BatchOptions { rows, tokens, window } = self.batch;
+        let BatchOptions { rows, tokens, window, queue } = self.batch;
         let numbers = [
             ("threads", self.threads),
             ("replicas", self.replicas),
             ("batch.rows", rows),
             ("batch.tokens", tokens),
             ("batch.window", Some(window)),
+            ("batch.queue", queue),
             ("max_tokens", self.max_tokens),
             ("dim", self.dim),
         ];
@@ -143,8 +144,9 @@ impl LoadOptions {
     serde(rename_all = "snake_case")
 )]
 pub enum Profile {
-    /// The fastest shape for each workload: a lone call on all cores, a stream in lanes of one thread. A
-    /// program with both has the weights in memory twice.
+    /// The fastest shape for each workload: a lone call on all cores, a stream in lanes of one thread. The
+    /// first shape serves both until the other workload has run for as long as loading takes; a program
+    /// that goes on with both then has the weights in memory twice.
     #[default]
     Auto,
     /// One copy of the weights, with all cores for each run: a lone call is as fast as it gets, a stream
@@ -200,17 +202,22 @@ pub struct BatchOptions {
     /// Most rows of a batch, 1 or more. By default 256 texts; on a CPU one image, else 16.
     pub rows: Option<usize>,
     /// Most tokens of a batch, 1 or more, padding included (rows times the longest); a single longer text is
-    /// a batch of its own. By default 256, which suits the caches of a CPU; a GPU wants thousands. Images
-    /// have no tokens.
+    /// a batch of its own. By default 256 on a CPU, which suits its caches, and 16,384 on a GPU, a usual
+    /// value that was not measured. Images have no tokens.
     pub tokens: Option<usize>,
     /// Inputs that are read ahead and sorted by length together, 1 or more; bounds memory. 2,048 by
     /// default; fewer for images.
     pub window: usize,
+    /// Most tokens, 1 or more, that may wait for their turn, of all inputs that were submitted to one model
+    /// with one urgency; then submitting waits, or says that the model is busy. Texts that are not tokenised
+    /// yet count by their bytes. Streams do not count: their windows bound them. By default 64 full batches
+    /// for each batch that can run at once; of images as many as two windows.
+    pub queue: Option<usize>,
 }
 
 impl Default for BatchOptions {
     fn default() -> Self {
-        Self { rows: None, tokens: None, window: 2048 }
+        Self { rows: None, tokens: None, window: 2048, queue: None }
     }
 }
 
@@ -304,6 +311,10 @@ mod tests {
                 "batch.tokens",
             ),
             (LoadOptions { batch: BatchOptions { window: 0, ..batch }, ..plain() }, "batch.window"),
+            (
+                LoadOptions { batch: BatchOptions { queue: Some(0), ..batch }, ..plain() },
+                "batch.queue",
+            ),
         ] {
             let error = options.check(&ModelSpec::DEFAULT).unwrap_err();
             assert_eq!(error, OptionsError::Zero { option });

@@ -1,26 +1,34 @@
 //! The long-lived threads of one model, which run everybody's rows.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     fmt,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread::{self, JoinHandle},
+    sync::{Arc, PoisonError},
+    time::Instant,
 };
 
 use embedkit_types::{BatchOptions, Error};
 
 use super::{
-    Class, Outcome, Step, Stream, Ticket, Workload,
-    queue::{Chunk, Limits, Queue, Row, TicketId},
+    Capacity, Class, Outcome, Step, Stream, Ticket, Workload,
+    queue::{Chunk, Limits, Queue, Row, Terms, TicketId, Unprepared},
+    rate::Rate,
     rows::{catching, run_rows},
     ticket::Inbox,
 };
-use crate::error::Error as CoreError;
+use crate::{
+    error::Error as CoreError,
+    sync::{
+        Condvar, Mutex, MutexGuard, now,
+        thread::{self, JoinHandle},
+    },
+};
+
+/// Full batches of each lane that may wait where the options set no other bound: work for seconds.
+const WAITING_BATCHES: usize = 64;
 
 /// Most rows of a batch, unless the caller says otherwise.
 const ROWS: usize = 256;
-/// Most padded tokens of a batch, unless the caller says otherwise: they suit the caches of a CPU.
-const TOKENS: usize = 256;
 
 /// A model's threads and its queue; a clone is the same engine.
 ///
@@ -56,8 +64,27 @@ struct State<S: Step> {
 struct Running<S: Step> {
     queue: Queue<S::Input, S::Prepared>,
     inboxes: HashMap<TicketId, Arc<Inbox<Outcome<S>>>>,
+    /// Callers who wait for room, by class, in order of arrival.
+    submitters: [VecDeque<Submitter>; 2],
     lanes: usize,
     free: usize,
+    rate: Rate,
+}
+
+/// The load of an engine by bounded tickets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Depth {
+    /// Tokens that have room in the queue and have not begun to run.
+    pub tokens: usize,
+    /// Callers who wait for room.
+    pub callers: usize,
+}
+
+/// A caller who waits for room in the queue.
+struct Submitter {
+    /// Notified when its turn may have come.
+    turn: Arc<Condvar>,
+    tokens: usize,
 }
 
 impl<S: Step> Engine<S> {
@@ -80,21 +107,121 @@ impl<S: Step> Engine<S> {
         Stream::new(self.clone(), inputs.into_iter())
     }
 
-    /// A ticket without inputs.
+    /// A ticket without inputs, for a stream: its windows bound what waits, in place of the queue's
+    /// room.
     ///
     /// # Errors
     /// Those of loading the model, where that is done lazily, and [`CoreError::Thread`].
     pub fn open(&self, class: Class) -> Result<Ticket<S>, Error> {
         self.start()?;
-        let inbox = Arc::new(Inbox::new());
-        let opened = self.handle.shared.with(|running| {
-            let id = running.queue.open(class);
-            running.inboxes.insert(id, Arc::clone(&inbox));
-            id
-        });
-        // Started above, and open as long as there is an engine.
-        let id = opened.ok_or_else(|| CoreError::Defect { reason: "no engine".to_owned() })?;
-        Ok(Ticket::new(self.clone(), id, inbox))
+        let mut state = self.handle.shared.state();
+        let terms = Terms { class, deadline: None, bounded: false };
+        let (id, inbox) = state.running()?.open(terms);
+        drop(state);
+        Ok(Ticket::new(self.clone(), id, inbox, None))
+    }
+
+    /// A ticket for these inputs. Waits, behind those who came before, while the queue is full.
+    ///
+    /// The queue has room for so many tokens of each class ([`BatchOptions`]), where inputs that are
+    /// not prepared yet count by their [estimate](Step::estimate). More inputs than there is ever room
+    /// for wait until nothing else of their class does. [Streams](Self::stream) take no room.
+    ///
+    /// Inputs that have not begun to run at the deadline get [`CoreError::DeadlinePassed`] as their
+    /// result; a caller who waits for the ticket has it then.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and [`CoreError::DeadlinePassed`] where there is no room until then.
+    pub fn submit(
+        &self,
+        inputs: Vec<S::Input>,
+        class: Class,
+        deadline: Option<Instant>,
+    ) -> Result<Ticket<S>, Error> {
+        self.start()?;
+        let shared = &*self.handle.shared;
+        let inputs = shared.estimated(inputs);
+        let tokens = inputs.iter().map(|input| input.estimate).sum();
+        let turn = Arc::new(Condvar::new());
+        let mut state = shared.state();
+        let submitter = Submitter { turn: Arc::clone(&turn), tokens };
+        state.running()?.submitters[class as usize].push_back(submitter);
+        loop {
+            let running = state.running()?;
+            let submitters = &mut running.submitters[class as usize];
+            let is_me = |submitter: &Submitter| Arc::ptr_eq(&submitter.turn, &turn);
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(now()));
+            if submitters.front().is_some_and(is_me) && running.queue.has_room(class, tokens) {
+                submitters.pop_front();
+                return Ok(self.admit(state, inputs, class, deadline)?);
+            }
+            state = match left {
+                None => turn.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(left) if left.is_zero() => {
+                    submitters.retain(|submitter| !is_me(submitter));
+                    running.wake_submitters();
+                    return Err(CoreError::DeadlinePassed.into());
+                }
+                Some(left) => {
+                    turn.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+
+    /// As [`submit`](Self::submit), but never waits.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and [`CoreError::Busy`] where there is no room.
+    pub fn try_submit(
+        &self,
+        inputs: Vec<S::Input>,
+        class: Class,
+        deadline: Option<Instant>,
+    ) -> Result<Ticket<S>, Error> {
+        self.start()?;
+        let shared = &*self.handle.shared;
+        let inputs = shared.estimated(inputs);
+        let tokens = inputs.iter().map(|input| input.estimate).sum();
+        let mut state = shared.state();
+        let running = state.running()?;
+        let before: usize = running.submitters[class as usize].iter().map(|one| one.tokens).sum();
+        let excess = running.queue.excess(class, before.saturating_add(tokens));
+        if excess > 0 || before > 0 {
+            let retry_after = running.rate.time(excess.saturating_add(before), running.lanes);
+            return Err(CoreError::Busy { retry_after }.into());
+        }
+        Ok(self.admit(state, inputs, class, deadline)?)
+    }
+
+    /// What waits of a class, for those who watch the load: streams are not in it.
+    #[must_use]
+    pub fn depth(&self, class: Class) -> Depth {
+        let depth = |running: &mut Running<S>| {
+            let tokens = running.queue.waiting(class);
+            Depth { tokens, callers: running.submitters[class as usize].len() }
+        };
+        self.handle.shared.with(depth).unwrap_or_default()
+    }
+
+    /// A bounded ticket for inputs that have room.
+    fn admit(
+        &self,
+        mut state: MutexGuard<'_, State<S>>,
+        inputs: Vec<Unprepared<S::Input>>,
+        class: Class,
+        deadline: Option<Instant>,
+    ) -> Result<Ticket<S>, CoreError> {
+        let running = state.running()?;
+        let (id, inbox) = running.open(Terms { class, deadline, bounded: true });
+        let mut ticket = Ticket::new(self.clone(), id, inbox, deadline);
+        ticket.expect(inputs.len());
+        running.queue.push(id, inputs);
+        // There may be room for the next one, too.
+        running.wake_submitters();
+        drop(state);
+        self.handle.shared.changed.notify_all();
+        Ok(ticket)
     }
 
     /// Results for a few inputs that somebody waits for.
@@ -118,7 +245,7 @@ impl<S: Step> Engine<S> {
         let rows = rows.collect::<Result<Vec<_>, _>>()?;
         match shared.all_lanes() {
             _ if rows.is_empty() => {}
-            Some(_permits) => results.extend(shared.run_here(rows)),
+            Some(_permits) => results.extend(shared.run_here(rows)?),
             None => {
                 let indices: Vec<_> = rows.iter().map(|row| row.index).collect();
                 let mut ticket = self.open(Class::Interactive)?;
@@ -134,8 +261,10 @@ impl<S: Step> Engine<S> {
         self.handle.shared.options.window
     }
 
+    /// Another window of a ticket that the queue does not bound.
     pub(super) fn push(&self, ticket: TicketId, inputs: impl Iterator<Item = (usize, S::Input)>) {
         let shared = &self.handle.shared;
+        let inputs = inputs.map(|(index, input)| Unprepared { index, input, estimate: 0 });
         shared.with(|running| running.queue.push(ticket, inputs));
         shared.changed.notify_all();
     }
@@ -146,10 +275,17 @@ impl<S: Step> Engine<S> {
         shared.changed.notify_all();
     }
 
+    /// Gives up what has not begun to run at its deadline.
+    pub(super) fn expire(&self) {
+        let expired = self.handle.shared.with(Running::expire);
+        expired.into_iter().flatten().for_each(Expired::deliver);
+    }
+
     pub(super) fn close(&self, ticket: TicketId) {
         self.handle.shared.with(|running| {
             running.queue.close(ticket);
             running.inboxes.remove(&ticket);
+            running.wake_submitters();
         });
     }
 
@@ -160,7 +296,8 @@ impl<S: Step> Engine<S> {
             return Ok(());
         }
         // Outside the lock: it may load the model, which the step does once.
-        let lanes = shared.step.lanes()?.max(1);
+        let capacity = shared.step.capacity()?;
+        let lanes = capacity.lanes.max(1);
         let mut state = shared.state();
         if state.running.is_some() {
             return Ok(());
@@ -175,8 +312,14 @@ impl<S: Step> Engine<S> {
             })?;
             state.threads.push(thread);
         }
-        let (queue, inboxes) = (Queue::new(shared.limits(lanes)), HashMap::new());
-        state.running = Some(Running { queue, inboxes, lanes, free: lanes });
+        state.running = Some(Running {
+            queue: Queue::new(shared.limits(Capacity { lanes, ..capacity })),
+            inboxes: HashMap::new(),
+            submitters: Default::default(),
+            lanes,
+            free: lanes,
+            rate: Rate::default(),
+        });
         Ok(())
     }
 }
@@ -191,9 +334,24 @@ impl<S: Step> Shared<S> {
         self.state().running.as_mut().map(work)
     }
 
-    fn limits(&self, lanes: usize) -> Limits {
-        let BatchOptions { rows, tokens, .. } = self.options;
-        Limits { rows: rows.unwrap_or(ROWS), tokens: tokens.unwrap_or(TOKENS), lanes }
+    fn limits(&self, capacity: Capacity) -> Limits {
+        let BatchOptions { rows, tokens, window, queue } = self.options;
+        let tokens = tokens.unwrap_or(capacity.tokens);
+        let waiting = queue.unwrap_or(match tokens {
+            // Images, of which each has a length of 1 and much memory: as many as a stream has.
+            usize::MAX => window.saturating_mul(2),
+            tokens => tokens.saturating_mul(capacity.lanes).saturating_mul(WAITING_BATCHES),
+        });
+        Limits { rows: rows.unwrap_or(ROWS), tokens, lanes: capacity.lanes, waiting }
+    }
+
+    /// Inputs with the tokens that they are expected to have, at least one each.
+    fn estimated(&self, inputs: Vec<S::Input>) -> Vec<Unprepared<S::Input>> {
+        let estimated = |(index, input)| {
+            let estimate = self.step.estimate(&input).max(1);
+            Unprepared { index, input, estimate }
+        };
+        inputs.into_iter().enumerate().map(estimated).collect()
     }
 
     fn row(
@@ -218,17 +376,19 @@ impl<S: Step> Shared<S> {
     }
 
     /// Runs rows on this thread, batch by batch, with all cores each.
-    fn run_here(&self, rows: Vec<Row<S::Prepared>>) -> Vec<(usize, Outcome<S>)> {
+    fn run_here(&self, rows: Vec<Row<S::Prepared>>) -> Result<Vec<(usize, Outcome<S>)>, Error> {
         let mut results = Vec::with_capacity(rows.len());
-        let mut queue = Queue::<S::Input, _>::new(self.limits(1));
-        let ticket = queue.open(Class::Interactive);
+        let capacity = Capacity { lanes: 1, ..self.step.capacity()? };
+        let mut queue = Queue::<S::Input, _>::new(self.limits(capacity));
+        let class = Class::Interactive;
+        let ticket = queue.open(Terms { class, deadline: None, bounded: false });
         rows.into_iter().for_each(|row| queue.add(0, Row { ticket, ..row }));
         while let Some(batch) = queue.next_batch() {
             let (indices, rows): (Vec<_>, Vec<_>) =
                 batch.into_iter().map(|row| (row.index, row.prepared)).unzip();
             results.extend(indices.into_iter().zip(self.run(Workload::Single, &rows)));
         }
-        results
+        Ok(results)
     }
 
     fn run(&self, workload: Workload, rows: &[S::Prepared]) -> Vec<Outcome<S>> {
@@ -239,15 +399,20 @@ impl<S: Step> Shared<S> {
     fn work(&self) {
         while let Some(job) = self.next_job() {
             match job {
+                Job::Expire(expired) => expired.into_iter().for_each(Expired::deliver),
                 Job::Prepare { chunk, inbox } => {
                     inbox.trace(|| self.prepare(chunk, &inbox));
                 }
                 Job::Run { workload, batch, anchor, permits } => {
+                    let start = now();
+                    let tokens = batch.iter().map(|row| row.length).sum();
                     let (places, rows): (Vec<_>, Vec<_>) = batch
                         .into_iter()
                         .map(|row| ((row.ticket, row.index), row.prepared))
                         .unzip();
                     let results = anchor.trace(|| self.run(workload, &rows));
+                    let (lanes, time) = (permits.count, now().saturating_duration_since(start));
+                    self.with(|running| running.rate.add(tokens, lanes, time));
                     drop(permits);
                     self.deliver(places.into_iter().zip(results));
                 }
@@ -263,6 +428,10 @@ impl<S: Step> Shared<S> {
                 return None;
             }
             if let Some(running) = &mut state.running {
+                let expired = running.expire();
+                if !expired.is_empty() {
+                    return Some(Job::Expire(expired));
+                }
                 // Running comes first, so that no lane is free while there is something to run.
                 if running.free > 0
                     && let Some(batch) = running.queue.next_batch()
@@ -277,6 +446,7 @@ impl<S: Step> Shared<S> {
                         _ => (Workload::Stream, 1),
                     };
                     running.free -= count;
+                    running.wake_submitters();
                     let permits = Permits { shared: self, count, lone: false };
                     return Some(Job::Run { workload, batch, anchor, permits });
                 }
@@ -292,18 +462,29 @@ impl<S: Step> Shared<S> {
 
     /// Makes inputs ready, each by itself.
     fn prepare(&self, chunk: Chunk<S::Input>, inbox: &Inbox<Outcome<S>>) {
-        let Chunk { ticket, window, inputs } = chunk;
+        let Chunk { ticket, window, deadline, inputs } = chunk;
         let _span = tracing::debug_span!("tokenise", inputs = inputs.len()).entered();
         let mut rows = Vec::with_capacity(inputs.len());
         let mut failed = Vec::new();
-        for (index, input) in inputs {
-            let prepare = || self.row(ticket, index, self.step.prepare(input)?);
+        let mut estimates = 0;
+        for Unprepared { index, input, estimate } in inputs {
+            estimates += estimate;
+            let prepare = || {
+                if deadline.is_some_and(|deadline| deadline <= now()) {
+                    return Err(CoreError::DeadlinePassed.into());
+                }
+                self.row(ticket, index, self.step.prepare(input)?)
+            };
             match catching(prepare) {
                 Ok(row) => rows.push(row),
                 Err(error) => failed.push((index, Err(error))),
             }
         }
-        self.with(|running| rows.into_iter().for_each(|row| running.queue.add(window, row)));
+        self.with(|running| {
+            running.queue.leave(ticket, estimates);
+            rows.into_iter().for_each(|row| running.queue.add(window, row));
+            running.wake_submitters();
+        });
         self.changed.notify_all();
         if !failed.is_empty() {
             inbox.put(failed);
@@ -324,18 +505,66 @@ impl<S: Step> Shared<S> {
     }
 }
 
+impl<S: Step> State<S> {
+    /// The queue and its lanes, which are there as long as there is an engine that was started.
+    fn running(&mut self) -> Result<&mut Running<S>, CoreError> {
+        let gone = || CoreError::Defect { reason: "no engine".to_owned() };
+        self.running.as_mut().ok_or_else(gone)
+    }
+}
+
 impl<S: Step> Running<S> {
     fn is_idle(&self) -> bool {
         self.free == self.lanes && self.queue.is_empty()
     }
 
+    fn open(&mut self, terms: Terms) -> (TicketId, Arc<Inbox<Outcome<S>>>) {
+        let (id, inbox) = (self.queue.open(terms), Arc::new(Inbox::new()));
+        self.inboxes.insert(id, Arc::clone(&inbox));
+        (id, inbox)
+    }
+
     fn inbox(&self, ticket: TicketId) -> Option<Arc<Inbox<Outcome<S>>>> {
         self.inboxes.get(&ticket).map(Arc::clone)
+    }
+
+    /// Wakes those who wait for room and whose turn it is.
+    fn wake_submitters(&self) {
+        for submitter in self.submitters.iter().filter_map(VecDeque::front) {
+            submitter.turn.notify_one();
+        }
+    }
+
+    /// Takes out what has not begun to run at its deadline, which is asked for only where there is one.
+    fn expire(&mut self) -> Vec<Expired<S>> {
+        if self.queue.next_deadline().is_none_or(|deadline| deadline > now()) {
+            return Vec::new();
+        }
+        let expired = self.queue.expire(now()).into_iter();
+        let expired = expired
+            .filter_map(|(ticket, indices)| Some(Expired { inbox: self.inbox(ticket)?, indices }))
+            .collect();
+        self.wake_submitters();
+        expired
+    }
+}
+
+/// Inputs of a ticket whose deadline has passed.
+struct Expired<S: Step> {
+    inbox: Arc<Inbox<Outcome<S>>>,
+    indices: Vec<usize>,
+}
+
+impl<S: Step> Expired<S> {
+    fn deliver(self) {
+        let failed = |index| (index, Err(CoreError::DeadlinePassed.into()));
+        self.inbox.put(self.indices.into_iter().map(failed));
     }
 }
 
 /// Work for a thread.
 enum Job<'a, S: Step> {
+    Expire(Vec<Expired<S>>),
     Prepare {
         chunk: Chunk<S::Input>,
         inbox: Arc<Inbox<Outcome<S>>>,

@@ -11,13 +11,16 @@
 
 mod engine;
 mod map;
+#[cfg(test)]
+mod model_check;
 mod queue;
+mod rate;
 mod rows;
 mod stream;
 mod ticket;
 
 pub use self::{
-    engine::Engine,
+    engine::{Depth, Engine},
     map::ParallelMap,
     queue::{Class, Grouping, Pool},
     rows::run_rows,
@@ -50,6 +53,10 @@ pub trait Step: Send + Sync + 'static {
     /// For this input; the others go on.
     fn prepare(&self, input: Self::Input) -> Result<Self::Prepared, Error>;
 
+    /// Tokens that an input is expected to have, before it is prepared: a text about one for four bytes
+    /// ([`text_estimate`]).
+    fn estimate(&self, input: &Self::Input) -> usize;
+
     /// The length of a prepared input in a batch of its own.
     fn length(&self, prepared: &Self::Prepared) -> usize;
 
@@ -59,11 +66,11 @@ pub trait Step: Send + Sync + 'static {
     /// Those of loading the model, where that is done lazily.
     fn pool(&self, prepared: &Self::Prepared) -> Result<Pool, Error>;
 
-    /// How many batches can run at once.
+    /// Batches that suit the device.
     ///
     /// # Errors
     /// Those of loading the model, where that is done lazily.
-    fn lanes(&self) -> Result<usize, Error>;
+    fn capacity(&self) -> Result<Capacity, Error>;
 
     /// Runs one batch, of rows of one pool: a result for each row, in order.
     ///
@@ -71,6 +78,22 @@ pub trait Step: Send + Sync + 'static {
     /// For the whole batch, which is then [run again in halves](run_rows), or within the list for one
     /// row.
     fn run(&self, workload: Workload, batch: &[Self::Prepared]) -> RunResult<Self>;
+}
+
+/// Tokens that a text of so many bytes is expected to have: English has one for four bytes, other
+/// languages have more, and there are special ones.
+#[must_use]
+pub fn text_estimate(bytes: usize) -> usize {
+    bytes / 4 + 2
+}
+
+/// Batches that suit a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capacity {
+    /// Batches in flight at once.
+    pub lanes: usize,
+    /// Padded tokens of a batch, where the caller does not say.
+    pub tokens: usize,
 }
 
 /// Use of the cores by a batch.

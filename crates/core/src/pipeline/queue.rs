@@ -6,8 +6,14 @@
 //! batch, of whichever ticket they are. Each ticket pays for its own rows. A window is run before the
 //! next one gives an anchor, so that no row starves. The longest row first, so that memory is at its
 //! peak at once and the last batches, which the lanes finish at different times, are small.
+//!
+//! Tokens that wait are counted for tickets that are bounded by them: by an estimate until an input is
+//! prepared, then by its length, until it runs, fails, or is given up.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    time::Instant,
+};
 
 /// A ticket, numbered in order of arrival.
 pub(super) type TicketId = u64;
@@ -52,7 +58,7 @@ impl Pool {
 /// Batches with an interactive anchor after which a waiting bulk ticket gives one.
 const INTERACTIVE_RUN: usize = 3;
 
-/// Limits of one batch.
+/// Limits of one batch, and of what waits.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     /// Most rows times the longest of them; a longer row is a batch of its own.
@@ -61,6 +67,28 @@ pub(super) struct Limits {
     pub(super) rows: usize,
     /// Batches that run at once, which share what interactive tickets wait for.
     pub(super) lanes: usize,
+    /// Most tokens of a class that wait on bounded tickets.
+    pub(super) waiting: usize,
+}
+
+/// What a ticket is opened with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    pub(super) class: Class,
+    /// Rows that have not begun to run by then are given up.
+    pub(super) deadline: Option<Instant>,
+    /// Its tokens count among those that wait.
+    pub(super) bounded: bool,
+}
+
+/// An input on its way to be prepared.
+#[derive(Debug)]
+pub(super) struct Unprepared<I> {
+    /// Position in its ticket.
+    pub(super) index: usize,
+    pub(super) input: I,
+    /// Estimate of its tokens, for a bounded ticket.
+    pub(super) estimate: usize,
 }
 
 /// A row on its way to a batch.
@@ -79,7 +107,8 @@ pub(super) struct Row<P> {
 pub(super) struct Chunk<I> {
     pub(super) ticket: TicketId,
     pub(super) window: u64,
-    pub(super) inputs: Vec<(usize, I)>,
+    pub(super) deadline: Option<Instant>,
+    pub(super) inputs: Vec<Unprepared<I>>,
 }
 
 #[derive(Debug)]
@@ -93,14 +122,18 @@ pub(super) struct Queue<I, P> {
     /// Tickets with inputs to prepare, in turn.
     unprepared: VecDeque<TicketId>,
     /// Rows by pool and length, then by arrival; with each its window.
-    rows: BTreeMap<Place, (u64, Row<P>)>,
+    rows: BTreeMap<Slot, (u64, Row<P>)>,
+    /// Deadlines of tickets with something that waits.
+    deadlines: BTreeSet<(Instant, TicketId)>,
+    /// Tokens that wait on bounded tickets, by class.
+    waiting: [usize; 2],
     tickets_seen: u64,
     rows_seen: u64,
 }
 
-/// Where a row waits.
+/// Position of a row among those that wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+struct Slot {
     pool: Pool,
     length: usize,
     number: u64,
@@ -108,8 +141,10 @@ struct Place {
 
 #[derive(Debug)]
 struct Ticket<I> {
-    class: Class,
-    inputs: VecDeque<(u64, VecDeque<(usize, I)>)>,
+    terms: Terms,
+    /// Tokens that it has among those that wait.
+    waiting: usize,
+    inputs: VecDeque<(u64, VecDeque<Unprepared<I>>)>,
     windows_seen: u64,
     /// Rows by window; within it by length, so that the last is the longest.
     rows: BTreeMap<(u64, usize, u64), Pool>,
@@ -129,16 +164,36 @@ impl<I, P> Queue<I, P> {
             interactive_run: 0,
             unprepared: VecDeque::new(),
             rows: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            waiting: [0; 2],
             tickets_seen: 0,
             rows_seen: 0,
         }
     }
 
+    /// True where a bounded ticket with so many tokens has room. One that is larger than all room there
+    /// is has to itself what there is.
+    pub(super) fn has_room(&self, class: Class, tokens: usize) -> bool {
+        self.excess(class, tokens) == 0
+    }
+
+    /// Tokens that wait on bounded tickets.
+    pub(super) fn waiting(&self, class: Class) -> usize {
+        self.waiting[class as usize]
+    }
+
+    /// Tokens that have to leave before so many more have room.
+    pub(super) fn excess(&self, class: Class, tokens: usize) -> usize {
+        let waiting = self.waiting[class as usize];
+        waiting.saturating_add(tokens).saturating_sub(self.limits.waiting).min(waiting)
+    }
+
     /// A new ticket without inputs.
-    pub(super) fn open(&mut self, class: Class) -> TicketId {
+    pub(super) fn open(&mut self, terms: Terms) -> TicketId {
         self.tickets_seen += 1;
         let ticket = Ticket {
-            class,
+            terms,
+            waiting: 0,
             inputs: VecDeque::new(),
             windows_seen: 0,
             rows: BTreeMap::new(),
@@ -149,8 +204,8 @@ impl<I, P> Queue<I, P> {
         self.tickets_seen
     }
 
-    /// Another window of a ticket: inputs with their positions. Nothing where the ticket is gone.
-    pub(super) fn push(&mut self, id: TicketId, inputs: impl IntoIterator<Item = (usize, I)>) {
+    /// Another window of a ticket. Nothing where the ticket is gone.
+    pub(super) fn push(&mut self, id: TicketId, inputs: impl IntoIterator<Item = Unprepared<I>>) {
         let Some(ticket) = self.tickets.get_mut(&id) else { return };
         let inputs: VecDeque<_> = inputs.into_iter().collect();
         if inputs.is_empty() {
@@ -159,16 +214,17 @@ impl<I, P> Queue<I, P> {
         if ticket.inputs.is_empty() {
             self.unprepared.push_back(id);
         }
+        let tokens = inputs.iter().map(|input| input.estimate).sum();
         ticket.windows_seen += 1;
         ticket.inputs.push_back((ticket.windows_seen, inputs));
+        self.deadlines.extend(ticket.terms.deadline.map(|deadline| (deadline, id)));
+        self.arrive(id, tokens);
     }
 
     /// The inputs that are prepared next, at most `most` of one window.
     pub(super) fn next_inputs(&mut self, most: usize) -> Option<Chunk<I>> {
         // Somebody waits for interactive rows.
-        let waits = |id: &TicketId| {
-            self.tickets.get(id).is_some_and(|ticket| ticket.class == Class::Interactive)
-        };
+        let waits = |id: &TicketId| self.class(*id) == Some(Class::Interactive);
         let turn = self.unprepared.iter().position(waits).unwrap_or(0);
         let id = self.unprepared.remove(turn)?;
         let ticket = self.tickets.get_mut(&id)?;
@@ -182,24 +238,44 @@ impl<I, P> Queue<I, P> {
         if !ticket.inputs.is_empty() {
             self.unprepared.push_back(id);
         }
-        Some(Chunk { ticket: id, window, inputs: chunk })
+        Some(Chunk { ticket: id, window, deadline: ticket.terms.deadline, inputs: chunk })
+    }
+
+    /// Counts tokens of a ticket among those that wait, if it is a bounded one.
+    fn arrive(&mut self, id: TicketId, tokens: usize) {
+        let Some(ticket) = self.tickets.get_mut(&id).filter(|ticket| ticket.terms.bounded) else {
+            return;
+        };
+        ticket.waiting += tokens;
+        self.waiting[ticket.terms.class as usize] += tokens;
+    }
+
+    /// Tokens that wait no more: they run, failed, or have become rows.
+    pub(super) fn leave(&mut self, id: TicketId, tokens: usize) {
+        let Some(ticket) = self.tickets.get_mut(&id).filter(|ticket| ticket.terms.bounded) else {
+            return;
+        };
+        ticket.waiting -= tokens;
+        self.waiting[ticket.terms.class as usize] -= tokens;
     }
 
     /// A row that was prepared. Dropped where its ticket is gone.
     pub(super) fn add(&mut self, window: u64, row: Row<P>) {
-        let (pool, length) = (row.pool, row.length);
-        let Some(ticket) = self.tickets.get_mut(&row.ticket) else { return };
+        let (id, pool, length) = (row.ticket, row.pool, row.length);
+        self.arrive(id, length);
+        let Some(ticket) = self.tickets.get_mut(&id) else { return };
+        self.deadlines.extend(ticket.terms.deadline.map(|deadline| (deadline, id)));
         self.rows_seen += 1;
         let number = self.rows_seen;
         ticket.rows.insert((window, length, number), pool);
         if !ticket.active {
             ticket.active = true;
-            match ticket.class {
-                Class::Interactive => self.interactive.push_back(row.ticket),
-                Class::Bulk => self.bulk.push_back(row.ticket),
+            match ticket.terms.class {
+                Class::Interactive => self.interactive.push_back(id),
+                Class::Bulk => self.bulk.push_back(id),
             }
         }
-        self.rows.insert(Place { pool, length, number }, (window, row));
+        self.rows.insert(Slot { pool, length, number }, (window, row));
     }
 
     /// The next batch; `None` where no row waits.
@@ -217,19 +293,56 @@ impl<I, P> Queue<I, P> {
             _ => self.limits.rows,
         };
         while batch.len() < most
-            && let Some(place) = self.nearest(anchor, longest, batch.len())
+            && let Some(slot) = self.nearest(anchor, longest, batch.len())
         {
-            longest = longest.max(place.length);
-            self.take(place, &mut batch);
+            longest = longest.max(slot.length);
+            self.take(slot, &mut batch);
         }
         Some(batch)
+    }
+
+    /// Gives up what waits on tickets whose deadline has passed: positions of inputs, by ticket. Inputs
+    /// that are being prepared are given up when they come back.
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<(TicketId, Vec<usize>)> {
+        let mut expired = Vec::new();
+        while let Some(&(deadline, id)) = self.deadlines.first()
+            && deadline <= now
+        {
+            self.deadlines.pop_first();
+            let Some(ticket) = self.tickets.get_mut(&id) else { continue };
+            let inputs = std::mem::take(&mut ticket.inputs);
+            let rows = std::mem::take(&mut ticket.rows);
+            let (mut indices, mut tokens) = (Vec::new(), 0);
+            for input in inputs.into_iter().flat_map(|(_, inputs)| inputs) {
+                indices.push(input.index);
+                tokens += input.estimate;
+            }
+            for ((_, length, number), pool) in rows {
+                let row = self.rows.remove(&Slot { pool, length, number });
+                indices.extend(row.map(|(_, row)| row.index));
+                tokens += length;
+            }
+            self.unprepared.retain(|&other| other != id);
+            self.leave(id, tokens);
+            expired.push((id, indices));
+        }
+        expired
+    }
+
+    /// The earliest deadline of a ticket with something that waits.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|&(deadline, _)| deadline)
     }
 
     /// A ticket that is done with, or that nobody waits for any more: its inputs and rows are gone.
     pub(super) fn close(&mut self, id: TicketId) {
         let Some(ticket) = self.tickets.remove(&id) else { return };
         for (&(_, length, number), &pool) in &ticket.rows {
-            self.rows.remove(&Place { pool, length, number });
+            self.rows.remove(&Slot { pool, length, number });
+        }
+        self.waiting[ticket.terms.class as usize] -= ticket.waiting;
+        if let Some(deadline) = ticket.terms.deadline {
+            self.deadlines.remove(&(deadline, id));
         }
         self.unprepared.retain(|&other| other != id);
         self.interactive.retain(|&other| other != id);
@@ -238,7 +351,7 @@ impl<I, P> Queue<I, P> {
 
     /// The class of a ticket that is open.
     pub(super) fn class(&self, id: TicketId) -> Option<Class> {
-        self.tickets.get(&id).map(|ticket| ticket.class)
+        self.tickets.get(&id).map(|ticket| ticket.terms.class)
     }
 
     /// True where nothing waits, neither to be prepared nor to be run.
@@ -247,15 +360,26 @@ impl<I, P> Queue<I, P> {
     }
 
     /// The longest row in the oldest window of the ticket whose turn it is.
-    fn anchor(&mut self) -> Option<Place> {
-        let interactive = match (self.interactive.is_empty(), self.bulk.is_empty()) {
-            (true, true) => return None,
-            (true, false) => false,
-            (false, true) => true,
-            (false, false) => self.interactive_run < INTERACTIVE_RUN,
+    fn anchor(&mut self) -> Option<Slot> {
+        let classes = if self.interactive_run < INTERACTIVE_RUN {
+            [Class::Interactive, Class::Bulk]
+        } else {
+            [Class::Bulk, Class::Interactive]
         };
-        self.interactive_run = if interactive { self.interactive_run + 1 } else { 0 };
-        let round = if interactive { &mut self.interactive } else { &mut self.bulk };
+        let found = |class| self.anchor_of(class).map(|slot| (class, slot));
+        let (class, slot) = classes.into_iter().find_map(found)?;
+        self.interactive_run = match class {
+            Class::Interactive => self.interactive_run + 1,
+            Class::Bulk => 0,
+        };
+        Some(slot)
+    }
+
+    fn anchor_of(&mut self, class: Class) -> Option<Slot> {
+        let round = match class {
+            Class::Interactive => &mut self.interactive,
+            Class::Bulk => &mut self.bulk,
+        };
         loop {
             let id = round.pop_front()?;
             let Some(ticket) = self.tickets.get_mut(&id) else { continue };
@@ -278,26 +402,26 @@ impl<I, P> Queue<I, P> {
                 }
             }
             round.push_front(id);
-            return Some(Place { pool, length, number });
+            return Some(Slot { pool, length, number });
         }
     }
 
     /// The row that is nearest to the anchor in length, of those that fit beside `count` rows.
-    fn nearest(&self, anchor: Place, longest: usize, count: usize) -> Option<Place> {
+    fn nearest(&self, anchor: Slot, longest: usize, count: usize) -> Option<Slot> {
         let tokens = self.limits.tokens;
         let grouping = anchor.pool.grouping;
         if grouping == Grouping::Alone {
             return None;
         }
         let fits = |longest: usize| (count + 1).saturating_mul(longest) <= tokens;
-        let start = Place { length: anchor.length, number: 0, ..anchor };
-        let same_pool = |place: &&Place| place.pool == anchor.pool;
-        let above = self.rows.range(start..).next().map(|(place, _)| place).filter(same_pool);
-        let above = above.filter(|place| fits(longest.max(place.length)));
+        let start = Slot { length: anchor.length, number: 0, ..anchor };
+        let same_pool = |slot: &&Slot| slot.pool == anchor.pool;
+        let above = self.rows.range(start..).next().map(|(slot, _)| slot).filter(same_pool);
+        let above = above.filter(|slot| fits(longest.max(slot.length)));
         if grouping == Grouping::SameLength {
-            return above.filter(|place| place.length == anchor.length).copied();
+            return above.filter(|slot| slot.length == anchor.length).copied();
         }
-        let below = self.rows.range(..start).next_back().map(|(place, _)| place).filter(same_pool);
+        let below = self.rows.range(..start).next_back().map(|(slot, _)| slot).filter(same_pool);
         let below = below.filter(|_| fits(longest));
         match (below, above) {
             (Some(below), Some(above)) => {
@@ -308,11 +432,12 @@ impl<I, P> Queue<I, P> {
         }
     }
 
-    fn take(&mut self, place: Place, batch: &mut Vec<Row<P>>) {
-        let Some((window, row)) = self.rows.remove(&place) else { return };
+    fn take(&mut self, slot: Slot, batch: &mut Vec<Row<P>>) {
+        let Some((window, row)) = self.rows.remove(&slot) else { return };
+        self.leave(row.ticket, slot.length);
         if let Some(ticket) = self.tickets.get_mut(&row.ticket) {
-            ticket.deficit -= isize::try_from(place.length.max(1)).unwrap_or(isize::MAX);
-            ticket.rows.remove(&(window, place.length, place.number));
+            ticket.deficit -= isize::try_from(slot.length.max(1)).unwrap_or(isize::MAX);
+            ticket.rows.remove(&(window, slot.length, slot.number));
         }
         batch.push(row);
     }
@@ -320,9 +445,11 @@ impl<I, P> Queue<I, P> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    const LIMITS: Limits = Limits { tokens: 64, rows: 8, lanes: 1 };
+    const LIMITS: Limits = Limits { tokens: 64, rows: 8, lanes: 1, waiting: 1000 };
     const ANY: Pool = Pool { key: 0, grouping: Grouping::Any };
 
     /// Numbers that look random and are the same every time.
@@ -340,8 +467,9 @@ mod tests {
 
     fn prepare_all(queue: &mut Queue<usize, usize>, pool: Pool) {
         while let Some(chunk) = queue.next_inputs(3) {
-            for (index, length) in chunk.inputs {
-                let ticket = chunk.ticket;
+            let ticket = chunk.ticket;
+            for Unprepared { index, input: length, estimate } in chunk.inputs {
+                queue.leave(ticket, estimate);
                 queue.add(chunk.window, Row { ticket, index, pool, length, prepared: length });
             }
         }
@@ -351,9 +479,16 @@ mod tests {
         batch.iter().map(|row| row.prepared).collect()
     }
 
+    /// Inputs whose estimate is always wrong.
+    fn inputs(
+        inputs: impl Iterator<Item = (usize, usize)>,
+    ) -> impl Iterator<Item = Unprepared<usize>> {
+        inputs.map(|(index, input)| Unprepared { index, input, estimate: input + 3 })
+    }
+
     fn submit(queue: &mut Queue<usize, usize>, class: Class, lengths: &[usize]) -> TicketId {
-        let id = queue.open(class);
-        queue.push(id, lengths.iter().copied().enumerate());
+        let id = queue.open(Terms { class, deadline: None, bounded: true });
+        queue.push(id, inputs(lengths.iter().copied().enumerate()));
         id
     }
 
@@ -433,6 +568,82 @@ mod tests {
     }
 
     #[test]
+    fn a_class_without_rows_leaves_its_turn_to_the_other() {
+        let mut queue = Queue::new(LIMITS);
+        for length in [60, 60, 60, 10] {
+            submit(&mut queue, Class::Interactive, &[length]);
+        }
+        let stream = submit(&mut queue, Class::Bulk, &[10]);
+        queue.push(stream, inputs([(1, 60)].into_iter()));
+        prepare_all(&mut queue, ANY);
+        for batch in [&[60][..], &[60], &[60]] {
+            assert_eq!(lengths(&queue.next_batch().unwrap()), batch);
+        }
+        // The last query rides along with the stream, whose turn it is.
+        assert_eq!(lengths(&queue.next_batch().unwrap()), [10, 10]);
+        assert_eq!(lengths(&queue.next_batch().unwrap()), [60]);
+        assert!(queue.next_batch().is_none());
+    }
+
+    #[test]
+    fn tokens_that_wait_are_those_of_bounded_tickets() {
+        let mut queue = Queue::new(Limits { waiting: 100, ..LIMITS });
+        let stream = queue.open(Terms { class: Class::Bulk, deadline: None, bounded: false });
+        queue.push(stream, inputs([(0, 500)].into_iter()));
+        assert_eq!(queue.waiting, [0, 0]);
+        submit(&mut queue, Class::Bulk, &[40, 50]);
+        // By their estimates, three more each.
+        assert_eq!(queue.waiting, [0, 96]);
+        assert!(queue.has_room(Class::Bulk, 4) && !queue.has_room(Class::Bulk, 5));
+        assert_eq!(queue.excess(Class::Bulk, 24), 20);
+        // The other class has room of its own, and what is larger than all room waits for all of it.
+        assert!(queue.has_room(Class::Interactive, 1000));
+        assert_eq!(queue.excess(Class::Bulk, 1000), 96);
+        prepare_all(&mut queue, ANY);
+        assert_eq!(queue.waiting, [0, 90]);
+        let dropped = submit(&mut queue, Class::Bulk, &[7]);
+        queue.close(dropped);
+        assert_eq!(queue.waiting, [0, 90]);
+        while queue.next_batch().is_some() {}
+        assert_eq!(queue.waiting, [0, 0]);
+    }
+
+    #[test]
+    fn what_waits_is_given_up_at_its_deadline() {
+        let start = Instant::now();
+        let [early, late] = [1, 2].map(|seconds| start + Duration::from_secs(seconds));
+        let mut queue = Queue::new(LIMITS);
+        let mut open = |deadline, count| {
+            let terms = Terms { class: Class::Bulk, deadline, bounded: true };
+            let id = queue.open(terms);
+            queue.push(id, inputs((0..count).map(|index| (index, 30))));
+            id
+        };
+        let (first, second, other) = (open(Some(early), 5), open(Some(late), 2), open(None, 1));
+        // Three of the first are rows, one runs, and two are inputs.
+        let chunk = queue.next_inputs(3).unwrap();
+        for Unprepared { index, input: length, estimate } in chunk.inputs {
+            queue.leave(first, estimate);
+            let row = Row { ticket: first, index, pool: ANY, length, prepared: length };
+            queue.add(chunk.window, row);
+        }
+        queue.limits.rows = 1;
+        assert_eq!(queue.next_batch().unwrap()[0].ticket, first);
+        assert!(queue.expire(start).is_empty());
+        let mut expired = queue.expire(early);
+        expired[0].1.sort_unstable();
+        assert_eq!(expired, [(first, vec![0, 1, 3, 4])]);
+        assert_eq!(queue.next_deadline(), Some(late));
+        // One that is prepared too late is given up the next time.
+        queue.add(1, Row { ticket: first, index: 9, pool: ANY, length: 1, prepared: 1 });
+        assert_eq!(queue.expire(early), [(first, vec![9])]);
+        assert_eq!(queue.expire(late), [(second, vec![0, 1])]);
+        prepare_all(&mut queue, ANY);
+        assert_eq!(queue.next_batch().unwrap()[0].ticket, other);
+        assert!(queue.next_batch().is_none() && queue.waiting == [0, 0]);
+    }
+
+    #[test]
     fn each_row_is_in_one_batch_whatever_happens() {
         for seed in 0..200 {
             let mut random = Random(seed);
@@ -444,12 +655,13 @@ mod tests {
                 match random.below(8) {
                     0 | 1 if opened < 30 => {
                         let class = [Class::Interactive, Class::Bulk][random.below(2)];
-                        let id = queue.open(class);
+                        let bounded = random.below(2) == 0;
+                        let id = queue.open(Terms { class, deadline: None, bounded });
                         opened += 1;
                         let mut at = 0;
                         for _ in 0..random.below(3) {
                             let count = random.below(40);
-                            queue.push(id, (at..at + count).map(|index| (index, index)));
+                            queue.push(id, inputs((at..at + count).map(|index| (index, index))));
                             at += count;
                         }
                         if at > 0 {
@@ -466,9 +678,10 @@ mod tests {
                     }
                     3..6 => {
                         if let Some(chunk) = queue.next_inputs(1 + random.below(9)) {
-                            for (index, input) in chunk.inputs {
+                            for Unprepared { index, input, estimate } in chunk.inputs {
                                 assert_eq!(index, input);
                                 let (ticket, length) = (chunk.ticket, random.below(80));
+                                queue.leave(ticket, estimate);
                                 let pool = Pool { key: (index % 2) as u32, grouping };
                                 let row = Row { ticket, index, pool, length, prepared: input };
                                 queue.add(chunk.window, row);
@@ -491,6 +704,7 @@ mod tests {
                 }
             }
             assert_eq!((queue.rows.len(), queue.tickets.len()), (0, 0));
+            assert_eq!(queue.waiting, [0, 0]);
         }
     }
 }

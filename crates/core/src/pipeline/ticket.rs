@@ -2,10 +2,11 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
+    fmt, future,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
     task::{Context, Poll, Waker},
+    time::Instant,
 };
 
 use tracing::{Dispatch, Span};
@@ -14,23 +15,36 @@ use super::{
     Engine, Outcome, Step,
     queue::{Row, TicketId},
 };
+use crate::sync::{Condvar, Mutex, MutexGuard, now};
 
 /// One caller's inputs: pushed in any number of windows, taken in input order, by a blocking iterator or
-/// by [`poll_next`](Self::poll_next). Dropping it takes out the rows that do not run yet.
+/// by a task. Dropping it takes out the rows that do not run yet.
 pub struct Ticket<S: Step> {
     engine: Engine<S>,
     id: TicketId,
     inbox: Arc<Inbox<Outcome<S>>>,
+    /// Until it has passed, and this ticket has said so.
+    deadline: Option<Instant>,
     pushed: usize,
     taken: usize,
 }
 
 impl<S: Step> Ticket<S> {
-    pub(super) fn new(engine: Engine<S>, id: TicketId, inbox: Arc<Inbox<Outcome<S>>>) -> Self {
-        Self { engine, id, inbox, pushed: 0, taken: 0 }
+    pub(super) fn new(
+        engine: Engine<S>,
+        id: TicketId,
+        inbox: Arc<Inbox<Outcome<S>>>,
+        deadline: Option<Instant>,
+    ) -> Self {
+        Self { engine, id, inbox, deadline, pushed: 0, taken: 0 }
     }
 
-    /// Another window of inputs, which are sorted by length together.
+    /// Takes note of inputs that are in the queue already.
+    pub(super) fn expect(&mut self, inputs: usize) {
+        self.pushed += inputs;
+    }
+
+    /// Another window of inputs, which are sorted by length together. Never waits for room.
     pub fn push(&mut self, inputs: Vec<S::Input>) {
         let start = self.pushed;
         self.pushed += inputs.len();
@@ -58,9 +72,17 @@ impl<S: Step> Ticket<S> {
     }
 
     /// The result of the next input, once it is there; `None` after the last that was pushed.
+    ///
+    /// Nothing wakes the task at the deadline, since the engine has no timer: a task that wants to be
+    /// told at once polls again then.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Outcome<S>>> {
         if self.outstanding() == 0 {
             return Poll::Ready(None);
+        }
+        if let Some(deadline) = self.deadline
+            && deadline <= now()
+        {
+            self.expire();
         }
         let mut state = self.inbox.state();
         let Some(result) = state.results.remove(&self.taken) else {
@@ -69,6 +91,17 @@ impl<S: Step> Ticket<S> {
         };
         self.taken += 1;
         Poll::Ready(Some(result))
+    }
+
+    /// [`poll_next`](Self::poll_next) as a future.
+    pub fn next_async(&mut self) -> impl Future<Output = Option<Outcome<S>>> {
+        future::poll_fn(|context| self.poll_next(context))
+    }
+
+    /// Gives up what has not begun to run.
+    fn expire(&mut self) {
+        self.deadline = None;
+        self.engine.expire();
     }
 }
 
@@ -80,13 +113,27 @@ impl<S: Step> Iterator for Ticket<S> {
         if self.outstanding() == 0 {
             return None;
         }
-        let mut state = self.inbox.state();
+        let inbox = Arc::clone(&self.inbox);
+        let mut state = inbox.state();
         loop {
             if let Some(result) = state.results.remove(&self.taken) {
                 self.taken += 1;
                 return Some(result);
             }
-            state = self.inbox.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+            let left = self.deadline.map(|deadline| deadline.saturating_duration_since(now()));
+            state = match left {
+                None => inbox.arrived.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(left) if left.is_zero() => {
+                    // The engine has its own lock, and comes to this one itself.
+                    drop(state);
+                    self.expire();
+                    inbox.state()
+                }
+                Some(left) => {
+                    let waited = inbox.arrived.wait_timeout(state, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
         }
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use embedkit_core::{
     Error as CoreError,
-    pipeline::{Engine, Grouping, Pool, RunResult, Step, Workload},
+    pipeline::{Capacity, Engine, Grouping, Pool, RunResult, Step, Workload},
 };
 use embedkit_types::{BatchOptions, Error};
 
@@ -40,6 +40,10 @@ impl Step for Doubling {
         if Some(input) == self.fail_to_prepare { Err(broken("prepare")) } else { Ok(input) }
     }
 
+    fn estimate(&self, _: &u32) -> usize {
+        5
+    }
+
     fn length(&self, prepared: &u32) -> usize {
         (prepared % 10) as usize + 1
     }
@@ -48,8 +52,12 @@ impl Step for Doubling {
         if self.no_model { Err(broken("model")) } else { Ok(Pool::new(Grouping::Any)) }
     }
 
-    fn lanes(&self) -> Result<usize, Error> {
-        if self.no_model { Err(broken("model")) } else { Ok(self.lanes.max(1)) }
+    fn capacity(&self) -> Result<Capacity, Error> {
+        if self.no_model {
+            Err(broken("model"))
+        } else {
+            Ok(Capacity { lanes: self.lanes.max(1), tokens: 256 })
+        }
     }
 
     fn run(&self, _: Workload, batch: &[u32]) -> RunResult<Self> {
@@ -71,7 +79,7 @@ impl Step for Doubling {
 }
 
 fn options(rows: usize, tokens: usize, window: usize) -> BatchOptions {
-    BatchOptions { rows: Some(rows), tokens: Some(tokens), window }
+    BatchOptions { rows: Some(rows), tokens: Some(tokens), window, ..BatchOptions::default() }
 }
 
 fn stream(step: Doubling, inputs: u32, options: BatchOptions) -> Vec<Result<u64, Error>> {
@@ -187,6 +195,10 @@ impl Step for Slow {
         Ok(input)
     }
 
+    fn estimate(&self, _: &u32) -> usize {
+        1
+    }
+
     fn length(&self, _: &u32) -> usize {
         1
     }
@@ -195,8 +207,8 @@ impl Step for Slow {
         Ok(Pool::new(Grouping::Alone))
     }
 
-    fn lanes(&self) -> Result<usize, Error> {
-        Ok(1)
+    fn capacity(&self) -> Result<Capacity, Error> {
+        Ok(Capacity { lanes: 1, tokens: 256 })
     }
 
     fn run(&self, _: Workload, batch: &[u32]) -> RunResult<Self> {

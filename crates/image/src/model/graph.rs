@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::OnceLock, thread::available_parallelism};
 use embedkit_core::{
     Error as CoreError, l2_normalize,
     onnx::{Input, Session, Values, View, round_to},
-    pipeline::{Grouping, Workload},
+    pipeline::{Capacity, Grouping, Workload},
 };
 use embedkit_types::{BatchOptions, Error, Image, ImagePooling, LoadOptions, ModelFiles};
 
@@ -60,8 +60,8 @@ impl ImageGraph {
         Ok(self.session.device()?)
     }
 
-    pub(super) fn lanes(&self) -> Result<usize, Error> {
-        Ok(self.session.lanes()?)
+    pub(super) fn capacity(&self) -> Result<Capacity, Error> {
+        Ok(self.session.capacity()?)
     }
 
     pub(super) fn grouping(&self) -> Result<Grouping, Error> {
@@ -78,6 +78,7 @@ impl ImageGraph {
             rows: Some(rows),
             tokens: Some(usize::MAX), // images are counted by rows alone
             window: window.min(self.batch.window),
+            queue: self.batch.queue,
         }
     }
 

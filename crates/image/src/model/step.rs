@@ -1,6 +1,6 @@
 //! An image model in the pipeline.
 
-use embedkit_core::pipeline::{Pool, RunResult, Step, Workload};
+use embedkit_core::pipeline::{Capacity, Pool, RunResult, Step, Workload};
 
 use embedkit_types::Error;
 
@@ -24,6 +24,10 @@ impl Step for Model {
         })
     }
 
+    fn estimate(&self, _: &(usize, ImageInput)) -> usize {
+        1
+    }
+
     fn length(&self, _: &Pixels) -> usize {
         1
     }
@@ -32,8 +36,8 @@ impl Step for Model {
         Ok(Pool::new(self.graph.grouping()?))
     }
 
-    fn lanes(&self) -> Result<usize, Error> {
-        self.graph.lanes()
+    fn capacity(&self) -> Result<Capacity, Error> {
+        self.graph.capacity()
     }
 
     fn run(&self, workload: Workload, images: &[Pixels]) -> RunResult<Self> {

@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc, thread::available_parallelism};
 
 use embedkit_core::{
     onnx::{Input, Row, Values},
-    pipeline::{Grouping, Pool, RunResult, Step, Workload},
+    pipeline::{Capacity, Grouping, Pool, RunResult, Step, Workload, text_estimate},
     tokenizer::Tokens,
 };
 use embedkit_image::ImageInput;
@@ -14,6 +14,8 @@ use super::{Model, processor::Page};
 
 /// The graph's input for images.
 pub(super) const PIXEL_VALUES: &str = "pixel_values";
+/// Tokens of a page, before it is read: about those of ColPali.
+const PAGE_TOKENS: usize = 1024;
 
 /// Texts through the graph.
 #[derive(Debug)]
@@ -33,6 +35,10 @@ impl Step for TextStep {
         Ok(tokens)
     }
 
+    fn estimate(&self, text: &String) -> usize {
+        text_estimate(text.len())
+    }
+
     fn length(&self, tokens: &Tokens) -> usize {
         self.model.texts.padded(tokens)
     }
@@ -41,8 +47,8 @@ impl Step for TextStep {
         Ok(Pool::new(self.model.texts.grouping()?))
     }
 
-    fn lanes(&self) -> Result<usize, Error> {
-        Ok(self.model.texts.session().lanes()?)
+    fn capacity(&self) -> Result<Capacity, Error> {
+        Ok(self.model.texts.session().capacity()?)
     }
 
     fn run(&self, workload: Workload, rows: &[Tokens]) -> RunResult<Self> {
@@ -67,7 +73,9 @@ impl ImageStep {
     pub(super) fn batch(&self, batch: BatchOptions) -> BatchOptions {
         let ahead = if self.model.processor.makes_tiles() { 4 } else { 16 };
         let cores = available_parallelism().map_or(1, usize::from);
-        BatchOptions { window: batch.window.min(ahead.max(cores)), ..batch }
+        let window = batch.window.min(ahead.max(cores));
+        let queue = batch.queue.unwrap_or(2 * window * PAGE_TOKENS);
+        BatchOptions { window, queue: Some(queue), ..batch }
     }
 }
 
@@ -85,6 +93,10 @@ impl Step for ImageStep {
         Ok(page)
     }
 
+    fn estimate(&self, _: &(usize, ImageInput)) -> usize {
+        PAGE_TOKENS
+    }
+
     fn length(&self, page: &Page) -> usize {
         self.model.images.padded(&page.tokens)
     }
@@ -97,8 +109,8 @@ impl Step for ImageStep {
         }))
     }
 
-    fn lanes(&self) -> Result<usize, Error> {
-        Ok(self.model.images.session().lanes()?)
+    fn capacity(&self) -> Result<Capacity, Error> {
+        Ok(self.model.images.session().capacity()?)
     }
 
     fn run(&self, workload: Workload, pages: &[Page]) -> RunResult<Self> {

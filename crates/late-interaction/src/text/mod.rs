@@ -5,7 +5,7 @@ mod tokens;
 use embedkit_core::{
     Dim,
     onnx::{Row, TextGraph, TextGraphOptions},
-    pipeline::{Engine, Pool, RunResult, Step, Workload},
+    pipeline::{Capacity, Engine, Pool, RunResult, Step, Workload, text_estimate},
     tokenizer::{Limits, Padding, Side, Tokens},
 };
 use embedkit_types::{
@@ -181,6 +181,10 @@ impl Step for Model {
         Ok(prepared)
     }
 
+    fn estimate(&self, (_, text): &(Role, String)) -> usize {
+        text_estimate(text.len())
+    }
+
     fn length(&self, prepared: &Prepared) -> usize {
         self.graph(prepared.role).padded(&prepared.tokens)
     }
@@ -191,8 +195,8 @@ impl Step for Model {
         Ok(Pool { key, grouping: self.graph(prepared.role).grouping()? })
     }
 
-    fn lanes(&self) -> Result<usize, Error> {
-        Ok(self.documents.session().lanes()?)
+    fn capacity(&self) -> Result<Capacity, Error> {
+        Ok(self.documents.session().capacity()?)
     }
 
     fn run(&self, workload: Workload, batch: &[Prepared]) -> RunResult<Self> {

@@ -57,7 +57,12 @@ fn results_do_not_depend_on_batching_threads_or_replicas() {
                 [(1, 1, 1, 1, 1), (3, 64, 10, 3, 1), (256, 100_000, 9999, 2, 2)]
             {
                 let model = open(name, |_, options| {
-                    options.batch = BatchOptions { rows: Some(rows), tokens: Some(tokens), window };
+                    options.batch = BatchOptions {
+                        rows: Some(rows),
+                        tokens: Some(tokens),
+                        window,
+                        ..BatchOptions::default()
+                    };
                     options.replicas = Some(replicas);
                     options.threads = Some(threads);
                 });

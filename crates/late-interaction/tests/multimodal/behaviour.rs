@@ -93,7 +93,12 @@ fn every_size_of_image_has_the_tokens_of_its_tiles() {
 #[test]
 fn images_of_one_shape_may_share_a_batch() {
     let large = 1 << 20;
-    let batch = BatchOptions { rows: Some(large), tokens: Some(large), window: large };
+    let batch = BatchOptions {
+        rows: Some(large),
+        tokens: Some(large),
+        window: large,
+        ..BatchOptions::default()
+    };
     for name in ["colpali", "colmodernvbert"] {
         let Some((_, model)) = open(name) else { return };
         let Some((_, batched)) = open_with(name, |o| LoadOptions { batch, ..o }) else { return };

@@ -113,6 +113,11 @@ fn lazy_models_do_too() {
 #[test]
 fn neighbours_change_nothing() {
     let large = 1 << 20;
-    let batch = BatchOptions { rows: Some(large), tokens: Some(large), window: large };
+    let batch = BatchOptions {
+        rows: Some(large),
+        tokens: Some(large),
+        window: large,
+        ..BatchOptions::default()
+    };
     check_all(|options| LoadOptions { batch, ..options });
 }

@@ -97,7 +97,12 @@ fn scores_do_not_depend_on_batches() {
         for (rows, tokens, window, replicas) in
             [(1, 1, 1, 1), (5, 64, 7, 3), (256, 100_000, 999, 2)]
         {
-            let batch = BatchOptions { rows: Some(rows), tokens: Some(tokens), window };
+            let batch = BatchOptions {
+                rows: Some(rows),
+                tokens: Some(tokens),
+                window,
+                ..BatchOptions::default()
+            };
             let options =
                 LoadOptions { batch, replicas: Some(replicas), lazy: true, ..plain.clone() };
             let model = open(&case, &options).unwrap();

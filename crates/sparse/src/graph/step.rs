@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 
 use embedkit_core::{
-    pipeline::{Pool, RunResult, Step, Workload},
+    pipeline::{Capacity, Pool, RunResult, Step, Workload, text_estimate},
     tokenizer::Tokens,
 };
 use embedkit_types::{Embedded, Error, Role, SparseEmbedding};
@@ -33,6 +33,10 @@ impl Step for GraphModel {
         Ok(Text { role, tokens })
     }
 
+    fn estimate(&self, (_, text): &(Role, String)) -> usize {
+        text_estimate(text.len())
+    }
+
     fn length(&self, text: &Text) -> usize {
         self.graph.padded(&text.tokens)
     }
@@ -41,8 +45,8 @@ impl Step for GraphModel {
         Ok(Pool::new(self.graph.grouping()?))
     }
 
-    fn lanes(&self) -> Result<usize, Error> {
-        Ok(self.graph.session().lanes()?)
+    fn capacity(&self) -> Result<Capacity, Error> {
+        Ok(self.graph.session().capacity()?)
     }
 
     fn run(&self, workload: Workload, texts: &[Text]) -> RunResult<Self> {

@@ -146,7 +146,12 @@ fn results_do_not_depend_on_batches() {
         for (rows, tokens, window, replicas) in
             [(1, 1, 1, 1), (5, 64, 7, 3), (256, 100_000, 999, 2)]
         {
-            let batch = BatchOptions { rows: Some(rows), tokens: Some(tokens), window };
+            let batch = BatchOptions {
+                rows: Some(rows),
+                tokens: Some(tokens),
+                window,
+                ..BatchOptions::default()
+            };
             let load = LoadOptions { batch, replicas: Some(replicas), ..plain.clone() };
             let vectors: Vec<_> =
                 open(&case, &load).unwrap().embed(texts).map(Result::unwrap).collect();

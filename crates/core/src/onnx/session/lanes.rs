@@ -9,10 +9,19 @@ use super::{
     super::semaphore::{Permit, Semaphore},
     load::{build, one_line},
 };
-use crate::{error::Error, pipeline::Workload, threads};
+use crate::{
+    error::Error,
+    pipeline::{Capacity, Workload},
+    threads,
+};
 
 /// Batches beside those that run on a device: one is packed, or its outputs are read, meanwhile.
 const HOST_LANES: usize = 1;
+
+/// Padded tokens of a batch that suit the caches of a CPU.
+const CPU_TOKENS: usize = 256;
+/// Padded tokens of a batch on a GPU. Not measured: a value that is usual for encoders.
+const GPU_TOKENS: usize = 16_384;
 
 /// Use of the CPU's cores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,8 +58,8 @@ pub(super) struct Plan {
     copies: usize,
     /// Runs at once.
     permits: usize,
-    /// Batches in flight at once.
-    pub(super) lanes: usize,
+    /// Batches for the layout.
+    pub(super) capacity: Capacity,
     /// Threads of each run.
     pub(super) threads: usize,
     /// Threads spin while they wait, which takes the core from others. Where one batch has all cores
@@ -71,7 +80,14 @@ impl Plan {
         let (copies, permits) =
             if on_cpu { (1, replicas) } else { (replicas, replicas * devices.len()) };
         let lanes = if on_cpu { permits } else { permits + HOST_LANES };
-        Self { copies, permits, lanes, threads, spinning }
+        let is_gpu = |device: &Device| match device {
+            Device::Cuda(_) | Device::TensorRt | Device::DirectMl | Device::MiGraphX => true,
+            Device::Cpu | Device::CoreMl | Device::OpenVino => false,
+            Device::Auto | Device::Prefer(_) => false, // wishes, and no devices
+        };
+        let tokens = if devices.iter().any(is_gpu) { GPU_TOKENS } else { CPU_TOKENS };
+        let capacity = Capacity { lanes, tokens };
+        Self { copies, permits, capacity, threads, spinning }
     }
 }
 
@@ -171,9 +187,11 @@ mod tests {
         let options = LoadOptions::default();
         let plan =
             Plan::new(&[0, 1].map(|number| Device::Cuda(vec![number])), &options, Layout::Lanes);
-        assert_eq!((plan.copies, plan.permits, plan.lanes), (1, 2, 3));
+        assert_eq!((plan.copies, plan.permits), (1, 2));
+        assert_eq!(plan.capacity, Capacity { lanes: 3, tokens: GPU_TOKENS });
         let plan = Plan::new(&[Device::Cpu], &options, Layout::Lanes);
-        assert_eq!((plan.copies, plan.permits, plan.lanes), (1, cores(), cores()));
+        assert_eq!((plan.copies, plan.permits), (1, cores()));
+        assert_eq!(plan.capacity, Capacity { lanes: cores(), tokens: CPU_TOKENS });
     }
 
     #[test]

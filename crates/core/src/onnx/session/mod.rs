@@ -35,7 +35,7 @@ use self::{
 use super::watchdog::Watchdog;
 use crate::{
     error::{Error, probe},
-    pipeline::Workload,
+    pipeline::{Capacity, Workload},
 };
 
 /// A loaded graph. `Send + Sync`; every method takes `&self`.
@@ -98,14 +98,14 @@ impl Session {
         Ok(&self.info()?.device)
     }
 
-    /// Batches of a stream that can be in flight at once.
+    /// Batches of a stream that suit the device.
     ///
     /// # Errors
     /// Those of loading, where the session is lazy.
-    pub fn lanes(&self) -> Result<usize, Error> {
+    pub fn capacity(&self) -> Result<Capacity, Error> {
         let devices = &self.info_for(Workload::Stream)?.devices;
         let layout = Layout::new(devices, &self.options, Workload::Stream);
-        Ok(Plan::new(devices, &self.options, layout).lanes)
+        Ok(Plan::new(devices, &self.options, layout).capacity)
     }
 
     /// Names of the inputs that the graph declares, in its order.
