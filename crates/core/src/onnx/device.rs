@@ -140,7 +140,7 @@ fn provider_options<'a>(
         .collect()
 }
 
-/// Whether an option is a configuration entry of the session, by ONNX Runtime's naming.
+/// True for an option that is a configuration entry of the session, by ONNX Runtime's naming.
 pub(crate) fn is_session_option(key: &str) -> bool {
     key.starts_with("session.") || key.starts_with("mlas.") || key.starts_with("optimization.")
 }

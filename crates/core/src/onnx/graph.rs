@@ -1,7 +1,6 @@
-//! A look into an ONNX file without the runtime: which operators does the graph use, and which files
-//! have its weights?
+//! A reader of ONNX files without the runtime: operators of the graph, and files with external data.
 //!
-//! Only the outer fields of the protobuf are walked, each length checked against what is left, and
+//! Only the outer fields of the protobuf are walked, each length checked against the bytes left, and
 //! weights are skipped, so that a file of gigabytes is read in moments. The runtime reads the file with
 //! protobuf's own parser: a field that one finds, the other has to find, or a file could hide it.
 
@@ -17,20 +16,19 @@ const DYNAMIC_QUANTIZERS: [&[u8]; 4] = [
     b"DynamicQuantizeLSTM",
     b"MatMulIntegerToFloat",
 ];
-/// Graphs within graphs that are followed. Each is three messages in another, and protobuf refuses a
-/// hundred.
+/// Nested subgraphs that are followed. Each is three messages deep, and protobuf refuses a hundred.
 const DEPTH: usize = 40;
 
-/// The facts that a look into the file shows.
+/// Facts that the file shows.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outline {
-    /// True if a row's result depends on its neighbours in the batch.
+    /// True for a graph whose rows depend on their neighbours in the batch.
     pub(crate) depends_on_batch: bool,
-    /// The files that have weights, by the names that the graph gives them.
+    /// Files with external data, by the names that the graph gives them.
     pub(crate) external: BTreeSet<Vec<u8>>,
 }
 
-/// Looks into a file.
+/// Reads the outline of a file.
 ///
 /// # Errors
 /// [`Error::Read`]. A file that is not ONNX is reported by the runtime, which knows better.
@@ -39,7 +37,7 @@ pub(crate) fn outline(path: &Path) -> Result<Outline, Error> {
 }
 
 impl Outline {
-    /// Looks into a `ModelProto`: its graph is field 7, training information field 20, with graphs as 1
+    /// Reads a `ModelProto`: its graph is field 7, training information field 20, with graphs as 1
     /// and 2, and functions are field 25, with nodes as 7 and attributes as 11.
     pub(crate) fn of(model: &[u8]) -> Self {
         let mut outline = Self::default();

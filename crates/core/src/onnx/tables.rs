@@ -1,4 +1,4 @@
-//! How many tokens and positions a graph has vectors for, read from its file.
+//! Embedding tables of a graph: token ids and positions that it has vectors for, read from its file.
 //!
 //! Nodes are followed from `input_ids` and `attention_mask` to the tables that are read with them.
 //! Only what the file proves is used: a graph that reads its tables in another way has no limits here,
@@ -12,24 +12,24 @@ use super::{
 };
 use crate::error::Error;
 
-/// Tokens and positions that a graph has vectors for.
+/// Sizes of a graph's embedding tables.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Tables {
-    /// Rows of the smallest table that is read with token ids.
+    /// Rows of the smallest table of token embeddings.
     pub(super) tokens: Option<usize>,
-    /// Limits of the tables that are read with positions.
-    pub(super) positions: Vec<Positions>,
+    /// Tables of position embeddings.
+    pub(super) positions: Vec<PositionTable>,
 }
 
-/// A table that is read with positions, up to the count of something and `add`, less 1.
+/// A table of position embeddings, read up to the count of something and `add`, less 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Positions {
+pub(super) struct PositionTable {
     pub(super) rows: usize,
     pub(super) counted: Counted,
     pub(super) add: i64,
 }
 
-/// Unit of positions.
+/// Unit in which positions are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Counted {
     /// All positions of the batch, padding included.
@@ -40,7 +40,7 @@ pub(super) enum Counted {
     Without(i64),
 }
 
-impl Positions {
+impl PositionTable {
     /// The largest count that the table has rows for.
     pub(super) fn limit(&self) -> usize {
         let rows = i64::try_from(self.rows).unwrap_or(i64::MAX);
@@ -79,7 +79,7 @@ fn tables_of(graph: &[u8]) -> Tables {
     reader.tables
 }
 
-/// A value of which something is known.
+/// Facts on a tensor of the graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Value {
     /// Token ids, in their order.
@@ -205,7 +205,7 @@ impl<'a> Reader<'a> {
                 *tokens = Some(tokens.map_or(rows, |least| least.min(rows)));
             }
             Value::Positions(counted, add) => {
-                self.tables.positions.push(Positions { rows, counted, add });
+                self.tables.positions.push(PositionTable { rows, counted, add });
             }
             _ => {}
         }
@@ -224,7 +224,7 @@ impl<'a> Reader<'a> {
             && let Some(&Value::Length(add)) = self.input(node, 2)
             && self.number(node, 1) == Some(add)
         {
-            self.tables.positions.push(Positions { rows, counted: Counted::All, add });
+            self.tables.positions.push(PositionTable { rows, counted: Counted::All, add });
         }
     }
 }

@@ -26,10 +26,10 @@ const POSITION_IDS: &str = "position_ids";
 const USE_CACHE: &str = "use_cache_branch";
 /// Prefix of the inputs that continue an earlier run of a decoder, such as `past_key_values.0.key`.
 const CACHE: &str = "past_";
-/// The place of padding before a text, as transformers has it.
+/// Position id of padding before a text, as transformers has it.
 const PADDING_POSITION: i64 = 1;
 
-/// What a family says of its graph.
+/// A family's demands on its graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextGraphOptions {
     /// The output that is read.
@@ -52,15 +52,15 @@ pub struct TextGraph {
     tables: OnceLock<Tables>,
 }
 
-/// What the graph turned out to declare.
+/// Inputs and outputs that the graph declares.
 #[derive(Debug, Clone)]
 struct Bound {
     output: usize,
     mask: bool,
     types: bool,
-    /// The place of the first token, where the graph wants to be told places.
+    /// Position id of the first token, for a graph that takes position ids.
     first_position: Option<i64>,
-    /// Inputs for what earlier runs have left, which is nothing.
+    /// Inputs for the key-value cache of earlier tokens, which is empty.
     cache: Vec<CacheInput>,
     use_cache: Option<UseCache>,
 }
@@ -91,7 +91,7 @@ struct UseCache {
     scalar: bool,
 }
 
-/// What the graph said of one text, without padding.
+/// The output of the graph for one text, without padding.
 #[derive(Debug)]
 pub struct Row<'a> {
     /// Vectors of the positions, one after the other, or the one vector of a graph that pools.
@@ -101,9 +101,9 @@ pub struct Row<'a> {
     /// Tokens that were attended to. 0 for a text without any token, which still has one position,
     /// of padding.
     pub attended: usize,
-    /// Whether the first axis of `shape` is that of the tokens.
+    /// True where the first axis of `shape` is that of the tokens.
     pub per_token: bool,
-    /// Whether the graph computes in half precision.
+    /// True for a graph that computes in half precision.
     pub half: bool,
     graph: &'a TextGraph,
     whole: &'a [usize],
@@ -273,7 +273,7 @@ impl TextGraph {
         }
         let positions;
         if let Some(first) = bound.first_position {
-            positions = places(rows, length, self.options.padding.side, first);
+            positions = position_ids(rows, length, self.options.padding.side, first);
             feed(POSITION_IDS, &positions);
         }
         let empty: Vec<_> = bound.cache.iter().map(|cache| cache.empty(rows.len())).collect();
@@ -422,10 +422,9 @@ impl TextGraph {
     }
 }
 
-/// The place of each token of a batch, `[rows, length]`: from `first` on within its text, wherever
-/// padding has moved that. Behind a text the count goes on, as it does in encoders that count
-/// themselves.
-fn places<R: Borrow<Tokens>>(rows: &[R], length: usize, side: Side, first: i64) -> Vec<i64> {
+/// The position id of each token of a batch, `[rows, length]`: from `first` on within its text, wherever
+/// padding has moved that. Behind a text the count goes on, as in encoders that count themselves.
+fn position_ids<R: Borrow<Tokens>>(rows: &[R], length: usize, side: Side, first: i64) -> Vec<i64> {
     let row = |row: &R| {
         let before = match side {
             Side::Left => length - row.borrow().ids.len(),
@@ -504,11 +503,11 @@ mod tests {
     }
 
     #[test]
-    fn places_follow_the_text() {
+    fn position_ids_follow_the_text() {
         let rows = [3, 1, 0].map(|len| Tokens { ids: vec![7; len], ..Tokens::default() });
-        let right = places(&rows, 3, Side::Right, 0);
+        let right = position_ids(&rows, 3, Side::Right, 0);
         assert_eq!(right, [0, 1, 2, 0, 1, 2, 0, 1, 2]);
-        let left = places(&rows, 3, Side::Left, 2);
+        let left = position_ids(&rows, 3, Side::Left, 2);
         assert_eq!(left, [2, 3, 4, 1, 1, 2, 1, 1, 1]);
     }
 

@@ -194,7 +194,7 @@ impl<S: Step> Engine<S> {
         Ok(self.admit(state, inputs, class, deadline)?)
     }
 
-    /// What waits of a class, for those who watch the load: streams are not in it.
+    /// Load of a class by bounded tickets, for monitoring; streams are not in it.
     #[must_use]
     pub fn depth(&self, class: Class) -> Depth {
         let depth = |running: &mut Running<S>| {

@@ -16,8 +16,8 @@ use crate::error::Error as CoreError;
 
 /// Inputs of a chunk at most, and their size in bytes, which hide the cost of passing them on.
 const CHUNK: (usize, usize) = (1024, 64 << 10);
-/// Chunks on their way for each thread: one that runs and two that wait.
-const AHEAD: usize = 3;
+/// Chunks in flight for each thread: one that runs and two that are prefetched.
+const PREFETCH: usize = 3;
 
 /// The results of a function for many inputs, lazily and in input order, for models that have no
 /// batches: nothing is padded, and no input waits for another. Dropping it stops the work.
@@ -132,7 +132,7 @@ where
             (self.read, self.handed) = (1, 1);
             return Ok((!chunk.is_empty()).then(|| apply(&*self.function, chunk)));
         }
-        let chunks = self.wanted.saturating_mul(AHEAD);
+        let chunks = self.wanted.saturating_mul(PREFETCH);
         while self.read - self.handed < chunks && self.outstanding < self.window {
             let fair = self.window.div_ceil(chunks).min(CHUNK.0);
             let chunk = self.read(fair.min(self.window - self.outstanding));

@@ -32,7 +32,7 @@ struct Counting {
     done: Vec<AtomicUsize>,
 }
 
-/// What comes of an input, by its number.
+/// The outcome of an input, by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Good,

@@ -58,7 +58,7 @@ impl Pool {
 /// Batches with an interactive anchor after which a waiting bulk ticket gives one.
 const INTERACTIVE_RUN: usize = 3;
 
-/// Limits of one batch, and of what waits.
+/// Limits of one batch and of the queue.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     /// Most rows times the longest of them; a longer row is a batch of its own.
@@ -71,7 +71,7 @@ pub(super) struct Limits {
     pub(super) waiting: usize,
 }
 
-/// What a ticket is opened with.
+/// Terms that a ticket is opened with.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
     pub(super) class: Class,
