@@ -230,7 +230,7 @@ pub(crate) struct RunArgs {
     /// Most inputs of a batch [default: 256]
     #[arg(long, global = true, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     pub(crate) batch_size: Option<usize>,
-    /// Most tokens of a batch, padding included; a GPU wants thousands [default: 256]
+    /// Most tokens of a batch, padding included [default: 256, on a GPU 16384]
     #[arg(long, global = true, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     pub(crate) batch_tokens: Option<usize>,
     /// Threads of each replica [default: one for many inputs, all cores for one]

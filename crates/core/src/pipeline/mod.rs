@@ -4,8 +4,18 @@
 //! (tokenising), forms batches of rows of similar length whenever a lane is free, and hands
 //! the results to the [`Ticket`]s that they belong to. A [`Stream`] is a ticket behind an iterator: it
 //! reads its inputs in windows, one of which is prepared while another runs, so that memory is bounded
-//! by two windows however long the input is. Dropping a ticket or a
-//! stream takes its rows out; only batches that run already are finished.
+//! by two windows however long the input is. Dropping a ticket or a stream takes its rows out; only
+//! batches that run already are finished.
+//!
+//! | call | waits | bounded by |
+//! |---|---|---|
+//! | [`Engine::run_few`] | for the results | its caller |
+//! | [`Engine::stream`], [`Engine::open`] | for each result | two windows |
+//! | [`Engine::submit`] | for room in the queue | tokens of its class |
+//! | [`Engine::try_submit`] | never: [`Error::Busy`] | tokens of its class |
+//!
+//! The queue is a state machine without threads and clocks; the engine puts locks around it, and a test
+//! tries interleavings of its threads.
 //!
 //! [`ParallelMap`] is for models without batches, such as BM25.
 
