@@ -24,7 +24,7 @@ impl Step for Model {
         })
     }
 
-    fn estimate(&self, _: &(usize, ImageInput)) -> usize {
+    fn estimate(&self, _: &ImageInput) -> usize {
         1
     }
 

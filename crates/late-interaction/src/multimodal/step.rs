@@ -93,7 +93,7 @@ impl Step for ImageStep {
         Ok(page)
     }
 
-    fn estimate(&self, _: &(usize, ImageInput)) -> usize {
+    fn estimate(&self, _: &ImageInput) -> usize {
         PAGE_TOKENS
     }
 

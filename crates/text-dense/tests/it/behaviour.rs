@@ -188,7 +188,7 @@ fn many_threads_share_one_model() {
     let Some(model) = model("mean-normalized", |_| {}) else { return };
     let texts = &dense_case("mean-normalized").golden.texts;
     let alone: Vec<_> = model.embed(texts).map(Result::unwrap).collect();
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
                 for _ in 0..20 {
