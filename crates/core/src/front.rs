@@ -8,7 +8,7 @@
 ///
 /// ```ignore
 /// embedkit_core::text_front! {
-///     impl TextEmbedding: Task::TextDense(_) => Vec<f32>;
+///     impl TextEmbedding: TextDense => Vec<f32>;
 ///     /// Embeds texts as they are.
 ///     embed;
 ///     /// Embeds queries with the query prompt.
@@ -21,7 +21,7 @@
 #[doc(hidden)]
 macro_rules! text_front {
     (
-        impl $model:ty: $task:pat => $output:ty;
+        impl $model:ty: $task:ident => $output:ty;
         $(#[$embed:meta])* embed;
         $(#[$query:meta])* query_embed;
         $(#[$passage:meta])* passage_embed;
@@ -29,7 +29,8 @@ macro_rules! text_front {
         impl $model {
             /// The built-in models of this kind.
             pub fn supported_models() -> impl Iterator<Item = &'static $crate::front::ModelSpec> {
-                $crate::registry::models().iter().filter(|spec| matches!(spec.task, $task))
+                let task = $crate::front::TaskKind::$task;
+                $crate::registry::models().iter().filter(move |spec| spec.task.kind() == task)
             }
 
             $(#[$embed])*
@@ -119,4 +120,4 @@ macro_rules! text_front {
     };
 }
 
-pub use embedkit_types::{Embed, Error, ModelSpec, Role};
+pub use embedkit_types::{Embed, Error, ModelSpec, Role, TaskKind};

@@ -6,7 +6,7 @@ mod step;
 
 use embedkit_core::{Dim, pipeline::Engine, registry};
 use embedkit_types::{
-    Embed, Embedded, Error, LoadOptions, ModelFiles, ModelSpec, Role, SpecError, Task,
+    Embed, Embedded, Error, LoadOptions, ModelFiles, ModelSpec, Role, SpecError, Task, TaskKind,
 };
 
 pub use self::error::ImageError;
@@ -58,8 +58,7 @@ impl ImageEmbedding {
     ) -> Result<Self, Error> {
         let id = spec.id.to_string();
         let Task::Image(task) = &spec.task else {
-            let (expected, found) = ("image", spec.task.name());
-            return Err(SpecError::WrongTask { id, expected, found }.into());
+            return Err(SpecError::wrong_task(spec, TaskKind::Image).into());
         };
         options.check(spec)?;
         let preprocessor =

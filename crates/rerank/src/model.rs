@@ -9,7 +9,7 @@ use embedkit_core::{
     tokenizer::{FirstText, Limits, PairTokenizer, Tokens},
 };
 use embedkit_types::{
-    Embedded, Error, LoadOptions, ModelFiles, ModelSpec, SpecError, Task,
+    Embedded, Error, LoadOptions, ModelFiles, ModelSpec, SpecError, Task, TaskKind,
     scoring::{Ranked, top_k},
 };
 
@@ -43,8 +43,7 @@ impl TextCrossEncoder {
     ) -> Result<Self, Error> {
         let id = spec.id.to_string();
         let Task::Rerank(task) = &spec.task else {
-            let (expected, found) = ("rerank", spec.task.name());
-            return Err(SpecError::WrongTask { id, expected, found }.into());
+            return Err(SpecError::wrong_task(spec, TaskKind::Rerank).into());
         };
         options.check(spec)?;
         if options.dim.is_some() {

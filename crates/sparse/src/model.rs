@@ -9,7 +9,7 @@ use embedkit_core::pipeline::Engine;
 use embedkit_core::pipeline::ParallelMap;
 use embedkit_types::{
     BatchOptions, Embedded, Error, LoadOptions, ModelFiles, ModelSpec, Role, Sparse,
-    SparseEmbedding, SparseKind, SpecError, Task,
+    SparseEmbedding, SparseKind, SpecError, Task, TaskKind,
 };
 
 use crate::SparseOptions;
@@ -97,8 +97,7 @@ impl SparseTextEmbedding {
         options: &SparseOptions,
     ) -> Result<Self, Error> {
         let Task::Sparse(task) = &spec.task else {
-            let (id, found) = (spec.id.to_string(), spec.task.name());
-            return Err(SpecError::WrongTask { id, expected: "sparse", found }.into());
+            return Err(SpecError::wrong_task(spec, TaskKind::Sparse).into());
         };
         load.check(spec)?;
         options.check(&task.kind, load)?;
@@ -181,7 +180,7 @@ impl SparseTextEmbedding {
 }
 
 embedkit_core::text_front! {
-    impl SparseTextEmbedding: Task::Sparse(_) => SparseEmbedding;
+    impl SparseTextEmbedding: Sparse => SparseEmbedding;
     /// Embeds texts as documents, as FastEmbed's `embed` does.
     embed;
     /// Embeds queries. SPLADE++ has no other form for these; BM25, BM42 and inference-free SPLADE

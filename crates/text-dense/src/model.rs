@@ -18,7 +18,7 @@ use embedkit_core::{
 };
 use embedkit_types::{
     Embedded, Encoder, Error, LoadOptions, ModelFiles, ModelPrompts, ModelSpec, Role, SpecError,
-    Task, TextDense,
+    Task, TaskKind, TextDense,
 };
 
 #[cfg(feature = "static")]
@@ -85,8 +85,7 @@ impl TextEmbedding {
     ) -> Result<Self, Error> {
         let id = spec.id.to_string();
         let Task::TextDense(task) = &spec.task else {
-            let (expected, found) = ("text-dense", spec.task.name());
-            return Err(SpecError::WrongTask { id, expected, found }.into());
+            return Err(SpecError::wrong_task(spec, TaskKind::TextDense).into());
         };
         options.check(spec)?;
         let Some(prompts) = spec.prompts_for(&options.prompts) else {
@@ -172,7 +171,7 @@ impl TextEmbedding {
 }
 
 embedkit_core::text_front! {
-    impl TextEmbedding: Task::TextDense(_) => Vec<f32>;
+    impl TextEmbedding: TextDense => Vec<f32>;
     /// Embeds texts as they are, as FastEmbed's `embed` does.
     embed;
     /// Embeds queries: with the query prompt where prompts are switched on, and as the query task of

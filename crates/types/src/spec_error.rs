@@ -1,6 +1,6 @@
 //! Descriptions, builds and options that do not go together.
 
-use crate::{Error, ErrorKind, Hint};
+use crate::{Error, ErrorKind, Hint, ModelSpec, TaskKind};
 
 /// Why a model is not opened as it was asked for. The same for all families.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,6 +67,13 @@ pub enum SpecError {
 }
 
 impl SpecError {
+    /// [`WrongTask`](Self::WrongTask) for a description that a family cannot open.
+    #[must_use]
+    pub fn wrong_task(spec: &ModelSpec, expected: TaskKind) -> Self {
+        let (id, found) = (spec.id.to_string(), spec.task.name());
+        Self::WrongTask { id, expected: expected.name(), found }
+    }
+
     /// Class of the error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

@@ -16,7 +16,7 @@ use embedkit_core::{
 use embedkit_image::{ImageInput, ImageOptions};
 use embedkit_types::{
     Embed, Embedded, Error, LoadOptions, ModelFiles, ModelSpec, MultiVector, MultiVectorModel,
-    Role, SpecError, Task,
+    Role, SpecError, Task, TaskKind,
 };
 
 use self::{
@@ -98,8 +98,7 @@ impl LateInteractionMultimodalEmbedding {
     ) -> Result<Self, Error> {
         let id = spec.id.to_string();
         let Task::LateMultimodal(task) = &spec.task else {
-            let (expected, found) = ("late-multimodal", spec.task.name());
-            return Err(SpecError::WrongTask { id, expected, found }.into());
+            return Err(SpecError::wrong_task(spec, TaskKind::LateMultimodal).into());
         };
         options.check(spec)?;
         let span = tracing::info_span!("load", path = %files.root.display());

@@ -10,7 +10,7 @@ use embedkit_core::{
 };
 use embedkit_types::{
     Embedded, Error, LateText, LoadOptions, ModelFiles, ModelPrompts, ModelSpec, MultiVector,
-    MultiVectorModel, Role, SpecError, Task,
+    MultiVectorModel, Role, SpecError, Task, TaskKind,
 };
 
 use self::tokens::{Prepared, TokenRules};
@@ -55,8 +55,7 @@ impl LateInteractionTextEmbedding {
     ) -> Result<Self, Error> {
         let id = spec.id.to_string();
         let Task::LateText(task) = &spec.task else {
-            let (expected, found) = ("late-text", spec.task.name());
-            return Err(SpecError::WrongTask { id, expected, found }.into());
+            return Err(SpecError::wrong_task(spec, TaskKind::LateText).into());
         };
         options.check(spec)?;
         let Some(prompts) = spec.prompts_for(&options.prompts) else {
@@ -151,7 +150,7 @@ impl LateInteractionTextEmbedding {
 }
 
 embedkit_core::text_front! {
-    impl LateInteractionTextEmbedding: Task::LateText(_) => MultiVector;
+    impl LateInteractionTextEmbedding: LateText => MultiVector;
     /// Embeds documents, as FastEmbed's `embed` does.
     embed;
     /// Embeds queries: with the query marker, the model's padding and all punctuation, and with the
