@@ -67,7 +67,7 @@ fn a_broken_image_is_named_and_the_rest_goes_on() {
         assert_eq!(path.as_ref(), Some(&absent));
         assert!(matches!(source, PreprocessError::Read(_)), "{source}");
         let text = results[3].as_ref().unwrap_err().to_string();
-        assert_eq!(text, format!("image 3 ({})", absent.display()));
+        assert_eq!(text, format!("{} cannot be read", absent.display()));
     }
 }
 
