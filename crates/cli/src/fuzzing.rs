@@ -13,7 +13,7 @@ use crate::{
 /// or one error, and none is lost.
 ///
 /// # Panics
-/// Where that does not hold.
+/// If one of these does not hold.
 pub fn inputs(data: &[u8]) {
     let texts = AcceptedInputs {
         texts: true,

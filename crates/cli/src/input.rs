@@ -43,7 +43,7 @@ pub(crate) enum Origin {
     Files(Vec<PathBuf>),
 }
 
-/// Where the inputs come from.
+/// Source of the inputs.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     Arguments(Vec<String>),
@@ -87,7 +87,7 @@ impl Source {
         }
     }
 
-    /// Whether each input says what it is.
+    /// True if each input says what it is.
     pub(crate) fn is_jsonl(&self) -> bool {
         matches!(self, Self::File(_, InputFormat::Jsonl) | Self::Stdin(InputFormat::Jsonl))
     }
@@ -208,7 +208,7 @@ pub(crate) struct Lines {
     position: u64,
     /// True if the first line is JSON where a text was expected.
     json: bool,
-    /// Why nothing more is read.
+    /// Reason for which nothing more is read.
     refused: Option<CliError>,
 }
 

@@ -55,10 +55,10 @@ impl Selected {
         Self::of(specs, args, run)
     }
 
-    /// The same for a model that scores texts for a query.
+    /// Looks up a model that scores texts for a query.
     ///
     /// # Errors
-    /// As there, for one that does not do that.
+    /// Those of [`new`](Self::new), and a usage error for one that makes no scores.
     pub(crate) fn reranker(args: &ModelArgs, run: &RunArgs) -> Result<Self> {
         if args.model.is_none() && args.model_spec.is_none() {
             return Err(usage("there is no default for --model here").hint(RERANKERS).into());
@@ -66,10 +66,10 @@ impl Selected {
         Self::of(rerankers(specs(args)?)?, args, run)
     }
 
-    /// The same for the second model of a search, which is built in.
+    /// Looks up the second model of a search, which is built in and scores texts for a query.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`reranker`](Self::reranker).
     pub(crate) fn reranker_by_id(id: &str, run: &RunArgs) -> Result<Self> {
         let specs = rerankers(registry::find(id)?.into_iter().cloned().collect())?;
         Self::without_options(specs, None, run.load_options())
@@ -125,7 +125,7 @@ impl Selected {
         self.capabilities.outputs[0]
     }
 
-    /// How many components a vector has.
+    /// Dimension of the vectors, as the description states it.
     pub(crate) fn dim(&self) -> Option<usize> {
         self.capabilities.dim
     }
@@ -210,7 +210,7 @@ impl Selected {
         model.open(kind).map_err(|error| self.explain(error))
     }
 
-    /// Why the model cannot be opened, with what only the command line knows to advise.
+    /// The failure to open the model, with advice that only the command line can give.
     fn explain(&self, error: embedkit::Error) -> Error {
         let id = self.id();
         // What can only be found out together with other options, or the model's files.
@@ -238,7 +238,7 @@ impl Selected {
     }
 }
 
-/// Where to look for a model that scores.
+/// Advice to those who look for a model that scores.
 const RERANKERS: &str = "the models that score: embedkit models list --task rerank";
 
 /// Those descriptions that are of a reranker; there has to be one.
@@ -340,7 +340,7 @@ fn check_dir(dir: &Path) -> Result<()> {
     }
 }
 
-/// What is wrong with an option of a sparse model, and what would be right.
+/// The usage error of an option of a sparse model, with the values that would be right.
 fn option_error(id: &str, error: &OptionError) -> CliError {
     match error {
         OptionError::Unknown { option, known: [], .. } => no_options(id, option),

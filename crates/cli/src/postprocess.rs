@@ -1,4 +1,4 @@
-//! What is made of many vectors before they are written: fewer, or one.
+//! Many vectors made fewer, or one, before they are written.
 
 use embedkit::{
     Embedded, MultiVector, Output, OutputKind, Role, pool_tokens,
@@ -88,8 +88,8 @@ impl Postprocess {
     }
 }
 
-/// How many components the vectors of a run without inputs would have, where each input has one
-/// vector; nothing is opened for it.
+/// Dimension of the vectors that a run without inputs would have, where each input has one vector;
+/// nothing is opened for it.
 ///
 /// # Errors
 /// Usage errors: parameters that do not go with the model's dimension.

@@ -14,7 +14,7 @@ pub(crate) struct Hit {
     pub(crate) index: u64,
     pub(crate) score: f32,
     pub(crate) input: Input,
-    /// Whether the model saw less than the whole input.
+    /// True if the model saw less than the whole input.
     pub(crate) truncated: bool,
 }
 
@@ -39,8 +39,8 @@ impl From<Hit> for Record {
 /// The best documents for one query, of those seen so far.
 pub(crate) struct Ranking {
     query: Output,
-    /// Where weights count by how rare a term is among the documents, which is known at the end: the
-    /// hits of the documents that have a term of the query.
+    /// Document frequencies, and the hits of the documents that have a term of the query, where weights
+    /// count by how rare a term is: that is known at the end.
     idf: Option<(Idf, Vec<Hit>)>,
     best: Best,
 }
@@ -60,7 +60,7 @@ impl Ranking {
         Ok(Self { query, idf, best: Best::new(limit) })
     }
 
-    /// Why there may be no hits.
+    /// The reason why there may be no hits.
     pub(crate) fn nothing(&self) -> &'static str {
         match &self.query {
             Output::Sparse(_) => "nothing was found: no input has a term of the query that counts",

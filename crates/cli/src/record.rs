@@ -2,7 +2,7 @@
 
 use embedkit::{Embedded, Input, Output};
 
-/// What is written of one input.
+/// The record that is written of one input.
 #[derive(Debug)]
 pub(crate) struct Record {
     /// Number of the input, from 0.
@@ -34,7 +34,7 @@ impl Record {
         Self { index, result: Ok((Input::from("a"), embedded)) }
     }
 
-    /// The same of a text whose end was cut off.
+    /// The same record, of a text whose end was cut off.
     pub(crate) fn cut(mut self) -> Self {
         if let Ok((_, embedded)) = &mut self.result {
             embedded.truncated = true;

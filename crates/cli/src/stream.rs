@@ -120,7 +120,7 @@ impl Run {
         mut embed: impl FnMut(Items<'a>) -> Results<'a>,
         each: impl FnMut(Record) -> Result<()>,
     ) -> Result<Count> {
-        let mut output = Settled {
+        let mut settled = Settled {
             progress: report.progress(self.rest.bytes(), "inputs"),
             on_error: self.on_error,
             count: Count::default(),
@@ -136,33 +136,33 @@ impl Run {
         loop {
             let ahead = feed.look(&mut lock(&feed.source));
             if ahead != Ahead::Usable {
-                output.settle_unusable(&feed)?;
+                settled.settle_unusable(&feed)?;
                 if ahead == Ahead::End {
                     break;
                 }
                 continue;
             }
             for result in embed(Items { feed: feed.clone() }) {
-                output.settle_unusable(&feed)?;
+                settled.settle_unusable(&feed)?;
                 let Some(item) = lock(&feed.in_flight).queue.pop_front() else {
                     // More results than inputs: an error of the run as a whole.
                     return Err(result.map_or_else(Error::new, |_| too_many()));
                 };
-                output.settle(item, Some(result))?;
+                settled.settle(item, Some(result))?;
             }
-            output.settle_unusable(&feed)?;
+            settled.settle_unusable(&feed)?;
             if !lock(&feed.in_flight).queue.is_empty() {
                 // The model gave up before it had seen everything.
-                let stopped = || anyhow!("the model stopped at input {}", output.count.inputs);
-                return Err(output.last_error.unwrap_or_else(stopped));
+                let stopped = || anyhow!("the model stopped at input {}", settled.count.inputs);
+                return Err(settled.last_error.unwrap_or_else(stopped));
             }
         }
         let stopped = lock(&feed.in_flight).stopped.take();
-        stopped.map_or(Ok(output.count), Err)
+        stopped.map_or(Ok(settled.count), Err)
     }
 }
 
-/// The inputs whose record was handed on.
+/// The inputs that are done: their number, and the last error among them.
 struct Settled<Each> {
     progress: Progress,
     on_error: OnError,
@@ -234,21 +234,21 @@ struct Feed<'a> {
     in_flight: Mutex<InFlight>,
 }
 
-/// Where inputs are read, and the one that was read and not taken.
+/// The inputs, and the one that was read and not taken.
 struct Source {
     next: Option<Item>,
     rest: Inputs,
     ended: bool,
 }
 
-/// What comes next.
+/// The next input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ahead {
-    /// An input that can be used, which is in [`Source::next`].
+    /// One that can be used, which is in [`Source::next`].
     Usable,
-    /// So many that cannot be used that they should be settled first.
+    /// Unusable ones, so many that they should be settled first.
     Unusable,
-    /// Nothing, or an error because of which there is nothing.
+    /// None, or an error because of which there is none.
     End,
 }
 
@@ -256,7 +256,7 @@ enum Ahead {
 #[derive(Default)]
 struct InFlight {
     queue: VecDeque<Item>,
-    /// Why no more inputs come.
+    /// The failure that ended the inputs.
     stopped: Option<Error>,
 }
 

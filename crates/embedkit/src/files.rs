@@ -8,9 +8,9 @@ use embedkit_types::{LoadOptions, ModelFiles, ModelSpec};
 
 #[cfg(feature = "hub")]
 use crate::error::of_hub;
-use crate::{Error, Load};
+use crate::Error;
 
-/// Where files are looked for: in a folder of the caller's, or in the cache and behind it the hub.
+/// Places to look for files: a folder of the caller's, or the cache and behind it the hub.
 #[derive(Clone, Default)]
 pub(crate) struct FileSource {
     pub(crate) dir: Option<PathBuf>,
@@ -20,25 +20,18 @@ pub(crate) struct FileSource {
 }
 
 impl FileSource {
-    /// Opens a model of a family. Files are looked for only where it needs some or a folder was named.
-    pub(crate) fn open<M: Load>(
+    /// The files of a model; `None` where none are needed and no folder was named.
+    pub(crate) fn find(
         &self,
         spec: &ModelSpec,
         options: &LoadOptions,
-        family_options: &M::Options,
-    ) -> Result<M, Error> {
-        if let Some(id) = &spec.alias_of {
-            tracing::warn!("{} is an old spelling of {id}", spec.id);
+        needed: bool,
+    ) -> Result<Option<ModelFiles>, Error> {
+        match &self.dir {
+            Some(dir) => in_dir(dir, spec).map(Some),
+            None if needed => self.fetch(spec, options).map(Some),
+            None => Ok(None),
         }
-        if let Some(notice) = &spec.notice {
-            tracing::warn!("{}: {notice}", spec.id);
-        }
-        let files = match &self.dir {
-            Some(dir) => Some(in_dir(dir, spec)?),
-            None if M::needs_files(spec) => Some(self.fetch(spec, options)?),
-            None => None,
-        };
-        M::open(spec, files.as_ref(), options, family_options)
     }
 
     #[cfg(feature = "hub")]

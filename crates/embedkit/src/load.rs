@@ -80,7 +80,7 @@ impl<M: Load> Loaded<M> {
         options: LoadOptions,
         family_options: &M::Options,
     ) -> Result<Self, Error> {
-        FileSource::default().open(spec, &options, family_options).map(Self)
+        open(&FileSource::default(), spec, &options, family_options).map(Self)
     }
 
     /// Opens the model that `spec` describes from files on disk.
@@ -112,6 +112,23 @@ impl<M: Load> Loaded<M> {
     pub fn supported_models() -> impl Iterator<Item = &'static ModelSpec> {
         registry::models().iter().filter(|spec| spec.task.kind() == M::TASK)
     }
+}
+
+/// Opens a model of a family, with its files where it needs some or a folder was named.
+pub(crate) fn open<M: Load>(
+    files: &FileSource,
+    spec: &ModelSpec,
+    options: &LoadOptions,
+    family_options: &M::Options,
+) -> Result<M, Error> {
+    if let Some(id) = &spec.alias_of {
+        tracing::warn!("{} is an old spelling of {id}", spec.id);
+    }
+    if let Some(notice) = &spec.notice {
+        tracing::warn!("{}: {notice}", spec.id);
+    }
+    let found = files.find(spec, options, M::needs_files(spec))?;
+    M::open(spec, found.as_ref(), options, family_options)
 }
 
 impl<M> Loaded<M> {

@@ -62,7 +62,7 @@ struct VerifiedRow {
     /// `ok`, `mismatch` or `unknown`.
     result: &'static str,
     sha256: String,
-    /// What a file that does not match should have been: its hash, or its size.
+    /// Hash or size that a file which does not match should have.
     expected: Option<String>,
 }
 
@@ -109,7 +109,7 @@ fn verify(id: &str, json: bool, run: &RunArgs) -> Result<()> {
     Err(failure(message).hint(pull).into())
 }
 
-/// What can be looked up without the network; nothing is cached where no cache is known.
+/// The cache, without the network; `None` where no cache is known.
 fn cache(run: &RunArgs) -> Option<Hub> {
     Hub::from_env(run.cache_dir.clone(), true).ok()
 }

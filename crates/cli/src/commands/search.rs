@@ -22,7 +22,7 @@ use crate::{
     stream::Run,
 };
 
-/// How many of the best are scored again by a reranker.
+/// Number of the best inputs that a reranker scores again.
 const CANDIDATES: usize = 100;
 
 pub(crate) fn run(args: SearchArgs, run_args: &RunArgs, report: &Report) -> Result<()> {

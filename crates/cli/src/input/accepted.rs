@@ -12,14 +12,14 @@ pub(crate) struct AcceptedInputs {
     pub(crate) plain: InputKind,
 }
 
-/// What the key `query` beside `text` means in JSON.
+/// Meaning of the key `query` beside `text` in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum QueryKey {
-    /// Nothing, as all other keys.
+    /// None, as of all other keys.
     Ignored,
-    /// That there are two queries: there is one for all texts.
+    /// A second query, beside the one for all texts.
     Refused,
-    /// What the text is scored for.
+    /// The query that the text is scored for.
     Needed,
 }
 

@@ -4,7 +4,7 @@ use crate::report::{CliError, failure};
 
 pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// So much is looked at.
+/// Bytes that are looked at.
 pub(super) const SAMPLE: usize = 4096;
 
 /// Files that begin so, of which some text may, too: only what is no text is called by its kind.
@@ -23,7 +23,7 @@ const KINDS: [(&[u8], &str, Option<&str>); 12] = [
     (b"\x7FELF", "a program", None),
 ];
 
-/// Why a text that begins with `sample` cannot be read; `None` for UTF-8, and for what is wrong in
+/// The reason why a text that begins with `sample` cannot be read; `None` for UTF-8, and for what is wrong in
 /// some places only, which their lines say.
 pub(super) fn refuse(sample: &[u8], place: &str) -> Option<CliError> {
     if let Some(name) = wide(sample) {

@@ -65,7 +65,7 @@ pub(super) fn begins(line: &[u8]) -> bool {
 struct Record {
     text: Option<String>,
     image: Option<String>,
-    /// What they are is looked at only where they mean something.
+    /// Values of any type, which is checked only where the key has a meaning.
     queries: Vec<Value>,
 }
 

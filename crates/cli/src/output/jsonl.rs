@@ -25,7 +25,7 @@ struct Line<'a> {
     truncated: bool,
 }
 
-/// What a model gave; f32, so that the shortest digits that read back the same are written.
+/// The output of a model; f32, so that the shortest digits that read back the same are written.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Fields<'a> {

@@ -64,16 +64,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// complete. Until `end` returns nobody writes.
 #[cfg(unix)]
 pub(crate) fn at_the_end_of_a_record<T>(end: impl FnOnce(Option<String>) -> T) -> T {
-    let open = lock(&OPEN).upgrade();
-    let mut writer = open.as_deref().map(lock);
-    let kept = writer.as_mut().and_then(|writer| writer.take()).and_then(Writer::interrupt);
-    end(kept)
-}
-
-/// Does something in the midst of which no signal ends the program.
-fn undisturbed<T>(act: impl FnOnce() -> T) -> T {
-    let _open = lock(&OPEN);
-    act()
+    target::undisturbed(|| {
+        let open = lock(&OPEN).upgrade();
+        let mut writer = open.as_deref().map(lock);
+        let kept = writer.as_mut().and_then(|writer| writer.take()).and_then(Writer::interrupt);
+        end(kept)
+    })
 }
 
 impl Records {
@@ -116,7 +112,7 @@ impl Records {
     /// Adds a line to an output of lines.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`write`](Self::write).
     pub(crate) fn write_line(&self, line: &impl Serialize) -> Result<()> {
         match lock(&self.0).as_mut() {
             Some(Writer::Jsonl(jsonl)) => jsonl.write_line(line),
@@ -179,7 +175,7 @@ impl Writer {
         }
     }
 
-    /// Where whole lines go to no file, those that there are are written.
+    /// Writes the whole lines that there are, if they go to no file.
     #[cfg(unix)]
     fn interrupt(self) -> Option<String> {
         match self {

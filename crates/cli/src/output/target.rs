@@ -1,4 +1,4 @@
-//! Where results go. A file appears under its name when it is complete: until then it is written
+//! Targets of results. A file appears under its name when it is complete: until then it is written
 //! beside its place, so that nothing that ends a run leaves half a file for a whole one.
 
 use std::{
@@ -7,6 +7,7 @@ use std::{
     io::{self, BufWriter, IsTerminal as _, Read as _, Seek as _, SeekFrom, Write},
     path::{Path, PathBuf},
     process,
+    sync::{Mutex, PoisonError},
 };
 
 use anyhow::{Context as _, Result};
@@ -17,7 +18,7 @@ use crate::{
     report::{StdoutClosed, usage},
 };
 
-/// How an unfinished file ends.
+/// Ending of an unfinished file's name.
 const ENDING: &str = ".part";
 /// The longest part of a file's name that is repeated in that of its unfinished one, in bytes: most
 /// file systems allow 255.
@@ -25,7 +26,16 @@ const LONGEST_NAME: usize = 200;
 /// Links that are followed, one after the other; what Linux follows.
 const MOST_LINKS: usize = 40;
 
-/// Where results will go.
+/// Does something in the midst of which no signal ends the program: a signal waits for it, and it for
+/// the end.
+pub(super) fn undisturbed<T>(act: impl FnOnce() -> T) -> T {
+    static HELD: Mutex<()> = Mutex::new(());
+    // A panic in the midst of it leaves nothing half done that others would see.
+    let _held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+    act()
+}
+
+/// Target of results that are still to come.
 #[derive(Debug)]
 pub(crate) enum Target {
     Stdout,
@@ -85,7 +95,7 @@ impl Target {
             drop(file);
             Ok(fs::remove_file(part)?)
         };
-        super::undisturbed(probe).with_context(|| place.failure())?;
+        undisturbed(probe).with_context(|| place.failure())?;
         Ok(Self::File(place))
     }
 
@@ -227,7 +237,7 @@ fn regular(handle: io::Result<Handle>) -> Option<Handle> {
     handle.ok().filter(|handle| handle.as_file().metadata().is_ok_and(|data| data.is_file()))
 }
 
-/// Where results are going.
+/// Target of results that is being written to.
 #[derive(Debug)]
 pub(crate) enum Sink {
     Stdout,

@@ -1,19 +1,15 @@
-//! Opening of [`Model`], step by step.
+//! Opening of a model, step by step.
 
-use std::{
-    fmt,
-    path::PathBuf,
-    sync::{Arc, Mutex, OnceLock},
-};
+use std::{fmt, path::PathBuf};
 
 #[cfg(feature = "hub")]
 use embedkit_hub::Event;
 use embedkit_types::{ErrorKind, ModelSpec};
 
-use super::{Capabilities, Encoder, Inner, Model};
+use super::{capabilities::Capabilities, encoders::Encoders};
 use crate::{Error, Options, files::FileSource};
 
-/// A [`Model`] that is about to be opened: its descriptions, its options, and where its files are.
+/// A [`Model`](crate::Model) that is about to be opened: its descriptions, its options, and where its files are.
 #[derive(Clone)]
 pub struct ModelBuilder {
     /// At least one.
@@ -48,7 +44,7 @@ impl ModelBuilder {
     #[cfg(feature = "hub")]
     #[must_use]
     pub fn on_event(mut self, on_event: impl Fn(Event<'_>) + Send + Sync + 'static) -> Self {
-        self.files.on_event = Some(Arc::new(on_event));
+        self.files.on_event = Some(std::sync::Arc::new(on_event));
         self
     }
 
@@ -58,27 +54,8 @@ impl ModelBuilder {
         Capabilities::of(&self.specs, &self.options.load)
     }
 
-    /// Opens a model with one encoder; where there are several, each when it is first needed.
-    ///
-    /// # Errors
-    /// Those of [`Model::load`], but for the id.
-    pub fn open(self) -> Result<Model, Error> {
-        let capabilities = self.capabilities();
-        let encoders = self.specs.into_iter().map(|spec| Encoder {
-            spec,
-            opening: Mutex::new(()),
-            open: OnceLock::new(),
-        });
-        let inner = Inner {
-            capabilities,
-            files: self.files,
-            options: self.options,
-            encoders: encoders.collect(),
-        };
-        if let [only] = &*inner.encoders {
-            inner.open(only)?;
-        }
-        Ok(Model { inner: Arc::new(inner) })
+    pub(super) fn into_encoders(self) -> Result<Encoders, Error> {
+        Encoders::new(self.specs, self.files, self.options)
     }
 }
 

@@ -4,9 +4,9 @@ use embedkit_types::{
     LateText, LoadOptions, ModelPrompts, ModelSpec, Prompts, Sparse, SparseKind, Task, TaskKind,
 };
 
-use super::{InputKind, OutputKind};
+use super::{input::InputKind, output::OutputKind};
 
-/// Abilities of a [`Model`](super::Model), known before it is opened.
+/// Abilities of a [`Model`](crate::Model), known before it is opened.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Capabilities {
@@ -18,7 +18,7 @@ pub struct Capabilities {
     pub inputs: Vec<InputKind>,
     /// Outputs that it gives.
     pub outputs: Vec<OutputKind>,
-    /// Dimension of the vectors as the description states it; [`Model::dim`](super::Model::dim) is that
+    /// Dimension of the vectors as the description states it; [`Model::dim`](crate::Model::dim) is that
     /// of the results.
     pub dim: Option<usize>,
     /// Context length in tokens that the authors state.

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 #[cfg(feature = "image-preprocess")]
 use embedkit_image::ImageInput;
 
-/// One input of a [`Model`](super::Model). Cheap to clone, but for images in memory.
+/// One input of a [`Model`](crate::Model). Cheap to clone, but for images in memory.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Input {

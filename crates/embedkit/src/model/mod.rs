@@ -3,6 +3,7 @@
 mod backend;
 mod builder;
 mod capabilities;
+mod encoders;
 mod input;
 mod output;
 mod stream;
@@ -10,13 +11,14 @@ mod stream;
 use std::{
     fmt, iter,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::Arc,
 };
 
+use embedkit_core::registry;
 use embedkit_types::{Embedded, ErrorKind, ModelSpec, Role};
 
-use self::{backend::Backend, stream::Embeddings};
-use crate::{Error, Options, files::FileSource};
+use self::{encoders::Encoders, stream::Embeddings};
+use crate::{Error, Options};
 
 pub use self::{
     builder::ModelBuilder,
@@ -45,23 +47,7 @@ pub use self::{
 /// Results are those of the typed models, such as [`TextEmbedding`](crate::TextEmbedding), bit for bit.
 #[derive(Clone)]
 pub struct Model {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
-    capabilities: Capabilities,
-    files: FileSource,
-    options: Options,
-    /// At least one.
-    encoders: Vec<Encoder>,
-}
-
-/// One description of the model, and what it describes once that is open.
-struct Encoder {
-    spec: ModelSpec,
-    /// Held while the encoder is opened, so that it is opened once.
-    opening: Mutex<()>,
-    open: OnceLock<Box<dyn Backend>>,
+    encoders: Arc<Encoders>,
 }
 
 impl Model {
@@ -100,7 +86,7 @@ impl Model {
     /// # Errors
     /// An unknown id (with the closest ones); a folder in its place.
     pub fn builder(id: &str) -> Result<ModelBuilder, Error> {
-        match embedkit_core::registry::find(id) {
+        match registry::find(id) {
             Ok(specs) => Self::builder_for(specs.into_iter().cloned()),
             Err(_) if Path::new(id).is_dir() => Err(Error::new(
                 ErrorKind::InvalidInput,
@@ -128,7 +114,7 @@ impl Model {
     /// Inputs, outputs, and further facts of the model. Needs no encoder.
     #[must_use]
     pub fn capabilities(&self) -> &Capabilities {
-        &self.inner.capabilities
+        &self.encoders.capabilities
     }
 
     /// Opens the encoder for inputs of a kind now instead of at the first input.
@@ -137,7 +123,7 @@ impl Model {
     /// [`ErrorKind::InvalidInput`] for a kind that the model does not take; those of
     /// [`load`](Self::load).
     pub fn open(&self, kind: InputKind) -> Result<(), Error> {
-        self.backend(kind).map(drop)
+        self.encoders.get(kind).map(drop)
     }
 
     /// Embeds inputs, or scores pairs.
@@ -158,7 +144,7 @@ impl Model {
         I::IntoIter: Send + 'a,
         I::Item: Into<Input>,
     {
-        Embeddings::new(self.clone(), role, inputs.into_iter())
+        Embeddings::new(Arc::clone(&self.encoders), role, inputs.into_iter())
     }
 
     /// Embeds one query.
@@ -187,7 +173,7 @@ impl Model {
         input: impl Into<Input>,
     ) -> Result<Embedded<Output>, Error> {
         let input = input.into();
-        let backend = self.backend(input.kind())?;
+        let backend = self.encoders.get(input.kind())?;
         let none = || Err(Error::new(ErrorKind::Internal, "no result for an input"));
         backend.embed(role, Box::new(iter::once(input))).next().unwrap_or_else(none)
     }
@@ -203,7 +189,7 @@ impl Model {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let backend = self.backend(InputKind::Pair)?;
+        let backend = self.encoders.get(InputKind::Pair)?;
         let query: Arc<str> = query.into();
         let pairs: Vec<_> = documents
             .into_iter()
@@ -224,7 +210,7 @@ impl Model {
         I: IntoIterator,
         I::Item: Into<Input>,
     {
-        let count = |input: Input| self.backend(input.kind())?.token_count(role, &input);
+        let count = |input: Input| self.encoders.get(input.kind())?.token_count(role, &input);
         inputs.into_iter().map(Into::into).map(count).sum()
     }
 
@@ -232,8 +218,7 @@ impl Model {
     /// the registered one until the first result. `None` for models without vectors.
     #[must_use]
     pub fn dim(&self) -> Option<usize> {
-        let open = self.inner.encoders.iter().find_map(|encoder| encoder.open.get()?.dim());
-        open.or(self.capabilities().dim)
+        self.encoders.opened().find_map(|encoder| encoder.dim()).or(self.capabilities().dim)
     }
 
     /// Device of the encoder for inputs of a kind, such as `cpu` or `cuda:0`. Opens the graph if need be.
@@ -241,55 +226,25 @@ impl Model {
     /// # Errors
     /// Those of [`open`](Self::open).
     pub fn device(&self, kind: InputKind) -> Result<&str, Error> {
-        self.backend(kind)?.device()
-    }
-
-    /// The opened encoder for inputs of a kind.
-    fn backend(&self, kind: InputKind) -> Result<&dyn Backend, Error> {
-        match self.inner.encoder(kind) {
-            Some(encoder) => self.inner.open(encoder),
-            None => Err(self.refuse(kind)),
-        }
-    }
-
-    /// The error of an input that the model does not take.
-    fn refuse(&self, kind: InputKind) -> Error {
-        let Capabilities { id, inputs, .. } = self.capabilities();
-        let taken: Vec<_> = inputs.iter().map(ToString::to_string).collect();
-        let what = format!("{id} takes {}, not {kind}", taken.join(" and "));
-        Error::new(ErrorKind::InvalidInput, what)
+        self.encoders.get(kind)?.device()
     }
 }
 
-impl Inner {
-    /// The encoder for inputs of a kind.
-    fn encoder(&self, kind: InputKind) -> Option<&Encoder> {
-        let takes =
-            |encoder: &&Encoder| capabilities::inputs_of(&encoder.spec.task).contains(&kind);
-        self.encoders.iter().find(takes)
-    }
-
-    fn open<'a>(&self, encoder: &'a Encoder) -> Result<&'a dyn Backend, Error> {
-        if let Some(open) = encoder.open.get() {
-            return Ok(&**open);
-        }
-        // A panic while it was opened leaves it closed.
-        let _opening = encoder.opening.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = encoder.open.get() {
-            return Ok(&**open);
-        }
-        let backend = backend::open(&encoder.spec, &self.files, &self.options)?;
-        if !self.options.load.lazy {
-            tracing::debug!(model = %encoder.spec.id, device = backend.device()?, "model opened");
-        }
-        Ok(&**encoder.open.get_or_init(|| backend))
+impl ModelBuilder {
+    /// Opens a model with one encoder; where there are several, each when it is first needed.
+    ///
+    /// # Errors
+    /// Those of [`Model::load`], but for the id.
+    pub fn open(self) -> Result<Model, Error> {
+        Ok(Model { encoders: Arc::new(self.into_encoders()?) })
     }
 }
 
 impl fmt::Debug for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let open = |encoder: &Encoder| encoder.open.get().is_some();
-        let open: Vec<_> = self.inner.encoders.iter().map(open).collect();
-        f.debug_struct("Model").field("id", &self.id()).field("open", &open).finish_non_exhaustive()
+        f.debug_struct("Model")
+            .field("id", &self.id())
+            .field("opened", &self.encoders.opened().count())
+            .finish_non_exhaustive()
     }
 }

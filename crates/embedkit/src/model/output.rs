@@ -6,7 +6,7 @@ use embedkit_types::{ErrorKind, MultiVector, SparseEmbedding, scoring::cosine};
 
 use crate::Error;
 
-/// The result of one input of a [`Model`](super::Model).
+/// The result of one input of a [`Model`](crate::Model).
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Output {
@@ -126,7 +126,7 @@ impl Output {
     /// ```
     ///
     /// Weights count as they are: where a model [requires the inverse document
-    /// frequency](super::Capabilities::requires_idf), [`Idf`](crate::scoring::Idf) collects it.
+    /// frequency](crate::Capabilities::requires_idf), [`Idf`](crate::scoring::Idf) collects it.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] for two different kinds, for scores, and for vectors of different

@@ -7,12 +7,17 @@ use std::{
 
 use embedkit_types::{Embedded, Role};
 
-use super::{Input, InputKind, Model, Output, backend::Outputs};
+use super::{
+    backend::Outputs,
+    encoders::Encoders,
+    input::{Input, InputKind},
+    output::Output,
+};
 use crate::Error;
 
 /// Lazy results in the order of the inputs: of one stretch of inputs of a kind after the other.
 pub(super) struct Embeddings<'a, I> {
-    model: Model,
+    encoders: Arc<Encoders>,
     role: Role,
     source: Arc<Source<I>>,
     stretch: Option<Outputs<'a>>,
@@ -22,7 +27,7 @@ pub(super) struct Embeddings<'a, I> {
 }
 
 /// The inputs, which each stretch reads as far as its kind goes.
-struct Source<I>(Mutex<Reader<I>>);
+type Source<I> = Mutex<Reader<I>>;
 
 struct Reader<I> {
     inputs: Fuse<I>,
@@ -30,14 +35,9 @@ struct Reader<I> {
     taken: u64,
 }
 
-impl<I: Iterator> Source<I>
-where
-    I::Item: Into<Input>,
-{
-    fn lock(&self) -> MutexGuard<'_, Reader<I>> {
-        // After a panic of the caller's iterator nothing here is halfway done.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<I>(source: &Source<I>) -> MutexGuard<'_, Reader<I>> {
+    // After a panic of the caller's iterator nothing here is halfway done.
+    source.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<I: Iterator> Reader<I>
@@ -71,16 +71,16 @@ where
     type Item = Input;
 
     fn next(&mut self) -> Option<Input> {
-        let mut reader = self.source.lock();
+        let mut reader = lock(&self.source);
         if reader.kind() == Some(self.kind) { reader.take() } else { None }
     }
 }
 
 impl<I: Iterator> Embeddings<'_, I> {
-    pub(super) fn new(model: Model, role: Role, inputs: I) -> Self {
+    pub(super) fn new(encoders: Arc<Encoders>, role: Role, inputs: I) -> Self {
         let reader = Reader { inputs: inputs.fuse(), next: None, taken: 0 };
-        let source = Arc::new(Source(Mutex::new(reader)));
-        Self { model, role, source, stretch: None, given: 0, ended: false }
+        let source = Arc::new(Mutex::new(reader));
+        Self { encoders, role, source, stretch: None, given: 0, ended: false }
     }
 }
 
@@ -99,23 +99,23 @@ where
                 }
                 self.stretch = None;
             }
-            let mut reader = self.source.lock();
+            let mut reader = lock(&self.source);
             // Where a stretch gave fewer results than it took inputs, its last error concerned all.
             let (true, Some(kind)) = (self.given == reader.taken, reader.kind()) else { break };
-            let Some(encoder) = self.model.inner.encoder(kind) else {
+            let taken = self.encoders.takes(kind);
+            if !taken {
                 reader.take();
                 self.given += 1;
-                return Some(Err(self.model.refuse(kind)));
-            };
+            }
             drop(reader);
-            match self.model.inner.open(encoder) {
+            match self.encoders.get(kind) {
                 Ok(backend) => {
                     let stretch = Stretch { source: Arc::clone(&self.source), kind };
                     self.stretch = Some(backend.embed(self.role, Box::new(stretch)));
                 }
-                // So it is for all inputs of the kind.
                 Err(error) => {
-                    self.ended = true;
+                    // An encoder that cannot be opened fails for all inputs of the kind.
+                    self.ended = taken;
                     return Some(Err(error));
                 }
             }

@@ -6,7 +6,7 @@ use embedkit_types::Role;
 #[cfg(feature = "multimodal")]
 use super::texts::{text, texts};
 use super::{Backend, Inputs, Outputs, outputs};
-use crate::{Error, Input};
+use crate::{Error, model::input::Input};
 
 /// Images, where all inputs are.
 fn images(inputs: Inputs<'_>) -> impl Iterator<Item = ImageInput> {

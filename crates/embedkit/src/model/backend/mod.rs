@@ -9,10 +9,16 @@ mod texts;
 
 use std::fmt;
 
+#[cfg(feature = "late-interaction")]
+use embedkit_late_interaction as late;
 use embedkit_types::{Embedded, ErrorKind, ModelSpec, Role, TaskKind};
 
-use super::{Input, Output};
-use crate::{Error, Options, files::FileSource};
+use super::{input::Input, output::Output};
+use crate::{
+    Error, Options,
+    files::FileSource,
+    load::{self, Load},
+};
 
 /// Inputs of one kind, which the model takes.
 pub(super) type Inputs<'a> = Box<dyn Iterator<Item = Input> + Send + 'a>;
@@ -41,49 +47,43 @@ pub(super) fn open(
     files: &FileSource,
     options: &Options,
 ) -> Result<Box<dyn Backend>, Error> {
-    let load = &options.load;
-    Ok(match spec.task.kind() {
+    match spec.task.kind() {
         #[cfg(feature = "text-dense")]
-        TaskKind::TextDense => Box::new(files.open::<embedkit_text_dense::TextEmbedding>(
-            spec,
-            load,
-            &options.dense,
-        )?),
+        TaskKind::TextDense => {
+            boxed::<embedkit_text_dense::TextEmbedding>(spec, files, options, &options.dense)
+        }
         #[cfg(feature = "any-sparse")]
-        TaskKind::Sparse => Box::new(files.open::<embedkit_sparse::SparseTextEmbedding>(
-            spec,
-            load,
-            &options.sparse,
-        )?),
+        TaskKind::Sparse => {
+            boxed::<embedkit_sparse::SparseTextEmbedding>(spec, files, options, &options.sparse)
+        }
         #[cfg(feature = "late-interaction")]
         TaskKind::LateText => {
-            Box::new(files.open::<embedkit_late_interaction::LateInteractionTextEmbedding>(
-                spec,
-                load,
-                &(),
-            )?)
+            boxed::<late::LateInteractionTextEmbedding>(spec, files, options, &())
         }
         #[cfg(feature = "multimodal")]
         TaskKind::LateMultimodal => {
-            Box::new(files.open::<embedkit_late_interaction::LateInteractionMultimodalEmbedding>(
-                spec,
-                load,
-                &options.image,
-            )?)
+            boxed::<late::LateInteractionMultimodalEmbedding>(spec, files, options, &options.image)
         }
         #[cfg(feature = "image")]
         TaskKind::Image => {
-            Box::new(files.open::<embedkit_image::ImageEmbedding>(spec, load, &options.image)?)
+            boxed::<embedkit_image::ImageEmbedding>(spec, files, options, &options.image)
         }
         #[cfg(feature = "rerank")]
-        TaskKind::Rerank => {
-            Box::new(files.open::<embedkit_rerank::TextCrossEncoder>(spec, load, &())?)
-        }
+        TaskKind::Rerank => boxed::<embedkit_rerank::TextCrossEncoder>(spec, files, options, &()),
         other => {
             let what = format!("{} is a model for {other}, which this build lacks", spec.id);
-            return Err(Error::new(ErrorKind::Unsupported, what));
+            Err(Error::new(ErrorKind::Unsupported, what))
         }
-    })
+    }
+}
+
+fn boxed<M: Load + Backend + 'static>(
+    spec: &ModelSpec,
+    files: &FileSource,
+    options: &Options,
+    family_options: &M::Options,
+) -> Result<Box<dyn Backend>, Error> {
+    Ok(Box::new(load::open::<M>(files, spec, &options.load, family_options)?))
 }
 
 /// The results of a family as those of all families.

@@ -3,7 +3,7 @@
 use embedkit_types::Role;
 
 use super::{Backend, Inputs, Outputs, no_tokens, outputs};
-use crate::{Error, Input};
+use crate::{Error, model::input::Input};
 
 impl Backend for embedkit_rerank::TextCrossEncoder {
     fn embed<'a>(&self, _: Role, inputs: Inputs<'a>) -> Outputs<'a> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use embedkit_types::Role;
 
 use super::{Backend, Inputs, Outputs, no_tokens, outputs};
-use crate::{Error, Input};
+use crate::{Error, model::input::Input};
 
 /// Texts, where all inputs are.
 pub(super) fn texts(inputs: Inputs<'_>) -> impl Iterator<Item = Arc<str>> {
