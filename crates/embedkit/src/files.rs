@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use embedkit_hub::{Hub, OnEvent};
 use embedkit_types::{LoadOptions, ModelFiles, ModelSpec};
 
+use crate::Error;
 #[cfg(feature = "hub")]
 use crate::error::of_hub;
-use crate::Error;
 
 /// Places to look for files: a folder of the caller's, or the cache and behind it the hub.
 #[derive(Clone, Default)]

@@ -15,9 +15,9 @@ use std::{
 };
 
 use embedkit_core::registry;
-use embedkit_types::{Embedded, ErrorKind, ModelSpec, Role};
+use embedkit_types::{Embed, Embedded, ErrorKind, ModelSpec, Role};
 
-use self::{encoders::Encoders, stream::Embeddings};
+use self::{backend::Backend, encoders::Encoders, stream::Embeddings};
 use crate::{Error, Options};
 
 pub use self::{
@@ -218,7 +218,7 @@ impl Model {
     /// the registered one until the first result. `None` for models without vectors.
     #[must_use]
     pub fn dim(&self) -> Option<usize> {
-        self.encoders.opened().find_map(|encoder| encoder.dim()).or(self.capabilities().dim)
+        self.encoders.opened().find_map(Backend::dim).or(self.capabilities().dim)
     }
 
     /// Device of the encoder for inputs of a kind, such as `cpu` or `cuda:0`. Opens the graph if need be.
@@ -227,6 +227,16 @@ impl Model {
     /// Those of [`open`](Self::open).
     pub fn device(&self, kind: InputKind) -> Result<&str, Error> {
         self.encoders.get(kind)?.device()
+    }
+}
+
+impl Embed for Model {
+    type Input = Input;
+    type Output = Output;
+
+    fn embed_batch(&self, role: Role, inputs: &[&Input]) -> Result<Vec<Output>, Error> {
+        let inputs = inputs.iter().map(|&input| input.clone());
+        self.embed(role, inputs).map(|result| Ok(result?.value)).collect()
     }
 }
 

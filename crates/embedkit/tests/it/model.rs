@@ -10,7 +10,8 @@ use std::{
 };
 
 use embedkit::{
-    BatchOptions, Input, InputKind, LoadOptions, Model, ModelSpec, Options, Role, TextEmbedding,
+    BatchOptions, Embed, ErrorKind, Input, InputKind, LoadOptions, Model, ModelSpec, Options,
+    Output, Role, TextEmbedding,
 };
 use embedkit_testkit::dense_case;
 
@@ -28,9 +29,11 @@ fn an_input_of_another_kind_is_an_error_in_its_place() {
     let results: Vec<_> = model.embed(Role::Raw, inputs).collect();
     assert_eq!(results.len(), 4);
     for index in [1, 2] {
-        let error = results[index].as_ref().unwrap_err().to_string();
-        let id = model.id();
-        assert_eq!(error, format!("{id} takes texts, not pairs of a query and a document"));
+        let error = results[index].as_ref().unwrap_err();
+        let (kind, id) = (error.kind(), model.id());
+        assert_eq!(kind, ErrorKind::InvalidInput);
+        let message = format!("{id} takes texts, not pairs of a query and a document");
+        assert_eq!(error.to_string(), message);
     }
     for (index, text) in [(0, "a"), (3, "c")] {
         let alone = model.embed_one(Role::Raw, text).unwrap();
@@ -50,7 +53,7 @@ fn an_input_of_another_kind_is_an_error_in_its_place() {
 #[test]
 fn inputs_are_read_as_they_are_needed() {
     let Some(load) = options() else { return };
-    let batch = BatchOptions { window: 16.try_into().unwrap(), ..BatchOptions::default() };
+    let batch = BatchOptions { window: 16, ..BatchOptions::default() };
     let case = dense_case("mean");
     let options = LoadOptions { batch, ..load };
     let model = Model::builder_for([case.spec.clone()]).unwrap().dir(&case.dir).options(options);
@@ -77,6 +80,15 @@ fn borrowed_inputs_live_as_long_as_the_stream() {
     let stream = model.embed(Role::Raw, &texts);
     assert_eq!(stream.map(Result::unwrap).count(), 2);
     assert_eq!(texts.len(), 2);
+}
+
+#[test]
+fn any_model_is_an_object_of_the_trait() {
+    let Some(model) = dense() else { return };
+    let object: Box<dyn Embed<Input = Input, Output = Output>> = Box::new(model.clone());
+    let vectors = object.embed_batch(Role::Query, &[&Input::from("a")]).unwrap();
+    assert_eq!(vectors, [model.query("a").unwrap()]);
+    assert!(object.embed_batch(Role::Query, &[&Input::pair("a", "b")]).is_err());
 }
 
 #[test]

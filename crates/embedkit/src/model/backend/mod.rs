@@ -87,13 +87,9 @@ fn boxed<M: Load + Backend + 'static>(
 }
 
 /// The results of a family as those of all families.
-fn outputs<'a, T, E>(
-    results: impl Iterator<Item = Result<Embedded<T>, E>> + Send + 'a,
-) -> Outputs<'a>
-where
-    Output: From<T>,
-    Error: From<E>,
-{
+fn outputs<'a, T: Into<Output>>(
+    results: impl Iterator<Item = Result<Embedded<T>, Error>> + Send + 'a,
+) -> Outputs<'a> {
     Box::new(results.map(|result| {
         let Embedded { value, tokens, truncated } = result?;
         Ok(Embedded { value: value.into(), tokens, truncated })
