@@ -107,7 +107,7 @@ fn main() -> ExitCode {
 /// Hint of an error of our libraries.
 fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<embedkit_hub::Error>() {
-        return error.hint();
+        return error.hint().map(|hint| hint.to_string());
     }
     error.downcast_ref::<embedkit_convert::Error>()?.hint().map(|hint| hint.to_string())
 }

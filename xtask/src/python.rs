@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use embedkit_hub::pip::Aside;
+use embedkit_hub::pip::IsolatedDir;
 use serde::Deserialize;
 
 use crate::{repo, run};
@@ -27,11 +27,11 @@ pub(crate) fn environment(folder: &Path, packages: &[&str]) -> Result<PathBuf> {
         return Ok(python);
     }
     println!("making a virtual environment in {}", repo::short(folder));
-    let aside = Aside::create()?;
+    let dir = IsolatedDir::create()?;
     let folder = &std::path::absolute(folder)?;
-    run::status(system(&aside)?.args(["-m", "venv", "--clear"]).arg(folder))
+    run::status(system(&dir)?.args(["-m", "venv", "--clear"]).arg(folder))
         .context("Python 3.11 or later with venv is needed")?;
-    let mut pip = started(&aside, python.as_os_str())?;
+    let mut pip = started(&dir, python.as_os_str())?;
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
     let named = packages.first().unwrap_or(&"nothing");
     run::status(pip.args(packages)).with_context(|| format!("could not install {named}"))?;
@@ -57,11 +57,11 @@ pub(crate) fn source(
     }
     println!("fetching the source of {package} {version}");
     let folder = std::path::absolute(folder)?;
-    let aside = Aside::create()?;
+    let dir = IsolatedDir::create()?;
     let requirements = folder.join("requirements.txt");
     fs::write(&requirements, format!("{package}=={version} --hash=sha256:{sha256}\n"))
         .with_context(|| format!("could not write {}", requirements.display()))?;
-    let mut pip = started(&aside, python.as_os_str())?;
+    let mut pip = started(&dir, python.as_os_str())?;
     pip.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]);
     pip.args(["--require-hashes", "--no-binary", package, "--dest"]).arg(&folder);
     run::status(pip.arg("--requirement").arg(&requirements))
@@ -69,7 +69,7 @@ pub(crate) fn source(
     let staging = folder.join("unpacked");
     let archive = folder.join(format!("{name}.tar.gz"));
     run::status(
-        started(&aside, python.as_os_str())?.args(["-c", UNPACK]).arg(&archive).arg(&staging),
+        started(&dir, python.as_os_str())?.args(["-c", UNPACK]).arg(&archive).arg(&staging),
     )?;
     fs::rename(staging.join(&name), &unpacked)
         .with_context(|| format!("could not make {}", unpacked.display()))?;
@@ -79,21 +79,21 @@ pub(crate) fn source(
 
 /// Names of all packages that pip would install for these, without installing any.
 pub(crate) fn would_install(packages: &[&str]) -> Result<Vec<String>> {
-    let aside = Aside::create()?;
-    let mut pip = system(&aside)?;
+    let dir = IsolatedDir::create()?;
+    let mut pip = system(&dir)?;
     pip.args(["-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]);
     pip.args(["--disable-pip-version-check", "--report", "-"]);
     let report = run::output(pip.args(packages))?;
     names(&report)
 }
 
-fn system(aside: &Aside) -> Result<Command> {
-    started(aside, OsStr::new(if cfg!(windows) { "python" } else { "python3" }))
+fn system(dir: &IsolatedDir) -> Result<Command> {
+    started(dir, OsStr::new(if cfg!(windows) { "python" } else { "python3" }))
 }
 
 /// A command that runs in isolated mode, where no file can shadow a Python module.
-fn started(aside: &Aside, program: &OsStr) -> Result<Command> {
-    let command = aside.command(program);
+fn started(dir: &IsolatedDir, program: &OsStr) -> Result<Command> {
+    let command = dir.command(program);
     command.with_context(|| format!("there is no {} in PATH", program.display()))
 }
 

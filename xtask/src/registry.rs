@@ -7,7 +7,7 @@ use std::{collections::HashSet, fmt::Write as _, fs};
 use anyhow::{Context as _, bail, ensure};
 use clap::Subcommand;
 use embedkit_hub::{Hub, LookedUp};
-use embedkit_types::{ModelSpec, PinnedFile, cache::cache_dir};
+use embedkit_types::{FileDigest, ModelSpec, cache::cache_dir};
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, Value};
 
 use crate::{codegen, repo};
@@ -98,7 +98,7 @@ fn is_commit(revision: &str) -> bool {
 }
 
 /// Differences from the row, one for each line; empty if there are none.
-fn describe(out: &mut String, spec: &ModelSpec, revision: &str, files: &[PinnedFile]) {
+fn describe(out: &mut String, spec: &ModelSpec, revision: &str, files: &[FileDigest]) {
     let mut lines = String::new();
     let old = spec.source.revision.as_deref();
     if old != Some(revision) {
@@ -108,7 +108,7 @@ fn describe(out: &mut String, spec: &ModelSpec, revision: &str, files: &[PinnedF
         let now = format!("{} bytes, sha256 {}", file.size, file.sha256);
         match spec.pinned(&file.path) {
             Some(before) if before == file => {}
-            Some(PinnedFile { size, sha256, .. }) => {
+            Some(FileDigest { size, sha256, .. }) => {
                 let path = &file.path;
                 let _ = writeln!(lines, "  {path}: {size} bytes, sha256 {sha256} -> {now}");
             }
@@ -126,7 +126,7 @@ fn describe(out: &mut String, spec: &ModelSpec, revision: &str, files: &[PinnedF
 }
 
 /// Writes revision and files into a row.
-fn pin(row: &mut Table, revision: &str, files: &[PinnedFile]) -> anyhow::Result<()> {
+fn pin(row: &mut Table, revision: &str, files: &[FileDigest]) -> anyhow::Result<()> {
     let source = row.get_mut("source").and_then(Item::as_inline_table_mut);
     let source = source.context("its source is not written as { repo = … }")?;
     if source.get("revision").and_then(Value::as_str) != Some(revision) {
@@ -152,9 +152,9 @@ fn pin(row: &mut Table, revision: &str, files: &[PinnedFile]) -> anyhow::Result<
 }
 
 /// Formats the list with one line for each file.
-fn render(files: &[PinnedFile]) -> anyhow::Result<Item> {
+fn render(files: &[FileDigest]) -> anyhow::Result<Item> {
     let mut text = String::from("files = [\n");
-    for PinnedFile { path, size, sha256 } in files {
+    for FileDigest { path, size, sha256 } in files {
         let (path, sha256) = (Value::from(path.as_ref()), Value::from(sha256.as_ref()));
         let _ = writeln!(text, "    {{ path = {path}, size = {size}, sha256 = {sha256} }},");
     }
@@ -200,7 +200,7 @@ task = "rerank"
     const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
     fn found(commit: &str, seed: char, paths: &[&str]) -> LookedUp {
-        let files = paths.iter().map(|path| PinnedFile {
+        let files = paths.iter().map(|path| FileDigest {
             path: (*path).to_owned().into(),
             size: 7,
             sha256: seed.to_string().repeat(64).into(),

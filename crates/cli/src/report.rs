@@ -182,7 +182,7 @@ fn library_hint(error: &Error) -> Option<String> {
         if let Some(error) = cause.downcast_ref::<embedkit::Error>() {
             error.hint().map(words)
         } else {
-            cause.downcast_ref::<embedkit::hub::Error>()?.hint()
+            cause.downcast_ref::<embedkit::hub::Error>()?.hint().as_ref().map(words)
         }
     })
 }
@@ -216,6 +216,10 @@ fn words(hint: &Hint) -> String {
         Hint::ChooseCacheDir => {
             "choose a writable cache folder with EMBEDKIT_CACHE or --cache-dir".to_owned()
         }
+        Hint::NameCacheDir => "set EMBEDKIT_CACHE or pass --cache-dir".to_owned(),
+        Hint::InstallPip => "install pip, or give a library, wheel or folder with: embedkit \
+                             runtime install --from PATH"
+            .to_owned(),
         Hint::FallBackToCpu => "use `--device auto` to fall back to the CPU, or a build and a \
                                 runtime with that provider"
             .to_owned(),

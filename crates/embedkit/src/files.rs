@@ -7,8 +7,6 @@ use embedkit_hub::{Hub, OnEvent};
 use embedkit_types::{LoadOptions, ModelFiles, ModelSpec};
 
 use crate::Error;
-#[cfg(feature = "hub")]
-use crate::error::of_hub;
 
 /// Places to look for files: a folder of the caller's, or the cache and behind it the hub.
 #[derive(Clone, Default)]
@@ -36,11 +34,11 @@ impl FileSource {
 
     #[cfg(feature = "hub")]
     fn fetch(&self, spec: &ModelSpec, options: &LoadOptions) -> Result<ModelFiles, Error> {
-        let mut hub = Hub::from_env(options.cache_dir.clone(), options.offline).map_err(of_hub)?;
+        let mut hub = Hub::from_env(options.cache_dir.clone(), options.offline)?;
         if let Some(on_event) = &self.on_event {
             hub = hub.with_progress(on_event.clone());
         }
-        hub.files(spec).map_err(of_hub)
+        Ok(hub.files(spec)?)
     }
 
     #[cfg(not(feature = "hub"))]
@@ -52,7 +50,7 @@ impl FileSource {
 
 #[cfg(feature = "hub")]
 fn in_dir(dir: &Path, spec: &ModelSpec) -> Result<ModelFiles, Error> {
-    embedkit_hub::local(dir, spec).map_err(of_hub)
+    Ok(embedkit_hub::local(dir, spec)?)
 }
 
 /// The family finds out which files are missing.

@@ -56,8 +56,6 @@
 
 #![forbid(unsafe_code)]
 
-#[cfg(feature = "hub")]
-mod error;
 mod files;
 mod load;
 #[cfg(feature = "any-model")]

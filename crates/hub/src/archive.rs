@@ -15,89 +15,70 @@ use embedkit_types::{ModelFiles, ModelSpec};
 use crate::{
     Error, Event, Hub,
     digest::Hashing,
-    download::{FetchedFile, Pulled},
     error::DiskResult,
     http::{Client, is_loopback, shown},
+    inspect::{Inspection, inspect},
     listing::ListedFile,
     names,
     needed::{missing, needed_files},
-    pip::Work,
-    record::{Condition, Record, RecordedFile},
+    pulled::{FetchedFile, Pulled},
+    record::{Record, RecordedFile},
     staging::{self, Staged},
     transfer::Transfer,
     unpack::{Limits, unpack},
 };
 
-/// The note beside an unpacked archive.
-const NOTE: &str = "embedkit.json";
+/// The record beside an unpacked archive.
+const RECORD: &str = "embedkit.json";
 
-/// The files of `spec` from an archive that was unpacked earlier, else those that are missing where
-/// the fewest are.
+/// The files of `spec` from an archive that was unpacked earlier, else the missing ones of the most
+/// complete place.
 pub(crate) fn find(hub: &Hub, spec: &ModelSpec, url: &str) -> Result<ModelFiles, Vec<String>> {
     let mut fewest = needed_files(spec).required;
     for place in places(hub, spec, url) {
-        let Ok((root, conditions)) = conditions(spec, &place) else { continue };
-        note_touched(&place, &conditions);
-        let lacking = |(_, required, condition): &(String, bool, Condition)| match condition {
-            Condition::Missing => *required,
-            Condition::Damaged | Condition::NotPinned => true,
-            Condition::Sound | Condition::Touched(_) => false,
-        };
-        let lacking = conditions.into_iter().filter(lacking).map(|(name, ..)| name);
-        let missing: Vec<_> = lacking.collect();
-        if missing.is_empty() {
+        let Ok((root, found)) = inspect_place(spec, &place) else { continue };
+        record_times(&place, &found.touched);
+        if found.missing.is_empty() {
             return Ok(ModelFiles::in_dir(root, spec));
         }
-        if missing.len() < fewest.len() {
-            fewest = missing;
+        if found.missing.len() < fewest.len() {
+            fewest = found.missing;
         }
     }
     Err(fewest)
 }
 
-/// Notes the new times of files that were read because they were written to, so that they need not be
-/// read the next time. A cache that cannot be written stays as it is.
-fn note_touched(place: &Path, conditions: &[(String, bool, Condition)]) {
-    let Some(mut record) = read_note(place) else { return };
+/// Records the new times of files that were read because they were written to, so that they need not be
+/// read the next time. A read-only cache stays as it is.
+fn record_times(place: &Path, touched: &[RecordedFile]) {
+    let Some(mut record) = read_record(place).filter(|_| !touched.is_empty()) else { return };
     let mut changed = false;
-    for (.., condition) in conditions {
-        let Condition::Touched(file) = condition else { continue };
-        if let Some(old) = record.files.iter_mut().find(|old| old.path == file.path) {
-            old.clone_from(file);
+    for new in touched {
+        if let Some(old) = record.files.iter_mut().find(|old| old.file.path == new.file.path) {
+            old.clone_from(new);
             changed = true;
         }
     }
     if changed {
-        let _ = staging::write(&place.join(NOTE), &record.to_json());
+        let _ = staging::write(&place.join(RECORD), &record.to_json());
     }
 }
 
-/// The folder of the model's files in `place`, and for each file whether it is required and what is
-/// found there.
-type Conditions = (PathBuf, Vec<(String, bool, Condition)>);
-
-fn conditions(spec: &ModelSpec, place: &Path) -> Result<Conditions, Error> {
-    let (root, record) = (root(place)?, read_note(place));
-    let needed = needed_files(spec);
-    let mut conditions = Vec::new();
-    let required = needed.required.into_iter().map(|name| (name, true));
-    for (name, required) in required.chain(needed.optional.into_iter().map(|name| (name, false))) {
-        let path = root.join(names::file_path(&name)?);
-        let recorded = record.as_ref().and_then(|record| record.file(&name));
-        let condition = Condition::of(&name, &path, recorded, spec.pinned(&name));
-        conditions.push((name, required, condition));
-    }
-    Ok((root, conditions))
+/// The folder of the model's files in `place`, and their state.
+fn inspect_place(spec: &ModelSpec, place: &Path) -> Result<(PathBuf, Inspection), Error> {
+    let root = root(place)?;
+    let found = inspect(spec, &root, read_record(place).as_ref())?;
+    Ok((root, found))
 }
 
-/// The folder of the model's files and what was recorded of them, from the first place that there is.
+/// The folder of the model's files and their record, from the first place that there is.
 pub(crate) fn recorded(
     hub: &Hub,
     spec: &ModelSpec,
     url: &str,
 ) -> Option<(PathBuf, Option<Record>)> {
     let place = places(hub, spec, url).into_iter().find(|place| place.is_dir())?;
-    Some((root(&place).ok()?, read_note(&place)))
+    Some((root(&place).ok()?, read_record(&place)))
 }
 
 /// Where the files of an archive may lie.
@@ -133,8 +114,8 @@ pub(crate) fn pull(hub: &Hub, spec: &ModelSpec, url: &str) -> Result<Pulled, Err
     };
     hub.emit(Event::Finished { file: &file.path, size: hashed.size });
 
-    let work = Work::create(&archives)?;
-    let unpacked = work.0.join("unpacked");
+    let work = staging::work_dir(&archives)?;
+    let unpacked = work.path().join("unpacked");
     fs::create_dir(&unpacked).or_disk("create", &unpacked)?;
     let files = unpack(archive.path(), &unpacked, Limits::MODEL).map_err(|error| match error {
         // The file has a name of its own that tells nobody anything.
@@ -151,24 +132,19 @@ pub(crate) fn pull(hub: &Hub, spec: &ModelSpec, url: &str) -> Result<Pulled, Err
             found: Vec::new(),
         });
     }
-    // What is recorded is named as the model names it, without the archive's own folder.
+    // Recorded by the model's own names, without the archive's folder.
     let prefix = top.strip_prefix(&unpacked).ok().and_then(Path::to_str).unwrap_or_default();
     let files = below(prefix, files);
     agree_with_pins(spec, &files, url)?;
-    let fetched = files.iter().map(|file| FetchedFile {
-        path: file.path.clone(),
-        size: file.size,
-        sha256: file.sha256.clone(),
-        reused: false,
-    });
-    let fetched = fetched.collect();
+    let fetched =
+        |recorded: &RecordedFile| FetchedFile { file: recorded.file.clone(), reused: false };
+    let fetched = files.iter().map(fetched).collect();
     let record = Record { repository: shown(url), commit: hashed.sha256, files };
-    staging::write(&unpacked.join(NOTE), &record.to_json())?;
-    let damaged = |(_, _, condition): &(String, bool, Condition)| *condition == Condition::Damaged;
-    if conditions(spec, &place).is_ok_and(|(_, all)| all.iter().any(damaged)) {
-        set_aside(&place);
+    staging::write(&unpacked.join(RECORD), &record.to_json())?;
+    if inspect_place(spec, &place).is_ok_and(|(_, found)| !found.damaged.is_empty()) {
+        quarantine(&place);
     }
-    publish(&unpacked, &place, &work.0)?;
+    publish(&unpacked, &place, work.path())?;
     let files = find(hub, spec, url).map_err(|missing| Error::Missing {
         model: spec.id.to_string(),
         dir: place,
@@ -183,21 +159,22 @@ fn below(folder: &str, files: Vec<RecordedFile>) -> Vec<RecordedFile> {
     if folder.is_empty() {
         return files;
     }
-    let named = |mut file: RecordedFile| {
-        file.path = file.path.strip_prefix(folder)?.strip_prefix('/')?.to_owned();
-        Some(file)
+    let named = |mut recorded: RecordedFile| {
+        let path = recorded.file.path.strip_prefix(folder)?.strip_prefix('/')?.to_owned();
+        recorded.file.path = path.into();
+        Some(recorded)
     };
     files.into_iter().filter_map(named).collect()
 }
 
-/// Whether the files are those that the model is pinned to.
+/// An error unless the files are those that the model is pinned to.
 fn agree_with_pins(spec: &ModelSpec, files: &[RecordedFile], url: &str) -> Result<(), Error> {
-    for file in files {
+    for RecordedFile { file, .. } in files {
         if let Some(pin) = spec.pinned(&file.path)
-            && (pin.size, pin.sha256.as_ref()) != (file.size, file.sha256.as_str())
+            && pin != file
         {
             return Err(Error::Pin {
-                file: file.path.clone(),
+                file: file.path.to_string(),
                 pinned: format!("{} bytes, sha256 {}", pin.size, pin.sha256),
                 origin: shown(url),
                 found: format!("{} bytes, sha256 {}", file.size, file.sha256),
@@ -207,8 +184,8 @@ fn agree_with_pins(spec: &ModelSpec, files: &[RecordedFile], url: &str) -> Resul
     Ok(())
 }
 
-/// Moves a folder with damaged files out of the way; only the last one is kept.
-fn set_aside(place: &Path) {
+/// Renames a folder with damaged files; only the last one is kept.
+fn quarantine(place: &Path) {
     let Some(name) = place.file_name().and_then(|name| name.to_str()) else { return };
     let target = place.with_file_name(format!("{name}.damaged"));
     let _ = fs::remove_dir_all(&target);
@@ -238,7 +215,7 @@ fn root(place: &Path) -> Result<PathBuf, Error> {
     let mut folders = Vec::new();
     for entry in fs::read_dir(place).or_disk("read", place)? {
         let entry = entry.or_disk("read", place)?;
-        if entry.file_name() == NOTE {
+        if entry.file_name() == RECORD {
             continue;
         }
         if !entry.file_type().or_disk("read", place)?.is_dir() {
@@ -252,8 +229,8 @@ fn root(place: &Path) -> Result<PathBuf, Error> {
     }
 }
 
-fn read_note(place: &Path) -> Option<Record> {
-    Record::read(&place.join(NOTE))
+fn read_record(place: &Path) -> Option<Record> {
+    Record::read(&place.join(RECORD))
 }
 
 /// The name of the folder that an archive is unpacked into.

@@ -1,13 +1,14 @@
-//! Checksums of files: what the hub names them by, and what we record.
+//! Checksums of files: the hashes that the hub names content by, and the SHA-256 that is recorded.
 
 use std::{fmt::Write as _, fs::File, io::Read, path::Path};
 
+use embedkit_types::FileDigest;
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 
 use crate::{Error, error::DiskResult, names::is_hex};
 
-/// What a file's content has to hash to.
+/// An expected hash of a file's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Digest {
     /// SHA-256 of the content; the hub's name for large files.
@@ -47,14 +48,14 @@ impl std::fmt::Display for Digest {
     }
 }
 
-/// Hashes content as it passes by. SHA-256 is always computed, since it is what we record.
+/// Hashes content as it passes by. SHA-256 is always computed, since it is recorded.
 pub(crate) struct Hashing {
     sha256: Sha256,
     git: Option<Sha1>,
     size: u64,
 }
 
-/// What content turned out to be.
+/// Size and hashes of content that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hashed {
     pub(crate) size: u64,
@@ -63,7 +64,7 @@ pub(crate) struct Hashed {
 }
 
 impl Hashing {
-    /// `expected` decides what else is computed; git's hash begins with the `size`, so it needs to
+    /// `expected` decides whether git's hash is computed, too; that begins with the `size`, which has to
     /// be known beforehand.
     pub(crate) fn new(expected: Option<&Digest>, size: Option<u64>) -> Self {
         let git = match (expected, size) {
@@ -97,6 +98,11 @@ impl Hashing {
 }
 
 impl Hashed {
+    /// The same of the file at `path`.
+    pub(crate) fn of(self, path: &str) -> FileDigest {
+        FileDigest { path: path.to_owned().into(), size: self.size, sha256: self.sha256.into() }
+    }
+
     /// An error that names `file` unless the content is what was expected.
     pub(crate) fn check(
         &self,

@@ -10,134 +10,107 @@ use std::{
     thread,
 };
 
-use embedkit_types::{ModelFiles, ModelSpec};
+use embedkit_types::ModelSpec;
 
 use crate::{
     Error, Event, Hub, archive,
     digest::{Digest, Hashed, hash_file},
     error::DiskResult,
     http::{Client, shown},
-    layout::{self, Found, RepoDir},
+    inspect::inspect,
+    layout::{RepoDir, Repository},
     listing::{self, ListedFile},
     lock::RepoLock,
     names,
     needed::needed_files,
-    record::{self, Condition, RecordedFile},
-    retry::retrying,
+    pulled::{FetchedFile, Pulled},
+    record::{self, RecordedFile},
+    retry::{from_endpoints, retrying},
+    search::{self, Found},
     staging::{self, Staged},
     transfer::Transfer,
 };
 
 /// Files that are transferred side by side. Most models are one large file and a few small ones.
 const PARALLEL: usize = 4;
-/// What a download brought.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Pulled {
-    /// The files, ready to be opened.
-    pub files: ModelFiles,
-    /// The commit that they belong to; the SHA-256 of an archive that was just unpacked, empty for
-    /// one that was there.
-    pub commit: String,
-    /// Each file that the model needs, in no particular order; empty where the network was not
-    /// needed.
-    pub fetched: Vec<FetchedFile>,
-}
 
-/// One file of a download.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct FetchedFile {
-    /// Its name in the repository.
-    pub path: String,
-    /// Its size in bytes.
-    pub size: u64,
-    /// SHA-256 of its content, in lower-case hexadecimal digits.
-    pub sha256: String,
-    /// Whether it was in the cache already, with the right content.
-    pub reused: bool,
-}
-
-/// Whether files that look complete in the cache are good enough.
+/// The freshness that a caller asks for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Known {
+pub(crate) enum Freshness {
+    /// A model that is complete in the cache, whatever the hub has now.
     Cached,
-    Nothing,
+    /// The commit that the hub has now.
+    Current,
+}
+
+/// Source of a model's files.
+enum Origin<'a> {
+    /// A repository, and an archive for the case that no server has it.
+    Repository {
+        repository: Repository,
+        archive: Option<&'a str>,
+    },
+    Archive(&'a str),
 }
 
 /// Downloads the files of `spec`, checks them and makes them visible.
-pub(crate) fn pull(hub: &Hub, spec: &ModelSpec, known: Known) -> Result<Pulled, Error> {
-    let (repo, url) = (spec.source.repo.as_deref(), spec.source.url.as_deref());
-    let lock = match (repo, url) {
-        (Some(repo), _) => layout::folder_name(names::repo(repo)?),
-        (None, Some(url)) => archive::folder_name(spec, url),
-        (None, None) => return Err(Error::NoSource { model: spec.id.to_string() }),
+pub(crate) fn pull(hub: &Hub, spec: &ModelSpec, freshness: Freshness) -> Result<Pulled, Error> {
+    let origin = match (Repository::of(spec), spec.source.url.as_deref()) {
+        (Err(Error::NoSource { .. }), Some(url)) => Origin::Archive(url),
+        (repository, archive) => Origin::Repository { repository: repository?, archive },
     };
-    names::revision(layout::revision(spec))?;
     for name in needed_files(spec).required {
         names::file_path(&name)?;
     }
     let from_cache =
         |found: Found| Pulled { files: found.files, commit: found.commit, fetched: Vec::new() };
     if hub.offline {
-        return layout::find(hub, spec).map(from_cache).map_err(|missing| Error::Offline {
+        return search::find(hub, spec).map(from_cache).map_err(|missing| Error::Offline {
             model: spec.id.to_string(),
             cache: hub.cache_dir.clone(),
             missing,
         });
     }
     staging::own_folder(&hub.cache_dir)?;
-    let done = || known == Known::Cached && layout::find(hub, spec).is_ok();
-    let _lock = RepoLock::acquire(hub, &lock, &spec.id, done);
-    if known == Known::Cached
-        && let Ok(found) = layout::find(hub, spec)
-    {
+    let cached = || match freshness {
+        Freshness::Cached => search::find(hub, spec).ok(),
+        Freshness::Current => None,
+    };
+    let folder = match &origin {
+        Origin::Repository { repository, .. } => repository.folder_name(),
+        Origin::Archive(url) => archive::folder_name(spec, url),
+    };
+    let _lock = RepoLock::acquire(hub, &folder, &spec.id, || cached().is_some());
+    if let Some(found) = cached() {
         return Ok(from_cache(found));
     }
-    let from = |repo| {
-        from_endpoints(hub, spec, |client, endpoint| pull_from(hub, client, endpoint, repo, spec))
+    let (repository, archive) = match origin {
+        Origin::Archive(url) => return archive::pull(hub, spec, url),
+        Origin::Repository { repository, archive } => (repository, archive),
     };
-    match (repo.map(from), url) {
-        (Some(Err(error)), Some(url)) if error.of_server() => {
+    let pulled = from_endpoints(hub, spec, |client, endpoint| {
+        pull_from(hub, client, endpoint, &repository, spec)
+    });
+    match (pulled, archive) {
+        (Err(error), Some(url)) if error.of_server() => {
             tracing::warn!(model = %spec.id, %error, "trying the archive");
             archive::pull(hub, spec, url)
         }
-        (Some(result), _) => result,
-        (None, Some(url)) => archive::pull(hub, spec, url),
-        (None, None) => Err(Error::NoSource { model: spec.id.to_string() }),
+        (pulled, _) => pulled,
     }
-}
-
-/// Asks one endpoint after the other, as long as what goes wrong is the endpoint's doing.
-pub(crate) fn from_endpoints<T>(
-    hub: &Hub,
-    spec: &ModelSpec,
-    ask: impl Fn(&Client, &str) -> Result<T, Error>,
-) -> Result<T, Error> {
-    let client = Client::new(hub)?;
-    let mut endpoints = hub.endpoints.iter().peekable();
-    while let Some(endpoint) = endpoints.next() {
-        match ask(&client, endpoint) {
-            Err(error) if error.of_server() && endpoints.peek().is_some() => {
-                tracing::warn!(endpoint = %shown(endpoint), %error, "trying the next endpoint");
-            }
-            result => return result,
-        }
-    }
-    Err(Error::NoSource { model: spec.id.to_string() })
 }
 
 fn pull_from(
     hub: &Hub,
     client: &Client,
     endpoint: &str,
-    repo: &str,
+    repository: &Repository,
     spec: &ModelSpec,
 ) -> Result<Pulled, Error> {
-    let revision = layout::revision(spec);
-    let listing = retrying(hub, repo, || listing::fetch(client, endpoint, repo, revision))?;
+    let (repo, revision) = (repository.id(), repository.revision());
+    let listing = retrying(hub, repo, || listing::fetch(client, endpoint, repository))?;
     let commit = &listing.commit;
-    if names::is_commit(revision) && !revision.eq_ignore_ascii_case(commit) {
+    if repository.is_at_commit() && !revision.eq_ignore_ascii_case(commit) {
         return Err(Error::Corrupt {
             file: format!("{repo} at {revision}"),
             expected: format!("commit {revision}"),
@@ -145,57 +118,39 @@ fn pull_from(
         });
     }
     let pinned = |file: &ListedFile| file.pinned(spec.pinned(&file.path), endpoint);
-    let wanted = listing.files_of(spec, repo, revision)?;
+    let wanted = listing.files_of(spec, repository)?;
     let wanted: Vec<_> = wanted.into_iter().map(pinned).collect::<Result<_, _>>()?;
 
-    let dir = RepoDir::canonical(&hub.cache_dir, repo);
+    let dir = repository.dir(&hub.cache_dir);
+    let snapshot = dir.snapshot(commit);
     dir.sweep(commit, wanted.iter().map(|file| Path::new(&file.path)));
-    set_damaged_aside(&dir, commit, &wanted);
-    let repository = Repository { hub, client, endpoint, repo, commit, dir: &dir };
-    let fetched = repository.fetch_all(&wanted)?;
-    for (file, blob) in &fetched {
-        link(&dir.snapshot(commit).join(names::file_path(&file.path)?), blob)?;
+    for name in inspect(spec, &snapshot, record::read(&dir, commit).as_ref())?.damaged {
+        dir.quarantine(&snapshot.join(names::file_path(&name)?));
     }
-    let recorded: Vec<_> = fetched
-        .iter()
-        .map(|(file, blob)| RecordedFile {
-            path: file.path.clone(),
-            size: file.size,
-            sha256: file.sha256.clone(),
-            modified: fs::metadata(blob).ok().as_ref().and_then(record::modified),
-        })
-        .collect();
-    let files: Vec<_> = fetched.into_iter().map(|(file, _)| file).collect();
+    let fetched = Fetch { hub, client, endpoint, repo, commit, dir: &dir }.all(&wanted)?;
+    let mut recorded = Vec::new();
+    for (FetchedFile { file, .. }, blob) in &fetched {
+        link(&snapshot.join(names::file_path(&file.path)?), blob)?;
+        let modified = fs::metadata(blob).ok().as_ref().and_then(record::modified);
+        recorded.push(RecordedFile { file: file.clone(), modified });
+    }
     record::add(&dir, repo, commit, &recorded)?;
     // The revision is moved last: until then, readers see the commit that was there before.
-    if !names::is_commit(revision) {
+    if !repository.is_at_commit() {
         staging::write(&dir.reference(revision), commit.as_bytes())?;
     }
-    let found = layout::find(hub, spec).map_err(|missing| Error::Missing {
+    let found = search::find(hub, spec).map_err(|missing| Error::Missing {
         model: spec.id.to_string(),
-        dir: dir.snapshot(commit),
+        dir: snapshot,
         missing,
         found: Vec::new(),
     })?;
-    Ok(Pulled { files: found.files, commit: found.commit, fetched: files })
+    let fetched = fetched.into_iter().map(|(file, _)| file).collect();
+    Ok(Pulled { files: found.files, commit: found.commit, fetched })
 }
 
-/// Moves files of a snapshot aside that are not what was recorded of them.
-fn set_damaged_aside(dir: &RepoDir, commit: &str, files: &[ListedFile]) {
-    let record = record::read(dir, commit);
-    for file in files {
-        let Ok(name) = names::file_path(&file.path) else { continue };
-        let path = dir.snapshot(commit).join(name);
-        let recorded = record.as_ref().and_then(|record| record.file(&file.path));
-        let condition = Condition::of(&file.path, &path, recorded, file.pinned.as_ref());
-        if condition == Condition::Damaged {
-            dir.set_aside(&path);
-        }
-    }
-}
-
-/// One repository at one commit, while it is downloaded.
-struct Repository<'a> {
+/// The transfers of one commit's files into the cache.
+struct Fetch<'a> {
     hub: &'a Hub,
     client: &'a Client,
     endpoint: &'a str,
@@ -204,16 +159,16 @@ struct Repository<'a> {
     dir: &'a RepoDir,
 }
 
-impl Repository<'_> {
+impl Fetch<'_> {
     /// Fetches all files, several at a time; the first error that cannot be cured stops them all.
-    fn fetch_all(&self, files: &[ListedFile]) -> Result<Vec<(FetchedFile, PathBuf)>, Error> {
+    fn all(&self, files: &[ListedFile]) -> Result<Vec<(FetchedFile, PathBuf)>, Error> {
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let results = Mutex::new(Vec::new());
         let work = || {
             while !stop.load(Ordering::Relaxed)
                 && let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed))
             {
-                let result = self.fetch(file, &stop);
+                let result = self.one(file, &stop);
                 if result.is_err() {
                     stop.store(true, Ordering::Relaxed);
                 }
@@ -239,17 +194,12 @@ impl Repository<'_> {
     }
 
     /// Makes sure that the content of one file is in the cache. `None` when told to stop.
-    fn fetch(
+    fn one(
         &self,
         file: &ListedFile,
         stop: &AtomicBool,
     ) -> Result<Option<(FetchedFile, PathBuf)>, Error> {
-        let fetched = |hashed: Hashed, reused| FetchedFile {
-            path: file.path.clone(),
-            size: hashed.size,
-            sha256: hashed.sha256,
-            reused,
-        };
+        let fetched = |hashed: Hashed, reused| FetchedFile { file: hashed.of(&file.path), reused };
         if let Some(digest) = &file.digest {
             let blob = self.dir.blobs().join(digest.hex());
             if blob.is_file() {
@@ -262,7 +212,7 @@ impl Repository<'_> {
                     }
                     Err(error) => {
                         tracing::warn!(%error, "a cached file is fetched again");
-                        self.dir.set_aside(&blob);
+                        self.dir.quarantine(&blob);
                     }
                 }
             }

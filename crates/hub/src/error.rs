@@ -1,11 +1,14 @@
-//! What can go wrong between a model's name and its files on disk.
+//! The error of this crate, its kinds and hints.
 
-use std::{fmt, io, path::PathBuf, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
+
+use embedkit_types::{ErrorKind, Hint};
 
 /// Every failure of this crate.
 ///
-/// The message says what happened; [`Error::hint`] says what to do about it, where there is
-/// something to do.
+/// The message names file, address or model; [`kind`](Error::kind) is the class of the failure and
+/// [`hint`](Error::hint) the advice, where there is any. It becomes the
+/// [error of all crates](embedkit_types::Error) with both of them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -23,11 +26,11 @@ pub enum Error {
     /// A name that must not become part of a path.
     #[error("{kind} {name:?} is refused: {reason}")]
     Name {
-        /// What the name stands for.
+        /// Kind of the name, such as `repository`.
         kind: &'static str,
         /// The name.
         name: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: &'static str,
     },
 
@@ -38,7 +41,7 @@ pub enum Error {
         model: String,
         /// The cache folder.
         cache: PathBuf,
-        /// The files that are missing, as the repository names them.
+        /// The missing files, as the repository names them.
         missing: Vec<String>,
     },
 
@@ -63,7 +66,7 @@ pub enum Error {
     /// The repository or the revision does not exist.
     #[error("{url} does not exist (404)")]
     NotFound {
-        /// What was asked for.
+        /// The address that was asked.
         url: String,
     },
 
@@ -81,13 +84,13 @@ pub enum Error {
     /// Access was refused.
     #[error("access to {url} was refused ({status}){}", if *gated { ": the repository is gated" } else { "" })]
     Denied {
-        /// What was asked for.
+        /// The address that was asked.
         url: String,
         /// HTTP status, 401 or 403.
         status: u16,
-        /// Whether the server says that its terms have to be accepted first.
+        /// True if the server says that its terms have to be accepted first.
         gated: bool,
-        /// Whether a token was sent.
+        /// True if a token was sent.
         token: bool,
     },
 
@@ -103,7 +106,7 @@ pub enum Error {
     /// The server asks for fewer requests.
     #[error("{url}: too many requests (429)")]
     RateLimited {
-        /// What was asked for.
+        /// The address that was asked.
         url: String,
         /// How long the server asks to wait.
         retry_after: Option<Duration>,
@@ -112,7 +115,7 @@ pub enum Error {
     /// The server answered with a status that is not handled above.
     #[error("{url} answered with status {status}")]
     Status {
-        /// What was asked for.
+        /// The address that was asked.
         url: String,
         /// HTTP status.
         status: u16,
@@ -123,7 +126,7 @@ pub enum Error {
     /// No answer, or a broken one.
     #[error("cannot read {url}")]
     Transport {
-        /// What was asked for.
+        /// The address that was asked.
         url: String,
         /// The cause.
         #[source]
@@ -133,7 +136,7 @@ pub enum Error {
     /// The connection cannot be trusted.
     #[error("no secure connection for {url}")]
     Tls {
-        /// What was asked for.
+        /// The address that was asked.
         url: String,
         /// The cause.
         #[source]
@@ -143,9 +146,9 @@ pub enum Error {
     /// Nothing came for too long.
     #[error("{url}: no progress within {} seconds ({phase})", limit.as_secs_f32())]
     Timeout {
-        /// What was asked for.
+        /// The address that was asked.
         url: String,
-        /// What was waited for.
+        /// The phase that took too long.
         phase: &'static str,
         /// The limit that was exceeded.
         limit: Duration,
@@ -154,31 +157,31 @@ pub enum Error {
     /// A redirect that is not followed.
     #[error("{url} redirects to {target:?}, which is refused: {reason}")]
     Redirect {
-        /// What was asked for.
+        /// The address that was asked.
         url: String,
-        /// Where it leads.
+        /// The target of the redirect.
         target: String,
-        /// Why it is not followed.
+        /// The reason.
         reason: &'static str,
     },
 
-    /// The answer is not what the hub's interface promises.
+    /// The answer does not keep to the hub's interface.
     #[error("{url} gave an answer that is not understood: {reason}")]
     Answer {
-        /// What was asked for.
+        /// The address that was asked.
         url: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
 
-    /// Content that is not what it should be. Nothing of it was kept.
+    /// Damaged content. Nothing of it was kept.
     #[error("{file} is damaged: expected {expected}, found {found}")]
     Corrupt {
         /// The file or its address.
         file: String,
-        /// What was expected.
+        /// Expected size or hash.
         expected: String,
-        /// What was found.
+        /// Size or hash of the content.
         found: String,
     },
 
@@ -187,18 +190,18 @@ pub enum Error {
     Pin {
         /// The file.
         file: String,
-        /// Size and hash that the model's description states.
+        /// Size and hash in the model's description.
         pinned: String,
-        /// Who has another one.
+        /// The server.
         origin: String,
-        /// What the server has.
+        /// Size or hash on the server.
         found: String,
     },
 
     /// The disk or its permissions.
     #[error("cannot {action} {}", path.display())]
     Disk {
-        /// What was tried.
+        /// The action that failed, such as `write`.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
@@ -212,7 +215,7 @@ pub enum Error {
     Certificates {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
 
@@ -237,7 +240,7 @@ pub enum Error {
     Archive {
         /// The archive.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
 
@@ -262,79 +265,99 @@ fn there(found: &[String]) -> String {
 }
 
 impl Error {
-    /// What to do about it, in one line.
+    /// Class of the failure.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::NoCacheDir => "set EMBEDKIT_CACHE or pass --cache-dir".into(),
-            Self::NoSource { .. } => "open it from a folder with --model-dir".into(),
-            Self::Offline { model, .. } => {
-                format!("with network access, run: embedkit models pull {model}")
-            }
-            Self::NotFound { .. } => {
-                "check the repository and the revision; a mirror may not have it".into()
-            }
-            Self::NoFile { .. } => "check the model's file names and its revision".into(),
-            Self::Denied { gated: true, .. } => {
-                "accept the terms on the repository's page, then set HF_TOKEN".into()
-            }
-            Self::Denied { token: true, .. } => {
-                "the token was sent and refused: check that it is valid and may read the repository"
-                    .into()
-            }
-            Self::Denied { .. } => {
-                "check the repository's name; if it is private, set HF_TOKEN".into()
-            }
-            Self::ClearText { .. } => {
-                "use an address that begins with https://, or unset HF_TOKEN (and take the token's file \
-                 away with HF_TOKEN_PATH=/dev/null) to go without it"
-                    .into()
-            }
-            Self::RateLimited { .. } => "wait, or set HF_TOKEN for a higher limit".into(),
-            Self::Transport { .. } | Self::Timeout { .. } => {
-                "check the connection; HF_ENDPOINT names a mirror and HTTPS_PROXY a proxy".into()
-            }
-            Self::Tls { .. } => {
-                "where a proxy opens secure connections, set SSL_CERT_FILE to its certificates (PEM)"
-                    .into()
-            }
-            Self::Corrupt { .. } => "try again; a proxy or a mirror may alter the content".into(),
-            Self::Pin { .. } => {
-                "the repository was changed, or the pin is wrong: compare `files` and `revision` of the model's description with the repository".into()
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoSource { .. }
+            | Self::Missing { .. }
+            | Self::NotFound { .. }
+            | Self::NoFile { .. }
+            | Self::NoPip { .. }
+            | Self::NoLibrary { .. } => ErrorKind::NotFound,
+            Self::Offline { .. } => ErrorKind::Offline,
+            Self::Denied { .. }
+            | Self::ClearText { .. }
+            | Self::RateLimited { .. }
+            | Self::Status { .. }
+            | Self::Transport { .. }
+            | Self::Tls { .. }
+            | Self::Timeout { .. }
+            | Self::Redirect { .. }
+            | Self::Answer { .. }
+            | Self::Pip { .. } => ErrorKind::Download,
+            Self::Corrupt { .. } | Self::Pin { .. } | Self::Archive { .. } => ErrorKind::Damaged,
+            Self::NoCacheDir | Self::Name { .. } | Self::Certificates { .. } => {
+                ErrorKind::InvalidInput
             }
             Self::Disk { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ErrorKind::NotFound,
+                _ => ErrorKind::Runtime,
+            },
+        }
+    }
+
+    /// Advice, where something can be done.
+    #[must_use]
+    pub fn hint(&self) -> Option<Hint> {
+        let advice = match self {
+            Self::NoCacheDir => return Some(Hint::NameCacheDir),
+            Self::NoSource { .. } => return Some(Hint::OpenFromFolder),
+            Self::Offline { model, .. } => return Some(Hint::PullModel(model.clone())),
+            Self::Missing { found, .. } => return found.first().cloned().map(Hint::NameModelFile),
+            Self::NoPip { .. } | Self::Pip { .. } => return Some(Hint::InstallPip),
+            Self::Disk { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    "free space, or choose another cache folder with EMBEDKIT_CACHE".into()
+                    "free space, or choose another cache folder with EMBEDKIT_CACHE"
                 }
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                    "choose a writable cache folder with EMBEDKIT_CACHE or --cache-dir".into()
+                    return Some(Hint::ChooseCacheDir);
                 }
                 _ => return None,
             },
-            Self::Certificates { .. } => {
-                "correct or unset SSL_CERT_FILE, REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE".into()
+            Self::NotFound { .. } => {
+                "check the repository and the revision; a mirror may not have it"
             }
-            Self::NoPip { .. } | Self::Pip { .. } => {
-                "install pip, or give a library, wheel or folder with: embedkit runtime install --from PATH".into()
+            Self::NoFile { .. } => "check the model's file names and its revision",
+            Self::Denied { gated: true, .. } => {
+                "accept the terms on the repository's page, then set HF_TOKEN"
+            }
+            Self::Denied { token: true, .. } => {
+                "the token was sent and refused: check that it is valid and may read the repository"
+            }
+            Self::Denied { .. } => "check the repository's name; if it is private, set HF_TOKEN",
+            Self::ClearText { .. } => {
+                "use an address that begins with https://, or unset HF_TOKEN (and take the token's file \
+                 away with HF_TOKEN_PATH=/dev/null) to go without it"
+            }
+            Self::RateLimited { .. } => "wait, or set HF_TOKEN for a higher limit",
+            Self::Transport { .. } | Self::Timeout { .. } => {
+                "check the connection; HF_ENDPOINT names a mirror and HTTPS_PROXY a proxy"
+            }
+            Self::Tls { .. } => {
+                "where a proxy opens secure connections, set SSL_CERT_FILE to its certificates (PEM)"
+            }
+            Self::Corrupt { .. } => "try again; a proxy or a mirror may alter the content",
+            Self::Pin { .. } => {
+                "the repository was changed, or the pin is wrong: compare `files` and `revision` of \
+                 the model's description with the repository"
+            }
+            Self::Certificates { .. } => {
+                "correct or unset SSL_CERT_FILE, REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE"
             }
             Self::NoLibrary { .. } => {
-                "give the library itself, a wheel of onnxruntime, or a folder that holds either".into()
-            }
-            Self::Missing { found, .. } => {
-                let first = found.first()?;
-                format!(
-                    "if {first} is the model, say `file = \"{first}\"` in its description (--model-spec)"
-                )
+                "give the library itself, a wheel of onnxruntime, or a folder that holds either"
             }
             Self::Name { .. }
             | Self::Status { .. }
             | Self::Redirect { .. }
             | Self::Answer { .. }
             | Self::Archive { .. } => return None,
-        })
+        };
+        Some(Hint::Advice(advice.into()))
     }
 
-    /// Whether trying again may help, and how long the server asks to wait before that.
+    /// `Some` for a transient fault, with the wait that the server asks for.
     pub(crate) fn transient(&self) -> Option<Option<Duration>> {
         match self {
             Self::RateLimited { retry_after, .. } => Some(*retry_after),
@@ -344,8 +367,7 @@ impl Error {
         }
     }
 
-    /// Whether another mirror may succeed where this one failed: everything that the server did,
-    /// nothing that happened on this machine.
+    /// True for a fault of the server, where another mirror may succeed; false for one of this machine.
     pub(crate) fn of_server(&self) -> bool {
         matches!(
             self,
@@ -365,6 +387,13 @@ impl Error {
     }
 }
 
+impl From<Error> for embedkit_types::Error {
+    fn from(error: Error) -> Self {
+        let (kind, hint) = (error.kind(), error.hint());
+        Self::new(kind, error).with_hint(hint)
+    }
+}
+
 /// Puts the path and the action into an input or output error.
 pub(crate) trait DiskResult<T> {
     fn or_disk(self, action: &'static str, path: impl Into<PathBuf>) -> Result<T, Error>;
@@ -376,20 +405,31 @@ impl<T> DiskResult<T> for io::Result<T> {
     }
 }
 
-/// A secret that no message shows.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token(pub(crate) String);
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Token {
-    /// Wraps an access token.
-    #[must_use]
-    pub fn new(token: impl Into<String>) -> Self {
-        Self(token.into())
+    #[test]
+    fn the_error_of_all_crates_has_kind_hint_and_cause() {
+        let missing = vec!["tokenizer.json".to_owned()];
+        let error = Error::Offline { model: "me/m".into(), cache: "c".into(), missing };
+        let message = error.to_string();
+        let error = embedkit_types::Error::from(error);
+        assert_eq!((error.kind(), error.to_string()), (ErrorKind::Offline, message));
+        assert_eq!(error.hint(), Some(&Hint::PullModel("me/m".into())));
+        assert!(matches!(error.downcast_ref(), Some(Error::Offline { .. })));
     }
-}
 
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(***)")
+    #[test]
+    fn errors_of_the_disk_are_told_apart() {
+        let disk = |kind: io::ErrorKind| Error::Disk {
+            action: "write",
+            path: "p".into(),
+            source: kind.into(),
+        };
+        assert_eq!(disk(io::ErrorKind::NotFound).kind(), ErrorKind::NotFound);
+        let full = disk(io::ErrorKind::StorageFull);
+        assert!(matches!((full.kind(), full.hint()), (ErrorKind::Runtime, Some(Hint::Advice(_)))));
+        assert_eq!(disk(io::ErrorKind::PermissionDenied).hint(), Some(Hint::ChooseCacheDir));
     }
 }

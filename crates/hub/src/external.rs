@@ -1,9 +1,9 @@
-//! Weights outside of the model file.
+//! External data: weights outside of the model file.
 //!
-//! ONNX Runtime opens such data only within the folder of the path that it is given, or within the
-//! folder that the model file's links lead to. In a store of blobs that several repositories share,
-//! each file has a folder of its own, so both would be refused. Then model and data are linked
-//! side by side into `models--ORG--NAME/onnx_snapshots/COMMIT` of our own cache.
+//! ONNX Runtime opens external data only within the folder of the model's path, or within the folder
+//! that the model file's links lead to. In a store of blobs that several repositories share, each file
+//! has a folder of its own, so both would be refused. Then model and data are hard-linked side by side
+//! into `models--ORG--NAME/onnx_snapshots/COMMIT` of our own cache.
 
 use std::{
     fs, io,
@@ -12,22 +12,17 @@ use std::{
 
 use embedkit_types::ModelSpec;
 
-use crate::{Hub, layout::RepoDir, names, staging};
+use crate::{layout::RepoDir, names, staging};
 
-/// The path to open the model file by: the one in the snapshot wherever that works.
-pub(crate) fn model_path(
-    hub: &Hub,
-    repo: &str,
-    commit: &str,
-    root: &Path,
-    spec: &ModelSpec,
-) -> PathBuf {
+/// The path to open the model file by: the one in the snapshot `root` wherever that works. Links are
+/// made in `own`, the repository's folder in our own cache.
+pub(crate) fn model_path(own: &RepoDir, commit: &str, root: &Path, spec: &ModelSpec) -> PathBuf {
     let plain = root.join(spec.file.as_ref());
     let together = together(spec);
     if together.len() < 2 || reachable(root, &together).unwrap_or(true) {
         return plain;
     }
-    let target = RepoDir::canonical(&hub.cache_dir, repo).0.join("onnx_snapshots").join(commit);
+    let target = own.side_by_side(commit);
     match link_all(root, &together, &target) {
         Ok(()) => target.join(spec.file.as_ref()),
         Err(error) => {
@@ -50,7 +45,7 @@ fn together(spec: &ModelSpec) -> Vec<&str> {
         .collect()
 }
 
-/// Whether all data lie within a folder that the runtime accepts.
+/// True if all data lie within a folder that the runtime accepts.
 fn reachable(root: &Path, together: &[&str]) -> io::Result<bool> {
     let model = root.join(together[0]);
     let named = fs::canonicalize(model.parent().unwrap_or(root))?;

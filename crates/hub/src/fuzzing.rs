@@ -8,8 +8,8 @@ use std::{env, fs, io::Write as _, path::Path};
 use crate::{
     digest::Digest,
     listing, names,
-    pip::Work,
-    record::Record,
+    record::{Record, RecordedFile},
+    staging::work_dir,
     unpack::{Limits, unpack, unpack_tar},
     wheel::Wheel,
 };
@@ -23,11 +23,11 @@ const LIMITS: Limits = Limits { entries: 64, bytes: 1 << 20, ratio: 100, always:
 /// # Panics
 /// Where that does not hold.
 pub fn archive(data: &[u8]) {
-    let work = Work::create(&env::temp_dir()).expect("the folder for temporary files is writable");
-    let packed = work.0.join("a.tar.gz");
+    let work = work_dir(&env::temp_dir()).expect("the folder for temporary files is writable");
+    let packed = work.path().join("a.tar.gz");
     fs::write(&packed, data).expect("it is writable");
     for bare in [false, true] {
-        let dir = work.0.join(if bare { "bare" } else { "packed" });
+        let dir = work.path().join(if bare { "bare" } else { "packed" });
         let target = dir.join("in").join("ner");
         fs::create_dir_all(&target).expect("it is writable");
         let result = if bare {
@@ -39,7 +39,7 @@ pub fn archive(data: &[u8]) {
         assert!(outside.iter().all(|count| matches!(count, Ok(1))), "written outside: {outside:?}");
         let (files, bytes) = count(&target);
         assert!(files <= LIMITS.entries && bytes <= LIMITS.bytes, "{files} files, {bytes} bytes");
-        for file in result.iter().flatten() {
+        for RecordedFile { file, .. } in result.iter().flatten() {
             let path = target.join(names::file_path(&file.path).expect("it was checked"));
             let size = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file);
             assert_eq!(size.map(|meta| meta.len()), Some(file.size), "{}", file.path);
@@ -91,7 +91,7 @@ pub fn record(data: &[u8]) {
     let Some(record) = Record::parse(data) else { return };
     let again = Record::parse(&record.to_json());
     assert_eq!(again.as_ref(), Some(&record));
-    for file in &record.files {
+    for RecordedFile { file, .. } in &record.files {
         // The first one of a name counts, whatever it says.
         assert!(record.file(&file.path).is_some());
         let _ = Digest::parse(&file.sha256);
@@ -105,8 +105,8 @@ pub fn record(data: &[u8]) {
 /// Where it is not.
 pub fn wheel_record(data: &[u8]) {
     const LIBRARY: &[u8] = b"a library";
-    let work = Work::create(&env::temp_dir()).expect("the folder for temporary files is writable");
-    let path = work.0.join("a-1-py3-none-any.whl");
+    let work = work_dir(&env::temp_dir()).expect("the folder for temporary files is writable");
+    let path = work.path().join("a-1-py3-none-any.whl");
     let mut zip = zip::ZipWriter::new(fs::File::create(&path).expect("it is writable"));
     let stored =
         zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
@@ -118,7 +118,7 @@ pub fn wheel_record(data: &[u8]) {
     let Ok(mut wheel) = Wheel::open(&path, None) else { return };
     let members: Vec<String> = wheel.members().map(String::from).collect();
     for (number, member) in members.iter().take(64).enumerate() {
-        let target = work.0.join("out").join(number.to_string());
+        let target = work.path().join("out").join(number.to_string());
         match wheel.extract(member, None, &target) {
             Ok(done) if member == "pkg/lib.so" => {
                 assert_eq!(fs::read(&done.path).expect("it was unpacked"), LIBRARY);

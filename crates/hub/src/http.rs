@@ -14,7 +14,10 @@ use ureq::{
     tls::{PemItem, RootCerts, TlsConfig, parse_pem},
 };
 
-use crate::{Error, Hub, error::Token, hub::Timeouts};
+use crate::{
+    Error,
+    config::{Hub, Timeouts, Token},
+};
 
 /// Redirects that are followed before it is called a loop.
 const MOST_REDIRECTS: usize = 10;
@@ -116,7 +119,7 @@ impl Client {
     fn once(&self, target: &Uri, range: Option<&Range<'_>>) -> Result<Response<Body>, ureq::Error> {
         let mut request = self.agent.get(target);
         if let Some(token) = self.token_for(target) {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.0));
+            request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.secret()));
         }
         if let Some(range) = range {
             request = request

@@ -1,14 +1,19 @@
-//! The hub's cache layout, read as any tool left it.
+//! The hub's cache layout: a repository at a revision, and its folder in a cache.
 //!
 //! ```text
 //! CACHE/models--ORG--NAME/
 //!   blobs/DIGEST                content, named by SHA-256 (large files) or git blob (small ones)
 //!   refs/main                   the commit that a revision stood for
 //!   snapshots/COMMIT/PATH       link to the blob, or the file itself
-//!   embedkit/COMMIT.json        what we downloaded: sizes and SHA-256
-//!   embedkit/damaged/NAME       what had other content than it should, moved aside
+//!   embedkit/COMMIT.json        record of the download: sizes and SHA-256
+//!   embedkit/damaged/NAME       files with other content than the record, moved aside
+//!   onnx_snapshots/COMMIT/PATH  model and data side by side, where links lead to different folders
 //! ```
 //! Blobs may be links themselves, into a store that several repositories share.
+//!
+//! The names of folders come from the types of `hf_hub`. They check nothing, so every name passes
+//! [`names`] first. Its reading and writing of `refs` is not used: it takes any content as a commit and
+//! writes in place.
 
 use std::{
     fs::{self, File},
@@ -16,72 +21,143 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use embedkit_types::{ModelFiles, ModelSpec};
+use embedkit_types::ModelSpec;
+use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 
-use crate::{
-    Hub, archive, external, names,
-    needed::needed_files,
-    record::{self, Condition},
-    staging,
-};
+use crate::{Error, names, staging};
 
-/// The revision of a model that names none.
-pub(crate) const MAIN: &str = "main";
+/// Beginning of the folder names of repositories with models.
+const PREFIX: &str = "models--";
 
-/// One repository's folder within a cache.
+/// A repository of models at a revision. Both names are checked.
 #[derive(Debug, Clone)]
-pub(crate) struct RepoDir(pub(crate) PathBuf);
-
-/// The revision of a model.
-pub(crate) fn revision(spec: &ModelSpec) -> &str {
-    spec.source.revision.as_deref().unwrap_or(MAIN)
+pub(crate) struct Repository {
+    /// `name` or `organisation/name`; `hf_hub` does not give it back.
+    id: String,
+    repo: Repo,
 }
 
-/// The name of a repository's folder.
-pub(crate) fn folder_name(repo: &str) -> String {
-    format!("models--{}", repo.replace('/', "--"))
-}
-
-impl RepoDir {
-    /// Where a repository is written.
-    pub(crate) fn canonical(cache: &Path, repo: &str) -> Self {
-        Self(cache.join(folder_name(repo)))
+impl Repository {
+    /// The repository of a model, at the model's revision.
+    ///
+    /// # Errors
+    /// [`Error::NoSource`] where the model has none, [`Error::Name`].
+    pub(crate) fn of(spec: &ModelSpec) -> Result<Self, Error> {
+        let no_source = || Error::NoSource { model: spec.id.to_string() };
+        let id = names::repo(spec.source.repo.as_deref().ok_or_else(no_source)?)?.to_owned();
+        let repo = match spec.source.revision.as_deref().map(names::revision).transpose()? {
+            Some(name) => Repo::with_revision(id.clone(), RepoType::Model, name.to_owned()),
+            None => Repo::model(id.clone()),
+        };
+        Ok(Self { id, repo })
     }
 
-    /// Where a repository may be found: under its own name, then under names that differ in case
-    /// only. Repositories have been renamed so, and older caches have the old name.
-    fn candidates(cache: &Path, repo: &str) -> Vec<Self> {
-        let name = folder_name(repo);
-        let mut found = vec![Self(cache.join(&name))];
+    /// The same repository at its main branch.
+    pub(crate) fn at_main(&self) -> Self {
+        Self { id: self.id.clone(), repo: Repo::model(self.id.clone()) }
+    }
+
+    /// `name` or `organisation/name`.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Branch, tag or commit.
+    pub(crate) fn revision(&self) -> &str {
+        self.repo.revision()
+    }
+
+    /// True if the revision is a commit, which cannot move.
+    pub(crate) fn is_at_commit(&self) -> bool {
+        names::is_commit(self.revision())
+    }
+
+    /// Name of the repository's folder in a cache.
+    pub(crate) fn folder_name(&self) -> String {
+        self.repo.folder_name()
+    }
+
+    /// The folder that downloads are written to.
+    pub(crate) fn dir(&self, cache: &Path) -> RepoDir {
+        RepoDir::new(cache, self.repo.clone())
+    }
+
+    /// Folders that may have the repository: the one of its name, then those of names that differ in
+    /// case only. Repositories have been renamed so, and older caches have the old name.
+    pub(crate) fn dirs(&self, cache: &Path) -> Vec<RepoDir> {
+        let name = self.folder_name();
+        let mut found = vec![self.dir(cache)];
         let Ok(entries) = fs::read_dir(cache) else { return found };
         let mut others: Vec<_> = entries
             .flatten()
-            .map(|entry| entry.file_name())
-            .filter(|other| {
-                other.to_str().is_some_and(|o| o != name && o.eq_ignore_ascii_case(&name))
-            })
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .filter(|other| *other != name && other.eq_ignore_ascii_case(&name))
             .collect();
         others.sort();
-        found.extend(others.into_iter().map(|other| Self(cache.join(other))));
+        let others = others.iter().filter_map(|other| other.strip_prefix(PREFIX));
+        found.extend(others.map(|other| RepoDir::new(cache, Repo::model(other.into()))));
         found
+    }
+}
+
+/// One repository's folder within a cache.
+#[derive(Debug)]
+pub(crate) struct RepoDir {
+    path: PathBuf,
+    layout: CacheRepo,
+}
+
+impl RepoDir {
+    fn new(cache: &Path, repo: Repo) -> Self {
+        let path = cache.join(repo.folder_name());
+        Self { path, layout: Cache::new(cache.into()).repo(repo) }
+    }
+
+    /// True if it lies in this cache.
+    pub(crate) fn is_in(&self, cache: &Path) -> bool {
+        self.path.starts_with(cache)
     }
 
     pub(crate) fn snapshot(&self, commit: &str) -> PathBuf {
-        self.0.join("snapshots").join(commit)
+        self.layout.pointer_path(commit)
     }
 
     pub(crate) fn blobs(&self) -> PathBuf {
-        self.0.join("blobs")
+        self.path.join("blobs")
     }
 
     pub(crate) fn reference(&self, revision: &str) -> PathBuf {
-        revision.split('/').fold(self.0.join("refs"), |path, part| path.join(part))
+        revision.split('/').fold(self.path.join("refs"), |path, part| path.join(part))
     }
 
-    /// Removes what processes that were killed left of their work on the files `names` of a commit.
+    /// The record of a commit's download.
+    pub(crate) fn record(&self, commit: &str) -> PathBuf {
+        self.path.join("embedkit").join(format!("{commit}.json"))
+    }
+
+    /// The folder for the model file and its data, side by side.
+    pub(crate) fn side_by_side(&self, commit: &str) -> PathBuf {
+        self.path.join("onnx_snapshots").join(commit)
+    }
+
+    /// The commit that a revision stands for here.
+    pub(crate) fn commit(&self, revision: &str) -> Option<String> {
+        if names::is_commit(revision) {
+            return Some(revision.into());
+        }
+        let mut text = String::new();
+        // A commit and perhaps a line feed; the cap is for any other file that may lie there.
+        File::open(self.reference(revision)).ok()?.take(256).read_to_string(&mut text).ok()?;
+        let commit = text.trim();
+        // Our own are 40 hexadecimal digits, but a folder of that name is all that is needed.
+        (!commit.contains('/') && names::file_path(commit).is_ok()).then(|| commit.to_owned())
+    }
+
+    /// Removes unfinished files that killed processes left while they fetched the files `names` of a
+    /// commit.
     pub(crate) fn sweep<'a>(&self, commit: &str, names: impl Iterator<Item = &'a Path>) {
         let snapshot = self.snapshot(commit);
-        let mut folders = vec![self.blobs(), self.0.join("refs"), self.0.join("embedkit")];
+        let mut folders = vec![self.blobs(), self.path.join("refs"), self.path.join("embedkit")];
         for name in names {
             let folder = snapshot.join(name.parent().unwrap_or(Path::new("")));
             if !folders.contains(&folder) {
@@ -93,17 +169,17 @@ impl RepoDir {
         }
     }
 
-    /// Moves a file whose content is not what it should be out of the way, for whoever wants to know
-    /// what became of it: only the last one of a name is kept. A file that lies elsewhere, in a store
-    /// that several repositories share, stays where it is; the link to it will be replaced.
-    pub(crate) fn set_aside(&self, file: &Path) {
+    /// Moves a damaged file to `embedkit/damaged`, where its user can look at it: only the last one of
+    /// a name is kept. A file outside of this folder, in a store that several repositories share, stays
+    /// in its place; the link to it will be replaced.
+    pub(crate) fn quarantine(&self, file: &Path) {
         // A second name of the file may be in there; it is made again where it is needed.
-        let _ = fs::remove_dir_all(self.0.join("onnx_snapshots"));
-        let (Ok(real), Ok(dir)) = (fs::canonicalize(file), fs::canonicalize(&self.0)) else {
+        let _ = fs::remove_dir_all(self.path.join("onnx_snapshots"));
+        let (Ok(real), Ok(dir)) = (fs::canonicalize(file), fs::canonicalize(&self.path)) else {
             return;
         };
         let Some(name) = real.file_name().filter(|_| real.starts_with(dir)) else { return };
-        let damaged = self.0.join("embedkit").join("damaged");
+        let damaged = self.path.join("embedkit").join("damaged");
         let target = damaged.join(name);
         // Where this fails, the file is replaced by the right one, or that fails with its reason.
         let moved = fs::create_dir_all(&damaged).and_then(|()| fs::rename(&real, &target));
@@ -116,107 +192,67 @@ impl RepoDir {
             ),
         }
     }
-
-    /// The commit that a revision stands for here.
-    fn commit(&self, revision: &str) -> Option<String> {
-        if names::is_commit(revision) {
-            return Some(revision.into());
-        }
-        let mut text = String::new();
-        // A commit and perhaps a line feed; the cap is for whatever else may lie there.
-        File::open(self.reference(revision)).ok()?.take(256).read_to_string(&mut text).ok()?;
-        let commit = text.trim();
-        // Our own are 40 hexadecimal digits, but a folder of that name is all that is needed.
-        (!commit.contains('/') && names::file_path(commit).is_ok()).then(|| commit.to_owned())
-    }
 }
 
-/// A commit of a repository in a cache, whether or not all files of a model are there.
-pub(crate) struct Located {
-    pub(crate) dir: RepoDir,
-    pub(crate) commit: String,
-    /// The needed files that are missing or damaged.
-    missing: Vec<String>,
-}
+#[cfg(test)]
+mod tests {
+    use embedkit_types::Source;
 
-/// A model that is complete in a cache.
-#[derive(Debug, Clone)]
-pub(crate) struct Found {
-    pub(crate) files: ModelFiles,
-    pub(crate) commit: String,
-}
+    use super::*;
 
-/// Looks for a model in all caches of `hub`; otherwise the files that are missing where the fewest
-/// are.
-pub(crate) fn find(hub: &Hub, spec: &ModelSpec) -> Result<Found, Vec<String>> {
-    let mut missing = needed_files(spec).required;
-    if let Some(located) = locate(hub, spec) {
-        if located.missing.is_empty() {
-            let root = located.dir.snapshot(&located.commit);
-            let repo = spec.source.repo.as_deref().unwrap_or_default();
-            let model = external::model_path(hub, repo, &located.commit, &root, spec);
-            return Ok(Found { files: ModelFiles { root, model }, commit: located.commit });
+    fn repository(repo: &str, revision: Option<&str>) -> Result<Repository, Error> {
+        let owned = |text: &str| text.to_owned().into();
+        let source = Source { repo: Some(owned(repo)), revision: revision.map(owned), url: None };
+        Repository::of(&ModelSpec { source, ..ModelSpec::DEFAULT })
+    }
+
+    #[test]
+    fn folders_are_those_of_the_hubs_tools() {
+        let repository = repository("Org/Name", Some("refs/pr/1")).unwrap();
+        assert_eq!((repository.id(), repository.revision()), ("Org/Name", "refs/pr/1"));
+        assert_eq!(repository.at_main().revision(), "main");
+        let dir = repository.dir(Path::new("cache"));
+        let path = |parts: &[&str]| parts.iter().collect::<PathBuf>();
+        let folder = "models--Org--Name";
+        assert_eq!(dir.snapshot("c"), path(&["cache", folder, "snapshots", "c"]));
+        assert_eq!(dir.blobs(), path(&["cache", folder, "blobs"]));
+        let reference = dir.reference(repository.revision());
+        assert_eq!(reference, path(&["cache", folder, "refs", "refs", "pr", "1"]));
+    }
+
+    #[test]
+    fn names_are_checked_before_they_become_paths() {
+        for (repo, revision) in
+            [("../evil", None), ("/evil", None), ("a/b/c", None), ("a/b", Some("../../x"))]
+        {
+            let refused = repository(repo, revision);
+            assert!(matches!(refused, Err(Error::Name { .. })), "{repo} {revision:?}");
         }
-        missing = located.missing;
+        assert!(matches!(Repository::of(&ModelSpec::DEFAULT), Err(Error::NoSource { .. })));
     }
-    if let Some(url) = &spec.source.url {
-        match archive::find(hub, spec, url) {
-            Ok(files) => return Ok(Found { files, commit: String::new() }),
-            Err(fewer) if fewer.len() < missing.len() => missing = fewer,
-            Err(_) => {}
-        }
-    }
-    Err(missing)
-}
 
-/// The first cache that has all files of a model, else the one that lacks the fewest; `None` where
-/// none knows the revision, or where a name of the model is not a proper name.
-pub(crate) fn locate(hub: &Hub, spec: &ModelSpec) -> Option<Located> {
-    let required = needed_files(spec).required;
-    let revision = names::revision(revision(spec)).ok()?;
-    let repo = names::repo(spec.source.repo.as_deref()?).ok()?;
-    if required.iter().any(|name| names::file_path(name).is_err()) {
-        return None;
-    }
-    let mut best: Option<Located> = None;
-    for cache in std::iter::once(&hub.cache_dir).chain(&hub.other_caches) {
-        for dir in RepoDir::candidates(cache, repo) {
-            let Some(commit) = dir.commit(revision) else { continue };
-            let missing = missing(hub, &dir, &commit, spec);
-            if best.as_ref().is_none_or(|best| missing.len() < best.missing.len()) {
-                best = Some(Located { dir, commit, missing });
-            }
-            if best.as_ref().is_some_and(|best| best.missing.is_empty()) {
-                return best;
-            }
+    #[test]
+    fn a_commit_is_one_part_of_a_path() {
+        let cache = tempfile::tempdir().unwrap();
+        let dir = repository("a/b", None).unwrap().dir(cache.path());
+        let reference = dir.reference("main");
+        fs::create_dir_all(reference.parent().unwrap()).unwrap();
+        for (text, commit) in [("abc\n", Some("abc")), ("../../x", None), ("", None), ("a/b", None)]
+        {
+            fs::write(&reference, text).unwrap();
+            assert_eq!(dir.commit("main").as_deref(), commit, "{text:?}");
         }
     }
-    best
-}
 
-/// The required files of a model that are not there, and all of its files that are damaged.
-fn missing(hub: &Hub, dir: &RepoDir, commit: &str, spec: &ModelSpec) -> Vec<String> {
-    let root = dir.snapshot(commit);
-    let record = record::read(dir, commit);
-    let needed = needed_files(spec);
-    let (mut missing, mut touched) = (Vec::new(), Vec::new());
-    let required = needed.required.into_iter().map(|name| (name, true));
-    for (name, required) in required.chain(needed.optional.into_iter().map(|name| (name, false))) {
-        let Ok(path) = names::file_path(&name) else { continue };
-        let recorded = record.as_ref().and_then(|record| record.file(&name));
-        match Condition::of(&name, &root.join(path), recorded, spec.pinned(&name)) {
-            Condition::Sound => {}
-            Condition::Touched(file) => touched.push(file),
-            Condition::Missing if !required => {}
-            Condition::Missing | Condition::Damaged | Condition::NotPinned => {
-                missing.push(name);
-            }
+    #[test]
+    #[cfg(target_os = "linux")] // names that differ in case only are two
+    fn other_spellings_are_found() {
+        let cache = tempfile::tempdir().unwrap();
+        for name in ["models--org--name", "models--ORG--NAME", "models--org--names"] {
+            fs::create_dir(cache.path().join(name)).unwrap();
         }
+        let dirs = repository("Org/Name", None).unwrap().dirs(cache.path());
+        let names: Vec<_> = dirs.iter().map(|dir| dir.path.file_name().unwrap()).collect();
+        assert_eq!(names, ["models--Org--Name", "models--ORG--NAME", "models--org--name"]);
     }
-    if !touched.is_empty() && dir.0.starts_with(&hub.cache_dir) {
-        // So that they need not be read the next time; a cache that cannot be written stays as it is.
-        let repo = spec.source.repo.as_deref().unwrap_or_default();
-        let _ = record::add(dir, repo, commit, &touched);
-    }
-    missing
 }

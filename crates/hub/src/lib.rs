@@ -1,11 +1,12 @@
-//! Where the files of models come from: a folder, a cache, or the hub itself.
+//! The files of models, from a folder, a cache, or the hub itself.
 //!
 //! [`Hub`] turns a [`ModelSpec`](embedkit_types::ModelSpec) into files on disk. A model that is
 //! complete in a cache is opened without any network: in our own cache, or in that of the hub's
 //! other tools, whose layout ours shares. Otherwise its files are downloaded, all of one commit,
 //! and each becomes visible only once its size and hash are right; a model may also come as one
-//! archive from an address of its own. [`Hub::verify`] hashes cached files again, [`Hub::look_up`]
-//! tells what a model's description could pin. [`local`] takes a folder of the user's own.
+//! archive from an address of its own. [`Hub::verify`] hashes cached files again, [`Hub::look_up`] asks
+//! for the commit and hashes that a model's description could pin. [`local`] takes a folder of the
+//! user's own.
 //!
 //! ```
 //! use embedkit_hub::{Error, Hub};
@@ -25,17 +26,18 @@
 //! [`runtime`] installs the ONNX Runtime library; [`pip`] and [`wheel`] fetch and open the Python
 //! packages that it and the project's own tests come from.
 //!
-//! This is the only library of the project that opens a socket. It does not use the `hf-hub` crate:
-//! version 0.5 continues a broken transfer without looking whether the server agreed to, version 1.0
-//! brings an asynchronous runtime and some two hundred crates, and neither compares size or hash of what
-//! came. What is left is the layout of the cache and three addresses, which are simple. `ureq` is a small,
+//! This is the only library of the project that opens a socket. The layout of the cache, with the names
+//! of its folders, is that of the crate `hf-hub` 0.5 without its features: three small crates come with
+//! it and no HTTP client. The transfer is our own: `hf-hub` 0.5 continues a broken transfer without a
+//! look whether the server agreed to, version 1.0 has no types apart from its client, an asynchronous
+//! runtime and some 280 crates, and neither compares size or hash of the content. `ureq` is a small,
 //! blocking HTTP client with TLS in Rust; the list of trusted certificates is built in, so that bare
 //! containers work, and `SSL_CERT_FILE` replaces it.
 
 #![forbid(unsafe_code)]
 
 mod archive;
-mod aside;
+mod config;
 mod digest;
 mod download;
 mod error;
@@ -46,6 +48,8 @@ mod external;
 pub mod fuzzing;
 mod http;
 mod hub;
+mod inspect;
+mod isolated;
 mod layout;
 mod listing;
 mod lock;
@@ -53,19 +57,21 @@ mod look_up;
 mod names;
 mod needed;
 pub mod pip;
+mod pulled;
 mod record;
 mod retry;
 pub mod runtime;
+mod search;
 mod staging;
 mod transfer;
 mod unpack;
 mod verify;
 pub mod wheel;
 
-pub use download::{FetchedFile, Pulled};
-pub use error::{Error, Token};
+pub use config::{Hub, OnEvent, Retries, Timeouts, Token};
+pub use error::Error;
 pub use event::Event;
-pub use hub::{Hub, OnEvent, Retries, Timeouts};
 pub use look_up::LookedUp;
 pub use needed::{NeededFiles, local, needed_files};
+pub use pulled::{FetchedFile, Pulled};
 pub use verify::{Outcome, VerifiedFile};

@@ -1,15 +1,16 @@
-//! What a repository holds at a revision: one request gives the commit, and for each file its size
-//! and hash.
+//! The files of a repository at a revision: one request gives the commit, and for each file its size and
+//! hash.
 
 use std::io::Read;
 
-use embedkit_types::{ModelSpec, PinnedFile};
+use embedkit_types::{FileDigest, ModelSpec};
 use serde::Deserialize;
 
 use crate::{
     Error,
     digest::Digest,
     http::{Client, shown},
+    layout::Repository,
     names,
     needed::needed_files,
 };
@@ -29,16 +30,15 @@ impl Listing {
     pub(crate) fn files_of(
         &self,
         spec: &ModelSpec,
-        repo: &str,
-        revision: &str,
+        repository: &Repository,
     ) -> Result<Vec<&ListedFile>, Error> {
         let needed = needed_files(spec);
         let listed = |name: &String| self.files.iter().find(|file| file.path == *name);
         let mut files = Vec::new();
         for name in &needed.required {
             files.push(listed(name).ok_or_else(|| Error::NoFile {
-                repo: repo.into(),
-                revision: revision.into(),
+                repo: repository.id().into(),
+                revision: repository.revision().into(),
                 file: name.clone(),
             })?);
         }
@@ -53,13 +53,13 @@ pub(crate) struct ListedFile {
     pub(crate) path: String,
     pub(crate) size: Option<u64>,
     pub(crate) digest: Option<Digest>,
-    /// What the model says that the file is.
-    pub(crate) pinned: Option<PinnedFile>,
+    /// Size and hash in the model's description.
+    pub(crate) pinned: Option<FileDigest>,
 }
 
 impl ListedFile {
-    /// The file with what a model says of it, which the server at `origin` must not contradict.
-    pub(crate) fn pinned(&self, pinned: Option<&PinnedFile>, origin: &str) -> Result<Self, Error> {
+    /// The file with its pin, which the server at `origin` must not contradict.
+    pub(crate) fn pinned(&self, pinned: Option<&FileDigest>, origin: &str) -> Result<Self, Error> {
         let file = Self { pinned: pinned.cloned(), ..self.clone() };
         let Some(pin) = pinned else { return Ok(file) };
         if let Some(size) = self.size
@@ -71,7 +71,7 @@ impl ListedFile {
         Ok(Self { size: Some(pin.size), ..file })
     }
 
-    /// That a hash that the server states is the pinned one, where it can be compared.
+    /// An error unless the hash that the server states is the pinned one, where it can be compared.
     pub(crate) fn agrees(&self, stated: Option<&Digest>, origin: &str) -> Result<(), Error> {
         match (&self.pinned, stated) {
             (Some(pin), Some(Digest::Sha256(sha256))) if pin.sha256 != *sha256 => {
@@ -81,7 +81,7 @@ impl ListedFile {
         }
     }
 
-    fn contradiction(&self, pin: &PinnedFile, origin: &str, found: String) -> Error {
+    fn contradiction(&self, pin: &FileDigest, origin: &str, found: String) -> Error {
         Error::Pin {
             file: self.path.clone(),
             pinned: format!("{} bytes, sha256 {}", pin.size, pin.sha256),
@@ -113,17 +113,16 @@ struct Lfs {
     size: Option<u64>,
 }
 
-/// Asks for the files of `repo` at `revision`.
+/// Asks for the files of a repository at its revision.
 pub(crate) fn fetch(
     client: &Client,
     endpoint: &str,
-    repo: &str,
-    revision: &str,
+    repository: &Repository,
 ) -> Result<Listing, Error> {
     let url = format!(
         "{endpoint}/api/models/{}/revision/{}?blobs=true",
-        names::escape(repo, true),
-        names::escape(revision, false),
+        names::escape(repository.id(), true),
+        names::escape(repository.revision(), false),
     );
     let answer = client.get(&url, None)?;
     let mut text = Vec::new();
@@ -136,7 +135,7 @@ pub(crate) fn fetch(
     parse(&text).map_err(|reason| Error::Answer { url: shown(&url), reason })
 }
 
-/// Where the content of a file is asked for.
+/// The address of a file's content.
 pub(crate) fn file_url(endpoint: &str, repo: &str, commit: &str, path: &str) -> String {
     let (repo, path) = (names::escape(repo, true), names::escape(path, true));
     format!("{endpoint}/{repo}/resolve/{commit}/{path}")

@@ -1,12 +1,19 @@
-//! What a repository holds of a model now: the facts that the registry can pin.
+//! Commit, sizes and hashes of a model's files as its repository has them now, to be pinned.
 
 use std::{env, sync::atomic::AtomicBool};
 
-use embedkit_types::{ModelSpec, PinnedFile};
+use embedkit_types::{FileDigest, ModelSpec};
 
 use crate::{
-    Error, Hub, digest::Digest, download::from_endpoints, http::Client, layout, listing, names,
-    needed::needed_files, retry::retrying, staging::Staged, transfer::Transfer,
+    Error, Hub,
+    digest::Digest,
+    http::Client,
+    layout::Repository,
+    listing,
+    needed::needed_files,
+    retry::{from_endpoints, retrying},
+    staging::Staged,
+    transfer::Transfer,
 };
 
 /// A model's files as a repository has them.
@@ -16,13 +23,13 @@ pub struct LookedUp {
     /// The commit, 40 hexadecimal digits.
     pub commit: String,
     /// Each file that the model needs and each optional one that there is, sorted by path.
-    pub files: Vec<PinnedFile>,
+    pub files: Vec<FileDigest>,
 }
 
 impl LookedUp {
-    /// What was found in some other way.
+    /// The same facts, found in another way.
     #[must_use]
-    pub fn new(commit: String, files: Vec<PinnedFile>) -> Self {
+    pub fn new(commit: String, files: Vec<FileDigest>) -> Self {
         Self { commit, files }
     }
 }
@@ -30,19 +37,20 @@ impl LookedUp {
 /// Asks for the model's revision, or for the newest commit where that is a commit. Pins of the model
 /// count for nothing here.
 pub(crate) fn look_up(hub: &Hub, spec: &ModelSpec) -> Result<LookedUp, Error> {
-    let model = || spec.id.to_string();
-    let needed = needed_files(spec);
-    let repo = spec.source.repo.as_deref().ok_or_else(|| Error::NoSource { model: model() })?;
-    let repo = names::repo(repo)?;
-    let revision = names::revision(layout::revision(spec))?;
-    let revision = if names::is_commit(revision) { layout::MAIN } else { revision };
+    let mut repository = Repository::of(spec)?;
+    if repository.is_at_commit() {
+        repository = repository.at_main();
+    }
     if hub.offline {
-        let (cache, missing) = (hub.cache_dir.clone(), needed.required);
-        return Err(Error::Offline { model: model(), cache, missing });
+        return Err(Error::Offline {
+            model: spec.id.to_string(),
+            cache: hub.cache_dir.clone(),
+            missing: needed_files(spec).required,
+        });
     }
     let spec = ModelSpec { files: Vec::new().into(), ..spec.clone() };
     from_endpoints(hub, &spec, |client, endpoint| {
-        look_up_at(hub, client, endpoint, repo, revision, &spec)
+        look_up_at(hub, client, endpoint, &repository, &spec)
     })
 }
 
@@ -50,16 +58,17 @@ fn look_up_at(
     hub: &Hub,
     client: &Client,
     endpoint: &str,
-    repo: &str,
-    revision: &str,
+    repository: &Repository,
     spec: &ModelSpec,
 ) -> Result<LookedUp, Error> {
-    let listing = retrying(hub, repo, || listing::fetch(client, endpoint, repo, revision))?;
-    let wanted = listing.files_of(spec, repo, revision)?;
+    let repo = repository.id();
+    let listing = retrying(hub, repo, || listing::fetch(client, endpoint, repository))?;
     let mut files = Vec::new();
-    for file in wanted {
-        let (size, sha256) = match (file.size, &file.digest) {
-            (Some(size), Some(Digest::Sha256(sha256))) => (size, sha256.clone()),
+    for file in listing.files_of(spec, repository)? {
+        files.push(match (file.size, &file.digest) {
+            (Some(size), Some(Digest::Sha256(sha256))) => {
+                FileDigest { path: file.path.clone().into(), size, sha256: sha256.clone().into() }
+            }
             // Small files are listed under another hash: they have to be read.
             _ => {
                 let url = listing::file_url(endpoint, repo, &listing.commit, &file.path);
@@ -69,10 +78,9 @@ fn look_up_at(
                 let Some((_, hashed, _)) = transfer.run()? else {
                     unreachable!("nobody tells this transfer to stop")
                 };
-                (hashed.size, hashed.sha256)
+                hashed.of(&file.path)
             }
-        };
-        files.push(PinnedFile { path: file.path.clone().into(), size, sha256: sha256.into() });
+        });
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(LookedUp { commit: listing.commit, files })

@@ -1,4 +1,4 @@
-//! Which files of a repository a model needs, derived from what the model does.
+//! The files of a repository that a model needs, derived from its task.
 
 use std::{
     fs,
@@ -18,6 +18,14 @@ pub struct NeededFiles {
     pub optional: Vec<String>,
 }
 
+impl NeededFiles {
+    /// All files, the required ones first, each with true if it is required.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, bool)> {
+        let required = self.required.iter().map(|name| (name.as_str(), true));
+        required.chain(self.optional.iter().map(|name| (name.as_str(), false)))
+    }
+}
+
 const TOKENIZER: &str = "tokenizer.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 const VOCABULARY: &str = "vocab.txt";
@@ -27,8 +35,7 @@ const SPECIAL_TOKENS: &str = "special_tokens_map.json";
 /// Has the limit on tokens of some models.
 const SENTENCE_CONFIG: &str = "sentence_bert_config.json";
 
-/// What besides the model file and its additional files is read, always from the root of the
-/// repository.
+/// Files that are read beside the model file and its additional files, from the root of the repository.
 struct Companions {
     model: bool,
     required: &'static [&'static str],
@@ -179,7 +186,7 @@ pub(crate) fn missing<'a>(
 
 #[cfg(test)]
 mod tests {
-    use embedkit_types::TextDense;
+    use embedkit_types::{Hint, TextDense};
 
     use super::*;
 
@@ -214,7 +221,7 @@ mod tests {
         let error = local(dir.path(), &spec(Encoder::Transformer)).unwrap_err();
         let Error::Missing { found, .. } = &error else { panic!("{error}") };
         assert_eq!(found, &["model.onnx", "other/model_q.onnx", "a.safetensors"]);
-        assert!(error.hint().unwrap().contains("file = \"model.onnx\""), "{error}");
+        assert_eq!(error.hint(), Some(Hint::NameModelFile("model.onnx".into())), "{error}");
         // It is the tokenizer that is missing, and nothing is known of that.
         let spec = ModelSpec { file: "model.onnx".into(), ..spec(Encoder::Transformer) };
         let error = local(dir.path(), &spec).unwrap_err();

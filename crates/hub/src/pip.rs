@@ -1,6 +1,6 @@
 //! Python packages, fetched by the pip that is on the machine. It knows the mirrors, proxies and
-//! certificates that its user has set up, and needs no privileges to download a file. It runs
-//! [aside](Aside), so that nothing in the current folder is taken for a part of it.
+//! certificates that its user has set up, and needs no privileges to download a file. It runs in an
+//! [`IsolatedDir`], so that nothing in the current folder is taken for a part of it.
 
 use std::{
     ffi::OsString,
@@ -9,10 +9,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-pub use crate::aside::Aside;
+pub use crate::isolated::IsolatedDir;
 use crate::{Error, error::DiskResult, names, staging};
 
-/// How pip is started, in the order in which it is tried.
+/// Commands that start pip, in the order in which they are tried.
 const COMMANDS: [&[&str]; 5] = [
     &["python3", "-m", "pip"],
     &["python", "-m", "pip"],
@@ -29,7 +29,7 @@ pub struct Pip {
     command: Vec<OsString>,
 }
 
-/// Which wheel of a package to take, where it is not to be one for the Python that pip runs in.
+/// Python version and platforms of the wheel, where pip's own Python does not decide.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Target {
     /// Version of Python, such as `3.13`.
@@ -57,11 +57,11 @@ impl Pip {
     }
 
     fn first_of(commands: impl IntoIterator<Item = Vec<OsString>>) -> Result<Self, Error> {
-        let aside = Aside::create()?;
+        let dir = IsolatedDir::create()?;
         let mut tried = Vec::new();
         for command in commands {
             let pip = Self { command };
-            let output = pip.command(&aside).and_then(|mut pip| pip.arg("--version").output().ok());
+            let output = pip.command(&dir).and_then(|mut pip| pip.arg("--version").output().ok());
             if output.is_some_and(|output| output.status.success()) {
                 return Ok(pip);
             }
@@ -88,17 +88,16 @@ impl Pip {
                 reason: "it has to be NAME==VERSION",
             });
         }
-        fs::create_dir_all(dest).or_disk("create", dest)?;
         // A folder of its own: whatever wheel lies in it afterwards is the one. Absolute, since pip
         // starts elsewhere.
-        let work = Work::create(&std::path::absolute(dest).or_disk("find", dest)?)?;
-        let aside = Aside::create()?;
+        let work = staging::work_dir(&std::path::absolute(dest).or_disk("find", dest)?)?;
+        let dir = IsolatedDir::create()?;
         let mut command =
-            self.command(&aside).ok_or_else(|| Error::NoPip { tried: vec![self.shown()] })?;
+            self.command(&dir).ok_or_else(|| Error::NoPip { tried: vec![self.shown()] })?;
         command
             .args(["download", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check"])
             .args(["--no-input", "--progress-bar=off", "--dest"])
-            .arg(&work.0);
+            .arg(work.path());
         if let Some(target) = target {
             command.args(["--implementation", "cp", "--python-version", &target.python]);
             for platform in &target.platforms {
@@ -112,7 +111,7 @@ impl Pip {
             let text = [output.stdout, output.stderr].concat();
             return Err(failed(requirement, last_lines(&String::from_utf8_lossy(&text))));
         }
-        let wheel = the_wheel(&work.0)?
+        let wheel = the_wheel(work.path())?
             .ok_or_else(|| failed(requirement, "it reported success but left no wheel".into()))?;
         let to = dest.join(wheel.file_name().unwrap_or_default());
         fs::rename(&wheel, &to).or_disk("write", &to)?;
@@ -120,9 +119,9 @@ impl Pip {
     }
 
     /// `None` where there is no such program.
-    fn command(&self, aside: &Aside) -> Option<Command> {
+    fn command(&self, dir: &IsolatedDir) -> Option<Command> {
         let (program, args) = self.command.split_first()?;
-        let mut command = aside.command(program)?;
+        let mut command = dir.command(program)?;
         // The caller's Python settings are kept, since they may lead to its mirror; only what would
         // make pip ask, or speak another language, is overridden.
         command.args(args).stdin(Stdio::null()).env("PIP_ROOT_USER_ACTION", "ignore");
@@ -141,27 +140,6 @@ impl Pip {
 /// As [`Pip::find`] and [`Pip::download`].
 pub fn download(requirement: &str, dest: &Path) -> Result<PathBuf, Error> {
     Pip::find()?.download(requirement, None, dest)
-}
-
-/// A folder that is removed when dropped.
-pub(crate) struct Work(pub(crate) PathBuf);
-
-impl Work {
-    pub(crate) fn create(parent: &Path) -> Result<Self, Error> {
-        let path = staging::unique(&parent.join("work"))?;
-        let mut builder = fs::DirBuilder::new();
-        // What is put together in it is for nobody else to add to.
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&path).or_disk("create", &path)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Work {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 fn failed(requirement: &str, output: String) -> Error {

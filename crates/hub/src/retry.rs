@@ -1,4 +1,4 @@
-//! Trying again, a bounded number of times, with growing waits that are partly left to chance.
+//! Retries, bounded in number, with exponential backoff and jitter; and the next endpoint where one fails.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -6,7 +6,13 @@ use std::{
     time::Duration,
 };
 
-use crate::{Error, Event, Hub, hub::Retries};
+use embedkit_types::ModelSpec;
+
+use crate::{
+    Error, Event,
+    config::{Hub, Retries},
+    http::{Client, shown},
+};
 
 /// A transfer that moved on by so many bytes gets its attempts back.
 const PROGRESS: u64 = 1 << 20;
@@ -25,6 +31,25 @@ pub(crate) fn retrying<T>(
             result => return result,
         }
     }
+}
+
+/// Asks the endpoints in turn: the next one after an error of the server.
+pub(crate) fn from_endpoints<T>(
+    hub: &Hub,
+    spec: &ModelSpec,
+    ask: impl Fn(&Client, &str) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let client = Client::new(hub)?;
+    let mut endpoints = hub.endpoints.iter().peekable();
+    while let Some(endpoint) = endpoints.next() {
+        match ask(&client, endpoint) {
+            Err(error) if error.of_server() && endpoints.peek().is_some() => {
+                tracing::warn!(endpoint = %shown(endpoint), %error, "trying the next endpoint");
+            }
+            result => return result,
+        }
+    }
+    Err(Error::NoSource { model: spec.id.to_string() })
 }
 
 /// The attempts that are left.

@@ -19,7 +19,7 @@ use crate::{
     Error,
     digest::{Hashing, hash_file},
     error::DiskResult,
-    pip::{Pip, Target, Work},
+    pip::{Pip, Target},
     record::{changed_and_inode, modified},
     staging::{self, Staged},
     wheel::{Wheel, name_and_version},
@@ -157,8 +157,8 @@ pub fn install_with(
         None => {
             let package = if options.gpu { "onnxruntime-gpu" } else { "onnxruntime" };
             let requirement = format!("{package}=={}", options.version);
-            let work = Work::create(&dir)?;
-            let wheel = fetch(&pip()?, &requirement, &work.0)?;
+            let work = staging::work_dir(&dir)?;
+            let wheel = fetch(&pip()?, &requirement, work.path())?;
             from_wheel(&wheel, &dir, !options.gpu)
         }
     }
@@ -253,10 +253,10 @@ fn from_wheel(path: &Path, dir: &Path, official: bool) -> Result<Installed, Erro
     let no_library = || Error::NoLibrary { path: path.into(), library: runtime_library_name() };
     let version = name_and_version(path).map(|(_, version)| version.to_owned());
     let pinned = version.as_deref().and_then(known).filter(|_| official);
-    let work = Work::create(dir)?; // beside its place, so that it can be renamed
+    let work = staging::work_dir(dir)?; // beside its place, so that it can be renamed
     let (mut library, mut providers) = (None, Vec::new());
     for (member, part) in members {
-        let target = work.0.join(file_name(&member));
+        let target = work.path().join(file_name(&member));
         match part {
             Part::Library => {
                 let extracted = wheel.extract(&member, pinned, &target)?;
@@ -307,8 +307,8 @@ fn from_path(from: &Path, dir: &Path) -> Result<Installed, Error> {
     if !is_library(&source)? {
         return Err(no_library());
     }
-    let work = Work::create(dir)?;
-    let library = work.0.join(runtime_library_name());
+    let work = staging::work_dir(dir)?;
+    let library = work.path().join(runtime_library_name());
     let (size, sha256, symbol) = copy(&source, &library)?;
     let name = source.file_name().unwrap_or_default().to_string_lossy();
     let by_hash = version_of(&sha256).map(str::to_owned);
@@ -316,7 +316,7 @@ fn from_path(from: &Path, dir: &Path) -> Result<Installed, Error> {
     let mut providers = Vec::new();
     for (name, path) in files(source.parent().unwrap_or(Path::new("."))) {
         if part(&name) == Some(Part::Provider) {
-            let target = work.0.join(&name);
+            let target = work.path().join(&name);
             let (_, sha256, _) = copy(&path, &target)?;
             providers.push((target, sha256));
         }

@@ -1,4 +1,4 @@
-//! Files that become visible all at once: written under a name of their own, then renamed.
+//! Atomic writes: a file or folder is made under a unique temporary name, then renamed into place.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -9,10 +9,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use tempfile::TempDir;
+
 use crate::{Error, error::DiskResult};
 
-/// How unfinished files end; the hub's own tools use the same ending.
-pub(crate) const ENDING: &str = ".incomplete";
+/// Ending of unfinished files; the hub's own tools use the same one.
+const ENDING: &str = ".incomplete";
 
 /// A file without writes for so long belongs to a process that is gone.
 const STALE: Duration = Duration::from_secs(3600);
@@ -45,7 +47,7 @@ impl Staged {
         &self.path
     }
 
-    /// Makes the content durable, then gives it its name, in place of what was there.
+    /// Makes the content durable, then renames the file to `target`, in place of an earlier one.
     pub(crate) fn publish(mut self, target: &Path) -> Result<(), Error> {
         if let Some(file) = self.file.take() {
             file.sync_all().or_disk("write", &self.path)?;
@@ -62,8 +64,25 @@ impl Drop for Staged {
     }
 }
 
-/// Makes a folder and those above it, which nobody but the user can write whatever the process leaves
-/// to others by default. One that is there stays as it is.
+/// Makes a temporary folder in `parent`, which only the user can enter; removed when dropped. Its name
+/// begins with `prefix`.
+pub(crate) fn private_dir(parent: &Path, prefix: &str, suffix: &str) -> Result<TempDir, Error> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(prefix).suffix(suffix);
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+    builder.tempdir_in(parent).or_disk("create a folder in", parent)
+}
+
+/// Makes a temporary folder in `parent`, whose content is then renamed into place there. [`sweep`]
+/// removes what a killed process leaves of it.
+pub(crate) fn work_dir(parent: &Path) -> Result<TempDir, Error> {
+    fs::create_dir_all(parent).or_disk("create", parent)?;
+    private_dir(parent, "work.embedkit-", ENDING)
+}
+
+/// Makes a folder and those above it, writable by the user only, whatever the umask. An existing one
+/// stays as it is.
 pub(crate) fn own_folder(dir: &Path) -> Result<(), Error> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
@@ -72,7 +91,7 @@ pub(crate) fn own_folder(dir: &Path) -> Result<(), Error> {
     builder.create(dir).or_disk("create", dir)
 }
 
-/// Takes the right to write from everybody but the user.
+/// Removes the write permission of group and others.
 pub(crate) fn only_mine(path: &Path) -> Result<(), Error> {
     #[cfg(unix)]
     {
@@ -97,7 +116,7 @@ pub(crate) fn write(target: &Path, content: &[u8]) -> Result<(), Error> {
     staged.publish(target)
 }
 
-/// Makes `target` by `make`, which is given a name beside it; what was there is replaced.
+/// Replaces `target` by the file that `make` puts under the temporary name given to it.
 pub(crate) fn replace(target: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     let path = unique(target).map_err(|error| match error {
         Error::Disk { source, .. } => source,
@@ -109,7 +128,7 @@ pub(crate) fn replace(target: &Path, make: impl FnOnce(&Path) -> io::Result<()>)
     result
 }
 
-/// Removes what processes that were killed left in `dir`.
+/// Removes unfinished files and folders that killed processes left in `dir`.
 pub(crate) fn sweep(dir: &Path) {
     let Ok(entries) = fs::read_dir(dir) else { return };
     for entry in entries.flatten() {
@@ -128,7 +147,7 @@ pub(crate) fn sweep(dir: &Path) {
 }
 
 /// A name beside `target` that no other process and no other call uses.
-pub(crate) fn unique(target: &Path) -> Result<PathBuf, Error> {
+fn unique(target: &Path) -> Result<PathBuf, Error> {
     let dir = target.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(dir).or_disk("create", dir)?;
     let name = target.file_name().unwrap_or_default().to_string_lossy();
@@ -161,6 +180,22 @@ mod tests {
         write(&target, b"two").unwrap();
         assert_eq!(names(dir.path()), ["a"]);
         assert_eq!(fs::read(&target).unwrap(), b"two");
+    }
+
+    #[test]
+    fn a_work_folder_is_private_swept_and_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let work = work_dir(&dir.path().join("below")).unwrap();
+        let name = work.path().file_name().unwrap().to_str().unwrap().to_owned();
+        assert!(name.starts_with("work.embedkit-") && name.ends_with(ENDING), "{name}");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = fs::metadata(work.path()).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o700);
+        }
+        drop(work);
+        assert!(names(&dir.path().join("below")).is_empty());
     }
 
     #[test]

@@ -113,13 +113,7 @@ pub(crate) fn unpack_tar(
                 }
                 out.sync_all().or_disk("write", &path)?;
                 let modified = out.metadata().ok().as_ref().and_then(record::modified);
-                let hashed = hashing.finish();
-                files.push(RecordedFile {
-                    path: name.into(),
-                    size: hashed.size,
-                    sha256: hashed.sha256,
-                    modified,
-                });
+                files.push(RecordedFile { file: hashing.finish().of(name), modified });
             }
             // Names that are too long for a header, and remarks: the reader has taken them in.
             EntryType::XGlobalHeader => {}
@@ -195,7 +189,12 @@ mod tests {
             }
         }
         outside.retain(|name| !["a.tar.gz", "in", "ner"].contains(&name.as_str()));
-        (result.map(|files| files.into_iter().map(|file| file.path).collect()), outside)
+        (
+            result.map(|files| {
+                files.into_iter().map(|recorded| recorded.file.path.into_owned()).collect()
+            }),
+            outside,
+        )
     }
 
     const FILE: EntryType = EntryType::Regular;

@@ -49,7 +49,7 @@ pub enum ErrorKind {
     Busy,
     /// The device is missing or failed.
     Device,
-    /// ONNX Runtime, or the system below it, failed to load or run a graph.
+    /// ONNX Runtime failed to load or run a graph, or the system below it failed: disk, memory, threads.
     Runtime,
     /// The work was stopped: a deadline or a time limit passed, or the caller no longer wants it.
     Cancelled,
@@ -116,6 +116,10 @@ pub enum Hint {
     IncompleteFolder,
     /// The cache folder has to be another one: writable, or with more space.
     ChooseCacheDir,
+    /// A cache folder has to be named, since the environment leads to none.
+    NameCacheDir,
+    /// pip has to be installed, or ONNX Runtime taken from a library, wheel or folder.
+    InstallPip,
     /// The device has to be `auto`, which falls back to the CPU, or the build and the library others.
     FallBackToCpu,
     /// The model has to be opened again; its device failed.
@@ -177,6 +181,12 @@ impl fmt::Display for Hint {
             Self::ChooseCacheDir => {
                 f.write_str("choose a writable cache folder with enough space, as in EMBEDKIT_CACHE")
             }
+            Self::NameCacheDir => {
+                f.write_str("name a cache folder in EMBEDKIT_CACHE or the load options")
+            }
+            Self::InstallPip => f.write_str(
+                "install pip, or give InstallOptions::from a library, wheel or folder of ONNX Runtime",
+            ),
             Self::FallBackToCpu => f.write_str(
                 "use Device::Auto to fall back to the CPU, or a build and a runtime with that provider",
             ),

@@ -56,7 +56,7 @@ pub use options::{BatchOptions, LoadOptions, OptionsError, Profile, Prompts};
 #[cfg(feature = "serde")]
 pub use row::{ModelFile, RowError};
 pub use sparse::{SparseEmbedding, SparseError};
-pub use spec::{List, ModelPrompts, ModelSpec, PinnedFile, Source, Str};
+pub use spec::{FileDigest, List, ModelPrompts, ModelSpec, Source, Str};
 pub use spec_error::SpecError;
 pub use task::{
     AdapterTasks, Bm25, Bm42, ColModernVbert, ColPali, Encoder, GraphOutput, IfSplade, Image,

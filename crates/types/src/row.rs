@@ -12,7 +12,7 @@ mod tests;
 use serde::Deserialize;
 
 use crate::{
-    AdapterTasks, Encoder, GraphOutput, List, Markers, ModelPrompts, ModelSpec, PinnedFile,
+    AdapterTasks, Encoder, FileDigest, GraphOutput, List, Markers, ModelPrompts, ModelSpec,
     QueryPadding, Repeat, Source, Sparse, SparseKind, Str, Task, TextDense,
 };
 
@@ -84,7 +84,7 @@ macro_rules! row {
             #[serde(default)]
             additional_files: List<Str>,
             #[serde(default)]
-            files: List<PinnedFile>,
+            files: List<FileDigest>,
             license: Option<Str>,
             size_gb: Option<f32>,
             max_tokens: Option<u32>,
@@ -219,7 +219,7 @@ impl Row {
             checks.path("additional_files", path)?;
         }
         for (n, pinned) in self.files.iter().enumerate() {
-            let PinnedFile { path, size: _, sha256 } = pinned;
+            let FileDigest { path, size: _, sha256 } = pinned;
             checks.path("files.path", path)?;
             let once = self.files[..n].iter().all(|before| before.path != *path);
             checks.require(once, "files.path", path, "there once")?;

@@ -24,7 +24,7 @@ pub struct ModelSpec {
     /// Further files that the model needs, relative to the root of the source.
     pub additional_files: List<Str>,
     /// What files are known to be, none or all of those that the model needs.
-    pub files: List<PinnedFile>,
+    pub files: List<FileDigest>,
     /// The licence's identifier, lower case, as FastEmbed states it.
     pub license: Option<Str>,
     /// Download size in gigabytes (10^9 bytes), as FastEmbed states it.
@@ -74,9 +74,9 @@ impl ModelSpec {
         task: Task::TextDense(TextDense { pooling: Pooling::Mean, ..TextDense::DEFAULT }),
     };
 
-    /// What the file at `path`, relative to the root of the source, is known to be.
+    /// Size and hash that the file at `path`, relative to the root of the source, is pinned to.
     #[must_use]
-    pub fn pinned(&self, path: &str) -> Option<&PinnedFile> {
+    pub fn pinned(&self, path: &str) -> Option<&FileDigest> {
         self.files.iter().find(|file| file.path == path)
     }
 
@@ -96,10 +96,12 @@ impl ModelSpec {
     }
 }
 
-/// The one content that a file of a model may have: whatever else comes under its name is refused.
+/// Path, size and hash of one file of a model. In a [`ModelSpec`] it is a pin: other content under that
+/// path is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(deny_unknown_fields))]
-pub struct PinnedFile {
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+pub struct FileDigest {
     /// Relative to the root of the source, such as `onnx/model.onnx`.
     pub path: Str,
     /// Size in bytes.

@@ -3,10 +3,10 @@
 use std::fmt::Debug;
 
 use embedkit_types::{
-    AdapterTasks, Bm25, Bm42, ColModernVbert, ColPali, Encoder, GraphOutput, IfSplade, Image,
-    ImagePooling, LateMultimodal, LateMultimodalKind, LateText, List, Markers, MiniCoil,
-    ModelPrompts, ModelSpec, PinnedFile, Pooling, QueryPadding, Repeat, Rerank, Source, Sparse,
-    SparseKind, Splade, Str, Task, TextDense,
+    AdapterTasks, Bm25, Bm42, ColModernVbert, ColPali, Encoder, FileDigest, GraphOutput, IfSplade,
+    Image, ImagePooling, LateMultimodal, LateMultimodalKind, LateText, List, Markers, MiniCoil,
+    ModelPrompts, ModelSpec, Pooling, QueryPadding, Repeat, Rerank, Source, Sparse, SparseKind,
+    Splade, Str, Task, TextDense,
 };
 
 use super::{OtherName, Table};
@@ -133,7 +133,7 @@ macro_rules! structs {
 }
 structs! {
     Source { repo, revision, url }
-    PinnedFile { path, size, sha256 }
+    FileDigest { path, size, sha256 }
     ModelPrompts { query, passage, unknown }
     TextDense { dim, encoder, output, pooling, accept_pooled, normalize, pad_to_limit, tasks }
     AdapterTasks { input, names, default, query, passage }

@@ -65,7 +65,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("reqwest", &[]),
     ("hyper", &[]),
     ("tokio", &[]),
-    ("hf-hub", &[]),
+    ("hf-hub", &["embedkit-hub"]),
     ("zip", &["embedkit-hub", "xtask"]),
     ("clap", &["embedkit-cli", "xtask"]),
     ("indicatif", &["embedkit-cli"]),
@@ -74,7 +74,7 @@ const RESERVED: &[(&str, &[&str])] = &[
 ];
 
 /// Packages with parts behind features; no one may enable their defaults.
-const WITHOUT_DEFAULTS: &[&str] = &["embedkit-core", "ort", "tokenizers"];
+const WITHOUT_DEFAULTS: &[&str] = &["embedkit-core", "hf-hub", "ort", "tokenizers"];
 
 /// A set of features, and packages that it must not pull in.
 pub(super) struct LightUse {

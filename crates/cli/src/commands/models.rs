@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anyhow::{Error, Result};
 use embedkit::{
-    hub::{self, Hub, Outcome},
+    hub::{self, Hub, Outcome, VerifiedFile},
     registry,
 };
 use embedkit_types::{ModelPrompts, ModelSpec, Str};
@@ -77,8 +77,8 @@ fn verify(id: &str, json: bool, run: &RunArgs) -> Result<()> {
             }
             error => Error::from(error),
         })?;
-        for file in files {
-            let (result, expected) = match file.outcome {
+        for VerifiedFile { file, outcome, .. } in files {
+            let (result, expected) = match outcome {
                 Outcome::Same => ("ok", None),
                 Outcome::Different { expected, .. } => ("mismatch", Some(expected)),
                 // What comes to be added is nothing that we compared.
@@ -86,7 +86,8 @@ fn verify(id: &str, json: bool, run: &RunArgs) -> Result<()> {
             };
             // The encoders for texts and for images share some.
             if rows.iter().all(|row| row.path != file.path) {
-                rows.push(VerifiedRow { path: file.path, result, sha256: file.sha256, expected });
+                let (path, sha256) = (file.path.into_owned(), file.sha256.into_owned());
+                rows.push(VerifiedRow { path, result, sha256, expected });
             }
         }
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use embedkit_hub::{Error, Outcome};
-use embedkit_types::ModelFiles;
+use embedkit_types::{Hint, ModelFiles};
 
 use crate::{
     hub,
@@ -102,7 +102,7 @@ fn what_is_missing_is_named_and_the_command_that_fetches_it() {
             cache.path().display()
         )
     );
-    assert_eq!(error.hint().unwrap(), "with network access, run: embedkit models pull me/model");
+    assert_eq!(error.hint(), Some(Hint::PullModel("me/model".into())));
     assert_eq!(server.requests().len(), 0);
 }
 

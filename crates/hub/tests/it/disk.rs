@@ -84,7 +84,7 @@ mod namespaces {
         let error = hub.files(&spec()).unwrap_err();
         let Error::Disk { source, .. } = &error else { panic!("{error:?}") };
         assert_eq!(format!("{:?}", source.kind()), kind, "{error:?}");
-        assert!(error.hint().is_some_and(|hint| hint.contains("EMBEDKIT_CACHE")));
+        assert!(error.hint().is_some_and(|hint| hint.to_string().contains("EMBEDKIT_CACHE")));
         assert_eq!(hub.cached(&spec()), None);
         nothing_unfinished(cache);
         let visible = |name: &String| name.contains("snapshots/") || name.contains("refs/");

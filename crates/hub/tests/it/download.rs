@@ -83,7 +83,7 @@ fn a_moved_revision_is_followed_by_pull_only() {
     assert_eq!(second.commit, new.commit);
     let fresh: Vec<_> = second.fetched.iter().filter(|file| !file.reused).collect();
     assert_eq!(fresh.len(), 1, "only what changed is transferred");
-    assert_eq!(fresh[0].path, "tokenizer.json");
+    assert_eq!(fresh[0].file.path, "tokenizer.json");
     assert_eq!(server.count("model.onnx?"), 1);
     check(&new, cache.path(), &second.files);
     check(&old, cache.path(), &first.files);
@@ -356,7 +356,7 @@ fn a_damaged_cache_is_repaired() {
     let different = |hub: &Hub| {
         let files = hub.verify(&spec()).unwrap().into_iter();
         let different = files.filter(|file| matches!(file.outcome, Outcome::Different { .. }));
-        different.map(|file| file.path).collect::<Vec<_>>()
+        different.map(|file| file.file.path).collect::<Vec<_>>()
     };
     assert_eq!(different(&hub), ["onnx/model.onnx"]);
     // Without our record, the names that the hub's tools give to content say the same.
@@ -364,7 +364,7 @@ fn a_damaged_cache_is_repaired() {
     #[cfg(unix)]
     assert_eq!(different(&hub), ["onnx/model.onnx"]);
     let pulled = hub.pull(&spec()).unwrap();
-    let fresh: Vec<_> = pulled.fetched.iter().filter(|f| !f.reused).map(|f| &f.path).collect();
+    let fresh: Vec<_> = pulled.fetched.iter().filter(|f| !f.reused).map(|f| &f.file.path).collect();
     assert_eq!(fresh, ["onnx/model.onnx"]);
     check(&repo, cache.path(), &pulled.files);
     assert!(different(&hub).is_empty());

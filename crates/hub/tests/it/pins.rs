@@ -8,7 +8,7 @@ use std::{
 };
 
 use embedkit_hub::{Error, Hub, Outcome};
-use embedkit_types::{ModelSpec, PinnedFile, Source};
+use embedkit_types::{FileDigest, ModelSpec, Source};
 
 use crate::{
     check, hub,
@@ -20,9 +20,9 @@ const MODEL: &str = "onnx/model.onnx";
 const NEEDED: [&str; 5] =
     [MODEL, "onnx/model.onnx_data", "tokenizer.json", "tokenizer_config.json", "config.json"];
 
-fn pin(repo: &Repo, path: &str) -> PinnedFile {
+fn pin(repo: &Repo, path: &str) -> FileDigest {
     let body = &repo.files[path];
-    PinnedFile {
+    FileDigest {
         path: path.to_owned().into(),
         size: body.len() as u64,
         sha256: sha256(body).into(),
@@ -36,7 +36,7 @@ fn pinned(repo: &Repo) -> ModelSpec {
 }
 
 /// The model with one file pinned to something else.
-fn pinned_wrong(repo: &Repo, path: &str, change: impl FnOnce(&mut PinnedFile)) -> ModelSpec {
+fn pinned_wrong(repo: &Repo, path: &str, change: impl FnOnce(&mut FileDigest)) -> ModelSpec {
     let mut spec = pinned(repo);
     change(spec.files.to_mut().iter_mut().find(|file| file.path == path).unwrap());
     spec
@@ -274,7 +274,7 @@ fn what_the_hubs_tools_fetched_is_compared_with_the_pins() {
     let different: Vec<_> =
         outcomes.iter().filter(|f| matches!(f.outcome, Outcome::Different { .. })).collect();
     assert_eq!(different.len(), 1);
-    assert_eq!(different[0].path, "tokenizer.json");
+    assert_eq!(different[0].file.path, "tokenizer.json");
     flip(&fs::canonicalize(files.path("tokenizer.json")).unwrap());
     assert_eq!(hub.cached(&pinned(&repo)), None);
     assert!(!tree(cache.path()).iter().any(|name| name.contains("damaged")));

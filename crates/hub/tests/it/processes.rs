@@ -131,6 +131,6 @@ fn killed_at_any_point() {
     assert!(start(cache.path(), &server).wait().unwrap().success());
     check_model(&hub);
     for file in hub.verify(&spec()).unwrap() {
-        assert_eq!(file.outcome, embedkit_hub::Outcome::Same, "{}", file.path);
+        assert_eq!(file.outcome, embedkit_hub::Outcome::Same, "{}", file.file.path);
     }
 }

@@ -76,12 +76,12 @@ fn a_full_row() {
         file: "onnx/model.onnx".into(),
         additional_files: vec!["onnx/model.onnx_data".into()].into(),
         files: vec![
-            PinnedFile {
+            FileDigest {
                 path: "onnx/model.onnx".into(),
                 size: 5,
                 sha256: "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824".into(),
             },
-            PinnedFile {
+            FileDigest {
                 path: "tokenizer.json".into(),
                 size: 0,
                 sha256: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855".into(),

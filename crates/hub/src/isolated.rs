@@ -1,11 +1,11 @@
-//! Python is started in a folder of its own.
+//! An empty working directory for Python.
 //!
 //! `python -m pip` takes modules from the current folder before its own: a file `pip.py` in a folder
 //! that somebody unpacked would be run. So Python gets a fresh folder that nobody else can write, and
-//! from 3.11 on, where it knows the setting, does not look into it either. `-I` would do the same, and
-//! would also leave out what its user has set up: `PYTHONPATH`, and a pip in the user's own folder.
-//! Programs are looked for in the absolute entries of `PATH` only, since an empty or relative one is
-//! the current folder. The environment is the user's, and is passed on.
+//! from 3.11 on, where it knows the setting, does not look into it either. The isolated mode `-I` would
+//! do the same, but would also ignore the user's `PYTHONPATH` and a pip in the user's own folder.
+//! Programs are searched in the absolute entries of `PATH` only, since an empty or relative one is the
+//! current folder. The user's environment is passed on.
 
 use std::{
     env,
@@ -16,10 +16,10 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{Error, error::DiskResult};
+use crate::{Error, staging};
 
-/// The variables that name one file or folder in the settings of pip and of the libraries that it uses. A relative
-/// one means the folder that the user is in.
+/// Variables with one file or folder, read by pip and its libraries. A relative path starts from the
+/// user's current folder.
 const PATHS: [&str; 10] = [
     "CURL_CA_BUNDLE",
     "NETRC",
@@ -32,16 +32,16 @@ const PATHS: [&str; 10] = [
     "SSL_CERT_DIR",
     "SSL_CERT_FILE",
 ];
-/// The same for a list with spaces between, of paths or addresses.
+/// Variables with a list of paths or addresses, separated by spaces.
 const LISTS: [&str; 1] = ["PIP_FIND_LINKS"];
 
-/// A fresh folder in which programs are started; removed when dropped.
+/// An empty working directory in which programs are started; removed when dropped.
 #[derive(Debug)]
-pub struct Aside {
+pub struct IsolatedDir {
     folder: TempDir,
 }
 
-impl Aside {
+impl IsolatedDir {
     /// Makes a folder that only the user can enter, where the system keeps temporary files.
     ///
     /// # Errors
@@ -49,12 +49,7 @@ impl Aside {
     pub fn create() -> Result<Self, Error> {
         let place = env::temp_dir();
         let place = std::path::absolute(&place).unwrap_or(place);
-        let mut builder = tempfile::Builder::new();
-        builder.prefix("embedkit-");
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
-        let folder = builder.tempdir_in(&place);
-        Ok(Self { folder: folder.or_disk("create a folder in", place)? })
+        Ok(Self { folder: staging::private_dir(&place, "embedkit-", "")? })
     }
 
     /// The folder.
@@ -88,7 +83,7 @@ impl Aside {
     }
 }
 
-/// A relative path that leads to something from the current folder, as it can be found from another.
+/// The absolute form of a relative path that exists below the current folder.
 fn kept(value: &OsStr) -> Option<OsString> {
     let path = Path::new(value);
     if value.is_empty() || path.is_absolute() || !path.exists() {
@@ -97,14 +92,13 @@ fn kept(value: &OsStr) -> Option<OsString> {
     Some(std::path::absolute(path).ok()?.into_os_string())
 }
 
-/// The program that a name stands for, without ever looking in the current folder. A path is taken as
-/// it is.
+/// The program of this name in `PATH`, the current folder left out. A path is taken as it is.
 fn resolve(program: &OsStr, search: Option<OsString>) -> Option<PathBuf> {
     let path = Path::new(program);
     if path.components().count() != 1 || path.is_absolute() {
         return std::path::absolute(path).ok();
     }
-    // What the system takes where it is not set.
+    // The system's default where it is not set.
     let search = search.unwrap_or_else(|| if cfg!(unix) { "/usr/bin:/bin" } else { "" }.into());
     let names = if cfg!(windows) && path.extension().is_none() {
         // Scripts of the command interpreter are not run: their arguments are not kept apart.
@@ -142,17 +136,17 @@ mod tests {
 
     #[test]
     fn a_fresh_folder_is_the_users_alone_and_goes_away() {
-        let aside = Aside::create().unwrap();
-        assert!(aside.path().is_absolute());
-        assert_eq!(fs::read_dir(aside.path()).unwrap().count(), 0);
+        let dir = IsolatedDir::create().unwrap();
+        assert!(dir.path().is_absolute());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            let mode = fs::metadata(aside.path()).unwrap().permissions().mode();
+            let mode = fs::metadata(dir.path()).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o700);
         }
-        let path = aside.path().to_owned();
-        drop(aside);
+        let path = dir.path().to_owned();
+        drop(dir);
         assert!(!path.exists());
     }
 
