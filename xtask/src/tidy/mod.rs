@@ -1,12 +1,13 @@
 //! `cargo xtask tidy`: repository rules that no compiler checks.
 //!
 //! [`layers`] holds the allowed dependencies and the guarantees of light use; [`sources`] the rules for
-//! source files, [`links`] those for pages and their examples, [`actions`] those for workflows. All
-//! violations are listed, not only the first.
+//! source files, [`links`] those for pages and their examples, [`actions`] those for workflows; [`modules`]
+//! finds module cycles. All violations are listed, not only the first.
 
 mod actions;
 mod layers;
 pub(crate) mod links;
+mod modules;
 mod sources;
 
 use std::{
@@ -39,14 +40,13 @@ pub(crate) fn run() -> Result<()> {
     let files = files(&root)?;
     let home = env::var_os(if cfg!(windows) { "USERPROFILE" } else { "HOME" }).map(PathBuf::from);
     let folders = sources::folders(&root, home.as_deref());
-    let mut rust = 0;
+    let mut sources = Vec::new();
     let mut pages = Vec::new();
     for path in &files {
         let Ok(text) = fs::read_to_string(root.join(path)) else {
             continue; // not text, or removed and not yet committed
         };
         if path.ends_with(".rs") {
-            rust += 1;
             found.extend(sources::check(path, &text));
         }
         if !path.ends_with(".lock") {
@@ -55,7 +55,18 @@ pub(crate) fn run() -> Result<()> {
         found.extend(actions::check(path, &text));
         if path.ends_with(".md") {
             pages.push((path.as_str(), text));
+        } else if path.ends_with(".rs") {
+            sources.push((path.as_str(), text));
         }
+    }
+    for folder in modules::ACYCLIC {
+        let prefix = format!("{folder}/src/");
+        let files: Vec<_> = sources
+            .iter()
+            .filter_map(|(path, text)| Some((path.strip_prefix(&prefix)?, text.as_str())))
+            .collect();
+        let cycles = modules::cycles(&files).into_iter();
+        found.extend(cycles.map(|cycle| format!("{folder}: module cycle: {cycle}")));
     }
     found.extend(links::check(&files, &pages));
     let tested = fs::read_to_string(root.join(links::TESTED)).context(links::TESTED)?;
@@ -67,10 +78,11 @@ pub(crate) fn run() -> Result<()> {
         bail!("{} violations of the repository's rules (docs/architecture.md)", found.len());
     }
     println!(
-        "tidy: {} crates, {} promises of light use, {rust} Rust files and {} pages of {} files: nothing \
+        "tidy: {} crates, {} promises of light use, {} Rust files and {} pages of {} files: nothing \
          found",
         metadata.packages.len(),
         layers::LIGHT_USES.len(),
+        sources.len(),
         pages.len(),
         files.len()
     );
