@@ -7,7 +7,6 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::atomic::AtomicBool,
 };
 
 use embedkit_types::{ModelFiles, ModelSpec};
@@ -24,7 +23,7 @@ use crate::{
     pulled::{FetchedFile, Pulled},
     record::{Record, RecordedFile},
     staging::{self, Staged},
-    transfer::Transfer,
+    transfer::fetch_alone,
     unpack::{Limits, unpack},
 };
 
@@ -81,7 +80,7 @@ pub(crate) fn recorded(
     Some((root(&place).ok()?, read_record(&place)))
 }
 
-/// Where the files of an archive may lie.
+/// Folders that may have the files of an archive.
 fn places(hub: &Hub, spec: &ModelSpec, url: &str) -> Vec<PathBuf> {
     let name = last_part(&spec.id);
     let mut places = vec![hub.cache_dir.join("archives").join(folder_name(spec, url))];
@@ -106,19 +105,15 @@ pub(crate) fn pull(hub: &Hub, spec: &ModelSpec, url: &str) -> Result<Pulled, Err
     fs::create_dir_all(&archives).or_disk("create", &archives)?;
     staging::sweep(&archives);
     let file = ListedFile { path: shown(url), size: None, digest: None, pinned: None };
-    let (client, stop) = (Client::new(hub)?, AtomicBool::new(false));
     let staged = Staged::beside(&place)?;
-    let transfer = Transfer::new(hub, &client, &file, url, &stop, staged);
-    let Some((archive, hashed, _)) = transfer.run()? else {
-        unreachable!("nobody tells this transfer to stop")
-    };
+    let (archive, hashed) = fetch_alone(hub, &Client::new(hub)?, &file, url, staged)?;
     hub.emit(Event::Finished { file: &file.path, size: hashed.size });
 
     let work = staging::work_dir(&archives)?;
     let unpacked = work.path().join("unpacked");
     fs::create_dir(&unpacked).or_disk("create", &unpacked)?;
     let files = unpack(archive.path(), &unpacked, Limits::MODEL).map_err(|error| match error {
-        // The file has a name of its own that tells nobody anything.
+        // The address says more than the temporary name of the file.
         Error::Archive { reason, .. } => Error::Archive { path: shown(url).into(), reason },
         error => error,
     })?;

@@ -108,7 +108,7 @@ pub enum Error {
     RateLimited {
         /// The address that was asked.
         url: String,
-        /// How long the server asks to wait.
+        /// The wait that the server asks for.
         retry_after: Option<Duration>,
     },
 
@@ -119,7 +119,7 @@ pub enum Error {
         url: String,
         /// HTTP status.
         status: u16,
-        /// How long the server asks to wait.
+        /// The wait that the server asks for.
         retry_after: Option<Duration>,
     },
 

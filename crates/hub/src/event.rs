@@ -1,4 +1,4 @@
-//! What a download reports while it runs.
+//! Progress events of a download.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub enum Event<'a> {
         file: &'a str,
         /// The fault.
         error: &'a Error,
-        /// How long is waited before.
+        /// The wait before the next request.
         wait: Duration,
     },
     /// The file is complete, checked and in its place.

@@ -1,4 +1,4 @@
-//! What fuzzers call, and what the tests call with the inputs that are kept in `tests/corpus`.
+//! Functions for fuzzers, and for tests with the inputs in `tests/corpus`.
 //!
 //! Each function takes the bytes that a stranger could have written, and panics where what comes of
 //! them breaks a promise. Compiled for tests and by cargo-fuzz only.
@@ -21,7 +21,7 @@ const LIMITS: Limits = Limits { entries: 64, bytes: 1 << 20, ratio: 100, always:
 /// allow, and what is reported is what is there.
 ///
 /// # Panics
-/// Where that does not hold.
+/// If that does not hold.
 pub fn archive(data: &[u8]) {
     let work = work_dir(&env::temp_dir()).expect("the folder for temporary files is writable");
     let packed = work.path().join("a.tar.gz");
@@ -69,7 +69,7 @@ fn count(dir: &Path) -> (usize, u64) {
 /// files.
 ///
 /// # Panics
-/// Where one of them is not plainly harmless.
+/// If one of them could leave its folder.
 pub fn listing(data: &[u8]) {
     let Ok(listing) = listing::parse(data) else { return };
     assert!(names::is_commit(&listing.commit));
@@ -86,7 +86,7 @@ pub fn listing(data: &[u8]) {
 /// The record beside a snapshot: what was read is written again as the same.
 ///
 /// # Panics
-/// Where it is not.
+/// If it is not.
 pub fn record(data: &[u8]) {
     let Some(record) = Record::parse(data) else { return };
     let again = Record::parse(&record.to_json());
@@ -102,7 +102,7 @@ pub fn record(data: &[u8]) {
 /// was asked for, with the hash that the list states.
 ///
 /// # Panics
-/// Where it is not.
+/// If it is not.
 pub fn wheel_record(data: &[u8]) {
     const LIBRARY: &[u8] = b"a library";
     let work = work_dir(&env::temp_dir()).expect("the folder for temporary files is writable");

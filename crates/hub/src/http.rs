@@ -48,7 +48,7 @@ impl Answer {
     }
 }
 
-/// Where a part of a file is asked for.
+/// A request for the rest of a file.
 pub(crate) struct Range<'a> {
     pub(crate) start: u64,
     /// The entity tag of the part that is already here.
@@ -260,7 +260,7 @@ fn refused(url: &str, status: StatusCode, headers: &HeaderMap, token: bool) -> E
     }
 }
 
-/// How long a server asks to wait: so many seconds, or until a date, by its own clock where it tells
+/// The wait that a server asks for: so many seconds, or until a date, by its own clock where it tells
 /// the time.
 fn wait_asked_for(value: &str, date: Option<&str>) -> Option<Duration> {
     if let Ok(seconds) = value.trim().parse() {
@@ -301,7 +301,7 @@ fn http_date(text: &str) -> Option<u64> {
     Some((days.checked_sub(DAYS_TO_1970)? * 24 + hour) * 3600 + minute * 60 + second)
 }
 
-/// Whether a host name is that of this machine.
+/// True for a host name of this machine.
 pub(crate) fn is_loopback(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost")

@@ -28,9 +28,9 @@
 //!
 //! This is the only library of the project that opens a socket. The layout of the cache, with the names
 //! of its folders, is that of the crate `hf-hub` 0.5 without its features: three small crates come with
-//! it and no HTTP client. The transfer is our own: `hf-hub` 0.5 continues a broken transfer without a
-//! look whether the server agreed to, version 1.0 has no types apart from its client, an asynchronous
-//! runtime and some 280 crates, and neither compares size or hash of the content. `ureq` is a small,
+//! it and no HTTP client. The transfer is our own: that of `hf-hub` 0.5 resumes without checking
+//! that the server agreed to, and compares neither size nor hash of the content; version 1.0 brings an
+//! asynchronous runtime and some 220 crates along with its types. `ureq` is a small,
 //! blocking HTTP client with TLS in Rust; the list of trusted certificates is built in, so that bare
 //! containers work, and `SSL_CERT_FILE` replaces it.
 

@@ -1,5 +1,5 @@
 //! A lock for each repository, so that two processes do not download the same files. Nothing breaks
-//! without it: files become visible by being renamed, and whoever is last wins with the same content.
+//! without it: files become visible by being renamed, and the last one wins with the same content.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -9,19 +9,19 @@ use std::{
 
 use crate::{Event, Hub};
 
-/// How often the lock is tried.
+/// Pause between attempts to lock.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long is waited for a process that may be stuck.
+/// Longest wait for a process that may be stuck.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Held until dropped; the system drops it with the process.
+/// A lock that is held until dropped; the system drops it with the process.
 pub(crate) struct RepoLock {
     _file: Option<File>,
 }
 
 impl RepoLock {
-    /// Waits for the lock of the folder `name` until `done` says that it is not needed any more. Where the file system
-    /// knows no locks, or the folder cannot be written, there is none.
+    /// Waits for the lock of the folder `name`, or until `done` says that it is no longer needed. Where
+    /// the file system has no locks, or the folder cannot be written, there is none.
     pub(crate) fn acquire(hub: &Hub, name: &str, model: &str, done: impl Fn() -> bool) -> Self {
         let dir = hub.cache_dir.join(".locks").join(name);
         let open = || {

@@ -1,6 +1,6 @@
 //! Commit, sizes and hashes of a model's files as its repository has them now, to be pinned.
 
-use std::{env, sync::atomic::AtomicBool};
+use std::env;
 
 use embedkit_types::{FileDigest, ModelSpec};
 
@@ -13,7 +13,7 @@ use crate::{
     needed::needed_files,
     retry::{from_endpoints, retrying},
     staging::Staged,
-    transfer::Transfer,
+    transfer::fetch_alone,
 };
 
 /// A model's files as a repository has them.
@@ -73,11 +73,7 @@ fn look_up_at(
             _ => {
                 let url = listing::file_url(endpoint, repo, &listing.commit, &file.path);
                 let staged = Staged::beside(&env::temp_dir().join("embedkit-look-up"))?;
-                let stop = AtomicBool::new(false);
-                let transfer = Transfer::new(hub, client, file, &url, &stop, staged);
-                let Some((_, hashed, _)) = transfer.run()? else {
-                    unreachable!("nobody tells this transfer to stop")
-                };
+                let (_, hashed) = fetch_alone(hub, client, file, &url, staged)?;
                 hashed.of(&file.path)
             }
         });

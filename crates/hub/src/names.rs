@@ -1,4 +1,4 @@
-//! Names that become parts of paths and addresses: what is not plainly harmless is refused.
+//! Checks of untrusted names that become parts of paths and addresses.
 
 use std::path::PathBuf;
 
@@ -45,7 +45,7 @@ pub(crate) fn is_commit(name: &str) -> bool {
     is_hex(name, 40)
 }
 
-/// Whether `text` is `digits` lower or upper case hexadecimal digits.
+/// True if `text` is `digits` lower or upper case hexadecimal digits.
 pub(crate) fn is_hex(text: &str, digits: usize) -> bool {
     text.len() == digits && text.bytes().all(|b| b.is_ascii_hexdigit())
 }

@@ -114,7 +114,7 @@ pub fn needed_files(spec: &ModelSpec) -> NeededFiles {
 /// The files of `spec` in a folder of the user's own, which is laid out like the repository.
 ///
 /// The model file, `tokenizer.json` and their like have to be there; additional files are checked by
-/// whoever reads them, since not all are needed for every use. `vocab.txt` may take the place of
+/// their readers, since not all are needed for every use. `vocab.txt` may take the place of
 /// `tokenizer.json` and `tokenizer_config.json`, as it does for BERT models of old. No network.
 ///
 /// # Errors
@@ -169,7 +169,7 @@ fn model_files(dir: &Path) -> Vec<String> {
     found
 }
 
-/// Those of `names` that are no files in `root`, links followed.
+/// The names among `names` without a file in `root`, links followed.
 pub(crate) fn missing<'a>(
     root: &Path,
     names: impl IntoIterator<Item = &'a str>,

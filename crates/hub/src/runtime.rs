@@ -1,4 +1,4 @@
-//! The ONNX Runtime library: where it comes from, that it is what it should be, and where it is put.
+//! Installation of the ONNX Runtime library: fetched with pip, verified, and put into the cache.
 //!
 //! The official builds for all platforms are in the Python package, so pip fetches them with its
 //! user's own settings. Nothing of the package is run: the libraries are taken out of it.
@@ -28,12 +28,12 @@ use crate::{
 /// The version that is installed unless another is asked for.
 pub const DEFAULT_VERSION: &str = "1.31.1";
 
-/// How deep a folder is searched, such as `onnxruntime/capi` in a `site-packages`.
+/// Depth to which a folder is searched, such as `onnxruntime/capi` in a `site-packages`.
 const DEPTH: usize = 2;
 /// The largest library that is taken, in bytes.
 const LARGEST: u64 = 4 << 30;
 
-/// What to install.
+/// Version, build and source of the library to install.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstallOptions {
     /// The version to fetch; not looked at with `from`.
@@ -51,7 +51,7 @@ impl Default for InstallOptions {
     }
 }
 
-/// How far the origin of a library is known.
+/// Verification of a library's origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -78,11 +78,11 @@ pub struct Installed {
     pub size: u64,
     /// The package or file that it came from.
     pub origin: String,
-    /// How far its origin is known.
+    /// Verification of its origin.
     pub verified: Verified,
     /// The libraries of execution providers beside it.
     pub providers: Vec<String>,
-    /// The library and its providers as they were put there. Who opens them compares them with this.
+    /// The library and its providers as they were installed, for the comparison before they are opened.
     #[serde(default)]
     pub files: Vec<InstalledFile>,
 }
@@ -97,13 +97,13 @@ pub struct InstalledFile {
     pub size: u64,
     /// SHA-256 of its content, in lower-case hexadecimal digits.
     pub sha256: String,
-    /// When it was last written to, in nanoseconds since 1970.
+    /// Time of the last write, in nanoseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modified: Option<u64>,
-    /// When it or its entry was last changed, in nanoseconds since 1970; on Unix.
+    /// Time of the last change of it or its entry, in nanoseconds since 1970; on Unix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed: Option<u64>,
-    /// Its number on the file system; on Unix.
+    /// Its inode; on Unix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inode: Option<u64>,
 }
@@ -146,7 +146,7 @@ pub fn install_with(
 ) -> Result<Installed, Error> {
     let dir = runtime_dir(cache);
     staging::own_folder(&dir)?;
-    // What is in there is run: nobody else has anything to put there.
+    // Its content is executed: nobody else may write there.
     staging::only_mine(&dir)?;
     staging::sweep(&dir);
     match &options.from {
@@ -164,8 +164,8 @@ pub fn install_with(
     }
 }
 
-/// The library that [`install`] put into `cache`, if it is still as it was: it is hashed where its size,
-/// its times or its number on the file system are others.
+/// The library that [`install`] put into `cache`, if it is unchanged: it is hashed where its size, times
+/// or inode differ from the record.
 #[must_use]
 pub fn installed(cache: &Path) -> Option<Installed> {
     let dir = runtime_dir(cache);
@@ -209,7 +209,7 @@ fn platforms() -> Option<Vec<String>> {
     Some(tags.iter().map(|tag| (*tag).to_owned()).collect())
 }
 
-/// What a file of the runtime is.
+/// Kind of a file of the runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Library,
@@ -334,8 +334,8 @@ fn from_path(from: &Path, dir: &Path) -> Result<Installed, Error> {
     place(installed, &providers, dir)
 }
 
-/// Gives the files in a work folder their names: the library last, since it is what is looked for,
-/// and each in one step, so that there is never none.
+/// Renames the files of a work folder into place: the library last, since searches look for it, and each
+/// in one step, so that there is always one.
 fn place(
     mut installed: Installed,
     providers: &[(PathBuf, String)],
@@ -402,7 +402,7 @@ fn search(dir: &Path, depth: usize) -> Option<PathBuf> {
     entries.iter().filter(|(_, path)| path.is_dir()).find_map(|(_, path)| search(path, below))
 }
 
-/// What is in a folder, by name.
+/// The entries of a folder, sorted by name.
 fn files(dir: &Path) -> Vec<(String, PathBuf)> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     let mut files: Vec<_> = entries
@@ -412,7 +412,7 @@ fn files(dir: &Path) -> Vec<(String, PathBuf)> {
     files
 }
 
-/// Whether the file begins as libraries of this platform do.
+/// True if the file begins as libraries of this platform do.
 fn is_library(path: &Path) -> Result<bool, Error> {
     let mut start = [0; 4];
     let mut file = File::open(path).or_disk("open", path)?;

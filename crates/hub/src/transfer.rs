@@ -24,6 +24,21 @@ const LARGEST_UNKNOWN: u64 = 64 << 30;
 /// Bytes a second below which a transfer counts as stalled.
 const SLOWEST: u64 = 1024;
 
+/// Transfers one file from `url` into `staged`, with none beside it: the content with its size and hash.
+pub(crate) fn fetch_alone(
+    hub: &Hub,
+    client: &Client,
+    file: &ListedFile,
+    url: &str,
+    staged: Staged,
+) -> Result<(Staged, Hashed), Error> {
+    let stop = AtomicBool::new(false);
+    match Transfer::new(hub, client, file, url, &stop, staged).run()? {
+        Some((staged, hashed, _)) => Ok((staged, hashed)),
+        None => unreachable!("a transfer ends early only where `stop` is set"),
+    }
+}
+
 /// The transfer of one file, over as many requests as it takes.
 pub(crate) struct Transfer<'a> {
     hub: &'a Hub,
@@ -34,9 +49,9 @@ pub(crate) struct Transfer<'a> {
     staged: Staged,
     digest: Option<Digest>,
     size: Option<u64>,
-    /// The hash of what is here; `None` before the first byte.
+    /// The hash of the part that is here; `None` before the first byte.
     hashing: Option<Hashing>,
-    /// The strong entity tag of what is here.
+    /// The strong entity tag of the part that is here.
     validator: Option<String>,
 }
 
@@ -64,8 +79,8 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// The content with what it turned out to be, and the hash that vouches for it, if any; `None`
-    /// when told to stop.
+    /// The content with its size and hash, and the hash that the server stated, if any; `None` when
+    /// stopped.
     pub(crate) fn run(mut self) -> Result<Option<(Staged, Hashed, Option<Digest>)>, Error> {
         let hashed = self.until_done()?;
         Ok(hashed.map(|hashed| (self.staged, hashed, self.digest)))
@@ -104,7 +119,7 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// One request. `false` when told to stop.
+    /// One request. `false` when stopped.
     fn attempt(&mut self) -> Result<bool, Error> {
         let here = self.hashing.as_ref().map_or(0, Hashing::size);
         let range = match &self.validator {
@@ -128,7 +143,7 @@ impl<'a> Transfer<'a> {
         self.receive(answer)
     }
 
-    /// Whether the answer is the rest of what is here.
+    /// True if the answer is the rest of the part that is here.
     fn continues(&self, answer: &Answer, here: u64) -> bool {
         let total = |size: &str| self.size.is_none_or(|known| size.parse() == Ok(known));
         answer.status == StatusCode::PARTIAL_CONTENT

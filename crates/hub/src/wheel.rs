@@ -34,7 +34,7 @@ pub struct Wheel {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Extracted {
-    /// Where it is now.
+    /// The unpacked file.
     pub path: PathBuf,
     /// Its size in bytes.
     pub size: u64,

@@ -230,6 +230,41 @@ fn files_that_are_missing_are_named() {
 }
 
 #[test]
+#[cfg(unix)] // a folder of the user on Windows is known without variables
+fn hints_about_files_name_options_and_commands() {
+    let hint = |program: Program, error: &str| {
+        let outcome = program.run().failure(1, error, Some(""));
+        outcome.stderr.lines().nth(1).unwrap().to_owned()
+    };
+    let embed = || Program::new(["embed", "a", "--model", "BAAI/bge-small-en-v1.5"]);
+    assert_eq!(
+        hint(embed(), "offline"),
+        "hint: with network access, run: embedkit models pull BAAI/bge-small-en-v1.5"
+    );
+    assert_eq!(
+        hint(embed().var("HOME", "").var("EMBEDKIT_CACHE", ""), "no cache folder is known"),
+        "hint: set EMBEDKIT_CACHE or pass --cache-dir"
+    );
+    let install =
+        Program::new(["runtime", "install", "-q"]).var("EMBEDKIT_OFFLINE", "").var("PATH", "");
+    assert_eq!(
+        hint(install, "pip was not found"),
+        "hint: install pip, or give a library, wheel or folder with: embedkit runtime install --from PATH"
+    );
+    let case = dense_case("static").dir;
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["spec.toml", "tokenizer.json"] {
+        fs::copy(case.join(name), dir.path().join(name)).unwrap();
+    }
+    fs::write(dir.path().join("other.safetensors"), "").unwrap();
+    assert_eq!(
+        hint(Program::new(["embed", "a"]).model_in(dir.path()), "lacks files of model"),
+        "hint: if other.safetensors is the model, say `file = \"other.safetensors\"` in its \
+         description (--model-spec)"
+    );
+}
+
+#[test]
 fn a_description_has_to_be_one() {
     for (content, why) in [
         ("id = \"a/b\"\ntask = \"text-dense\"\n", "dim"),

@@ -1,4 +1,4 @@
-//! What the official builds of the ONNX Runtime library are known to be.
+//! Hashes of the official builds of the ONNX Runtime library.
 
 /// SHA-256 of the library in the official package: version, system, processor, hash. The packages for
 /// different versions of Python hold the same library.
@@ -59,7 +59,7 @@ pub(super) fn known(version: &str) -> Option<&'static str> {
     KNOWN.iter().find(|row| row.0 == version && (row.1, row.2) == here).map(|row| row.3)
 }
 
-/// The version of the official build with this hash, for whatever platform.
+/// The version of the official build with this hash, for any platform.
 pub(super) fn version_of(sha256: &str) -> Option<&'static str> {
     KNOWN.iter().find(|row| row.3 == sha256).map(|row| row.0)
 }

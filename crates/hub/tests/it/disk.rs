@@ -59,7 +59,7 @@ fn what_killed_processes_left_is_removed() {
     nothing_unfinished(cache.path());
 }
 
-/// What needs a disk and a user of its own: this test program again, in namespaces where it has both.
+/// Tests with a disk and a user of their own: this test program again, in namespaces where it has both.
 #[cfg(target_os = "linux")]
 mod namespaces {
     use std::{

@@ -28,7 +28,7 @@ fn faulty(fault: impl Fn(&Repo, &Request) -> Option<Reply> + Send + Sync + 'stat
     })
 }
 
-/// That the model arrives whole; returns the number of requests for the model file.
+/// Asserts that the model arrives whole; returns the number of requests for the model file.
 fn overcomes(server: &Server) -> usize {
     overcomes_with(server, |_| {})
 }
@@ -42,7 +42,7 @@ fn overcomes_with(server: &Server, change: impl Fn(&mut Hub)) -> usize {
     server.count(MODEL)
 }
 
-/// That there is an error, within the time, and no model.
+/// Asserts that there is an error, within the time, and no model.
 fn fails(server: &Server, within: f32) -> Error {
     fails_with(server, within, |_| {})
 }

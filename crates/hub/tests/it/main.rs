@@ -64,7 +64,7 @@ fn tree(dir: &Path) -> Vec<String> {
     found
 }
 
-/// That the model's files are those of the repository, and that nothing else lies about.
+/// Asserts that the model's files are those of the repository, and that nothing unfinished is left.
 fn check(repo: &Repo, cache: &Path, files: &embedkit_types::ModelFiles) {
     let large = fs::read(&files.model).unwrap();
     assert_eq!(large, repo.files["onnx/model.onnx"]);

@@ -20,11 +20,11 @@ use sha2::Digest;
 pub(crate) struct Request {
     pub(crate) path: String,
     pub(crate) headers: HashMap<String, String>,
-    /// How many requests for the same path came before.
+    /// Number of earlier requests for the same path.
     pub(crate) earlier: usize,
 }
 
-/// What the server does.
+/// The server's answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -33,7 +33,7 @@ pub(crate) struct Reply {
     pub(crate) fault: Fault,
 }
 
-/// How an answer goes wrong.
+/// A fault of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     None,
@@ -123,7 +123,7 @@ impl Server {
         self.requests.lock().unwrap().clone()
     }
 
-    /// How often something connected, whether or not it asked for anything.
+    /// Number of connections, with or without a request.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
@@ -279,7 +279,7 @@ impl Repo {
         format!(r#"{{"id":"x","sha":"{}","siblings":[{}]}}"#, self.commit, files.join(","))
     }
 
-    /// What a hub without faults answers: large files by way of another address.
+    /// The answer of a hub without faults: large files by way of another address.
     pub(crate) fn reply(&self, request: &Request) -> Reply {
         let path = request.path.split('?').next().unwrap();
         if path == format!("/api/models/{}/revision/main", self.name) {
