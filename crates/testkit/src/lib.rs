@@ -12,7 +12,7 @@
 //!   [`zip_equal`] for streams.
 //! - [`fault`]: graphs that fail or never end for some inputs; [`texts_with_a_long_one`] makes the
 //!   inputs, and [`fails_alone`] checks the results.
-//! - [`runtime_library`], [`asset`]: external needs of a test, or one line why it is skipped.
+//! - [`runtime_library`], [`asset`]: external needs of a test, which fails or is skipped without them.
 //! - [`load_options`]: the device for tests, which `cargo xtask matrix` varies.
 //!
 //! `data/README.md` explains how to make the files again.

@@ -1,9 +1,8 @@
 //! External needs of tests: the ONNX Runtime library and real models.
 //!
-//! `cargo xtask assets` fetches both into `.cache/assets/`. A test whose needs are not met prints
-//! one line that starts with `skipped:` and returns. With `EMBEDKIT_REQUIRE_RUNTIME=1`, which
-//! `cargo xtask test` sets, a missing library or a missing all-MiniLM-L6-v2 is a failure instead;
-//! the other models may be out of reach.
+//! `cargo xtask assets` fetches both into `.cache/assets/`. A test without the library or without
+//! all-MiniLM-L6-v2 fails and says so; with `EMBEDKIT_SKIP=1` it prints one line that starts with
+//! `skipped:` and returns, as tests do without any of the other models, which may be out of reach.
 
 use std::{
     env,
@@ -12,10 +11,10 @@ use std::{
 };
 
 const ORT_DYLIB_PATH: &str = "ORT_DYLIB_PATH";
-const REQUIRE: &str = "EMBEDKIT_REQUIRE_RUNTIME";
+const SKIP: &str = "EMBEDKIT_SKIP";
 
 /// A real model, or data for it: its name here, its folder below `.cache/assets/models`, files that
-/// prove it complete, and `true` if `EMBEDKIT_REQUIRE_RUNTIME` requires it.
+/// prove it complete, and `true` if tests fail without it.
 struct Asset {
     name: &'static str,
     folder: &'static str,
@@ -60,8 +59,7 @@ const ASSETS: [Asset; 6] = [
 /// The ONNX Runtime library for tests: `ORT_DYLIB_PATH`, else the newest fetched one.
 ///
 /// # Panics
-/// If there is none and `EMBEDKIT_REQUIRE_RUNTIME=1` requires it, or if `ORT_DYLIB_PATH` names a
-/// missing file.
+/// If there is none and `EMBEDKIT_SKIP` is not 1, or if `ORT_DYLIB_PATH` names a missing file.
 #[must_use]
 pub fn runtime_library() -> Option<PathBuf> {
     if let Some(path) = env::var_os(ORT_DYLIB_PATH).filter(|path| !path.is_empty()) {
@@ -70,15 +68,14 @@ pub fn runtime_library() -> Option<PathBuf> {
         return Some(path);
     }
     let found = newest_runtime(&assets_dir().join("onnxruntime"));
-    found_or_skipped(found, required(), "no ONNX Runtime library")
+    found_or_skipped(found, !may_skip(), "no ONNX Runtime library")
 }
 
 /// Folder of a real model: `minilm`, `minilm-int8`, `splade-tiny`, `static-tokenlearn` or
 /// `efficientnet`; or of real `pictures`.
 ///
 /// # Panics
-/// If the name is unknown, or if the model is missing although `EMBEDKIT_REQUIRE_RUNTIME=1` requires
-/// it.
+/// If the name is unknown, or if `minilm` is missing and `EMBEDKIT_SKIP` is not 1.
 #[must_use]
 pub fn asset(name: &str) -> Option<PathBuf> {
     let asset = ASSETS.iter().find(|asset| asset.name == name);
@@ -86,7 +83,7 @@ pub fn asset(name: &str) -> Option<PathBuf> {
     let folder = assets_dir().join("models").join(asset.folder);
     let complete = asset.files.iter().all(|file| folder.join(file).is_file());
     let what = format!("no asset {}", asset.folder);
-    found_or_skipped(complete.then_some(folder), asset.required && required(), &what)
+    found_or_skipped(complete.then_some(folder), asset.required && !may_skip(), &what)
 }
 
 /// `.cache/assets` of the workspace.
@@ -94,14 +91,17 @@ fn assets_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache/assets")
 }
 
-fn required() -> bool {
-    env::var_os(REQUIRE).is_some_and(|value| value == "1")
+fn may_skip() -> bool {
+    env::var_os(SKIP).is_some_and(|value| value == "1")
 }
 
 /// Returns the path, or prints a line why the test is skipped, or panics.
 fn found_or_skipped(found: Option<PathBuf>, required: bool, what: &str) -> Option<PathBuf> {
     if found.is_none() {
-        assert!(!required, "{what}: run `cargo xtask assets`");
+        assert!(
+            !required,
+            "{what}: `cargo xtask assets` fetches it; {SKIP}=1 skips the tests that need it"
+        );
         eprintln!("skipped: {what}; `cargo xtask assets` fetches it");
     }
     found
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "no library: run `cargo xtask assets`")]
+    #[should_panic(expected = "no library: `cargo xtask assets` fetches it; EMBEDKIT_SKIP=1 skips")]
     fn a_missing_thing_that_is_required_fails() {
         let _ = found_or_skipped(None, true, "no library");
     }
