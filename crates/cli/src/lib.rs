@@ -6,6 +6,8 @@
 //! embedkit_cli::main();
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod args;
 mod commands;
 #[cfg(any(test, fuzzing))]

@@ -30,6 +30,7 @@
 //! tensors, `network` and `heads` build the graph, `model` writes it with `protobuf`. Weights are
 //! streamed: memory holds at most one matrix, and only a part of a large one.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod checkpoint;

@@ -1,4 +1,7 @@
-//! What every model family of embedkit stands on.
+//! The base of every model family of embedkit. **Internal**: its API may change in any version.
+//!
+//! Applications use the crate `embedkit`, or the models of single families (`embedkit-text-dense`, …); what
+//! these re-export of this crate, such as the registry, is as stable as they are.
 //!
 //! - [`registry`]: the built-in models, looked up by id.
 //! - `tokenizer` (feature `tokenizer`): a text as token ids, cut at the model's limit.
@@ -19,6 +22,8 @@
 //! ```
 //!
 //! Not here: downloading (`embedkit-hub`) and anything that knows what a vector is for.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[doc(hidden)]
 pub mod front;

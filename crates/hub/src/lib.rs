@@ -34,6 +34,7 @@
 //! blocking HTTP client with TLS in Rust; the list of trusted certificates is built in, so that bare
 //! containers work, and `SSL_CERT_FILE` replaces it.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod archive;

@@ -56,6 +56,8 @@
 //! it faster on x86, and clips coefficients that are out of range as Pillow does. Its errors unwind:
 //! with `panic = "abort"` a broken file ends the process.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 #[cfg(feature = "models")]
 mod model;
 #[cfg(feature = "preprocess")]

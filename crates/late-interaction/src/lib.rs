@@ -42,6 +42,7 @@
 //! Without features neither ONNX Runtime nor a tokenizer comes along. Not here: downloading models by
 //! id (`embedkit`), and one vector in place of many (`embedkit-postprocess`).
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod error;

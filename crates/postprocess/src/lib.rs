@@ -31,6 +31,8 @@
 //!
 //! This crate needs no model and no runtime. Feature `serde` reads and writes [`MuveraOptions`].
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod batch;
 mod clusters;
 mod encode;

@@ -35,6 +35,7 @@
 //!
 //! Not here: downloading models by id (`embedkit`), the first search (the families of embeddings).
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod error;

@@ -26,6 +26,7 @@
 //! Features: `bm25` (neither runtime nor tokenizer), `splade` (both of its kinds), `bm42` and
 //! `minicoil` (on ONNX Runtime). Not here: downloading models by id (`embedkit`), searching.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "bm25")]

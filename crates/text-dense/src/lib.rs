@@ -23,6 +23,7 @@
 //! Features: `transformer` (ONNX graphs, the usual kind) and `static` (lookup tables, which need no
 //! runtime). Not here: downloading models by id (`embedkit`), other kinds of vectors (their crates).
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 #[cfg(any(feature = "transformer", feature = "static"))]

@@ -30,6 +30,7 @@
 //! Feature `serde` reads a [`ModelSpec`] from a row in the form of the project's `models.toml`; module
 //! `row` has the rules.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 pub mod cache;
