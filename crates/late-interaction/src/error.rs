@@ -58,14 +58,14 @@ pub enum LateInteractionError {
         /// The most tokens.
         limit: usize,
     },
-    /// Vectors that are to be compared differ in width.
-    #[error("the vectors of {what} have width {found}, expected is {expected}")]
-    Width {
+    /// Vectors that are to be compared differ in dimension.
+    #[error("the vectors of {what} have dimension {found}, expected {expected}")]
+    Dim {
         /// What has them, such as `document 3`.
         what: String,
-        /// The width of the others.
+        /// Dimension of the others.
         expected: usize,
-        /// Its own width.
+        /// Its own dimension.
         found: usize,
     },
     /// A factor of token pooling that is no number from 1 upwards.
@@ -98,7 +98,7 @@ impl LateInteractionError {
             #[cfg(feature = "multimodal")]
             Self::ImageSide { .. } | Self::ImagePromptTooLong { .. } => ErrorKind::InvalidInput,
             Self::MissingToken { .. } => ErrorKind::Damaged,
-            Self::Width { .. } | Self::PoolFactor { .. } | Self::NoDirection { .. } => {
+            Self::Dim { .. } | Self::PoolFactor { .. } | Self::NoDirection { .. } => {
                 ErrorKind::InvalidInput
             }
             Self::TooManyVectors { .. } => ErrorKind::Runtime,
@@ -119,7 +119,7 @@ impl LateInteractionError {
             Self::NoImageToken { .. } | Self::ImageTokens { .. } => {
                 "the tokenizer's files are of another model"
             }
-            Self::Width { .. } => "compare vectors of one model, cut to the same dimensions",
+            Self::Dim { .. } => "compare vectors of one model, cut to the same dimensions",
             _ => return None,
         };
         Some(Hint::Advice(advice.into()))

@@ -92,7 +92,7 @@ pub trait AsVectors {
 
 impl AsVectors for MultiVector {
     fn as_vectors(&self) -> Vectors<'_> {
-        Vectors { values: Values::F32(self.values()), dim: self.width() }
+        Vectors { values: Values::F32(self.values()), dim: self.dim() }
     }
 }
 

@@ -60,7 +60,8 @@ pub use sparse::{SparseEmbedding, SparseError};
 pub use spec::{FileDigest, List, ModelPrompts, ModelSpec, Source, Str};
 pub use spec_error::SpecError;
 pub use task::{
-    AdapterTasks, Bm25, Bm42, ColModernVbert, ColPali, Encoder, GraphOutput, IfSplade, Image,
-    ImagePooling, LateMultimodal, LateMultimodalKind, LateText, Markers, MiniCoil, Pooling,
-    QueryPadding, Repeat, Rerank, Sparse, SparseKind, Splade, Task, TaskKind, TextDense,
+    AdapterTasks, Bm25Config, Bm42Config, ColModernVbertConfig, ColPaliConfig, Encoder,
+    GraphOutput, IfSpladeConfig, Image, ImagePooling, LateMultimodal, LateMultimodalKind, LateText,
+    Markers, MiniCoilConfig, Pooling, QueryPadding, Repeat, Rerank, Sparse, SparseKind,
+    SpladeConfig, Task, TaskKind, TextDense,
 };

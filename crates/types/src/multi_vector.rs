@@ -4,16 +4,16 @@ use std::slice::ChunksExact;
 
 use crate::{LateMultimodal, LateText};
 
-/// The vectors of one input: one per token or image patch, all of the same width.
+/// The vectors of one input: one per token or image patch, all of one dimension.
 ///
 /// They lie one after another in a single buffer; no vector has an allocation of its own. There may
-/// be none, but the width is never zero.
+/// be none, but the dimension is never zero.
 ///
 /// ```
 /// use embedkit_types::MultiVector;
 ///
 /// let vectors = MultiVector::new(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 3)?;
-/// assert_eq!((vectors.len(), vectors.width()), (2, 3));
+/// assert_eq!((vectors.len(), vectors.dim()), (2, 3));
 /// assert_eq!(vectors.row(1), Some(&[4.0, 5.0, 6.0][..]));
 /// assert!(vectors.rows().all(|row| row.len() == 3));
 /// # Ok::<(), embedkit_types::MultiVectorError>(())
@@ -26,29 +26,29 @@ use crate::{LateMultimodal, LateText};
 )]
 pub struct MultiVector {
     values: Vec<f32>,
-    width: usize,
+    dim: usize,
 }
 
 impl MultiVector {
-    /// Vectors of `width` components from a buffer that holds them one after another. Nothing is
+    /// Vectors of `dim` components from a buffer that holds them one after another. Nothing is
     /// copied.
     ///
     /// # Errors
-    /// The width is zero, or does not divide the length of the buffer.
-    pub fn new(values: Vec<f32>, width: usize) -> Result<Self, MultiVectorError> {
-        if width == 0 {
-            return Err(MultiVectorError::ZeroWidth);
+    /// The dimension is zero, or does not divide the length of the buffer.
+    pub fn new(values: Vec<f32>, dim: usize) -> Result<Self, MultiVectorError> {
+        if dim == 0 {
+            return Err(MultiVectorError::ZeroDim);
         }
-        if !values.len().is_multiple_of(width) {
-            return Err(MultiVectorError::Ragged { values: values.len(), width });
+        if !values.len().is_multiple_of(dim) {
+            return Err(MultiVectorError::Ragged { values: values.len(), dim });
         }
-        Ok(Self { values, width })
+        Ok(Self { values, dim })
     }
 
     /// How many vectors there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.values.len() / self.width
+        self.values.len() / self.dim
     }
 
     /// Whether there is no vector at all.
@@ -59,11 +59,11 @@ impl MultiVector {
 
     /// Components of each vector.
     #[must_use]
-    pub fn width(&self) -> usize {
-        self.width
+    pub fn dim(&self) -> usize {
+        self.dim
     }
 
-    /// All components, row by row: shape (`len`, `width`).
+    /// All components, row by row: shape (`len`, `dim`).
     #[must_use]
     pub fn values(&self) -> &[f32] {
         &self.values
@@ -78,21 +78,21 @@ impl MultiVector {
     /// The vector at `index`, from 0.
     #[must_use]
     pub fn row(&self, index: usize) -> Option<&[f32]> {
-        let start = index.checked_mul(self.width)?;
-        self.values.get(start..start.checked_add(self.width)?)
+        let start = index.checked_mul(self.dim)?;
+        self.values.get(start..start.checked_add(self.dim)?)
     }
 
     /// All vectors as one array: shape (`len`, dimension).
     #[cfg(feature = "ndarray")]
     #[must_use]
     pub fn view(&self) -> ndarray::ArrayView2<'_, f32> {
-        let shape = (self.len(), self.width);
+        let shape = (self.len(), self.dim);
         ndarray::ArrayView2::from_shape(shape, &self.values).expect("the buffer has whole vectors")
     }
 
     /// The vectors in order.
     pub fn rows(&self) -> ChunksExact<'_, f32> {
-        self.values.chunks_exact(self.width)
+        self.values.chunks_exact(self.dim)
     }
 }
 
@@ -110,21 +110,21 @@ impl<'a> IntoIterator for &'a MultiVector {
 #[non_exhaustive]
 pub enum MultiVectorError {
     /// Vectors without components.
-    #[error("vectors of width 0 were given; a multi-vector needs at least width 1")]
-    ZeroWidth,
+    #[error("vectors of dimension 0 were given; a multi-vector needs at least dimension 1")]
+    ZeroDim,
     /// The buffer ends within a vector.
-    #[error("{values} components are not a whole number of vectors of width {width}")]
+    #[error("{values} components are not a whole number of vectors of dimension {dim}")]
     Ragged {
         /// Components in the buffer.
         values: usize,
         /// Components of each vector.
-        width: usize,
+        dim: usize,
     },
 }
 
 /// What gives [`MultiVector`]s: a model of late interaction, or its description.
 ///
-/// Post-processing asks it for the width and for nothing else, so it need not be loaded.
+/// Post-processing asks it for the dimension and for nothing else, so it need not be loaded.
 pub trait MultiVectorModel {
     /// Components of each vector.
     fn embedding_size(&self) -> usize;
@@ -153,7 +153,7 @@ impl MultiVectorModel for LateMultimodal {
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Parts {
-    width: usize,
+    dim: usize,
     values: Vec<f32>,
 }
 
@@ -162,14 +162,14 @@ impl TryFrom<Parts> for MultiVector {
     type Error = MultiVectorError;
 
     fn try_from(parts: Parts) -> Result<Self, MultiVectorError> {
-        Self::new(parts.values, parts.width)
+        Self::new(parts.values, parts.dim)
     }
 }
 
 #[cfg(feature = "serde")]
 impl From<MultiVector> for Parts {
     fn from(vectors: MultiVector) -> Self {
-        Self { width: vectors.width, values: vectors.values }
+        Self { dim: vectors.dim, values: vectors.values }
     }
 }
 
@@ -212,13 +212,16 @@ mod tests {
     #[test]
     fn the_buffer_has_to_be_whole() {
         let ragged = MultiVector::new(vec![0.0; 7], 3).unwrap_err();
-        assert_eq!(ragged, MultiVectorError::Ragged { values: 7, width: 3 });
-        assert_eq!(ragged.to_string(), "7 components are not a whole number of vectors of width 3");
-        assert_eq!(MultiVector::new(Vec::new(), 0), Err(MultiVectorError::ZeroWidth));
+        assert_eq!(ragged, MultiVectorError::Ragged { values: 7, dim: 3 });
+        assert_eq!(
+            ragged.to_string(),
+            "7 components are not a whole number of vectors of dimension 3"
+        );
+        assert_eq!(MultiVector::new(Vec::new(), 0), Err(MultiVectorError::ZeroDim));
     }
 
     #[test]
-    fn descriptions_know_their_width() {
+    fn descriptions_know_their_dim() {
         let text = LateText { dim: 96, ..LateText::DEFAULT };
         let model: &dyn MultiVectorModel = &text;
         assert_eq!(model.embedding_size(), 96);
@@ -230,7 +233,7 @@ mod tests {
         let vectors = MultiVector::new(vec![1.0, 2.5], 2).unwrap();
         let text = toml::to_string(&vectors).unwrap();
         assert_eq!(toml::from_str::<MultiVector>(&text).unwrap(), vectors);
-        let error = toml::from_str::<MultiVector>("width = 2\nvalues = [1.0]").unwrap_err();
+        let error = toml::from_str::<MultiVector>("dim = 2\nvalues = [1.0]").unwrap_err();
         assert!(error.to_string().contains("not a whole number of vectors"), "{error}");
     }
 }

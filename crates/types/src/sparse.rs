@@ -58,12 +58,12 @@ pub enum SparseError {
         values: usize,
     },
     /// An index lies outside the dense vector that was asked for.
-    #[error("the index {index} does not fit in a dense vector of width {width}")]
-    Width {
+    #[error("the index {index} does not fit in a dense vector of {dim} dimensions")]
+    Dim {
         /// The largest index.
         index: u32,
-        /// The width asked for.
-        width: usize,
+        /// Dimensions asked for.
+        dim: usize,
     },
 }
 
@@ -171,16 +171,16 @@ impl SparseEmbedding {
         }
     }
 
-    /// The dense vector of a width, such as the size of the vocabulary.
+    /// The dense vector with `dim` dimensions, such as the size of the vocabulary.
     ///
     /// # Errors
-    /// [`SparseError::Width`].
-    pub fn to_dense(&self, width: usize) -> Result<Vec<f32>, SparseError> {
-        let fits = |&&index: &&u32| usize::try_from(index).is_ok_and(|index| index < width);
+    /// [`SparseError::Dim`].
+    pub fn to_dense(&self, dim: usize) -> Result<Vec<f32>, SparseError> {
+        let fits = |&&index: &&u32| usize::try_from(index).is_ok_and(|index| index < dim);
         if let Some(&index) = self.indices.last().filter(|index| !fits(index)) {
-            return Err(SparseError::Width { index, width });
+            return Err(SparseError::Dim { index, dim });
         }
-        let mut dense = vec![0.0; width];
+        let mut dense = vec![0.0; dim];
         for (index, value) in self.iter() {
             dense[index as usize] += value;
         }
@@ -287,7 +287,7 @@ mod tests {
     fn a_dense_vector_has_room_for_every_index() {
         let a = vector(&[(3, 1.0)]);
         assert_eq!(a.to_dense(4).unwrap(), [0.0, 0.0, 0.0, 1.0]);
-        assert_eq!(a.to_dense(3), Err(SparseError::Width { index: 3, width: 3 }));
+        assert_eq!(a.to_dense(3), Err(SparseError::Dim { index: 3, dim: 3 }));
         assert_eq!(SparseEmbedding::default().to_dense(0).unwrap(), Vec::<f32>::new());
     }
 

@@ -14,11 +14,13 @@ use crate::{List, Str};
 
 pub use image::{Image, ImagePooling};
 pub use late::{
-    ColModernVbert, ColPali, LateMultimodal, LateMultimodalKind, LateText, Markers, QueryPadding,
-    Repeat,
+    ColModernVbertConfig, ColPaliConfig, LateMultimodal, LateMultimodalKind, LateText, Markers,
+    QueryPadding, Repeat,
 };
 pub use rerank::Rerank;
-pub use sparse::{Bm25, Bm42, IfSplade, MiniCoil, Sparse, SparseKind, Splade};
+pub use sparse::{
+    Bm25Config, Bm42Config, IfSpladeConfig, MiniCoilConfig, Sparse, SparseKind, SpladeConfig,
+};
 
 /// The task of a model; one variant per family.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,7 +101,7 @@ impl Task {
         self.kind().name()
     }
 
-    /// The width of the vectors, where the model has one.
+    /// Dimension of the vectors, where the model has one.
     #[must_use]
     pub fn dim(&self) -> Option<usize> {
         match self {
@@ -155,7 +157,7 @@ impl Task {
 /// Facts of a model that turns a text into one vector.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TextDense {
-    /// Width of the vectors.
+    /// Dimension of the vectors.
     pub dim: usize,
     /// What computes the token vectors.
     pub encoder: Encoder,

@@ -18,10 +18,10 @@ pub(crate) struct Edge {
 }
 
 impl Edge {
-    /// An empty store for vectors of the same widths as those of `like`.
+    /// An empty store for vectors of the same dimensions as those of `like`.
     pub(crate) fn create(folder: &Path, like: &Embedded) -> Result<Self> {
         let max_sim = MultiVectorConfig { comparator: MultiVectorComparator::MaxSim };
-        let tokens = EdgeVectorParams::builder(like.tokens.width(), Distance::Dot)
+        let tokens = EdgeVectorParams::builder(like.tokens.dim(), Distance::Dot)
             .multivector_config(max_sim);
         // BM25 leaves the rarity of terms to the store, which knows the collection.
         let terms = EdgeSparseVectorParams { modifier: Some(Modifier::Idf), ..Default::default() };

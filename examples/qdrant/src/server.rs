@@ -26,7 +26,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// An empty collection for vectors of the same widths as those of `like`.
+    /// An empty collection for vectors of the same dimensions as those of `like`.
     pub(crate) fn create(url: &str, like: &Embedded) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let client = Qdrant::from_url(url)
@@ -41,7 +41,7 @@ impl Server {
         );
         vectors.add_named_vector_params(
             Kind::Tokens.name(),
-            VectorParamsBuilder::new(like.tokens.width() as u64, Distance::Dot)
+            VectorParamsBuilder::new(like.tokens.dim() as u64, Distance::Dot)
                 .multivector_config(max_sim),
         );
         // BM25 leaves the rarity of terms to the store, which knows the collection.

@@ -3,10 +3,10 @@
 use std::fmt::Debug;
 
 use embedkit_types::{
-    AdapterTasks, Bm25, Bm42, ColModernVbert, ColPali, Encoder, FileDigest, GraphOutput, IfSplade,
-    Image, ImagePooling, LateMultimodal, LateMultimodalKind, LateText, List, Markers, MiniCoil,
-    ModelPrompts, ModelSpec, Pooling, QueryPadding, Repeat, Rerank, Source, Sparse, SparseKind,
-    Splade, Str, Task, TextDense,
+    AdapterTasks, Bm25Config, Bm42Config, ColModernVbertConfig, ColPaliConfig, Encoder, FileDigest,
+    GraphOutput, IfSpladeConfig, Image, ImagePooling, LateMultimodal, LateMultimodalKind, LateText,
+    List, Markers, MiniCoilConfig, ModelPrompts, ModelSpec, Pooling, QueryPadding, Repeat, Rerank,
+    Source, Sparse, SparseKind, SpladeConfig, Str, Task, TextDense,
 };
 
 use super::{OtherName, Table};
@@ -138,11 +138,11 @@ structs! {
     TextDense { dim, encoder, output, pooling, accept_pooled, normalize, pad_to_limit, tasks }
     AdapterTasks { input, names, default, query, passage }
     Sparse { requires_idf, vocab_size, kind }
-    Bm25 { k, b, avg_len, language, token_max_length }
-    Splade { output }
-    IfSplade { output, idf_file }
-    Bm42 { output, alpha, language, stopwords_file }
-    MiniCoil { output, k, b, avg_len, language, weights_file, vocab_file, stopwords_file }
+    Bm25Config { k, b, avg_len, language, token_max_length }
+    SpladeConfig { output }
+    IfSpladeConfig { output, idf_file }
+    Bm42Config { output, alpha, language, stopwords_file }
+    MiniCoilConfig { output, k, b, avg_len, language, weights_file, vocab_file, stopwords_file }
     LateText {
         dim, output, markers, reserve, query_padding, skip_punctuation, skip_padding_id, normalize,
         normalize_queries
@@ -151,8 +151,8 @@ structs! {
     QueryPadding { token, length, attend }
     LateMultimodal { dim, output, text_prefix, text_augmentation, text_suffix, kind }
     Repeat { token, times }
-    ColPali { text_start_ids, image_side, image_token_id, image_tokens, image_prompt_ids }
-    ColModernVbert { image_prefix, image_suffix, image_token, frame_token, global_token }
+    ColPaliConfig { text_start_ids, image_side, image_token_id, image_tokens, image_prompt_ids }
+    ColModernVbertConfig { image_prefix, image_suffix, image_token, frame_token, global_token }
     Image { dim, output, pooling, normalize }
     Rerank { output, column }
 }

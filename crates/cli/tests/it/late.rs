@@ -67,7 +67,7 @@ fn every_token_has_a_vector() {
         assert_eq!(keys, ["embedding", "index"]);
         assert_eq!(record["index"], index);
         let vectors = vectors(record);
-        assert_eq!(vectors.width(), 8);
+        assert_eq!(vectors.dim(), 8);
         // The original pools the same graph's output by mean.
         let mean: Vec<f32> = (0..8)
             .map(|at| vectors.rows().map(|row| row[at]).sum::<f32>() / vectors.len() as f32)

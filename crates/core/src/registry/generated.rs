@@ -736,7 +736,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::Sparse(Sparse { requires_idf: false, vocab_size: Some(30522), kind: SparseKind::Splade(Splade { output: GraphOutput::Index(0) }) }),
+        task: Task::Sparse(Sparse { requires_idf: false, vocab_size: Some(30522), kind: SparseKind::Splade(SpladeConfig { output: GraphOutput::Index(0) }) }),
     },
     ModelSpec {
         id: Borrowed("prithvida/Splade_PP_en_v1"),
@@ -753,7 +753,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: Some(Borrowed("prithivida/Splade_PP_en_v1")),
         notice: None,
-        task: Task::Sparse(Sparse { requires_idf: false, vocab_size: Some(30522), kind: SparseKind::Splade(Splade { output: GraphOutput::Index(0) }) }),
+        task: Task::Sparse(Sparse { requires_idf: false, vocab_size: Some(30522), kind: SparseKind::Splade(SpladeConfig { output: GraphOutput::Index(0) }) }),
     },
     ModelSpec {
         id: Borrowed("Qdrant/bm42-all-minilm-l6-v2-attentions"),
@@ -770,7 +770,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::Sparse(Sparse { requires_idf: true, vocab_size: Some(30522), kind: SparseKind::Bm42(Bm42 { output: GraphOutput::Name(Borrowed("attention_6")), alpha: 0.5, language: Borrowed("english"), stopwords_file: Borrowed("stopwords.txt") }) }),
+        task: Task::Sparse(Sparse { requires_idf: true, vocab_size: Some(30522), kind: SparseKind::Bm42(Bm42Config { output: GraphOutput::Name(Borrowed("attention_6")), alpha: 0.5, language: Borrowed("english"), stopwords_file: Borrowed("stopwords.txt") }) }),
     },
     ModelSpec {
         id: Borrowed("Qdrant/bm25"),
@@ -787,7 +787,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::Sparse(Sparse { requires_idf: true, vocab_size: None, kind: SparseKind::Bm25(Bm25 { k: 1.2, b: 0.75, avg_len: 256.0, language: Borrowed("english"), token_max_length: 40 }) }),
+        task: Task::Sparse(Sparse { requires_idf: true, vocab_size: None, kind: SparseKind::Bm25(Bm25Config { k: 1.2, b: 0.75, avg_len: 256.0, language: Borrowed("english"), token_max_length: 40 }) }),
     },
     ModelSpec {
         id: Borrowed("Qdrant/minicoil-v1"),
@@ -804,7 +804,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::Sparse(Sparse { requires_idf: true, vocab_size: Some(19125), kind: SparseKind::MiniCoil(MiniCoil { output: GraphOutput::Index(0), k: 1.2, b: 0.75, avg_len: 150.0, language: Borrowed("english"), weights_file: Borrowed("minicoil.triplet.model.npy"), vocab_file: Borrowed("minicoil.triplet.model.vocab"), stopwords_file: Borrowed("stopwords.txt") }) }),
+        task: Task::Sparse(Sparse { requires_idf: true, vocab_size: Some(19125), kind: SparseKind::MiniCoil(MiniCoilConfig { output: GraphOutput::Index(0), k: 1.2, b: 0.75, avg_len: 150.0, language: Borrowed("english"), weights_file: Borrowed("minicoil.triplet.model.npy"), vocab_file: Borrowed("minicoil.triplet.model.vocab"), stopwords_file: Borrowed("stopwords.txt") }) }),
     },
     ModelSpec {
         id: Borrowed("opensearch-project/opensearch-neural-sparse-encoding-doc-v3-gte"),
@@ -821,7 +821,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::Sparse(Sparse { requires_idf: false, vocab_size: Some(30522), kind: SparseKind::IfSplade(IfSplade { output: GraphOutput::Index(0), idf_file: Borrowed("idf.json") }) }),
+        task: Task::Sparse(Sparse { requires_idf: false, vocab_size: Some(30522), kind: SparseKind::IfSplade(IfSpladeConfig { output: GraphOutput::Index(0), idf_file: Borrowed("idf.json") }) }),
     },
     ModelSpec {
         id: Borrowed("colbert-ir/colbertv2.0"),
@@ -940,7 +940,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: None,
-        task: Task::LateMultimodal(LateMultimodal { dim: 128, output: GraphOutput::Index(0), text_prefix: Borrowed("<s>Query: "), text_augmentation: Repeat { token: Borrowed("<pad>"), times: 10 }, text_suffix: Borrowed("\n"), kind: LateMultimodalKind::ColPali(ColPali { text_start_ids: Borrowed(&[2, 5098]), image_side: 448, image_token_id: 257152, image_tokens: 1024, image_prompt_ids: Borrowed(&[2, 50721, 573, 2416, 235265, 108]) }) }),
+        task: Task::LateMultimodal(LateMultimodal { dim: 128, output: GraphOutput::Index(0), text_prefix: Borrowed("<s>Query: "), text_augmentation: Repeat { token: Borrowed("<pad>"), times: 10 }, text_suffix: Borrowed("\n"), kind: LateMultimodalKind::ColPali(ColPaliConfig { text_start_ids: Borrowed(&[2, 5098]), image_side: 448, image_token_id: 257152, image_tokens: 1024, image_prompt_ids: Borrowed(&[2, 50721, 573, 2416, 235265, 108]) }) }),
     },
     ModelSpec {
         id: Borrowed("Qdrant/colmodernvbert"),
@@ -957,7 +957,7 @@ pub(super) static MODELS: &[ModelSpec] = &[
         prompts: None,
         alias_of: None,
         notice: Some(Borrowed("FastEmbed releases before 0.9 ran an older graph of this model: images that one of them embedded in batches with images of other proportions should be embedded again")),
-        task: Task::LateMultimodal(LateMultimodal { dim: 128, output: GraphOutput::Index(0), text_prefix: Borrowed(""), text_augmentation: Repeat { token: Borrowed("<end_of_utterance>"), times: 10 }, text_suffix: Borrowed(""), kind: LateMultimodalKind::ColModernVbert(ColModernVbert { image_prefix: Borrowed("<|begin_of_text|>User:"), image_suffix: Borrowed("Describe the image.<end_of_utterance>\nAssistant:"), image_token: Borrowed("<image>"), frame_token: Borrowed("<fake_token_around_image>"), global_token: Borrowed("<global-img>") }) }),
+        task: Task::LateMultimodal(LateMultimodal { dim: 128, output: GraphOutput::Index(0), text_prefix: Borrowed(""), text_augmentation: Repeat { token: Borrowed("<end_of_utterance>"), times: 10 }, text_suffix: Borrowed(""), kind: LateMultimodalKind::ColModernVbert(ColModernVbertConfig { image_prefix: Borrowed("<|begin_of_text|>User:"), image_suffix: Borrowed("Describe the image.<end_of_utterance>\nAssistant:"), image_token: Borrowed("<image>"), frame_token: Borrowed("<fake_token_around_image>"), global_token: Borrowed("<global-img>") }) }),
     },
     ModelSpec {
         id: Borrowed("Qdrant/clip-ViT-B-32-vision"),

@@ -175,7 +175,7 @@ impl Output {
             Self::Dense(_) => format!("component {at}"),
             Self::Sparse(terms) => format!("the value of index {}", terms.indices()[at]),
             Self::MultiVector(vectors) => {
-                let dim = vectors.width();
+                let dim = vectors.dim();
                 format!("component {} of vector {}", at % dim, at / dim)
             }
             Self::Score(_) => {

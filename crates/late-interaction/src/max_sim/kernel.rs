@@ -17,22 +17,22 @@ const LINE: usize = 16;
 pub(super) struct Panels {
     values: Vec<f32>,
     tokens: usize,
-    width: usize,
+    dim: usize,
     level: Level,
 }
 
 impl Panels {
-    /// Rearranges the rows of a query, each of `width` components.
-    pub(super) fn new(rows: &[f32], width: usize) -> Self {
-        let tokens = rows.len() / width;
-        let mut values = vec![0.0; tokens.next_multiple_of(LANES) * width];
-        for (token, row) in rows.chunks_exact(width).enumerate() {
-            let panel = &mut values[token / LANES * LANES * width..][..LANES * width];
+    /// Rearranges the rows of a query, each of `dim` components.
+    pub(super) fn new(rows: &[f32], dim: usize) -> Self {
+        let tokens = rows.len() / dim;
+        let mut values = vec![0.0; tokens.next_multiple_of(LANES) * dim];
+        for (token, row) in rows.chunks_exact(dim).enumerate() {
+            let panel = &mut values[token / LANES * LANES * dim..][..LANES * dim];
             for (column, &value) in panel.chunks_exact_mut(LANES).zip(row) {
                 column[token % LANES] = value;
             }
         }
-        Self { values, tokens, width, level: Level::new() }
+        Self { values, tokens, dim, level: Level::new() }
     }
 
     /// How many vectors the query has.
@@ -48,9 +48,9 @@ impl Panels {
     pub(super) fn score(&self, document: &[f32]) -> f32 {
         let mut sum = 0.0;
         let mut tokens = self.tokens;
-        for panel in self.values.chunks_exact(LANES * self.width) {
+        for panel in self.values.chunks_exact(LANES * self.dim) {
             let mut largest = [0.0; LANES];
-            dispatch!(self.level, simd => maxima(simd, document, panel, self.width, &mut largest));
+            dispatch!(self.level, simd => maxima(simd, document, panel, self.dim, &mut largest));
             let here = tokens.min(LANES);
             sum += largest[..here].iter().map(|&x| f64::from(x)).sum::<f64>();
             tokens -= here;
@@ -67,18 +67,18 @@ fn maxima<S: Simd>(
     simd: S,
     document: &[f32],
     panel: &[f32],
-    width: usize,
+    dim: usize,
     largest: &mut [f32; LANES],
 ) {
     // How many rows of the document are multiplied at once: enough to keep the multipliers busy, and
     // not so many that their sums, a panel and one component no longer fit into the registers.
     match S::f32s::LEN {
-        16 => rows_at_once::<S, 12>(simd, document, panel, width, largest),
-        8 => rows_at_once::<S, 6>(simd, document, panel, width, largest),
+        16 => rows_at_once::<S, 12>(simd, document, panel, dim, largest),
+        8 => rows_at_once::<S, 6>(simd, document, panel, dim, largest),
         _ if cfg!(target_arch = "aarch64") => {
-            rows_at_once::<S, 6>(simd, document, panel, width, largest);
+            rows_at_once::<S, 6>(simd, document, panel, dim, largest);
         }
-        _ => rows_at_once::<S, 2>(simd, document, panel, width, largest),
+        _ => rows_at_once::<S, 2>(simd, document, panel, dim, largest),
     }
 }
 
@@ -87,25 +87,25 @@ fn rows_at_once<S: Simd, const ROWS: usize>(
     simd: S,
     document: &[f32],
     panel: &[f32],
-    width: usize,
+    dim: usize,
     largest: &mut [f32; LANES],
 ) {
     let mut maxima = Maxima {
         largest: f32x16::splat(simd, f32::NEG_INFINITY),
         nan: mask32x16::splat(simd, false),
     };
-    let count = document.len() / width;
+    let count = document.len() / dim;
     if count < ROWS {
-        for row in document.chunks_exact(width) {
-            maxima.take::<1>(simd, row, panel, width);
+        for row in document.chunks_exact(dim) {
+            maxima.take::<1>(simd, row, panel, dim);
         }
     } else {
         for row in (0..count).step_by(ROWS) {
             // The last rows overlap those before: a maximum does not mind.
             let first = row.min(count - ROWS);
-            let rows = &document[first * width..(first + ROWS) * width];
+            let rows = &document[first * dim..(first + ROWS) * dim];
             touch(rows);
-            maxima.take::<ROWS>(simd, rows, panel, width);
+            maxima.take::<ROWS>(simd, rows, panel, dim);
         }
     }
     let nan = f32x16::splat(simd, f32::NAN);
@@ -129,13 +129,13 @@ struct Maxima<S: Simd> {
 
 impl<S: Simd> Maxima<S> {
     #[inline(always)]
-    fn take<const ROWS: usize>(&mut self, simd: S, rows: &[f32], panel: &[f32], width: usize) {
+    fn take<const ROWS: usize>(&mut self, simd: S, rows: &[f32], panel: &[f32], dim: usize) {
         let mut split = [rows; ROWS];
         for (index, row) in split.iter_mut().enumerate() {
-            *row = &rows[index * width..(index + 1) * width];
+            *row = &rows[index * dim..(index + 1) * dim];
         }
         let mut sums = [f32x16::splat(simd, 0.0); ROWS];
-        for (component, column) in (0..width).zip(panel.chunks_exact(LANES)) {
+        for (component, column) in (0..dim).zip(panel.chunks_exact(LANES)) {
             let column = f32x16::from_slice(simd, column);
             for (sum, row) in sums.iter_mut().zip(&split) {
                 *sum = column.mul_add(f32x16::splat(simd, row[component]), *sum);

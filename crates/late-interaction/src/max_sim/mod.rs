@@ -43,10 +43,10 @@ const WORTH_A_THREAD: usize = 4 << 20;
 /// ```
 ///
 /// # Errors
-/// [`LateInteractionError::Width`] where the two differ in width.
+/// [`LateInteractionError::Dim`] where the two differ in dimension.
 pub fn max_sim(query: &MultiVector, document: &MultiVector) -> Result<f32, Error> {
-    check("the document", query.width(), document)?;
-    Ok(Panels::new(query.values(), query.width()).score(document.values()))
+    check("the document", query.dim(), document)?;
+    Ok(Panels::new(query.values(), query.dim()).score(document.values()))
 }
 
 /// Documents that queries are scored against.
@@ -71,7 +71,7 @@ pub fn max_sim(query: &MultiVector, document: &MultiVector) -> Result<f32, Error
 #[derive(Debug, Clone)]
 pub struct MaxSim<'a, D> {
     documents: &'a [D],
-    width: Option<usize>,
+    dim: Option<usize>,
     components: usize,
     threads: NonZeroUsize,
 }
@@ -80,19 +80,19 @@ impl<'a, D: Borrow<MultiVector> + Sync> MaxSim<'a, D> {
     /// Documents, or references to them, scored on as many threads as this process may use.
     ///
     /// # Errors
-    /// [`LateInteractionError::Width`] where they differ in width.
+    /// [`LateInteractionError::Dim`] where they differ in dimension.
     pub fn new(documents: &'a [D]) -> Result<Self, Error> {
-        let width = documents.first().map(|document| document.borrow().width());
+        let dim = documents.first().map(|document| document.borrow().dim());
         let mut components = 0usize;
         for (index, document) in documents.iter().enumerate() {
             let document = document.borrow();
-            if Some(document.width()) != width {
-                check(&format!("document {index}"), width.unwrap_or(0), document)?;
+            if Some(document.dim()) != dim {
+                check(&format!("document {index}"), dim.unwrap_or(0), document)?;
             }
             components = components.saturating_add(document.values().len());
         }
         let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        Ok(Self { documents, width, components, threads })
+        Ok(Self { documents, dim, components, threads })
     }
 
     /// The same on at most `threads` threads.
@@ -104,17 +104,17 @@ impl<'a, D: Borrow<MultiVector> + Sync> MaxSim<'a, D> {
     /// The score of every document, in their order.
     ///
     /// # Errors
-    /// [`LateInteractionError::Width`] where the query differs in width.
+    /// [`LateInteractionError::Dim`] where the query differs in dimension.
     pub fn score(&self, query: &MultiVector) -> Result<Vec<f32>, Error> {
         self.check("the query", query)?;
-        Ok(self.scores(&[Panels::new(query.values(), query.width())]))
+        Ok(self.scores(&[Panels::new(query.values(), query.dim())]))
     }
 
     /// For each query what [`score`](Self::score) gives for it. Documents are read from memory once
     /// for all queries, so that this is faster than one query after the other.
     ///
     /// # Errors
-    /// [`LateInteractionError::Width`] where a query differs in width.
+    /// [`LateInteractionError::Dim`] where a query differs in dimension.
     pub fn score_batch<Q: Borrow<MultiVector>>(
         &self,
         queries: &[Q],
@@ -123,7 +123,7 @@ impl<'a, D: Borrow<MultiVector> + Sync> MaxSim<'a, D> {
         for (index, query) in queries.iter().enumerate() {
             let query = query.borrow();
             self.check(&format!("query {index}"), query)?;
-            panels.push(Panels::new(query.values(), query.width()));
+            panels.push(Panels::new(query.values(), query.dim()));
         }
         let scores = self.scores(&panels);
         let of = |query| scores.iter().skip(query).step_by(queries.len()).copied().collect();
@@ -133,13 +133,13 @@ impl<'a, D: Borrow<MultiVector> + Sync> MaxSim<'a, D> {
     /// The `k` best documents, best first: of equal scores the earlier one, and NaN last.
     ///
     /// # Errors
-    /// [`LateInteractionError::Width`] where the query differs in width.
+    /// [`LateInteractionError::Dim`] where the query differs in dimension.
     pub fn top_k(&self, query: &MultiVector, k: usize) -> Result<Vec<Ranked>, Error> {
         Ok(top_k(self.score(query)?, k))
     }
 
     fn check(&self, what: &str, query: &MultiVector) -> Result<(), Error> {
-        self.width.map_or(Ok(()), |width| check(what, width, query))
+        self.dim.map_or(Ok(()), |dim| check(what, dim, query))
     }
 
     /// Scores of all documents, for each of them those of all queries.
@@ -211,9 +211,9 @@ impl<'a, D: Borrow<MultiVector>> Iterator for Chunks<'a, D> {
 }
 
 fn check(what: &str, expected: usize, vectors: &MultiVector) -> Result<(), Error> {
-    let found = vectors.width();
+    let found = vectors.dim();
     if found == expected {
         return Ok(());
     }
-    Err(LateInteractionError::Width { what: what.to_owned(), expected, found }.into())
+    Err(LateInteractionError::Dim { what: what.to_owned(), expected, found }.into())
 }

@@ -236,7 +236,7 @@ impl LateInteractionMultimodalEmbedding {
         texts.into_iter().map(count).sum()
     }
 
-    /// The width of the vectors: the graph's own where it says so, else the registered one until the
+    /// Dimension of the vectors: the graph's own where it says so, else the registered one until the
     /// first vector has been seen. Needs no session.
     #[must_use]
     pub fn embedding_size(&self) -> usize {

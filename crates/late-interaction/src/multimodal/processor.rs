@@ -7,8 +7,8 @@ use embedkit_image::{
     DecodeOptions, ImageInput, ImageOptions, PreprocessError, Preprocessor, decode,
 };
 use embedkit_types::{
-    ColModernVbert, ColPali, Error, LateMultimodal, LateMultimodalKind, ModelFiles, ModelSpec,
-    SpecError,
+    ColModernVbertConfig, ColPaliConfig, Error, LateMultimodal, LateMultimodalKind, ModelFiles,
+    ModelSpec, SpecError,
 };
 
 use super::config::{SIDES, TileConfig};
@@ -28,14 +28,14 @@ pub(super) struct Processor {
 
 #[derive(Debug)]
 enum Kind {
-    ColPali(ColPali),
+    ColPali(ColPaliConfig),
     ColModernVbert(Tiled),
 }
 
 /// ColModernVBERT's facts, and what its files add to them.
 #[derive(Debug)]
 struct Tiled {
-    facts: ColModernVbert,
+    facts: ColModernVbertConfig,
     config: TileConfig,
     image_token_id: u32,
 }
@@ -195,7 +195,7 @@ impl fmt::Debug for Processor {
 impl Tiled {
     /// The prompt in which each tile has its place, as Idefics3 has it.
     fn prompt(&self, rows: usize, cols: usize) -> String {
-        let ColModernVbert { image_prefix, image_suffix, frame_token, global_token, .. } =
+        let ColModernVbertConfig { image_prefix, image_suffix, frame_token, global_token, .. } =
             &self.facts;
         let patches = self.facts.image_token.repeat(self.config.tokens);
         let mut prompt = image_prefix.to_string();

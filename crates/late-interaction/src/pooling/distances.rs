@@ -28,7 +28,7 @@ impl Distances {
 /// One minus the cosine, in f64. Every product is summed from the first component to the last, as
 /// SciPy does it, since the last bit decides between distances that would be equal.
 pub(super) fn cosine(vectors: &MultiVector) -> Result<Distances, LateInteractionError> {
-    let (len, width) = (vectors.len(), vectors.width());
+    let (len, dim) = (vectors.len(), vectors.dim());
     let too_many = || LateInteractionError::TooManyVectors { vectors: len };
     let room = |count: Option<usize>| {
         let mut values: Vec<f64> = Vec::new();
@@ -36,12 +36,12 @@ pub(super) fn cosine(vectors: &MultiVector) -> Result<Distances, LateInteraction
         values.try_reserve_exact(count).map_err(|_| too_many())?;
         Ok::<_, LateInteractionError>(values)
     };
-    let padded = len.checked_next_multiple_of(LANES).and_then(|lanes| lanes.checked_mul(width));
+    let padded = len.checked_next_multiple_of(LANES).and_then(|lanes| lanes.checked_mul(dim));
     let mut columns = room(padded)?;
-    columns.resize(len.next_multiple_of(LANES) * width, 0.0);
+    columns.resize(len.next_multiple_of(LANES) * dim, 0.0);
     let mut norms = Vec::with_capacity(len);
     for (index, row) in vectors.rows().enumerate() {
-        let panel = &mut columns[index / LANES * LANES * width..][..LANES * width];
+        let panel = &mut columns[index / LANES * LANES * dim..][..LANES * dim];
         for (component, &value) in row.iter().enumerate() {
             panel[component * LANES + index % LANES] = f64::from(value);
         }
@@ -59,7 +59,7 @@ pub(super) fn cosine(vectors: &MultiVector) -> Result<Distances, LateInteraction
         let norm = norms[index];
         let others = index + 1..len;
         for panel in others.start / LANES..others.end.div_ceil(LANES) {
-            let columns = &columns[panel * LANES * width..][..LANES * width];
+            let columns = &columns[panel * LANES * dim..][..LANES * dim];
             let mut products = [0.0; LANES];
             dispatch!(level, _ => multiply(&row, columns, &mut products));
             for (lane, product) in products.into_iter().enumerate() {

@@ -53,27 +53,27 @@ pub fn pool_tokens(vectors: &MultiVector, factor: f64) -> Result<MultiVector, Er
 /// The mean of each cluster's vectors, scaled to unit length. `clusters` has for each vector the
 /// first one of its cluster.
 fn means(vectors: &MultiVector, clusters: &[usize]) -> MultiVector {
-    let width = vectors.width();
+    let dim = vectors.dim();
     // Where the cluster of each first vector goes.
     let mut places = vec![None; clusters.len()];
     let mut sums: Vec<f64> = Vec::new();
     let mut sizes: Vec<f64> = Vec::new();
     for (row, &first) in vectors.rows().zip(clusters) {
         let place = *places[first].get_or_insert_with(|| {
-            sums.resize(sums.len() + width, 0.0);
+            sums.resize(sums.len() + dim, 0.0);
             sizes.push(0.0);
             sizes.len() - 1
         });
         sizes[place] += 1.0;
-        for (sum, &value) in sums[place * width..][..width].iter_mut().zip(row) {
+        for (sum, &value) in sums[place * dim..][..dim].iter_mut().zip(row) {
             *sum += f64::from(value);
         }
     }
-    for (mean, size) in sums.chunks_exact_mut(width).zip(sizes) {
+    for (mean, size) in sums.chunks_exact_mut(dim).zip(sizes) {
         mean.iter_mut().for_each(|x| *x /= size);
         l2_normalize(mean);
     }
     #[expect(clippy::cast_possible_truncation, reason = "the one rounding step")]
     let values = sums.into_iter().map(|x| x as f32).collect();
-    MultiVector::new(values, width).expect("whole vectors, of a width that was valid before")
+    MultiVector::new(values, dim).expect("whole vectors, of a dimension that was valid before")
 }

@@ -34,7 +34,7 @@ fn facts(spec: &mut ModelSpec) -> &mut LateText {
 
 #[track_caller]
 fn assert_same(found: &MultiVector, expected: &MultiVector, tolerance: f32) {
-    assert_eq!((found.len(), found.width()), (expected.len(), expected.width()));
+    assert_eq!((found.len(), found.dim()), (expected.len(), expected.dim()));
     assert_close(found.values(), expected.values(), tolerance);
 }
 
@@ -203,7 +203,7 @@ fn the_registered_width_gives_way_to_the_graph() {
     let Some(model) = open("colbert", |spec, _| facts(spec).dim = 128) else { return };
     let model = model.unwrap();
     assert_eq!(model.embedding_size(), 4);
-    assert_eq!(model.embed_batch(Role::Raw, &["fox"]).unwrap()[0].width(), 4);
+    assert_eq!(model.embed_batch(Role::Raw, &["fox"]).unwrap()[0].dim(), 4);
 }
 
 #[test]

@@ -130,15 +130,14 @@ fn nothing_is_scored_without_complaint() {
 }
 
 #[test]
-fn other_widths_are_refused() {
+fn other_dimensions_are_refused() {
     let mut noise = Noise(5);
     let (narrow, wide) = (noise.vectors(2, 3), noise.vectors(2, 4));
     let error = max_sim(&narrow, &wide).unwrap_err();
-    let Some(LateInteractionError::Width { expected: 3, found: 4, .. }) = error.downcast_ref()
-    else {
+    let Some(LateInteractionError::Dim { expected: 3, found: 4, .. }) = error.downcast_ref() else {
         panic!("{error}")
     };
-    assert_eq!(error.to_string(), "the vectors of the document have width 4, expected is 3");
+    assert_eq!(error.to_string(), "the vectors of the document have dimension 4, expected 3");
     let mixed = [narrow.clone(), narrow.clone(), wide.clone()];
     let error = MaxSim::new(&mixed).unwrap_err();
     assert!(error.to_string().contains("document 2"), "{error}");

@@ -34,7 +34,7 @@ fn lengths_are_as_asked_for() {
     let vectors = Noise(7).vectors(100, 16);
     for (factor, expected) in [(1.5, 67), (2.0, 50), (3.0, 34), (99.0, 2), (100.0, 1), (1e300, 1)] {
         let pooled = pool_tokens(&vectors, factor).unwrap();
-        assert_eq!((pooled.len(), pooled.width()), (expected, 16), "{factor}");
+        assert_eq!((pooled.len(), pooled.dim()), (expected, 16), "{factor}");
         for row in pooled.rows() {
             let norm = row.iter().map(|x| x * x).sum::<f32>().sqrt();
             assert!((norm - 1.0).abs() < 1e-6, "{norm}");

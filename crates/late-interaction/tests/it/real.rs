@@ -49,7 +49,7 @@ fn a_real_model_equals_the_original() {
     for (vectors, expected) in pairs {
         let width = expected[0].len();
         assert_equal(&heads(vectors, width), expected, 2e-4);
-        assert_eq!(vectors.width(), 384);
+        assert_eq!(vectors.dim(), 384);
     }
     let scores = MaxSim::new(&documents).unwrap().score_batch(&queries).unwrap();
     for (scores, expected) in zip_equal(&scores, &golden.scores) {

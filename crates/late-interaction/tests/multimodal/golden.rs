@@ -22,7 +22,7 @@ fn check_values(
     for (index, (result, (rows, values))) in results.iter().zip(expected).enumerate() {
         let found = result.as_ref().unwrap_or_else(|e| panic!("{} {what} {index}: {e}", case.name));
         assert_eq!(found.value.len(), *rows, "{} {what} {index}", case.name);
-        let width = found.value.width();
+        let width = found.value.dim();
         println!("{} {what} {index}: {rows} x {width}", case.name);
         assert_close(found.value.values(), &values[..rows * width], tolerance(case));
     }

@@ -13,7 +13,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use embedkit_types::{Bm25 as Facts, Embedded, Error, Role, SparseEmbedding};
+use embedkit_types::{Bm25Config, Embedded, Error, Role, SparseEmbedding};
 
 use self::{terms::Terms, tokens::each_token};
 use crate::{
@@ -82,7 +82,7 @@ impl Bm25 {
     /// A language without a stemmer where one is needed, numbers out of range, a stemmer given and
     /// switched off, a damaged list of stopwords.
     pub fn new(
-        facts: &Facts,
+        facts: &Bm25Config,
         options: &SparseOptions,
         lists: StopwordLists<'_>,
     ) -> Result<Self, Error> {

@@ -7,7 +7,7 @@ use embedkit_core::{
     onnx::Row,
     tokenizer::{Side, Tokenizer, Tokens},
 };
-use embedkit_types::{Bm42 as Facts, Error, ModelFiles, SparseEmbedding};
+use embedkit_types::{Bm42Config, Error, ModelFiles, SparseEmbedding};
 
 use super::subwords::{Word, join};
 use crate::{
@@ -26,7 +26,7 @@ pub(super) struct Bm42 {
 
 impl Bm42 {
     pub(super) fn open(
-        facts: &Facts,
+        facts: &Bm42Config,
         files: &ModelFiles,
         tokenizer: &Tokenizer,
         options: &SparseOptions,

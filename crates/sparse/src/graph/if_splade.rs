@@ -8,7 +8,7 @@ use embedkit_core::{
     read_bounded,
     tokenizer::{Tokenizer, Tokens},
 };
-use embedkit_types::{Error, IfSplade as Facts, ModelFiles, SparseEmbedding};
+use embedkit_types::{Error, IfSpladeConfig, ModelFiles, SparseEmbedding};
 
 use super::splade::largest;
 
@@ -26,7 +26,7 @@ impl IfSplade {
     /// Reads the table: a JSON object from token to number. Tokens that the tokenizer does not have
     /// are of no use.
     pub(super) fn open(
-        facts: &Facts,
+        facts: &IfSpladeConfig,
         files: &ModelFiles,
         tokenizer: &Tokenizer,
     ) -> Result<Self, Error> {

@@ -4,11 +4,11 @@ use std::collections::{BTreeSet, HashSet};
 
 use embedkit_sparse::{Bm25, OptionError, SparseOptions, Stemmer, StopwordLists};
 use embedkit_testkit::{Bm25Params, bm25_cases, bm25_unicode_digests};
-use embedkit_types::{Bm25 as Facts, Error, ErrorKind, SparseKind};
+use embedkit_types::{Bm25Config, Error, ErrorKind, SparseKind};
 
 use crate::kind;
 
-fn facts() -> &'static Facts {
+fn facts() -> &'static Bm25Config {
     match kind("Qdrant/bm25") {
         SparseKind::Bm25(facts) => facts,
         other => panic!("{}", other.name()),

@@ -2,9 +2,9 @@
 //! is left is an error.
 
 use crate::{
-    Bm25, Bm42, ColModernVbert, ColPali, Encoder, IfSplade, Image, ImagePooling, LateMultimodal,
-    LateMultimodalKind, LateText, MiniCoil, Pooling, Rerank, Sparse, SparseKind, Splade, Task,
-    TextDense,
+    Bm25Config, Bm42Config, ColModernVbertConfig, ColPaliConfig, Encoder, IfSpladeConfig, Image,
+    ImagePooling, LateMultimodal, LateMultimodalKind, LateText, MiniCoilConfig, Pooling, Rerank,
+    Sparse, SparseKind, SpladeConfig, Task, TextDense,
 };
 
 use super::{
@@ -71,25 +71,25 @@ fn text_dense(row: &mut Row, checks: &Checks) -> Result<TextDense, RowError> {
 
 fn sparse(row: &mut Row, checks: &Checks) -> Result<Sparse, RowError> {
     let kind = match checks.present("kind", row.kind.take())?.as_str() {
-        "bm25" => SparseKind::Bm25(Bm25 {
+        "bm25" => SparseKind::Bm25(Bm25Config {
             k: checks.number("k", row.k.take())?,
             b: checks.number("b", row.b.take())?,
             avg_len: checks.average("avg_len", row.avg_len.take())?,
             language: checks.present_text("language", row.language.take())?,
             token_max_length: checks.count("token_max_length", row.token_max_length.take())?,
         }),
-        "splade" => SparseKind::Splade(Splade { output: checks.output(row)? }),
-        "if-splade" => SparseKind::IfSplade(IfSplade {
+        "splade" => SparseKind::Splade(SpladeConfig { output: checks.output(row)? }),
+        "if-splade" => SparseKind::IfSplade(IfSpladeConfig {
             output: checks.output(row)?,
             idf_file: checks.present_path("idf_file", row.idf_file.take())?,
         }),
-        "bm42" => SparseKind::Bm42(Bm42 {
+        "bm42" => SparseKind::Bm42(Bm42Config {
             output: checks.output(row)?,
             alpha: checks.number("alpha", row.alpha.take())?,
             language: checks.present_text("language", row.language.take())?,
             stopwords_file: checks.present_path("stopwords_file", row.stopwords_file.take())?,
         }),
-        "minicoil" => SparseKind::MiniCoil(MiniCoil {
+        "minicoil" => SparseKind::MiniCoil(MiniCoilConfig {
             output: checks.output(row)?,
             k: checks.number("k", row.k.take())?,
             b: checks.number("b", row.b.take())?,
@@ -144,14 +144,14 @@ fn late_multimodal(row: &mut Row, checks: &Checks) -> Result<LateMultimodal, Row
     checks.text("text_augmentation.token", &text_augmentation.token)?;
     checks.range("text_augmentation.times", text_augmentation.times, 0..=1024)?;
     let kind = match checks.present("kind", row.kind.take())?.as_str() {
-        "colpali" => LateMultimodalKind::ColPali(ColPali {
+        "colpali" => LateMultimodalKind::ColPali(ColPaliConfig {
             text_start_ids: row.text_start_ids.take().unwrap_or_default(),
             image_side: checks.count("image_side", row.image_side.take())?,
             image_token_id: checks.present("image_token_id", row.image_token_id.take())?,
             image_tokens: checks.count("image_tokens", row.image_tokens.take())?,
             image_prompt_ids: checks.present("image_prompt_ids", row.image_prompt_ids.take())?,
         }),
-        "colmodernvbert" => LateMultimodalKind::ColModernVbert(ColModernVbert {
+        "colmodernvbert" => LateMultimodalKind::ColModernVbert(ColModernVbertConfig {
             image_prefix: checks.present("image_prefix", row.image_prefix.take())?,
             image_suffix: checks.present("image_suffix", row.image_suffix.take())?,
             image_token: checks.present_text("image_token", row.image_token.take())?,

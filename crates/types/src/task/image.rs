@@ -8,7 +8,7 @@ use super::GraphOutput;
 /// pixels, `(images, 3, height, width)` in f32, go to the graph's first input, whatever its name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Image {
-    /// Width of the vectors.
+    /// Dimension of the vectors.
     pub dim: usize,
     /// The graph output that is read.
     pub output: GraphOutput,

@@ -10,7 +10,7 @@ use super::GraphOutput;
 /// the model can add terms of its own; a plain encoder of tokens does neither.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LateText {
-    /// Width of the vectors.
+    /// Dimension of the vectors.
     pub dim: usize,
     /// The graph output that is read, `(texts, tokens, dim)`.
     pub output: GraphOutput,
@@ -90,7 +90,7 @@ pub struct QueryPadding {
 /// them itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LateMultimodal {
-    /// Width of the vectors.
+    /// Dimension of the vectors.
     pub dim: usize,
     /// The graph output that is read, `(inputs, tokens, dim)`.
     pub output: GraphOutput,
@@ -123,9 +123,9 @@ pub struct Repeat {
 #[non_exhaustive]
 pub enum LateMultimodalKind {
     /// An image of fixed size with a fixed prompt.
-    ColPali(ColPali),
+    ColPali(ColPaliConfig),
     /// An image cut into tiles, with a prompt that names them.
-    ColModernVbert(ColModernVbert),
+    ColModernVbert(ColModernVbertConfig),
 }
 
 impl LateMultimodalKind {
@@ -141,7 +141,7 @@ impl LateMultimodalKind {
 
 /// Facts of ColPali: one image of fixed size and a prompt that is known as ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ColPali {
+pub struct ColPaliConfig {
     /// Ids that replace the first ones of a text, as many as there are.
     pub text_start_ids: List<u32>,
     /// Side of the square image in pixels. A text goes with a black image: zeros of shape
@@ -163,7 +163,7 @@ pub struct ColPali {
 /// ends in a line feed, and a line feed and the same text as for one tile end the whole. A text goes
 /// with one black tile for the whole batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ColModernVbert {
+pub struct ColModernVbertConfig {
     /// What stands before the image in its prompt.
     pub image_prefix: Str,
     /// What stands after the image in its prompt.

@@ -10,7 +10,7 @@ pub struct Sparse {
     /// Whether the weights are term weights only, which the search engine has to multiply by the
     /// inverse document frequency. Where this is false it must not.
     pub requires_idf: bool,
-    /// Size of the vocabulary that the graph or the word list has: the width of the logits for
+    /// Size of the vocabulary that the graph or the word list has: the dimension of the logits for
     /// SPLADE, the number of words and one for MiniCOIL. `None` where terms are hashed without any
     /// (BM25).
     pub vocab_size: Option<usize>,
@@ -23,15 +23,15 @@ pub struct Sparse {
 #[non_exhaustive]
 pub enum SparseKind {
     /// Okapi BM25's document side; no graph.
-    Bm25(Bm25),
+    Bm25(Bm25Config),
     /// SPLADE++: documents and queries alike go through the graph.
-    Splade(Splade),
+    Splade(SpladeConfig),
     /// SPLADE for documents, a table of term weights for queries.
-    IfSplade(IfSplade),
+    IfSplade(IfSpladeConfig),
     /// Words weighted by the attention that the first token pays them.
-    Bm42(Bm42),
+    Bm42(Bm42Config),
     /// BM25 whose known words carry a few numbers for their meaning in the context.
-    MiniCoil(MiniCoil),
+    MiniCoil(MiniCoilConfig),
 }
 
 impl SparseKind {
@@ -51,7 +51,7 @@ impl SparseKind {
 /// Facts of BM25. A term's index is the absolute value of the 32-bit MurmurHash3 of its stem; its
 /// weight `f·(k + 1) / (f + k·((1 − b) + b·n/avg_len))` for `f` occurrences among `n` stems.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Bm25 {
+pub struct Bm25Config {
     /// Saturation of repeated terms.
     pub k: f64,
     /// Strength of the length normalisation.
@@ -67,7 +67,7 @@ pub struct Bm25 {
 
 /// Facts of SPLADE++: `ln(1 + max(x, 0))` of the largest logit over the tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Splade {
+pub struct SpladeConfig {
     /// The graph output with the logits, `(texts, tokens, vocabulary)`.
     pub output: GraphOutput,
 }
@@ -75,7 +75,7 @@ pub struct Splade {
 /// Facts of inference-free SPLADE: `ln(1 + ln(1 + max(x, 0)))` of the largest logit over the tokens
 /// for documents, without special tokens; a look-up for queries, without the graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IfSplade {
+pub struct IfSpladeConfig {
     /// The graph output with the logits, `(texts, tokens, vocabulary)`.
     pub output: GraphOutput,
     /// File with the weights of query tokens: a JSON object from token to number.
@@ -85,7 +85,7 @@ pub struct IfSplade {
 /// Facts of BM42. A document word weighs `ln(1 + w)^alpha` for the attention `w` that the first
 /// token pays it, mean over the heads; queries need no graph.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Bm42 {
+pub struct Bm42Config {
     /// The graph output with the attention, `(texts, heads, tokens, tokens)`.
     pub output: GraphOutput,
     /// Exponent of the weight.
@@ -99,7 +99,7 @@ pub struct Bm42 {
 /// Facts of MiniCOIL: words of its list become a few numbers, computed from their token vectors and
 /// weighted as in BM25; all others are BM25 terms, with indices above those of the list.
 #[derive(Debug, Clone, PartialEq)]
-pub struct MiniCoil {
+pub struct MiniCoilConfig {
     /// The graph output with the token vectors, `(texts, tokens, hidden)`.
     pub output: GraphOutput,
     /// Saturation of repeated words.

@@ -14,7 +14,7 @@ use embedkit_core::{
     onnx::Row,
     tokenizer::{Tokenizer, Tokens},
 };
-use embedkit_types::{Error, MiniCoil as Facts, ModelFiles, Role, SparseEmbedding};
+use embedkit_types::{Error, MiniCoilConfig, ModelFiles, Role, SparseEmbedding};
 
 use self::{
     entries::{Entries, Entry},
@@ -49,7 +49,7 @@ pub(super) struct MiniCoil {
 
 impl MiniCoil {
     pub(super) fn open(
-        facts: &Facts,
+        facts: &MiniCoilConfig,
         files: &ModelFiles,
         options: &SparseOptions,
     ) -> Result<Self, Error> {
