@@ -12,7 +12,7 @@ use crate::{
     args::{EmbedArgs, Format, RunArgs},
     input::Source,
     model::Selected,
-    output::{self, Records, Target, Width},
+    output::{self, Records, RowShape, Target},
     postprocess::{self, Postprocess},
     report::{Report, usage},
     stream::Run,
@@ -38,8 +38,8 @@ pub(crate) fn run(mut args: EmbedArgs, run_args: &RunArgs, report: &Report) -> R
     let run = Run::begin(inputs, on_error)?;
     let target = Target::open(args.output.output.as_deref(), &origin)?;
     let Some(run) = run else {
-        let width = postprocess::dim(&args, &selected)?.map(Width::Vector);
-        return Records::start(format, target, width)?.close(Ok(()));
+        let row = postprocess::dim(&args, &selected)?.map(RowShape::Vector);
+        return Records::start(format, target, row)?.close(Ok(()));
     };
     run.warn_of_json(args.input.input_format, report);
     let model = selected.open(run.kind(), report)?;

@@ -12,7 +12,7 @@ use crate::{
     args::{Format, RerankArgs, RunArgs},
     input::{AcceptedInputs, QueryKey, Source},
     model::Selected,
-    output::{self, Records, Target, Width},
+    output::{self, Records, RowShape, Target},
     ranking::{Best, Hit},
     record::Record,
     report::{Report, usage},
@@ -40,7 +40,7 @@ pub(crate) fn run(args: RerankArgs, run_args: &RunArgs, report: &Report) -> Resu
     let run = Run::begin(inputs, on_error)?;
     let target = Target::open(args.output.output.as_deref(), &origin)?;
     let Some(run) = run else {
-        return Records::start(format, target, Some(Width::Number))?.close(Ok(()));
+        return Records::start(format, target, Some(RowShape::Number))?.close(Ok(()));
     };
     run.warn_of_json(args.input.input_format, report);
     let model = selected.open(None, report)?;

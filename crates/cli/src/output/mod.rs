@@ -15,7 +15,7 @@ use anyhow::{Result, anyhow};
 use embedkit::OutputKind;
 use serde::Serialize;
 
-pub(crate) use npy::Width;
+pub(crate) use npy::RowShape;
 pub(crate) use target::{Target, print};
 
 use crate::{
@@ -73,11 +73,11 @@ pub(crate) fn at_the_end_of_a_record<T>(end: impl FnOnce(Option<String>) -> T) -
 }
 
 impl Records {
-    /// Begins to write. `width` is that of an array without rows.
+    /// Begins to write. `row` is the shape of a row of an array without any.
     ///
     /// # Errors
     /// It cannot be written.
-    pub(crate) fn start(format: Format, target: Target, width: Option<Width>) -> Result<Self> {
+    pub(crate) fn start(format: Format, target: Target, row: Option<RowShape>) -> Result<Self> {
         let writer = Arc::new(Mutex::new(None));
         let mut inner = lock(&writer);
         // Before there is a file, so that no signal finds one without a writer.
@@ -85,7 +85,7 @@ impl Records {
         let sink = target.begin()?;
         *inner = Some(match format {
             Format::Jsonl => Writer::Jsonl(jsonl::Jsonl::new(sink)),
-            Format::Npy => Writer::Npy(npy::Npy::new(sink, width)),
+            Format::Npy => Writer::Npy(npy::Npy::new(sink, row)),
             #[cfg(feature = "parquet")]
             Format::Parquet => Writer::Parquet(Box::new(parquet::Parquet::new(sink)?)),
             #[cfg(not(feature = "parquet"))]

@@ -19,7 +19,7 @@ const HEADER: usize = 128;
 
 /// The shape of a row of an array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Width {
+pub(crate) enum RowShape {
     Number,
     Vector(usize),
 }
@@ -31,16 +31,16 @@ pub(crate) struct Npy {
     row: Vec<u8>,
     rows: u64,
     /// The shape of a row, once there is one.
-    width: Option<Width>,
+    shape: Option<RowShape>,
     /// A failed write of an array without rows.
-    expected: Option<Width>,
+    expected: Option<RowShape>,
 }
 
 impl Npy {
-    pub(crate) fn new(sink: Sink, expected: Option<Width>) -> Self {
+    pub(crate) fn new(sink: Sink, expected: Option<RowShape>) -> Self {
         let kept = (!sink.is_regular()).then(Vec::new);
         let out = Buffered::new(sink);
-        Self { out, kept, row: Vec::new(), rows: 0, width: None, expected }
+        Self { out, kept, row: Vec::new(), rows: 0, shape: None, expected }
     }
 
     pub(crate) fn write(&mut self, record: &Record) -> Result<()> {
@@ -50,22 +50,22 @@ impl Npy {
             Ok(_) => bail!("input {}: there is no place for it in an array", record.index),
             Err(why) => bail!("input {}: {why}", record.index),
         };
-        let width = match record.output() {
-            Ok(Output::Score(_)) => Width::Number,
-            _ => Width::Vector(values.len()),
+        let shape = match record.output() {
+            Ok(Output::Score(_)) => RowShape::Number,
+            _ => RowShape::Vector(values.len()),
         };
-        if self.width.is_none() && self.kept.is_none() {
-            self.out.write(&unfinished(0, width))?;
+        if self.shape.is_none() && self.kept.is_none() {
+            self.out.write(&unfinished(0, shape))?;
         }
-        let before = *self.width.get_or_insert(width);
+        let before = *self.shape.get_or_insert(shape);
         ensure!(
-            width == before,
+            shape == before,
             "input {}: the vector has {} components, those before it {}",
             record.index,
             values.len(),
             match before {
-                Width::Number => 1,
-                Width::Vector(width) => width,
+                RowShape::Number => 1,
+                RowShape::Vector(dim) => dim,
             }
         );
         self.row.clear();
@@ -79,9 +79,9 @@ impl Npy {
     }
 
     pub(crate) fn complete(&mut self) -> Result<()> {
-        // A failed run that never had a row to see may know no width: there is no array then.
-        let Some(width) = self.width.or(self.expected) else { return self.out.complete() };
-        let header = header(self.rows, width);
+        // A failed run that never had a row to see may know no shape: there is no array then.
+        let Some(shape) = self.shape.or(self.expected) else { return self.out.complete() };
+        let header = header(self.rows, shape);
         match &self.kept {
             Some(kept) => {
                 self.out.write(&header)?;
@@ -98,30 +98,30 @@ impl Npy {
 
     /// Leaves whole rows.
     pub(crate) fn leave(self) -> Option<PathBuf> {
-        let width = self.width.unwrap_or(Width::Number);
-        let row = match width {
-            Width::Number => 4,
-            Width::Vector(width) => 4 * width as u64,
+        let shape = self.shape.unwrap_or(RowShape::Number);
+        let row = match shape {
+            RowShape::Number => 4,
+            RowShape::Vector(dim) => 4 * dim as u64,
         };
-        self.out.leave_rows(row, |rows| unfinished(rows, width))
+        self.out.leave_rows(row, |rows| unfinished(rows, shape))
     }
 }
 
 /// A header that no reader takes for one.
-fn unfinished(rows: u64, width: Width) -> [u8; HEADER] {
-    let mut header = header(rows, width);
+fn unfinished(rows: u64, shape: RowShape) -> [u8; HEADER] {
+    let mut header = header(rows, shape);
     header[0] = 0;
     header
 }
 
 /// Magic, version, length of the description, the description padded with spaces, a line feed.
-fn header(rows: u64, width: Width) -> [u8; HEADER] {
+fn header(rows: u64, shape: RowShape) -> [u8; HEADER] {
     const START: &[u8] = b"\x93NUMPY\x01\x00";
-    let shape = match width {
-        Width::Number => format!("({rows},)"),
-        Width::Vector(width) => format!("({rows}, {width})"),
+    let array = match shape {
+        RowShape::Number => format!("({rows},)"),
+        RowShape::Vector(dim) => format!("({rows}, {dim})"),
     };
-    let description = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
+    let description = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {array}, }}");
     let mut header = [b' '; HEADER];
     header[..8].copy_from_slice(START);
     header[8..10].copy_from_slice(&((HEADER - 10) as u16).to_le_bytes());
@@ -137,13 +137,13 @@ mod tests {
     use super::*;
     use crate::{input::Origin, output::Target};
 
-    fn begin(path: &std::path::Path, width: Option<Width>) -> Npy {
-        Npy::new(Target::open(Some(path), &Origin::Arguments).unwrap().begin().unwrap(), width)
+    fn begin(path: &std::path::Path, shape: Option<RowShape>) -> Npy {
+        Npy::new(Target::open(Some(path), &Origin::Arguments).unwrap().begin().unwrap(), shape)
     }
 
     #[test]
     fn the_header_has_room_for_all_numbers() {
-        let header = header(u64::MAX, Width::Vector(u32::MAX as usize));
+        let header = header(u64::MAX, RowShape::Vector(u32::MAX as usize));
         assert_eq!(header[..10], *b"\x93NUMPY\x01\x00\x76\x00");
         assert_eq!(header[HEADER - 1], b'\n');
         assert_eq!((10 + 118) % 64, 0);
@@ -190,7 +190,7 @@ mod tests {
     fn an_array_may_have_no_rows() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out.npy");
-        begin(&path, Some(Width::Vector(384))).complete().unwrap();
+        begin(&path, Some(RowShape::Vector(384))).complete().unwrap();
         let bytes = fs::read(&path).unwrap();
         assert_eq!(bytes.len(), HEADER);
         assert!(String::from_utf8_lossy(&bytes).contains("'shape': (0, 384), }"));
