@@ -225,7 +225,7 @@ fn a_described_model_is_taken_from_the_cache() {
 }
 
 #[test]
-fn a_width_that_is_not_the_registered_one_is_a_warning() {
+fn a_dimension_that_is_not_the_registered_one_is_a_warning() {
     let case = dense_case("static");
     let spec =
         fs::read_to_string(case.dir.join("spec.toml")).unwrap().replace("dim = 8", "dim = 9");
@@ -238,7 +238,7 @@ fn a_width_that_is_not_the_registered_one_is_a_warning() {
     assert_eq!(outcome.status, 0);
     let warnings: Vec<_> = outcome.stderr.lines().collect();
     assert_eq!(warnings.len(), 1, "{}", outcome.stderr);
-    assert!(warnings[0].starts_with("warning: ") && warnings[0].contains("width"));
+    assert!(warnings[0].starts_with("warning: ") && warnings[0].contains("dimension"));
     assert_records(&outcome.records());
     program(&["-q"]).silent_success();
 }

@@ -44,7 +44,7 @@ pub use self::{
 /// decides, and each encoder is opened when it is first needed. A clone shares everything; every method
 /// takes `&self`, and several threads may embed at once.
 ///
-/// Results are those of the typed models, such as [`TextEmbedding`](crate::TextEmbedding), bit for bit.
+/// Results are those of the typed models, such as `TextEmbedding`.
 #[derive(Clone)]
 pub struct Model {
     encoders: Arc<Encoders>,
