@@ -140,8 +140,7 @@ impl<S: Step> Engine<S> {
     ) -> Result<Ticket<S>, Error> {
         self.start()?;
         let shared = &*self.handle.shared;
-        let inputs = shared.estimated(inputs);
-        let tokens = inputs.iter().map(|input| input.estimate).sum();
+        let (inputs, tokens) = shared.estimated(inputs);
         let turn = Arc::new(Condvar::new());
         let mut state = shared.state();
         let submitter = Submitter { turn: Arc::clone(&turn), tokens };
@@ -181,8 +180,7 @@ impl<S: Step> Engine<S> {
     ) -> Result<Ticket<S>, Error> {
         self.start()?;
         let shared = &*self.handle.shared;
-        let inputs = shared.estimated(inputs);
-        let tokens = inputs.iter().map(|input| input.estimate).sum();
+        let (inputs, tokens) = shared.estimated(inputs);
         let mut state = shared.state();
         let running = state.running()?;
         let before: usize = running.submitters[class as usize].iter().map(|one| one.tokens).sum();
@@ -345,13 +343,15 @@ impl<S: Step> Shared<S> {
         Limits { rows: rows.unwrap_or(ROWS), tokens, lanes: capacity.lanes, waiting }
     }
 
-    /// Inputs with the tokens that they are expected to have, at least one each.
-    fn estimated(&self, inputs: Vec<S::Input>) -> Vec<Unprepared<S::Input>> {
+    /// Inputs with the tokens that they are expected to have, at least one each, and their sum.
+    fn estimated(&self, inputs: Vec<S::Input>) -> (Vec<Unprepared<S::Input>>, usize) {
+        let mut tokens = 0;
         let estimated = |(index, input)| {
             let estimate = self.step.estimate(&input).max(1);
+            tokens += estimate;
             Unprepared { index, input, estimate }
         };
-        inputs.into_iter().enumerate().map(estimated).collect()
+        (inputs.into_iter().enumerate().map(estimated).collect(), tokens)
     }
 
     fn row(
@@ -535,7 +535,7 @@ impl<S: Step> Running<S> {
         }
     }
 
-    /// Takes out what has not begun to run at its deadline, which is asked for only where there is one.
+    /// Takes out what has not begun to run at its deadline. Without deadlines the clock is not asked.
     fn expire(&mut self) -> Vec<Expired<S>> {
         if self.queue.next_deadline().is_none_or(|deadline| deadline > now()) {
             return Vec::new();
