@@ -59,7 +59,7 @@ pub enum LateInteractionError {
         limit: usize,
     },
     /// Vectors that are to be compared differ in dimension.
-    #[error("the vectors of {what} have dimension {found}, expected {expected}")]
+    #[error("the vectors of {what}: expected dimension {expected}, got {found}")]
     Dim {
         /// What has them, such as `document 3`.
         what: String,
@@ -69,7 +69,7 @@ pub enum LateInteractionError {
         found: usize,
     },
     /// A factor of token pooling that is no number from 1 upwards.
-    #[error("tokens cannot be pooled by the factor {found}; expected is a number of at least 1")]
+    #[error("expected a pooling factor of at least 1, got {found}")]
     PoolFactor {
         /// The factor.
         found: f64,

@@ -17,7 +17,7 @@ pub enum OptionError {
         known: &'static [&'static str],
     },
     /// The value is not one of those allowed.
-    #[error("the option {option} cannot be {value}, expected is {expected}")]
+    #[error("the option {option} cannot be {value}, expected {expected}")]
     Value {
         /// Name of the option.
         option: &'static str,

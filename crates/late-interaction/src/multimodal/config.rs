@@ -51,9 +51,7 @@ impl File {
         let bytes = read_bounded(&path, MAX_CONFIG_BYTES)?;
         match serde_json::from_slice(&bytes) {
             Ok(Value::Object(content)) => Ok(Self { path, content }),
-            Ok(_) => {
-                Err(Error::InvalidFile { path, reason: "expected is a JSON object".to_owned() })
-            }
+            Ok(_) => Err(Error::InvalidFile { path, reason: "expected a JSON object".to_owned() }),
             Err(error) => Err(Error::InvalidFile { path, reason: error.to_string() }),
         }
     }
@@ -74,7 +72,7 @@ impl File {
     }
 
     fn invalid(&self, key: &str, found: &Value, expected: &str) -> Error {
-        let reason = format!("`{key}` is {found}, expected is {expected}");
+        let reason = format!("`{key}`: expected {expected}, got {found}");
         Error::InvalidFile { path: self.path.clone(), reason }
     }
 }

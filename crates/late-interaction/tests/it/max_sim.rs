@@ -137,7 +137,7 @@ fn other_dimensions_are_refused() {
     let Some(LateInteractionError::Dim { expected: 3, found: 4, .. }) = error.downcast_ref() else {
         panic!("{error}")
     };
-    assert_eq!(error.to_string(), "the vectors of the document have dimension 4, expected 3");
+    assert_eq!(error.to_string(), "the vectors of the document: expected dimension 3, got 4");
     let mixed = [narrow.clone(), narrow.clone(), wide.clone()];
     let error = MaxSim::new(&mixed).unwrap_err();
     assert!(error.to_string().contains("document 2"), "{error}");

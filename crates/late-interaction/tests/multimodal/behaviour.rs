@@ -323,12 +323,16 @@ fn damaged_configurations_are_named() {
     let Some(options) = options() else { return };
     for (name, content, expected) in [
         ("processor_config.json", "{", "EOF"),
-        ("processor_config.json", "[]", "expected is a JSON object"),
-        ("processor_config.json", r#"{"image_seq_len": -4}"#, "`image_seq_len` is -4"),
-        ("processor_config.json", r#"{"image_seq_len": 1e3}"#, "`image_seq_len` is 1000.0"),
+        ("processor_config.json", "[]", "expected a JSON object"),
+        (
+            "processor_config.json",
+            r#"{"image_seq_len": -4}"#,
+            "`image_seq_len`: expected a whole number from 0 to 65536, got -4",
+        ),
+        ("processor_config.json", r#"{"image_seq_len": 1e3}"#, "got 1000.0"),
         ("processor_config.json", r#"{"image_seq_len": 99999999999}"#, "from 0 to 65536"),
-        ("config.json", r#"{"vision_config": 3}"#, "`vision_config` is 3"),
-        ("config.json", r#"{"vision_config": {"image_size": 0}}"#, "`image_size` is 0"),
+        ("config.json", r#"{"vision_config": 3}"#, "`vision_config`: expected "),
+        ("config.json", r#"{"vision_config": {"image_size": 0}}"#, "got 0"),
         ("config.json", r#"{"vision_config": {"image_size": 100000}}"#, "from 1 to 4096"),
         ("preprocessor_config.json", r#"{"image_processor_type": "CLIPImageProcessor"}"#, "tiles"),
     ] {

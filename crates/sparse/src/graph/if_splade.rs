@@ -35,7 +35,7 @@ impl IfSplade {
         let table: BTreeMap<String, f64> =
             serde_json::from_slice(&bytes).map_err(|error| CoreError::InvalidFile {
                 path,
-                reason: format!("expected is a JSON object from token to number: {error}"),
+                reason: format!("expected a JSON object from token to number: {error}"),
             })?;
         #[expect(clippy::cast_possible_truncation, reason = "vectors are f32")]
         let known =
