@@ -5,7 +5,7 @@ use std::ops::Deref;
 use embedkit_core::registry;
 use embedkit_types::{Embed, LoadOptions, ModelFiles, ModelSpec, MultiVectorModel, Role, TaskKind};
 
-use crate::{Error, SpecError, files::FileSource};
+use crate::{Error, files::FileSource};
 
 /// A family's model, as [`Loaded`] opens it.
 pub trait Load: Sized {
@@ -181,7 +181,7 @@ macro_rules! load {
                     &LoadOptions,
                     &$options,
                 ) -> Result<Self, Error> = $open;
-                let missing = || SpecError::NeedsFiles { id: spec.id.to_string() };
+                let missing = || crate::SpecError::NeedsFiles { id: spec.id.to_string() };
                 open(spec, files.ok_or_else(missing)?, options, family_options)
             }
         }
