@@ -6,7 +6,7 @@
 ///
 /// The model itself has `embed_detailed(role, texts)`, from which all of these follow.
 ///
-/// ```ignore
+/// ```text
 /// embedkit_core::text_front! {
 ///     impl TextEmbedding: TextDense => Vec<f32>;
 ///     /// Embeds texts as they are.

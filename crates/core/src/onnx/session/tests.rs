@@ -1,3 +1,5 @@
+//! Runs on tiny graphs: one output or several, bound memory, and when a second graph is loaded.
+
 use std::sync::atomic::Ordering;
 
 use embedkit_testkit::{dense_case, load_options, runtime_library};
