@@ -1,6 +1,6 @@
 //! Threads and copies of a graph, and permits to run it.
 
-use std::{fmt, iter, path::Path, thread::available_parallelism};
+use std::{fmt, iter, path::Path, sync::LazyLock, thread::available_parallelism};
 
 use embedkit_types::{Device, LoadOptions, Profile};
 use ort::{environment::Environment, logging::LogLevel, session::RunOptions};
@@ -94,7 +94,11 @@ impl Plan {
 /// The cores that the process may use, within its affinity and its cgroup's share. Two threads of one
 /// core share its arithmetic units, which one alone keeps busy with products.
 fn cores() -> usize {
-    available_parallelism().map_or(1, usize::from).min(num_cpus::get_physical().max(1))
+    // Found out once: the system's files are read for it, and each run asks.
+    static CORES: LazyLock<usize> = LazyLock::new(|| {
+        available_parallelism().map_or(1, usize::from).min(num_cpus::get_physical().max(1))
+    });
+    *CORES
 }
 
 fn on_cpu(devices: &[Device]) -> bool {
