@@ -8,7 +8,7 @@
 //!
 //! let spec = registry::find_task(embedkit::DEFAULT_MODEL, TaskKind::TextDense)?;
 //! assert!(matches!(spec.task, Task::TextDense(_)));
-//! # Ok::<(), embedkit::registry::LookupError>(())
+//! # Ok::<(), embedkit::Error>(())
 //! ```
 
 macro_rules! pages {

@@ -176,7 +176,7 @@ pub(crate) fn one_line(text: &str) -> String {
     line
 }
 
-/// What the libraries advise, in the words of the command line.
+/// Advice of the libraries in the words of the command line.
 fn library_hint(error: &Error) -> Option<String> {
     error.chain().find_map(|cause| {
         if let Some(error) = cause.downcast_ref::<embedkit::Error>() {

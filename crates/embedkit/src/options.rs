@@ -12,6 +12,7 @@ use embedkit_types::LoadOptions;
 ///
 /// let options = Options::from(LoadOptions { offline: true, ..LoadOptions::default() });
 /// assert!(options.load.offline);
+/// assert_eq!(Options::latency().load, LoadOptions::latency());
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -26,6 +27,26 @@ pub struct Options {
     /// Decoding and preprocessing of images.
     #[cfg(feature = "image-preprocess")]
     pub image: embedkit_image::ImageOptions,
+}
+
+impl Options {
+    /// Options with [`Profile::Auto`](crate::Profile::Auto); the default.
+    #[must_use]
+    pub fn auto() -> Self {
+        LoadOptions::auto().into()
+    }
+
+    /// Options with [`Profile::Latency`](crate::Profile::Latency): one graph, all cores for each batch.
+    #[must_use]
+    pub fn latency() -> Self {
+        LoadOptions::latency().into()
+    }
+
+    /// Options with [`Profile::Throughput`](crate::Profile::Throughput): one graph, a core for each batch.
+    #[must_use]
+    pub fn throughput() -> Self {
+        LoadOptions::throughput().into()
+    }
 }
 
 impl From<LoadOptions> for Options {

@@ -94,7 +94,7 @@ pub enum Hint {
     ReinstallRuntime {
         /// A step before that, such as a command of the shell.
         first: Option<String>,
-        /// Whether embedkit has installed it.
+        /// True for one that embedkit has installed.
         installed: bool,
     },
     /// The ONNX Runtime library that was found has to be trusted by naming it, or else this done.
@@ -147,7 +147,7 @@ pub enum Hint {
     Advice(Cow<'static, str>),
 }
 
-/// How a library is trusted as it is.
+/// Advice on how a library is loaded as it is.
 const NAME_RUNTIME: &str = "name it in ORT_DYLIB_PATH or the load options";
 
 impl fmt::Display for Hint {

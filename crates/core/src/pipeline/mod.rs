@@ -12,7 +12,7 @@
 //! | [`Engine::run_few`] | for the results | its caller |
 //! | [`Engine::stream`], [`Engine::open`] | for each result | two windows |
 //! | [`Engine::submit`] | for room in the queue | tokens of its class |
-//! | [`Engine::try_submit`] | never: [`Error::Busy`] | tokens of its class |
+//! | [`Engine::try_submit`] | never: [`Error::Busy`](crate::Error::Busy) | tokens of its class |
 //!
 //! The queue is a state machine without threads and clocks; the engine puts locks around it, and a test
 //! tries interleavings of its threads.

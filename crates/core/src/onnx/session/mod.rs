@@ -49,7 +49,7 @@ pub struct Session {
     loaded: Mutex<Loaded>,
     /// Time in runs of each workload, in nanoseconds.
     run_nanos: [AtomicU64; 2],
-    /// Where runs have a time limit.
+    /// Stops runs at their time limit, if there is one.
     watchdog: Option<Watchdog>,
 }
 
