@@ -1,8 +1,8 @@
 //! Methods that the models of all text families have, written once.
 
-/// Writes the front of a text family's model: `embed`, `query_embed`, `query_embed_one`, `passage_embed`,
-/// `embed_batch`, `supported_models`, and the trait [`Embed`](embedkit_types::Embed). They are inherent
-/// methods of the family's own type, with the family's own words on the first three.
+/// Writes the front of a text family's model: `embed`, `query_embed` and `passage_embed` with the family's
+/// own words and roles, `query_embed_one`, `embed_batch`, `supported_models`, and the trait
+/// [`Embed`](embedkit_types::Embed). They are inherent methods of the family's own type.
 ///
 /// The model itself has `embed_detailed(role, texts)`, from which all of these follow.
 ///
@@ -10,11 +10,11 @@
 /// embedkit_core::text_front! {
 ///     impl TextEmbedding: TextDense => Vec<f32>;
 ///     /// Embeds texts as they are.
-///     embed;
+///     embed: Raw;
 ///     /// Embeds queries with the query prompt.
-///     query_embed;
+///     query_embed: Query;
 ///     /// Embeds passages with the passage prompt.
-///     passage_embed;
+///     passage_embed: Document;
 /// }
 /// ```
 #[macro_export]
@@ -22,9 +22,7 @@
 macro_rules! text_front {
     (
         impl $model:ty: $task:ident => $output:ty;
-        $(#[$embed:meta])* embed;
-        $(#[$query:meta])* query_embed;
-        $(#[$passage:meta])* passage_embed;
+        $($(#[$docs:meta])* $name:ident: $role:ident;)+
     ) => {
         impl $model {
             /// The built-in models of this kind.
@@ -33,51 +31,29 @@ macro_rules! text_front {
                 $crate::registry::models().iter().filter(move |spec| spec.task.kind() == task)
             }
 
-            $(#[$embed])*
-            ///
-            /// Embeddings come lazily and in input order. An error concerns the text in its place; the
-            /// stream goes on behind it. Dropping the iterator stops the work.
-            pub fn embed<I>(
-                &self,
-                texts: I,
-            ) -> impl Iterator<Item = Result<$output, $crate::front::Error>> + use<I>
-            where
-                I: IntoIterator,
-                I::Item: AsRef<str>,
-            {
-                self.values($crate::front::Role::Raw, texts)
-            }
-
-            $(#[$query])*
-            pub fn query_embed<I>(
-                &self,
-                texts: I,
-            ) -> impl Iterator<Item = Result<$output, $crate::front::Error>> + use<I>
-            where
-                I: IntoIterator,
-                I::Item: AsRef<str>,
-            {
-                self.values($crate::front::Role::Query, texts)
-            }
+            $(
+                $(#[$docs])*
+                ///
+                /// Embeddings come lazily and in input order. An error concerns the text in its place;
+                /// the stream goes on behind it. Dropping the iterator stops the work.
+                pub fn $name<I>(
+                    &self,
+                    texts: I,
+                ) -> impl Iterator<Item = Result<$output, $crate::front::Error>> + use<I>
+                where
+                    I: IntoIterator,
+                    I::Item: AsRef<str>,
+                {
+                    self.values($crate::front::Role::$role, texts)
+                }
+            )+
 
             /// Embeds one query, as [`query_embed`](Self::query_embed) does.
             ///
             /// # Errors
             /// Errors of loading, where the model is opened lazily, and of the query.
             pub fn query_embed_one(&self, query: &str) -> Result<$output, $crate::front::Error> {
-                $crate::pipeline::only(self.query_embed([query]))
-            }
-
-            $(#[$passage])*
-            pub fn passage_embed<I>(
-                &self,
-                texts: I,
-            ) -> impl Iterator<Item = Result<$output, $crate::front::Error>> + use<I>
-            where
-                I: IntoIterator,
-                I::Item: AsRef<str>,
-            {
-                self.values($crate::front::Role::Document, texts)
+                $crate::pipeline::only(self.values($crate::front::Role::Query, [query]))
             }
 
             /// Embeds all texts of a slice.

@@ -182,12 +182,12 @@ impl SparseTextEmbedding {
 embedkit_core::text_front! {
     impl SparseTextEmbedding: Sparse => SparseEmbedding;
     /// Embeds texts as documents, as FastEmbed's `embed` does.
-    embed;
+    embed: Raw;
     /// Embeds queries. SPLADE++ has no other form for these; BM25, BM42 and inference-free SPLADE
     /// look the terms up without running a graph; MiniCOIL leaves the frequencies out.
-    query_embed;
+    query_embed: Query;
     /// The same as [`embed`](Self::embed).
-    passage_embed;
+    passage_embed: Document;
 }
 
 impl Backend {

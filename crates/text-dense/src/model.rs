@@ -173,13 +173,13 @@ impl TextEmbedding {
 embedkit_core::text_front! {
     impl TextEmbedding: TextDense => Vec<f32>;
     /// Embeds texts as they are, as FastEmbed's `embed` does.
-    embed;
+    embed: Raw;
     /// Embeds queries: with the query prompt where prompts are switched on, and as the query task of
     /// a model with tasks. Otherwise the same as [`embed`](Self::embed).
-    query_embed;
+    query_embed: Query;
     /// Embeds passages: with the passage prompt where prompts are switched on, and as the passage
     /// task of a model with tasks. Otherwise the same as [`embed`](Self::embed).
-    passage_embed;
+    passage_embed: Document;
 }
 
 /// Vectors as one matrix.

@@ -152,13 +152,13 @@ impl LateInteractionTextEmbedding {
 embedkit_core::text_front! {
     impl LateInteractionTextEmbedding: LateText => MultiVector;
     /// Embeds documents, as FastEmbed's `embed` does.
-    embed;
+    embed: Raw;
     /// Embeds queries: with the query marker, the model's padding and all punctuation, and with the
     /// query prompt where prompts are switched on.
-    query_embed;
+    query_embed: Query;
     /// Embeds documents as [`embed`](Self::embed) does, with the passage prompt where prompts are
     /// switched on.
-    passage_embed;
+    passage_embed: Document;
 }
 
 impl MultiVectorModel for LateInteractionTextEmbedding {

@@ -16,7 +16,7 @@ impl Backend for embedkit_rerank::TextCrossEncoder {
 
     fn token_count(&self, _: Role, input: &Input) -> Result<usize, Error> {
         match input {
-            Input::Pair { query, document } => Ok(self.token_count([(query, document)])?),
+            Input::Pair { query, document } => self.token_count([(query, document)]),
             other => Err(no_tokens(other)),
         }
     }
