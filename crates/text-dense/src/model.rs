@@ -38,7 +38,10 @@ pub struct TextEmbedding {
 struct Model {
     backend: Backend,
     rules: Arc<Rules>,
-    /// Texts that are read ahead, where the model has no graph.
+    /// Threads for a model without a graph.
+    #[cfg(feature = "static")]
+    threads: usize,
+    /// Texts that are read ahead for it.
     #[cfg(feature = "static")]
     window: usize,
 }
@@ -101,6 +104,9 @@ impl TextEmbedding {
         let model = Model {
             backend,
             rules,
+            // Counted once: the system's files are read for it.
+            #[cfg(feature = "static")]
+            threads: available_parallelism().map_or(1, usize::from),
             #[cfg(feature = "static")]
             window: options.batch.window,
         };
@@ -120,8 +126,8 @@ impl TextEmbedding {
         let texts = texts.into_iter().map(|text| text.as_ref().to_owned());
         #[cfg(feature = "static")]
         let looked_up = |texts| {
-            let (model, window) = (Arc::clone(&self.model), self.model.window);
-            let threads = available_parallelism().map_or(1, usize::from);
+            let Model { threads, window, .. } = *self.model;
+            let model = Arc::clone(&self.model);
             let embed = move |text: String| model.look_up(role, text);
             ParallelMap::new(texts, threads, window, String::len, embed)
         };
