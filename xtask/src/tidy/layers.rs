@@ -19,6 +19,7 @@ pub(super) const LAYERS: &[Layer] = &[
     layer("embedkit-types", &[]),
     layer("embedkit-core", &["embedkit-types"]),
     layer("embedkit-hub", &["embedkit-types"]),
+    layer("embedkit-describe", &["embedkit-types"]),
     layer("embedkit-convert", &["embedkit-core", "embedkit-types"]), // core for quantising only
     layer("embedkit-text-dense", &["embedkit-core", "embedkit-types"]),
     layer("embedkit-sparse", &["embedkit-core", "embedkit-types"]),
@@ -105,6 +106,7 @@ pub(super) const LIGHT_USES: &[LightUse] = &[
     light("embedkit-core", "tokenizer", &[RUNTIME, HTTP, IMAGE]),
     light("embedkit-core", "onnx,load-dynamic", &[TOKENIZER, HTTP, IMAGE]),
     light("embedkit-hub", "", &[RUNTIME, TOKENIZER, IMAGE]),
+    light("embedkit-describe", "", &[RUNTIME, TOKENIZER, HTTP, IMAGE]),
     light("embedkit-convert", "", &[RUNTIME, TOKENIZER, HTTP, IMAGE]),
     light("embedkit-text-dense", "static", &[RUNTIME, HTTP, IMAGE]),
     light("embedkit-text-dense", "transformer", &[HTTP, IMAGE]),

@@ -1,0 +1,3 @@
+//! Descriptions of folders.
+
+mod plain;

@@ -1,0 +1,164 @@
+//! Chains of a transformer, a pooling and perhaps a normalisation, and errors in their files.
+
+use std::{collections::BTreeMap, io};
+
+use embedkit_describe::{DescribeError, Description, Files, Folder, Head, describe, wanted};
+use embedkit_types::{Error, ErrorKind, Pooling, Task};
+
+/// Files in memory.
+#[derive(Clone, Default)]
+struct Model(BTreeMap<String, Vec<u8>>);
+
+impl Model {
+    fn with(mut self, path: &str, content: &str) -> Self {
+        self.0.insert(path.to_owned(), content.into());
+        self
+    }
+
+    fn describe(&self) -> Result<Description, DescribeError> {
+        describe("me/model", self)
+    }
+}
+
+impl Files for Model {
+    fn paths(&self) -> Vec<String> {
+        self.0.keys().cloned().collect()
+    }
+
+    fn read(&self, path: &str, most: usize) -> io::Result<Option<Vec<u8>>> {
+        Ok(self.0.get(path).map(|content| content[..content.len().min(most)].to_vec()))
+    }
+}
+
+const MODULES: &str = r#"[
+    {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+    {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+    {"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"}
+]"#;
+
+/// A model like intfloat/e5-base-v2.
+fn e5() -> Model {
+    let pooling = r#"{"word_embedding_dimension": 768, "pooling_mode_cls_token": false,
+        "pooling_mode_mean_tokens": true, "pooling_mode_max_tokens": false}"#;
+    Model::default()
+        .with("modules.json", MODULES)
+        .with("config.json", r#"{"model_type": "bert", "hidden_size": 768}"#)
+        .with("1_Pooling/config.json", pooling)
+        .with("sentence_bert_config.json", r#"{"max_seq_length": 512, "do_lower_case": false}"#)
+        .with("model.safetensors", "")
+}
+
+#[test]
+fn a_chain_is_described_with_the_file_of_each_field() {
+    let found = e5().with("onnx/model.onnx", "").with("onnx/model_O4.onnx", "").describe().unwrap();
+    let Task::TextDense(task) = &found.spec.task else { panic!("{:?}", found.spec) };
+    assert_eq!((task.dim, task.pooling, task.normalize), (768, Pooling::Mean, true));
+    assert_eq!(found.spec.token_limit.map(u32::from), Some(512));
+    let file = |field| found.fact(field).map(|fact| fact.file.as_str());
+    assert_eq!(file("dim"), Some("config.json"));
+    assert_eq!(file("pooling"), Some("1_Pooling/config.json"));
+    assert_eq!(file("normalize"), Some("modules.json"));
+    assert_eq!(file("max_tokens"), Some("sentence_bert_config.json"));
+    assert_eq!(file("prompts.query"), None);
+    assert_eq!(found.graphs, ["onnx/model.onnx", "onnx/model_O4.onnx"]);
+    assert_eq!(found.spec.file, "onnx/model.onnx");
+}
+
+#[test]
+fn a_checkpoint_without_a_graph_says_how_to_convert_it() {
+    let found = e5().describe().unwrap();
+    assert!(found.graphs.is_empty());
+    let checkpoint = found.checkpoint.unwrap();
+    assert_eq!((checkpoint.model_type.as_str(), checkpoint.head), ("bert", Head::Hidden));
+    assert_eq!(checkpoint.weights, ["model.safetensors"]);
+}
+
+#[test]
+fn prompts_have_the_names_that_sentence_transformers_looks_for() {
+    let config = r#"{"prompts": {"query": "query: ", "passage": "passage: ", "other": "x"}}"#;
+    let found = e5().with("config_sentence_transformers.json", config).describe().unwrap();
+    let prompts = found.spec.prompts.unwrap();
+    assert_eq!(prompts.query.as_deref(), Some("query: "));
+    assert_eq!(prompts.passage.as_deref(), Some("passage: "));
+}
+
+#[test]
+fn without_a_normalize_module_vectors_are_not_scaled() {
+    let modules = r#"[{"path": "", "type": "sentence_transformers.base.modules.transformer.Transformer"},
+        {"path": "1_Pooling", "type": "sentence_transformers.sentence_transformer.modules.pooling.Pooling"}]"#;
+    let found = e5().with("modules.json", modules).describe().unwrap();
+    assert_eq!(found.spec.task.normalize(), Some(false));
+}
+
+#[track_caller]
+fn fails(model: &Model, kind: ErrorKind, parts: &[&str]) {
+    let error = Error::from(model.describe().expect_err("an error"));
+    let text = error.to_string();
+    assert_eq!(error.kind(), kind, "{text}");
+    for part in parts.iter().chain(&["me/model"]) {
+        assert!(text.contains(part), "{text:?} has no {part:?}");
+    }
+    assert!(error.hint().is_some(), "{text}");
+}
+
+#[test]
+fn damage_names_the_file_and_the_field() {
+    let damaged = ErrorKind::Damaged;
+    fails(&e5().with("modules.json", "[{"), damaged, &["modules.json"]);
+    fails(&e5().with("modules.json", "{}"), damaged, &["modules.json", "a list", "an object"]);
+    fails(&e5().with("modules.json", &"[".repeat(100_000)), damaged, &["modules.json"]);
+    let huge = " ".repeat(10_000_001);
+    fails(&e5().with("config.json", &huge), damaged, &["config.json", "10000000 bytes"]);
+    fails(&e5().with("config.json", "{}"), damaged, &["`model_type`", "config.json"]);
+    let text = r#"{"model_type": "bert", "hidden_size": "768"}"#;
+    fails(&e5().with("config.json", text), damaged, &["`hidden_size`", "an integer", "\"768\""]);
+    let pooling = r#"{"word_embedding_dimension": 384, "pooling_mode_mean_tokens": true}"#;
+    let parts = ["`word_embedding_dimension` 384", "`hidden_size` 768", "1_Pooling/config.json"];
+    fails(&e5().with("1_Pooling/config.json", pooling), damaged, &parts);
+    let pooling = r#"{"word_embedding_dimension": 768}"#;
+    fails(&e5().with("1_Pooling/config.json", pooling), damaged, &["`pooling_mode`"]);
+    let limit = r#"{"max_seq_length": 0}"#;
+    fails(&e5().with("sentence_bert_config.json", limit), damaged, &["`max_seq_length`", "got 0"]);
+}
+
+#[test]
+fn paths_do_not_leave_the_model() {
+    for path in ["../1_Pooling", "/etc", "a//b", "C:\\\\x", "a/./b"] {
+        let modules = MODULES.replace("1_Pooling", path);
+        fails(&e5().with("modules.json", &modules), ErrorKind::Damaged, &["[1].path"]);
+    }
+}
+
+#[test]
+fn foreign_modules_and_missing_files_are_errors() {
+    let modules = MODULES.replace("sentence_transformers.models.Pooling", "custom_st.Pooling");
+    let parts = ["[1].type", "custom_st.Pooling"];
+    fails(&e5().with("modules.json", &modules), ErrorKind::Unsupported, &parts);
+    let mut model = e5();
+    model.0.remove("1_Pooling/config.json");
+    fails(&model, ErrorKind::NotFound, &["1_Pooling/config.json", "modules.json"]);
+    model.0.remove("modules.json");
+    fails(&model, ErrorKind::NotFound, &["modules.json"]);
+}
+
+#[test]
+fn small_files_are_wanted_in_order() {
+    let paths = e5().with("onnx/model.onnx", "").with("README.md", "").paths();
+    let expected =
+        ["modules.json", "config.json", "sentence_bert_config.json", "1_Pooling/config.json"];
+    assert_eq!(wanted(&paths), expected);
+}
+
+#[test]
+fn a_folder_on_disk_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, content) in e5().0 {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+    let files = Folder::open(folder.path()).unwrap();
+    assert_eq!(describe("me/model", &files).unwrap(), e5().describe().unwrap());
+    assert_eq!(files.read("modules.json", 3).unwrap().unwrap().len(), 3);
+    assert_eq!(files.read("../modules.json", 3).unwrap(), None);
+}
