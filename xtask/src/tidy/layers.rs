@@ -47,13 +47,14 @@ pub(super) const LAYERS: &[Layer] = &[
     layer("embedkit-testkit", &["embedkit-types"]),
     // Never core: the generator has to build when the generated file is broken.
     layer("xtask", &["embedkit-convert", "embedkit-hub", "embedkit-types"]),
+    layer("embedkit-bench", &["embedkit-convert", "xtask"]),
 ];
 
 /// The package that others may name only as a development dependency without a version.
 const TESTKIT: &str = "embedkit-testkit";
 
 /// Packages of the workspace for its developers.
-const UNPUBLISHED: [&str; 3] = ["embedkit-examples", TESTKIT, "xtask"];
+const UNPUBLISHED: [&str; 4] = ["embedkit-bench", "embedkit-examples", TESTKIT, "xtask"];
 
 /// Third-party packages that only some of ours may name, because they are heavy, open sockets, or would
 /// leak into public interfaces.
@@ -68,9 +69,9 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("tokio", &[]),
     ("hf-hub", &["embedkit-hub"]),
     ("zip", &["embedkit-hub", "xtask"]),
-    ("clap", &["embedkit-cli", "xtask"]),
+    ("clap", &["embedkit-bench", "embedkit-cli", "xtask"]),
     ("indicatif", &["embedkit-cli"]),
-    ("anyhow", &["embedkit-cli", "embedkit-examples", "xtask"]),
+    ("anyhow", &["embedkit-bench", "embedkit-cli", "embedkit-examples", "xtask"]),
     ("tracing-subscriber", &["embedkit-cli"]),
 ];
 

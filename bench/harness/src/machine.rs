@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::assets::NEWEST;
+use xtask::assets::NEWEST;
 
 /// Threads that a process can keep busy: the available cores, with limits applied.
 pub(super) fn cores() -> usize {

@@ -14,7 +14,7 @@ use super::{
     rounds::{interleave, zip},
     scale::Scale,
 };
-use crate::assets;
+use xtask::assets;
 
 /// Concurrent callers.
 const CALLERS: [usize; 3] = [1, 8, 64];

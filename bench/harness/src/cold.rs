@@ -13,7 +13,7 @@ use super::{
     scale::Scale,
     sparse,
 };
-use crate::assets;
+use xtask::assets;
 
 /// Measures.
 pub(super) fn measure(

@@ -281,7 +281,6 @@ pub(super) fn number(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assets::tests::scratch;
 
     #[test]
     fn percentiles_are_values_that_were_measured() {
@@ -326,7 +325,8 @@ mod tests {
 
     #[test]
     fn a_benchmark_replaces_its_earlier_results_only() {
-        let file = scratch("results").join("results.json");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("results.json");
         for (bench, rounds) in [("one", 1), ("two", 2), ("one", 3)] {
             let mut results = Results::read(&file).expect("results");
             results.replace(Report::new(bench, true, rounds), &file).expect("written");
@@ -335,6 +335,5 @@ mod tests {
         let found: Vec<_> =
             results.benches.iter().map(|one| (one.bench.as_str(), one.rounds)).collect();
         assert_eq!(found, [("one", 3), ("two", 2)]);
-        fs::remove_dir_all(file.parent().expect("a folder")).expect("clean up");
     }
 }

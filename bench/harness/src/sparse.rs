@@ -18,7 +18,7 @@ use super::{
     rounds::{interleave, rates, zip},
     scale::Scale,
 };
-use crate::assets;
+use xtask::assets;
 
 /// Required speedup over the original BM25 on one thread.
 const BM25_TIMES: f64 = 20.0;

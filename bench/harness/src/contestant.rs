@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::run;
+use xtask::run;
 
 /// A running contestant. Dropping it ends the process.
 pub(super) struct Contestant {

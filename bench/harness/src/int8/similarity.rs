@@ -129,7 +129,7 @@ fn words(text: &str, name: &str) -> Result<Similarity> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assets;
+    use xtask::assets;
 
     #[test]
     fn documents_are_lines_of_latin_1() {

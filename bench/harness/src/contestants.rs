@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 
 use super::contestant::Contestant;
-use crate::{
+use xtask::{
     assets::{self, NEWEST, Set},
     python, repo, run,
 };

@@ -14,7 +14,7 @@ use super::{
     rounds::{giga, interleave, rates, zip},
     scale::Scale,
 };
-use crate::assets;
+use xtask::assets;
 
 const SPINNING: &str = "session.intra_op.allow_spinning";
 /// Matrix products at a time.

@@ -4,7 +4,6 @@
 //! `bench/corpus` names by exact version, without change logs, which are lists of half sentences. Cargo
 //! fetches the sources; markup is removed; digests decide which paragraphs are taken. A fingerprint
 //! verifies that the texts are those of earlier figures.
-//! digests. A fingerprint tells that these are the texts that earlier figures were measured on.
 
 mod prose;
 
@@ -20,7 +19,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::{repo, run};
+use xtask::{repo, run};
 
 /// Texts of the mixed corpus.
 pub(super) const TEXTS: usize = 2000;

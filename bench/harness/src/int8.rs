@@ -26,7 +26,7 @@ use super::{
     scale::Scale,
     vectors,
 };
-use crate::{
+use xtask::{
     assets::{self, NEWEST, Set},
     python, repo, run,
 };

@@ -14,7 +14,7 @@ use super::{
     machine,
     report::{Goal, Report, Results, Row, Section},
 };
-use crate::repo;
+use xtask::repo;
 
 const BEGIN: &str = "<!-- figures: begin, made by `cargo xtask bench docs` -->";
 const END: &str = "<!-- figures: end -->";

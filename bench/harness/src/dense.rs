@@ -16,7 +16,7 @@ use super::{
     rounds::{giga, interleave, rates, zip},
     scale::Scale,
 };
-use crate::assets;
+use xtask::assets;
 
 /// Concurrent callers of single queries.
 const CALLERS: usize = 8;

@@ -12,7 +12,7 @@ use super::{
     report::{Goal, Report},
     scale::Scale,
 };
-use crate::assets;
+use xtask::assets;
 
 /// Maximum ratio of the memory for the most texts to that for a tenth of them; equality would ask too
 /// much of an allocator.

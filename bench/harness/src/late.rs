@@ -17,7 +17,7 @@ use super::{
     rounds::{giga, interleave, rates},
     scale::Scale,
 };
-use crate::assets;
+use xtask::assets;
 
 /// Required share of a plain matrix product's rate.
 const OF_PRODUCT: f64 = 0.5;

@@ -16,7 +16,7 @@ use super::{
     scale::Scale,
     vectors,
 };
-use crate::assets;
+use xtask::assets;
 
 /// Assets for model and pictures.
 const MODEL: &str = "efficientnet-lite0";

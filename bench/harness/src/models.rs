@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use embedkit_convert::{ConvertOptions, Head, convert};
 use serde_json::{Value, json};
 
-use crate::assets;
+use xtask::assets;
 
 /// Tokenizer files, which a converted model copies from the source of its weights.
 const TOKENIZER: &[&str] =
