@@ -1,9 +1,11 @@
 //! `cargo xtask book`: the pages of `docs` as a site, made by mdBook.
 //!
-//! The pages are the same files that are read in the repository. On the way into the book, links out of
-//! `docs` become addresses of the repository on the web; nothing else changes.
+//! The pages are the same files that are read in the repository, those of `docs` and others that the table
+//! of contents names, such as `CONTRIBUTING.md`. On the way into the book, links to other files become
+//! addresses of the repository on the web; nothing else changes.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -15,8 +17,10 @@ use crate::{repo, run, tidy::links};
 
 /// Version of mdBook that is fetched where none of its minor version is installed.
 const MDBOOK: &str = "0.5.4";
-/// The table of contents, which has to name every page.
-const SUMMARY: &str = "SUMMARY.md";
+/// Folder of the pages.
+const PAGES: &str = "docs/";
+/// The table of contents, which has to name every page of the folder.
+const SUMMARY: &str = "docs/SUMMARY.md";
 /// Address of the files of the repository on the web.
 const FILES: &str = "https://github.com/embedkit/embedkit/blob/main";
 
@@ -34,12 +38,26 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if source.exists() {
         fs::remove_dir_all(&source).with_context(|| format!("removing {}", source.display()))?;
     }
-    let docs = repo::root().join("docs");
-    let mut pages = Vec::new();
-    copy(&docs, &docs, &source, &mut pages)?;
-    let summary = fs::read_to_string(docs.join(SUMMARY)).context("reading docs/SUMMARY.md")?;
-    let missing = missing(&summary, &pages);
-    ensure!(missing.is_empty(), "docs/{SUMMARY} does not name {}", missing.join(", "));
+    let mut files = Vec::new();
+    list(&repo::root().join(PAGES), PAGES, &mut files)?;
+    let summary = fs::read_to_string(repo::root().join(SUMMARY)).context(SUMMARY)?;
+    let pages = named(&summary);
+    let missing = missing(&pages, &files);
+    ensure!(missing.is_empty(), "{SUMMARY} does not name {}", missing.join(", "));
+    // The book is laid out like the repository, with the table of contents above all.
+    for path in pages.iter().chain(files.iter().filter(|path| !is_page(path))) {
+        let (from, to) = (repo::root().join(path), source.join(path));
+        fs::create_dir_all(to.parent().unwrap_or(&source)).context("creating a folder")?;
+        if is_page(path) {
+            let text = fs::read_to_string(&from).with_context(|| format!("reading {path}"))?;
+            fs::write(&to, linked(path, &text, |target| outward(target, &pages)))
+                .with_context(|| format!("writing {path}"))?;
+        } else {
+            fs::copy(&from, &to).with_context(|| format!("copying {path}"))?;
+        }
+    }
+    let contents = linked(SUMMARY, &summary, |target| Some(target.to_owned()));
+    fs::write(source.join("SUMMARY.md"), contents).context("writing the table of contents")?;
     fs::copy(repo::root().join("book.toml"), folder.join("book.toml"))
         .context("copying book.toml")?;
     let mut build = Command::new(mdbook()?);
@@ -66,38 +84,46 @@ fn mdbook() -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Copies a folder of pages and pictures; `pages` are their paths relative to `root`.
-fn copy(root: &Path, from: &Path, to: &Path, pages: &mut Vec<String>) -> Result<()> {
-    fs::create_dir_all(to).with_context(|| format!("creating {}", to.display()))?;
-    let entries = fs::read_dir(from).with_context(|| format!("listing {}", from.display()))?;
-    let mut entries = entries.collect::<Result<Vec<_>, _>>()?;
-    entries.sort_by_key(fs::DirEntry::file_name);
+/// Files below a folder, as paths from the root of the repository.
+fn list(folder: &Path, name: &str, files: &mut Vec<String>) -> Result<()> {
+    let entries = fs::read_dir(folder).with_context(|| format!("listing {name}"))?;
     for entry in entries {
-        let (path, target) = (entry.path(), to.join(entry.file_name()));
-        if path.is_dir() {
-            copy(root, &path, &target, pages)?;
-        } else if path.extension().is_some_and(|extension| extension == "md") {
-            let name = path.strip_prefix(root)?.to_string_lossy().replace('\\', "/");
-            let text = fs::read_to_string(&path).with_context(|| format!("reading {name}"))?;
-            fs::write(&target, outward(&format!("docs/{name}"), &text))?;
-            if name != SUMMARY {
-                pages.push(name);
-            }
+        let entry = entry.with_context(|| format!("listing {name}"))?;
+        let path = format!("{name}{}", entry.file_name().to_string_lossy());
+        if entry.path().is_dir() {
+            list(&entry.path(), &format!("{path}/"), files)?;
         } else {
-            fs::copy(&path, &target).with_context(|| format!("copying {}", path.display()))?;
+            files.push(path);
         }
     }
     Ok(())
 }
 
-/// Pages that the table of contents does not lead to.
-fn missing(summary: &str, pages: &[String]) -> Vec<String> {
-    let named: Vec<_> = links::links(summary).into_iter().map(|(_, target)| target).collect();
-    pages.iter().filter(|page| !named.contains(&page.as_str())).cloned().collect()
+fn is_page(path: &str) -> bool {
+    Path::new(path).extension().is_some_and(|extension| extension == "md")
 }
 
-/// A page whose links to files outside of `docs` lead to the repository on the web.
-fn outward(page: &str, text: &str) -> String {
+/// Pages that the table of contents names, from the root of the repository.
+fn named(summary: &str) -> BTreeSet<String> {
+    let targets = links::links(summary).into_iter().map(|(_, target)| target);
+    targets.filter_map(|target| links::resolve(SUMMARY, target)).collect()
+}
+
+/// Pages among the files that the table of contents does not lead to.
+fn missing(pages: &BTreeSet<String>, files: &[String]) -> Vec<String> {
+    let files = files.iter().filter(|path| is_page(path) && *path != SUMMARY);
+    files.filter(|path| !pages.contains(*path)).cloned().collect()
+}
+
+/// Address on the web of a file that is not in the book.
+fn outward(target: &str, pages: &BTreeSet<String>) -> Option<String> {
+    let within = target.starts_with(PAGES) || pages.contains(target);
+    (!within).then(|| format!("{FILES}/{target}"))
+}
+
+/// A page with other links: `link` gives them for paths from the root of the repository, `None` for those
+/// that stay.
+fn linked(page: &str, text: &str, link: impl Fn(&str) -> Option<String>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut done = 0;
     for (_, target) in links::links(text) {
@@ -105,15 +131,14 @@ fn outward(page: &str, text: &str) -> String {
         if target.contains("://") || path.is_empty() {
             continue;
         }
-        let Some(path) = links::resolve(page, path).filter(|path| !path.starts_with("docs/"))
-        else {
+        let Some(new) = links::resolve(page, path).and_then(|path| link(&path)) else {
             continue;
         };
         // A link is a part of the text.
         let start = target.as_ptr() as usize - text.as_ptr() as usize;
         let separator = if anchor.is_empty() { "" } else { "#" };
         out += &text[done..start];
-        out += &format!("{FILES}/{path}{separator}{anchor}");
+        out += &format!("{new}{separator}{anchor}");
         done = start + target.len();
     }
     out += &text[done..];
@@ -124,25 +149,46 @@ fn outward(page: &str, text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn page(path: &str, text: &str) -> String {
+        let pages = named("[D](guide/dense.md) [C](../CONTRIBUTING.md)");
+        linked(path, text, |target| outward(target, &pages))
+    }
+
     #[test]
-    fn links_out_of_the_pages_lead_to_the_web() {
-        let page = "[a](../README.md#try-it) [b](guide/dense.md) `[c](../x.md)` [d](#here)\n\
+    fn links_out_of_the_book_lead_to_the_web() {
+        let text = "[a](../README.md#try-it) [b](guide/dense.md) `[c](../x.md)` [d](#here)\n\
                     [e]: ../../crates/hub\n";
         assert_eq!(
-            outward("docs/a.md", page),
+            page("docs/a.md", text),
             format!(
                 "[a]({FILES}/README.md#try-it) [b](guide/dense.md) `[c](../x.md)` [d](#here)\n\
                  [e]: ../../crates/hub\n"
             ),
             "a link out of the repository stays for tidy to report"
         );
-        let page = "[e]: ../../crates/hub\n";
-        assert_eq!(outward("docs/guide/a.md", page), format!("[e]: {FILES}/crates/hub\n"));
+        let text = "[e]: ../../crates/hub\n";
+        assert_eq!(page("docs/guide/a.md", text), format!("[e]: {FILES}/crates/hub\n"));
+    }
+
+    #[test]
+    fn links_within_the_book_stay() {
+        let text = "[c](../../CONTRIBUTING.md#rules) [d](../charts/a.svg)";
+        assert_eq!(page("docs/guide/a.md", text), text);
+        let text = "[d](docs/guide/dense.md#roles)";
+        assert_eq!(page("CONTRIBUTING.md", text), text);
+    }
+
+    #[test]
+    fn contents_are_seen_from_the_root() {
+        let contents = linked(SUMMARY, "[D](guide/dense.md) [C](../CONTRIBUTING.md)", |target| {
+            Some(target.to_owned())
+        });
+        assert_eq!(contents, "[D](docs/guide/dense.md) [C](CONTRIBUTING.md)");
     }
 
     #[test]
     fn a_page_outside_of_the_contents_is_named() {
-        let pages = ["a.md", "guide/b.md"].map(str::to_owned);
-        assert_eq!(missing("- [A](a.md)\n", &pages), ["guide/b.md"]);
+        let files = ["docs/a.md", "docs/guide/b.md", "docs/c.svg", SUMMARY].map(str::to_owned);
+        assert_eq!(missing(&named("- [A](a.md)\n"), &files), ["docs/guide/b.md"]);
     }
 }
