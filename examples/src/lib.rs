@@ -1,4 +1,4 @@
-//! The examples of the guide and of the README, compiled and, where they need no download, run.
+//! The examples of the README and of `docs`, compiled and, where they need no download, run.
 //!
 //! The programs are in `src/bin`: `cargo run -p embedkit-examples --bin search -- "a question" FILE`.
 //! They name one crate:
@@ -19,15 +19,21 @@ macro_rules! pages {
 
 pages! {
     readme: "README.md",
-    coming_from_fastembed: "docs/coming-from-fastembed.md",
-    coming_from_others: "docs/coming-from-others.md",
+    start: "docs/guide/README.md",
+    search: "docs/guide/search.md",
+    reranking: "docs/guide/reranking.md",
+    images: "docs/guide/images.md",
+    devices: "docs/guide/devices.md",
+    web_service: "docs/guide/web-service.md",
     in_an_application: "docs/guide/in-an-application.md",
+    concepts: "docs/guide/concepts.md",
     dense: "docs/guide/dense.md",
     sparse: "docs/guide/sparse.md",
     late_interaction: "docs/guide/late-interaction.md",
     muvera: "docs/guide/muvera.md",
-    reranking: "docs/guide/reranking.md",
     scoring: "docs/guide/scoring.md",
-    images: "docs/guide/images.md",
-    devices: "docs/guide/devices.md",
+    options: "docs/reference/options.md",
+    errors: "docs/troubleshooting.md",
+    coming_from_fastembed: "docs/coming-from-fastembed.md",
+    coming_from_others: "docs/coming-from-others.md",
 }

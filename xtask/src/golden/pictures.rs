@@ -22,10 +22,10 @@ pub(super) const PILLOW: &str = "12.3.0";
 const SHA256: &str = "3b8182a766685eaa002637e28b4ec8d6b18819a0c71f579bf0dbaa5830297cce";
 
 /// Page with the table of differences, and the line above the table.
-const PAGE: &str = "docs/guide/images.md";
+const PAGE: &str = "docs/reference/image-formats.md";
 const HEADING: &str = "## What is not read as Pillow reads it";
 
-/// Decodes all files with both, prints the outcome, and fails if a difference is not in the guide.
+/// Decodes all files with both, prints the outcome, and fails if a difference is not on the page.
 pub(super) fn compare(oracle: &Oracle) -> Result<()> {
     let folder = repo::root().join(".cache").join("pictures");
     fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;

@@ -26,7 +26,7 @@ fn pixels_are_those_of_pillow() {
                 assert_eq!(sha256(image.pixels()), *digest, "{name}");
                 equal += 1;
             }
-            // Pillow fails or gives other pixels: docs/guide/images.md says where.
+            // Pillow fails or gives other pixels: docs/reference/image-formats.md says where.
             TiffGolden::Same(other) => {
                 assert_eq!(open(file), open(path(other)), "{name}");
                 same += 1;
