@@ -1,5 +1,7 @@
 //! The command line: what can be typed. What it means is for the commands.
 
+#[cfg(test)]
+mod reference;
 mod values;
 
 use std::{path::PathBuf, time::Duration};

@@ -11,6 +11,8 @@ mod late;
 mod models;
 mod output;
 mod program;
+#[cfg(unix)]
+mod python;
 mod quantize;
 mod rerank;
 mod runtime;
