@@ -50,13 +50,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         fs::create_dir_all(to.parent().unwrap_or(&source)).context("creating a folder")?;
         if is_page(path) {
             let text = fs::read_to_string(&from).with_context(|| format!("reading {path}"))?;
-            fs::write(&to, linked(path, &text, |target| outward(target, &pages)))
+            fs::write(&to, linked(path, &text, |link, target| in_book(link, target, &pages)))
                 .with_context(|| format!("writing {path}"))?;
         } else {
             fs::copy(&from, &to).with_context(|| format!("copying {path}"))?;
         }
     }
-    let contents = linked(SUMMARY, &summary, |target| Some(target.to_owned()));
+    let contents = linked(SUMMARY, &summary, |_, target| Some(target.to_owned()));
     fs::write(source.join("SUMMARY.md"), contents).context("writing the table of contents")?;
     fs::copy(repo::root().join("book.toml"), folder.join("book.toml"))
         .context("copying book.toml")?;
@@ -115,15 +115,18 @@ fn missing(pages: &BTreeSet<String>, files: &[String]) -> Vec<String> {
     files.filter(|path| !pages.contains(*path)).cloned().collect()
 }
 
-/// Address on the web of a file that is not in the book.
-fn outward(target: &str, pages: &BTreeSet<String>) -> Option<String> {
-    let within = target.starts_with(PAGES) || pages.contains(target);
-    (!within).then(|| format!("{FILES}/{target}"))
+/// The link in the book to a file of the repository; `None` if it stays as it is.
+fn in_book(link: &str, target: &str, pages: &BTreeSet<String>) -> Option<String> {
+    if !target.starts_with(PAGES) && !pages.contains(target) {
+        return Some(format!("{FILES}/{target}"));
+    }
+    // mdBook gives such a page this name, and leaves links to it.
+    link.strip_suffix("README.md").map(|folder| format!("{folder}index.md"))
 }
 
-/// A page with other links: `link` gives them for paths from the root of the repository, `None` for those
-/// that stay.
-fn linked(page: &str, text: &str, link: impl Fn(&str) -> Option<String>) -> String {
+/// A page with other links: `change` gives them for links and their paths from the root of the repository,
+/// `None` for those that stay.
+fn linked(page: &str, text: &str, change: impl Fn(&str, &str) -> Option<String>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut done = 0;
     for (_, target) in links::links(text) {
@@ -131,7 +134,7 @@ fn linked(page: &str, text: &str, link: impl Fn(&str) -> Option<String>) -> Stri
         if target.contains("://") || path.is_empty() {
             continue;
         }
-        let Some(new) = links::resolve(page, path).and_then(|path| link(&path)) else {
+        let Some(new) = links::resolve(page, path).and_then(|target| change(path, &target)) else {
             continue;
         };
         // A link is a part of the text.
@@ -151,7 +154,7 @@ mod tests {
 
     fn page(path: &str, text: &str) -> String {
         let pages = named("[D](guide/dense.md) [C](../CONTRIBUTING.md)");
-        linked(path, text, |target| outward(target, &pages))
+        linked(path, text, |link, target| in_book(link, target, &pages))
     }
 
     #[test]
@@ -176,13 +179,15 @@ mod tests {
         assert_eq!(page("docs/guide/a.md", text), text);
         let text = "[d](docs/guide/dense.md#roles)";
         assert_eq!(page("CONTRIBUTING.md", text), text);
+        assert_eq!(page("docs/a.md", "[g](guide/README.md#a)"), "[g](guide/index.md#a)");
     }
 
     #[test]
     fn contents_are_seen_from_the_root() {
-        let contents = linked(SUMMARY, "[D](guide/dense.md) [C](../CONTRIBUTING.md)", |target| {
-            Some(target.to_owned())
-        });
+        let contents =
+            linked(SUMMARY, "[D](guide/dense.md) [C](../CONTRIBUTING.md)", |_, target| {
+                Some(target.to_owned())
+            });
         assert_eq!(contents, "[D](docs/guide/dense.md) [C](CONTRIBUTING.md)");
     }
 
