@@ -12,6 +12,9 @@ use crate::safetensors::{self, Dtype, Tensor};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
+/// Names of weights in PyTorch's own format.
+const PICKLED: [&str; 3] =
+    ["pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model.pt"];
 /// Maximum size of a shard index in bytes: a hundred bytes for each of 100,000 tensors.
 const INDEX_LIMIT: u64 = 10_000_000;
 /// Maximum number of shards; each keeps a file open.
@@ -57,6 +60,10 @@ impl Checkpoint {
                 .collect();
         } else if index_path.exists() {
             this.add_indexed(&index_path)?;
+        } else if let Some(path) =
+            PICKLED.map(|name| dir.join(name)).into_iter().find(|p| p.exists())
+        {
+            return Err(Error::Pickled { path });
         } else {
             return Err(Error::NoWeights { dir: dir.to_owned() });
         }
@@ -169,6 +176,18 @@ impl Checkpoint {
 impl Located {
     pub(crate) fn shape(&self) -> &[u64] {
         &self.tensor.shape
+    }
+
+    /// Part `index` of `count` equal parts of the rows, which `count` divides.
+    pub(crate) fn part(&self, index: usize, count: usize) -> Self {
+        let mut part = self.clone();
+        let (index, count) = (index as u64, count as u64);
+        if let Some(rows) = part.tensor.shape.first_mut() {
+            *rows /= count;
+        }
+        part.tensor.len /= count;
+        part.tensor.offset += index * part.tensor.len;
+        part
     }
 }
 

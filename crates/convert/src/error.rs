@@ -1,10 +1,13 @@
 //! Errors of conversion and quantisation, with hints.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
 use embedkit_types::{ErrorKind, Hint};
+
+use crate::Head;
 
 /// Reason why a checkpoint could not be converted or a graph not be quantised.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +32,12 @@ pub enum Error {
     NoWeights {
         /// The folder that was searched.
         dir: PathBuf,
+    },
+    /// The weights are in PyTorch's format alone, which is a program and can do anything when it is read.
+    #[error("{} is pickled, not safetensors", path.display())]
+    Pickled {
+        /// The file.
+        path: PathBuf,
     },
     /// A size that a file claims or has exceeds the limit.
     #[error("{}: expected a {what} of at most {limit} bytes, got {found}", path.display())]
@@ -88,7 +97,15 @@ pub enum Error {
         /// Its value.
         found: String,
         /// Supported values.
-        supported: &'static str,
+        supported: Cow<'static, str>,
+    },
+    /// The architecture has no such head, or none that is supported.
+    #[error("{model_type} models have no head `{head}`")]
+    NoHead {
+        /// `model_type` of the configuration.
+        model_type: String,
+        /// The head.
+        head: Head,
     },
     /// The checkpoint lacks a tensor that the configuration and the head require.
     #[error("{} has no tensor {}", dir.display(), Alternatives(tried))]
@@ -182,7 +199,10 @@ impl Error {
             | Self::Config { .. }
             | Self::MissingTensor { .. }
             | Self::Shape { .. } => ErrorKind::Damaged,
-            Self::Unsupported { .. } | Self::Dtype { .. } => ErrorKind::Unsupported,
+            Self::Unsupported { .. }
+            | Self::Pickled { .. }
+            | Self::NoHead { .. }
+            | Self::Dtype { .. } => ErrorKind::Unsupported,
             #[cfg(feature = "quantize")]
             Self::Onnx { .. } => ErrorKind::Damaged,
             #[cfg(feature = "quantize")]
@@ -196,7 +216,7 @@ impl Error {
     pub fn hint(&self) -> Option<Hint> {
         let advice = match self {
             Self::UnknownHead { .. } => {
-                let names = crate::Head::ALL.map(crate::Head::name).join(", ");
+                let names = Head::ALL.map(Head::name).join(", ");
                 return Some(Hint::Advice(format!("the heads are {names}").into()));
             }
             Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
@@ -205,19 +225,26 @@ impl Error {
             Self::NoWeights { .. } => {
                 "only safetensors checkpoints are supported; save a pytorch_model.bin as safetensors first"
             }
+            Self::Pickled { .. } => {
+                "reading it could run any program; where you trust its author, load it with transformers and \
+                 call save_pretrained, which writes safetensors"
+            }
             Self::Damaged { .. } | Self::Index { .. } => {
                 "the file may be truncated: fetch it again"
             }
             Self::Unsupported { supported, .. } => {
                 return Some(Hint::Advice(format!("supported: {supported}").into()));
             }
+            Self::NoHead { head, .. } => {
+                return Some(Hint::ConvertEncoder { missing: missing_head(*head) });
+            }
             Self::MissingTensor { tried, .. } => {
                 let head_of = |part: &str| tried.iter().any(|name| name.contains(part));
                 if head_of("classifier") || head_of("pooler.dense") {
-                    return Some(Hint::ConvertEncoder { missing: "sequence classifier" });
+                    return Some(Hint::ConvertEncoder { missing: missing_head(Head::Classifier) });
                 }
                 if ["cls.predictions", "lm_head", "vocab_"].into_iter().any(head_of) {
-                    return Some(Hint::ConvertEncoder { missing: "masked language model head" });
+                    return Some(Hint::ConvertEncoder { missing: missing_head(Head::MaskedLm) });
                 }
                 "check that config.json belongs to the weights"
             }
@@ -243,6 +270,16 @@ impl From<Error> for embedkit_types::Error {
     fn from(error: Error) -> Self {
         let hint = error.hint();
         Self::new(error.kind(), error).with_hint(hint)
+    }
+}
+
+/// A head in words.
+fn missing_head(head: Head) -> &'static str {
+    match head {
+        Head::Hidden => "hidden states",
+        Head::Attention => "attention",
+        Head::MaskedLm => "masked language model head",
+        Head::Classifier => "sequence classifier",
     }
 }
 

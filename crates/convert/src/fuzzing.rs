@@ -29,8 +29,22 @@ pub fn safetensors_header(data: &[u8]) {
     assert_eq!(position, len);
 }
 
-/// Weights of each family, to try a configuration on.
-const CHECKPOINTS: [&str; 4] = ["bert-mlm", "roberta-mlm", "distilbert-mlm", "mpnet-mlm"];
+/// Weights of each architecture, to try a configuration on.
+const CHECKPOINTS: [&str; 13] = [
+    "bert-mlm",
+    "roberta-mlm",
+    "distilbert-mlm",
+    "mpnet-mlm",
+    "modernbert-mlm",
+    "gte-mlm",
+    "nomic-plain",
+    "nomic-mixture",
+    "albert-mlm",
+    "electra-mlm",
+    "deberta-mlm",
+    "jina-bert-plain",
+    "qwen3-plain",
+];
 
 /// Converts a `config.json` with test weights: the result is a graph of the reported size, or an
 /// error and no file.

@@ -21,7 +21,7 @@ pub type Value = String;
 /// A graph without the numbers of its weights.
 #[derive(Default)]
 pub struct Graph {
-    pub(crate) nodes: Vec<Message>,
+    pub(crate) nodes: Vec<Node>,
     /// Encoded tensors by name, sorted so that the file is deterministic.
     pub(crate) constants: BTreeMap<String, Message>,
     pub(crate) weights: Vec<Weight>,
@@ -30,6 +30,15 @@ pub struct Graph {
     pub inputs: Vec<Port>,
     /// The output.
     pub output: Port,
+}
+
+/// An operator with its inputs and outputs.
+pub(crate) struct Node {
+    operator: String,
+    inputs: Vec<Value>,
+    outputs: Vec<Value>,
+    /// Encoded.
+    attributes: Vec<Message>,
 }
 
 /// A tensor of the checkpoint in the form that the graph needs.
@@ -100,20 +109,67 @@ impl Graph {
         attributes: &[(&str, Attribute<'_>)],
         output: &str,
     ) {
-        let node = Message::new()
-            .each(inputs, |node, input| node.bytes(1, input))
-            .bytes(2, output)
-            .bytes(3, format!("node_{}", self.nodes.len()))
-            .bytes(4, operator)
-            .each(attributes, |node, (name, attribute)| node.bytes(5, attribute.encode(name)));
-        self.nodes.push(node);
+        self.push(operator, inputs, attributes, vec![output.to_owned()]);
     }
 
-    /// A weight, stored once even if it is used several times.
-    pub(crate) fn weight(&mut self, name: &str, source: &Located, transposed: bool) -> Value {
+    /// [`add_with`](Self::add_with) for an operator of `N` outputs.
+    pub(crate) fn add_many<const N: usize>(
+        &mut self,
+        operator: &str,
+        inputs: &[&str],
+        attributes: &[(&str, Attribute<'_>)],
+    ) -> [Value; N] {
+        let mut outputs = self.add_list(operator, inputs, attributes, N).into_iter();
+        std::array::from_fn(|_| outputs.next().unwrap_or_default())
+    }
+
+    /// [`add_with`](Self::add_with) for an operator of `count` outputs.
+    pub(crate) fn add_list(
+        &mut self,
+        operator: &str,
+        inputs: &[&str],
+        attributes: &[(&str, Attribute<'_>)],
+        count: usize,
+    ) -> Vec<Value> {
+        let node = self.nodes.len();
+        let outputs: Vec<_> =
+            (0..count).map(|index| format!("{operator}_{node}_{index}")).collect();
+        self.push(operator, inputs, attributes, outputs.clone());
+        outputs
+    }
+
+    fn push(
+        &mut self,
+        operator: &str,
+        inputs: &[&str],
+        attributes: &[(&str, Attribute<'_>)],
+        outputs: Vec<Value>,
+    ) {
+        self.nodes.push(Node {
+            operator: operator.to_owned(),
+            inputs: inputs.iter().map(|&input| input.to_owned()).collect(),
+            outputs,
+            attributes: attributes.iter().map(|(name, value)| value.encode(name)).collect(),
+        });
+    }
+
+    /// Gives the value `from` the name `to`, wherever it stands.
+    pub(crate) fn rename(&mut self, from: &str, to: &str) {
+        for node in &mut self.nodes {
+            for value in node.inputs.iter_mut().chain(&mut node.outputs) {
+                if value == from {
+                    to.clone_into(value);
+                }
+            }
+        }
+    }
+
+    /// A weight, stored once even if it is used several times. `name` says which tensor and which part
+    /// of it `source` is.
+    pub(crate) fn weight(&mut self, name: &str, source: Located, transposed: bool) -> Value {
         let value = if transposed { format!("{name}.transposed") } else { name.to_owned() };
         if self.named.insert(value.clone()) {
-            self.weights.push(Weight { name: value.clone(), source: source.clone(), transposed });
+            self.weights.push(Weight { name: value.clone(), source, transposed });
         }
         value
     }
@@ -166,6 +222,18 @@ impl Graph {
             shape: vec![BATCH, SEQUENCE],
         });
         name.to_owned()
+    }
+}
+
+impl Node {
+    /// Encodes the node with the place that it has in the graph.
+    pub(crate) fn encode(&self, place: usize) -> Message {
+        Message::new()
+            .each(&self.inputs, |node, input| node.bytes(1, input))
+            .each(&self.outputs, |node, output| node.bytes(2, output))
+            .bytes(3, format!("node_{place}"))
+            .bytes(4, &self.operator)
+            .each(&self.attributes, |node, attribute| node.bytes(5, attribute))
     }
 }
 

@@ -2,124 +2,109 @@
 
 use crate::Error;
 use crate::checkpoint::Checkpoint;
-use crate::config::{Activation, Config, Family};
-use crate::graph::{Attribute, BATCH, Dim, FLOAT, Graph, Port, SEQUENCE};
+use crate::encoder::{Classifier, Encoder, Linear, MaskedLm, Part, Pooling};
+use crate::graph::{Attribute, BATCH, Dim, FLOAT, Graph, Port, SEQUENCE, Value};
 use crate::network::{End, Network};
 use crate::options::{ConvertOptions, Head};
-
-const HIDDEN: &str = "last_hidden_state";
-const LOGITS: &str = "logits";
 
 /// Lays out the whole graph.
 pub(crate) fn build(
     checkpoint: &Checkpoint,
-    config: &Config,
+    encoder: &Encoder,
     options: &ConvertOptions,
 ) -> Result<Graph, Error> {
-    let mut network = Network::new(checkpoint, config)?;
-    let types = options.token_types;
-    let (name, shape) = match options.head {
+    let mut network = Network::new(checkpoint);
+    let no_head = || Error::NoHead { model_type: encoder.model_type.clone(), head: options.head };
+    let mut encode = |end| network.encode(encoder, options.token_types, end);
+    let (value, name, shape) = match options.head {
         Head::Hidden => {
-            network.encode(types, &End::Hidden(HIDDEN))?;
-            (HIDDEN.to_owned(), vec![BATCH, SEQUENCE, Dim::Fixed(config.hidden)])
+            let shape = vec![BATCH, SEQUENCE, Dim::Fixed(encoder.width)];
+            (encode(End::Hidden)?, "last_hidden_state".to_owned(), shape)
         }
         Head::Attention => {
-            let name = format!("attention_{}", config.layers);
-            network.encode(types, &End::Attention(&name))?;
-            (name, vec![BATCH, Dim::Fixed(config.heads), SEQUENCE, SEQUENCE])
+            let heads = encoder.layers.last().map_or(0, |layer| layer.attention.heads);
+            let shape = vec![BATCH, Dim::Fixed(heads), SEQUENCE, SEQUENCE];
+            (encode(End::Attention)?, format!("attention_{}", encoder.layers.len()), shape)
         }
         Head::MaskedLm => {
-            let hidden = network.encode(types, &End::Inner)?;
-            masked_lm(&mut network, config, &hidden)?;
-            (LOGITS.to_owned(), vec![BATCH, SEQUENCE, Dim::Fixed(config.vocabulary)])
+            let head = encoder.masked_lm.as_ref().ok_or_else(no_head)?;
+            let hidden = encode(End::Hidden)?;
+            let shape = vec![BATCH, SEQUENCE, Dim::Fixed(encoder.embeddings.words.rows)];
+            (masked_lm(&mut network, encoder, head, &hidden)?, "logits".to_owned(), shape)
         }
         Head::Classifier => {
-            let hidden = network.encode(types, &End::Inner)?;
-            let labels = classify(&mut network, checkpoint, config, &hidden)?;
-            (LOGITS.to_owned(), vec![BATCH, Dim::Fixed(labels)])
+            let head = encoder.classifier.as_ref().ok_or_else(no_head)?;
+            let hidden = encode(End::Hidden)?;
+            let labels = labels(checkpoint, head)?;
+            let logits = classify(&mut network, head, labels, &hidden)?;
+            (logits, "logits".to_owned(), vec![BATCH, Dim::Fixed(labels)])
         }
     };
     let mut graph = network.graph;
+    graph.rename(&value, &name);
     graph.output = Port { name, element: FLOAT, shape };
     Ok(graph)
 }
 
 /// Transform, activation, normalisation, and the product with the vocabulary.
-fn masked_lm(network: &mut Network<'_>, config: &Config, hidden: &str) -> Result<(), Error> {
-    let (dense, norm, decoder, bias) = match config.family {
-        Family::Bert => (
-            "cls.predictions.transform.dense",
-            "cls.predictions.transform.LayerNorm",
-            "cls.predictions.decoder",
-            "cls.predictions",
-        ),
-        Family::Roberta | Family::MpNet => {
-            ("lm_head.dense", "lm_head.layer_norm", "lm_head.decoder", "lm_head")
+fn masked_lm(
+    network: &mut Network<'_>,
+    encoder: &Encoder,
+    head: &MaskedLm,
+    hidden: &str,
+) -> Result<Value, Error> {
+    let words = &encoder.embeddings.words;
+    let x = network.linear(hidden, &head.dense)?;
+    let x = network.activate(&x, head.activation);
+    let x = network.norm(&x, &head.norm)?;
+    let matrix = match &head.decoder {
+        Some(name) => network.matrix(name, words.width, words.rows, Part::WHOLE)?,
+        None => {
+            let table = network.table(words)?; // stored once, even if it is used twice
+            network.turn(&table)
         }
-        Family::DistilBert => {
-            ("vocab_transform", "vocab_layer_norm", "vocab_projector", "vocab_projector")
-        }
     };
-    // BERT and DistilBERT use the encoder's activation here, the others always GELU.
-    let activation = match config.family {
-        Family::Bert | Family::DistilBert => config.activation,
-        Family::Roberta | Family::MpNet => Activation::Gelu,
-    };
-    let x = network.linear(hidden, dense, config.hidden, config.hidden)?;
-    let x = network.activate(&x, activation);
-    let x = network.norm(&x, norm, None)?;
-    let matrix = if config.tied {
-        let table = network.word_table()?; // stored once, even if it is used twice
-        network.turn(&table)
-    } else {
-        network.matrix(&[format!("{decoder}.weight")], config.hidden, config.vocabulary)?
-    };
-    // The bias belongs to the head and to its last layer; a checkpoint may have either name.
-    let names = if bias == decoder {
-        vec![format!("{bias}.bias")]
-    } else {
-        vec![format!("{bias}.bias"), format!("{decoder}.bias")]
-    };
-    let bias = network.weight(&names, &[config.vocabulary], false)?;
+    if head.bias.is_empty() {
+        return Ok(network.graph.add("MatMul", &[&x, &matrix]));
+    }
+    let bias = network.weight(&head.bias, &[words.rows])?;
     let x = network.graph.add("MatMul", &[&x, &matrix]);
-    network.graph.add_named("Add", &[&x, &bias], &[], LOGITS);
-    Ok(())
+    Ok(network.graph.add("Add", &[&x, &bias]))
 }
 
-/// Passes the first token's state through a dense layer and a last one; returns the number of labels.
+/// Passes one state of each sequence through a dense layer and a last one.
 fn classify(
     network: &mut Network<'_>,
-    checkpoint: &Checkpoint,
-    config: &Config,
+    head: &Classifier,
+    labels: usize,
     hidden: &str,
-) -> Result<usize, Error> {
-    let (dense, function, last) = match config.family {
-        Family::Bert => (network.own("pooler.dense"), "Tanh", "classifier"),
-        Family::Roberta | Family::MpNet => {
-            ("classifier.dense".to_owned(), "Tanh", "classifier.out_proj")
+) -> Result<Value, Error> {
+    let x = match head.pooling {
+        Pooling::First => {
+            let first = network.graph.int(0);
+            let axis = [("axis", Attribute::Int(1))];
+            network.graph.add_with("Gather", &[hidden, &first], &axis)
         }
-        Family::DistilBert => ("pre_classifier".to_owned(), "Relu", "classifier"),
+        Pooling::Mean => network.mean(hidden),
     };
-    let matrix = format!("{last}.weight");
+    let x = network.linear(&x, &head.dense)?;
+    let x = network.activate(&x, head.activation);
+    let x = network.optional_norm(&x, head.norm.as_ref())?;
+    network.linear(&x, &Linear::new(head.last.clone(), head.dense.to, labels))
+}
+
+/// Number of classes, by the configuration or by the last matrix.
+fn labels(checkpoint: &Checkpoint, head: &Classifier) -> Result<usize, Error> {
+    let matrix = format!("{}.weight", head.last);
     let (_, located) = checkpoint.find(std::slice::from_ref(&matrix))?;
-    let labels = match (located.shape(), config.labels) {
-        (_, Some(labels)) => labels,
-        (&[labels, _], None) => labels as usize,
-        (found, None) => {
-            return Err(Error::Shape {
-                path: checkpoint.path_of(located),
-                tensor: matrix,
-                expected: format!("[labels, {}]", config.hidden),
-                found: found.to_vec(),
-            });
-        }
-    };
-    let graph = &mut network.graph;
-    let first = graph.int(0);
-    let x = graph.add_with("Gather", &[hidden, &first], &[("axis", Attribute::Int(1))]);
-    let x = network.linear(&x, &dense, config.hidden, config.hidden)?;
-    let x = network.graph.add(function, &[&x]);
-    let x = network.linear(&x, last, config.hidden, labels)?;
-    network.graph.add_named("Identity", &[&x], &[], LOGITS);
-    Ok(labels)
+    match (located.shape(), head.labels) {
+        (_, Some(labels)) => Ok(labels),
+        (&[labels, _], None) => Ok(labels as usize),
+        (found, None) => Err(Error::Shape {
+            path: checkpoint.path_of(located),
+            tensor: matrix,
+            expected: format!("[labels, {}]", head.dense.to),
+            found: found.to_vec(),
+        }),
+    }
 }

@@ -1,11 +1,15 @@
-//! Turns a checkpoint of the BERT family (`config.json` beside `model.safetensors`) into an ONNX
-//! graph, without Python and without an ONNX Runtime.
+//! Turns a checkpoint of a text encoder (`config.json` beside `model.safetensors`) into an ONNX graph,
+//! without Python and without an ONNX Runtime.
 //!
-//! [`convert`] reads BERT, RoBERTa, XLM-RoBERTa, CamemBERT, DistilBERT and MPNet checkpoints with
-//! f32, f16 or bf16 weights, in one file or in shards, and writes one of four graphs, chosen by
-//! [`Head`]. The result is a plain ONNX model (opset 17) that takes int64 tensors
-//! `[batch_size, sequence_length]` named `input_ids`, `attention_mask` and, where the model
-//! distinguishes token types, `token_type_ids`.
+//! [`convert`] reads checkpoints with f32, f16 or bf16 weights, in one file or in shards, of
+//!
+//! - BERT, RoBERTa, XLM-RoBERTa, CamemBERT, DistilBERT, MPNet, ALBERT, ELECTRA, DeBERTa-v2 and -v3,
+//! - ModernBERT, GTE v1.5 and multilingual, NomicBERT v1.5, Jina's BERT v2,
+//! - Llama, Mistral, Qwen2 and Qwen3, causal or in both directions,
+//!
+//! and writes one of four graphs, chosen by [`Head`]. The result is a plain ONNX model (opset 17) that
+//! takes int64 tensors `[batch_size, sequence_length]` named `input_ids`, `attention_mask` and, where the
+//! model distinguishes token types, `token_type_ids`.
 //!
 //! ```
 //! use std::path::Path;
@@ -26,16 +30,19 @@
 //!
 //! A failure leaves an existing output file as it was.
 //!
-//! One module for each step: `config` reads the dimensions, `checkpoint` checks every header and finds
-//! tensors, `network` and `heads` build the graph, `model` writes it with `protobuf`. Weights are
-//! streamed: memory holds at most one matrix, and only a part of a large one.
+//! One module for each step: `fields` reads the configuration, `checkpoint` checks every header and finds
+//! tensors, a module of `arch` describes the model as an `encoder`, `network` and `heads` build its
+//! graph, `model` writes it with `protobuf`. Weights are streamed: memory holds at most one matrix, and
+//! only a part of a large one.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
+mod arch;
 mod checkpoint;
-mod config;
+mod encoder;
 mod error;
+mod fields;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -91,15 +98,17 @@ fn convert_within(
     options: &ConvertOptions,
     limit: u64,
 ) -> Result<Converted, Error> {
-    let config = config::Config::read(dir)?;
+    let fields = fields::Fields::read(dir)?;
+    let architecture = arch::Architecture::of(&fields)?;
     let checkpoint = checkpoint::Checkpoint::open(dir)?;
-    let graph = heads::build(&checkpoint, &config, options)?;
+    let encoder = (architecture.describe)(&fields, &checkpoint)?;
+    let graph = heads::build(&checkpoint, &encoder, options)?;
     let target = model::Target::new(out, dir, &checkpoint)?;
     let (bytes, external_data) = model::write(&graph, &checkpoint, &target, limit)?;
     Ok(Converted {
-        model_type: config.model_type,
-        layers: config.layers,
-        width: config.hidden,
+        layers: encoder.layers.len(),
+        width: encoder.width,
+        model_type: encoder.model_type,
         inputs: graph.inputs.iter().map(|input| input.name.clone()).collect(),
         output: graph.output.name,
         bytes,

@@ -146,7 +146,9 @@ impl Layout {
 
     fn new(graph: &Graph, weights: Vec<Message>, inline: bool) -> Self {
         let content = Message::new()
-            .each(&graph.nodes, |content, node| content.bytes(1, node))
+            .each(graph.nodes.iter().enumerate(), |content, (place, node)| {
+                content.bytes(1, node.encode(place))
+            })
             .bytes(2, "encoder")
             .each(graph.constants.values(), |content, tensor| {
                 content.bytes(GRAPH_INITIALIZER, tensor)

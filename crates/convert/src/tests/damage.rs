@@ -160,7 +160,7 @@ fn configurations_beyond_reason() {
     check("layer_norm_eps", json!(0), "layer_norm_eps is 0, not a number between 0 and 1");
     check("layer_norm_eps", json!("1e-12"), "layer_norm_eps is \"1e-12\"");
     check("layer_norm_eps", json!({}), "layer_norm_eps is an object");
-    check("hidden_act", json!("swish"), "hidden_act `swish` is not supported");
+    check("hidden_act", json!("mish"), "hidden_act `mish` is not supported");
     check("position_embedding_type", json!("relative_key"), "`relative_key` is not supported");
     check("is_decoder", json!(true), "is_decoder `true` is not supported");
     check("tie_word_embeddings", json!("yes"), "tie_word_embeddings is \"yes\", not true or false");
@@ -235,6 +235,111 @@ fn shards_that_do_not_fit_their_index() {
         matches!(error, Error::NoWeights { .. })
             && error.hint().unwrap().to_string().contains("pytorch_model.bin")
     );
+}
+
+#[test]
+fn pickled_weights_are_refused_with_the_reason() {
+    for name in ["pytorch_model.bin", "pytorch_model.bin.index.json"] {
+        let draft = Draft::of("bert-plain");
+        draft.convert(Head::Hidden).unwrap();
+        fs::rename(draft.weights(), draft.dir().join(name)).unwrap();
+        let error = draft.run(Head::Hidden).unwrap_err();
+        assert!(matches!(&error, Error::Pickled { path } if path.ends_with(name)), "{error}");
+        assert!(error.hint().unwrap().to_string().contains("save_pretrained"));
+    }
+}
+
+#[test]
+fn unknown_architectures_are_answered_with_the_known_ones() {
+    let mut draft = Draft::of("bert-plain");
+    draft.config["model_type"] = json!("mamba");
+    let hint = draft.convert(Head::Hidden).unwrap_err().hint().unwrap().to_string();
+    for known in ["bert", "xlm-roberta", "modernbert", "new", "nomic_bert", "deberta-v2", "qwen3"] {
+        assert!(hint.split([' ', ',']).any(|word| word == known), "{known} in {hint}");
+    }
+}
+
+/// Entries that change what a checkpoint computes but not its tensors.
+#[test]
+fn variants_that_are_not_modelled_are_refused() {
+    let check = |name: &str, field: &str, value: Value, expected: &str| {
+        let mut draft = Draft::of(name);
+        draft.config[field] = value;
+        let error = draft.convert(Head::Hidden).unwrap_err();
+        assert!(message(&error).contains(expected), "{error}\ninstead of {expected}");
+    };
+    let full = || json!(["full_attention", "full_attention"]);
+    check(
+        "modernbert-plain",
+        "layer_types",
+        json!(["full_attention"]),
+        "has 1 entries for 2 layers",
+    );
+    check(
+        "modernbert-plain",
+        "layer_types",
+        json!(["linear_attention", "full_attention"]),
+        "`linear_attention`",
+    );
+    check("modernbert-plain", "layer_types", json!("full_attention"), "is not a list of texts");
+    check("modernbert-mlm", "num_attention_heads", json!(16), "heads of an odd width, 1");
+    check(
+        "modernbert-mlm",
+        "global_rope_theta",
+        json!(0),
+        "global_rope_theta is 0, not a positive",
+    );
+    check("modernbert-mlm", "rope_scaling", json!({"type": "yarn"}), "rope_scaling `yarn`");
+    check("modernbert-mlm", "rope_parameters", full(), "rope_parameters is a list, not an object");
+    check("gte-plain", "logn_attention_scale", json!(true), "logn_attention_scale `true`");
+    check("gte-plain", "layer_norm_type", json!("rms_norm"), "layer_norm_type `rms_norm`");
+    check("gte-plain", "position_embedding_type", json!("absolute"), "`absolute`");
+    check("gte-plain", "rope_scaling", json!({"type": "ntk"}), "rope_scaling has no factor");
+    check(
+        "gte-plain",
+        "rope_scaling",
+        json!({"type": "ntk", "factor": 2, "mixed_b": 0.5}),
+        "mixed_b",
+    );
+    check("gte-plain", "pack_qkv", json!(false), "attention.q_proj.weight");
+    check("nomic-plain", "prenorm", json!(true), "prenorm `true`");
+    check("nomic-plain", "rotary_emb_fraction", json!(0.5), "rotary_emb_fraction `0.5`");
+    check("nomic-plain", "rotary_scaling_factor", json!(2.0), "rotary_scaling_factor `2.0`");
+    check("nomic-plain", "activation_function", json!("glu"), "activation_function `glu`");
+    check("nomic-mixture", "num_experts", json!(3), "expected shape [3, 16], got [4, 16]");
+    check("nomic-mixture", "moe_top_k", json!(5), "moe_top_k is 5, not an integer from 1 to 4");
+    check("nomic-mixture", "num_shared_experts", json!(1), "num_shared_experts `1`");
+    check("albert-mlm", "embedding_size", Value::Null, "embedding_size is missing");
+    check("albert-mlm", "num_hidden_groups", json!(4), "num_hidden_groups is 4, not");
+    check("deberta-mlm", "conv_kernel_size", json!(3), "conv_kernel_size `3`");
+    check("deberta-mlm", "pos_att_type", json!("p2p"), "pos_att_type `p2p`");
+    check("deberta-mlm", "norm_rel_ebd", json!("batch_norm"), "norm_rel_ebd `batch_norm`");
+    check("deberta-mlm", "position_buckets", json!(7), "position_buckets is 7, not an even");
+    check("deberta-mlm", "position_buckets", json!(64), "not an even number that suits 24");
+    check("deberta-mlm", "embedding_size", json!(8), "embedding_size `8`");
+    check(
+        "jina-bert-plain",
+        "feed_forward_type",
+        json!("original"),
+        "feed_forward_type `original`",
+    );
+    check("llama-plain", "num_key_value_heads", json!(3), "which does not divide the 4 heads");
+    check("qwen3-plain", "head_dim", json!(5), "heads of the width 5, which is not even");
+    check("qwen2-plain", "is_causal", json!(false), "is_causal `false with a window`");
+}
+
+/// A head that an architecture does not have is not a missing tensor.
+#[test]
+fn heads_that_an_architecture_lacks() {
+    for head in [Head::MaskedLm, Head::Classifier] {
+        let error = Draft::of("qwen3-plain").convert(head).unwrap_err();
+        assert!(
+            matches!(&error, Error::NoHead { model_type, head: found }
+            if model_type == "qwen3" && *found == head),
+            "{error}"
+        );
+        assert!(error.hint().is_some());
+    }
 }
 
 /// A thousand damaged headers from a fixed seed: each is read or rejected without a panic, and accepted

@@ -15,8 +15,37 @@ use crate::{ConvertOptions, Head, convert, convert_within};
 /// Values are up to 6 in magnitude. They agreed within 8e-6 on the machine that made them; other
 /// processors sum in another order.
 const TOLERANCE: f32 = 3e-5;
+/// The hidden states of [`ARCHITECTURES`].
+const HIDDEN_TOLERANCE: f32 = 1e-5;
 
-/// Every checkpoint; the last head determines its name, and its values hold all of its heads.
+/// Checkpoints of architectures with values for one token, a few, and as many as the model takes.
+const ARCHITECTURES: [&str; 22] = [
+    "modernbert-mlm",
+    "modernbert-classifier",
+    "modernbert-plain",
+    "gte-plain",
+    "gte-mlm",
+    "gte-classifier",
+    "nomic-plain",
+    "nomic-mlm",
+    "nomic-mixture",
+    "albert-mlm",
+    "albert-classifier",
+    "electra-mlm",
+    "electra-classifier",
+    "deberta-mlm",
+    "deberta-classifier",
+    "deberta-plain",
+    "jina-bert-plain",
+    "llama-plain",
+    "mistral-plain",
+    "qwen2-plain",
+    "qwen2-bidirectional",
+    "qwen3-plain",
+];
+
+/// Checkpoints of the BERT family; the last head determines its name, and its values hold all of its
+/// heads.
 const CHECKPOINTS: [&str; 13] = [
     "bert-mlm",
     "bert-mlm-untied",
@@ -45,6 +74,78 @@ fn graphs_equal_pytorch() {
             let done = convert(&data(name), &path, &options).unwrap();
             let found = run(environment, &path, &done.inputs, &expected, label);
             expected.check(name, key, &found);
+        }
+    }
+}
+
+/// The states of padding mean nothing, and implementations differ in them.
+#[test]
+fn architectures_equal_pytorch_where_tokens_are() {
+    let Some(environment) = environment() else { return };
+    let out = tempfile::tempdir().unwrap();
+    let path = out.path().join("model.onnx");
+    for name in ARCHITECTURES {
+        let expected = Expected::read(name);
+        for key in expected.outputs() {
+            let (options, label) = options_of(key);
+            let done = convert(&data(name), &path, &options).unwrap();
+            let found = run(environment, &path, &done.inputs, &expected, label);
+            expected.check_tokens(name, key, &found);
+        }
+    }
+}
+
+/// A row alone, without its padding, has the states that it has in a batch.
+#[test]
+fn neighbours_and_padding_change_nothing() {
+    let Some(environment) = environment() else { return };
+    let out = tempfile::tempdir().unwrap();
+    let path = out.path().join("model.onnx");
+    for name in ARCHITECTURES {
+        let expected = Expected::read(name);
+        let done = convert(&data(name), &path, &ConvertOptions::default()).unwrap();
+        let mut session = open(environment, &path);
+        let batch = infer(&mut session, &done.inputs, |input| expected.input("limit", input));
+        let (shape, mask) = expected.input("limit", "attention_mask");
+        for (row, mask) in mask.chunks(shape[1]).enumerate() {
+            let tokens = mask.iter().take_while(|&&token| token == 1).count();
+            if tokens == 0 {
+                continue;
+            }
+            let alone = infer(&mut session, &done.inputs, |input| {
+                let (_, values) = expected.input("limit", input);
+                let start = row * shape[1];
+                (vec![1, tokens], values[start..start + tokens].to_vec())
+            });
+            let width = done.width;
+            let start = row * shape[1] * width;
+            let worst = max_abs_diff(&alone.1, &batch.1[start..start + tokens * width]);
+            assert!(worst < HIDDEN_TOLERANCE, "{name}, row {row}: differs by {worst}");
+        }
+    }
+}
+
+/// Checks inputs, outputs and operators without a runtime.
+#[test]
+fn architectures_have_the_ports_of_their_head() {
+    let out = tempfile::tempdir().unwrap();
+    let path = out.path().join("model.onnx");
+    for name in ARCHITECTURES {
+        let expected = Expected::read(name);
+        for key in expected.outputs() {
+            let (options, label) = options_of(key);
+            let done = convert(&data(name), &path, &options).unwrap();
+            let model = onnx::Model::read(&std::fs::read(&path).unwrap());
+            let mut inputs = vec!["input_ids", "attention_mask"];
+            if expected.0.contains_key(&format!("{label}.token_type_ids")) {
+                inputs.push("token_type_ids");
+            }
+            assert_eq!(model.inputs, inputs, "{name} {key}");
+            assert_eq!(model.outputs, [done.output], "{name} {key}");
+            // One for each layer, and one for the router of the experts.
+            let expected = done.layers + usize::from(name == "nomic-mixture");
+            let count = model.operators.iter().filter(|kind| *kind == "Softmax").count();
+            assert_eq!(count, expected, "{name} {key}");
         }
     }
 }
@@ -124,6 +225,38 @@ impl Expected {
         (shape.clone(), numbers.collect())
     }
 
+    /// Compares the values that belong to tokens, not those of padding.
+    fn check_tokens(&self, name: &str, key: &str, (shape, found): &(Vec<usize>, Vec<f32>)) {
+        let (expected_shape, bytes) = &self.0[key];
+        assert_eq!(shape, expected_shape, "{name} {key}");
+        let expected: Vec<_> =
+            bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+        let (label, head) = key.split_once('.').unwrap();
+        let (_, mask) = self.input(label, "attention_mask");
+        let length = mask.len() / shape[0];
+        // Values of one place of one row; the attention weights have several heads of places, a
+        // classifier looks at the first place.
+        let (places, heads) = match head {
+            "classifier" => (1, 1),
+            "attention" => (length, shape[1]),
+            _ => (length, 1),
+        };
+        let size = found.len() / shape[0] / heads / places;
+        let tolerance = if head == "hidden" { HIDDEN_TOLERANCE } else { TOLERANCE };
+        let mut compared = 0;
+        for (at, (found, expected)) in found.chunks(size).zip(expected.chunks(size)).enumerate() {
+            let (row, place) = (at / places / heads, at % places);
+            let mask = &mask[row * length..][..length];
+            let seen = mask[place] == 1;
+            if seen {
+                let worst = max_abs_diff(found, expected);
+                assert!(worst < tolerance, "{name} {key}, row {row}: differs by {worst}");
+                compared += 1;
+            }
+        }
+        assert!(compared > 0, "{name} {key} has tokens");
+    }
+
     fn check(&self, name: &str, key: &str, (shape, found): &(Vec<usize>, Vec<f32>)) {
         let (expected_shape, bytes) = &self.0[key];
         assert_eq!(shape, expected_shape, "{name} {key}");
@@ -161,11 +294,23 @@ fn run(
     expected: &Expected,
     label: &str,
 ) -> (Vec<usize>, Vec<f32>) {
+    infer(&mut open(environment, model), inputs, |name| expected.input(label, name))
+}
+
+fn open(environment: &Environment, model: &Path) -> Session {
     let builder = Session::builder(environment).unwrap();
-    let mut session = builder.with_intra_threads(1).unwrap().commit_from_file(model).unwrap();
+    builder.with_intra_threads(1).unwrap().commit_from_file(model).unwrap()
+}
+
+/// Shape and values of the output for the given inputs.
+fn infer(
+    session: &mut Session,
+    inputs: &[String],
+    input: impl Fn(&str) -> (Vec<usize>, Vec<i64>),
+) -> (Vec<usize>, Vec<f32>) {
     let feed: Vec<_> = inputs
         .iter()
-        .map(|name| (name.as_str(), Tensor::from_array(expected.input(label, name)).unwrap()))
+        .map(|name| (name.as_str(), Tensor::from_array(input(name)).unwrap()))
         .collect();
     let outputs = session.run(feed).unwrap();
     let (shape, values) = outputs[0].try_extract_tensor::<f32>().unwrap();

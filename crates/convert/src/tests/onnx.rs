@@ -113,9 +113,16 @@ impl Model {
                 assert!(defined.contains(&input), "{input} is used before it is defined");
                 used.push(input);
             }
-            let output = node.text(2).to_owned();
-            assert!(!defined.contains(&output), "{output} is defined twice");
-            defined.push(output);
+            let several = node.all(2).count() > 1;
+            for output in node.all(2) {
+                let output = std::str::from_utf8(output).unwrap().to_owned();
+                assert!(!defined.contains(&output), "{output} is defined twice");
+                // An operator's other outputs may be of no use.
+                if several {
+                    used.push(output.clone());
+                }
+                defined.push(output);
+            }
         }
         for value in &defined {
             assert!(used.contains(value) || model.outputs.contains(value), "{value} is not used");

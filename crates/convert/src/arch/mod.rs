@@ -1,0 +1,106 @@
+//! Architectures, each described as an [`Encoder`] from its configuration and tensor names.
+//!
+//! To add one:
+//!
+//! 1. Write a module with `pub(super) const ARCHITECTURE: Architecture`. Its function reads the
+//!    dimensions from [`Fields`], refuses every entry that changes the computation in a way that is not
+//!    modelled, finds the prefix of the tensor names with [`prefix`], and returns an [`Encoder`]. It
+//!    neither reads a weight nor touches the graph.
+//! 2. Add it to [`ALL`]; the list of supported model types in messages follows.
+//! 3. Where the form of a part is new (an activation, a bias of the scores, a feed-forward network), add
+//!    a variant in [`encoder`](crate::encoder) and its arm in [`network`](crate::network); the compiler
+//!    names the places.
+//! 4. Add a tiny checkpoint in `tests/data/make.py`, with outputs of the original implementation, and
+//!    its name to `CHECKPOINTS` in `tests/golden.rs`.
+
+mod albert;
+mod bert;
+mod deberta;
+mod distilbert;
+mod electra;
+mod gte;
+mod jina_bert;
+mod llama;
+mod modernbert;
+mod mpnet;
+mod nomic;
+mod rope;
+
+use crate::Error;
+use crate::checkpoint::Checkpoint;
+use crate::encoder::Encoder;
+use crate::fields::{Fields, Names};
+
+/// A family of checkpoints that one module describes.
+pub(crate) struct Architecture {
+    /// Values of `model_type`.
+    model_types: &'static [&'static str],
+    /// Describes a checkpoint.
+    pub(crate) describe: fn(&Fields, &Checkpoint) -> Result<Encoder, Error>,
+}
+
+/// Every architecture.
+const ALL: [Architecture; 10] = [
+    bert::ARCHITECTURE,
+    distilbert::ARCHITECTURE,
+    mpnet::ARCHITECTURE,
+    modernbert::ARCHITECTURE,
+    gte::ARCHITECTURE,
+    nomic::ARCHITECTURE,
+    albert::ARCHITECTURE,
+    electra::ARCHITECTURE,
+    deberta::ARCHITECTURE,
+    llama::ARCHITECTURE,
+];
+
+impl Architecture {
+    /// The architecture that a configuration names.
+    pub(crate) fn of(fields: &Fields) -> Result<Self, Error> {
+        let model_type = fields.model_type()?;
+        ALL.into_iter().find(|this| this.model_types.contains(&model_type)).ok_or_else(|| {
+            let known = ALL.iter().flat_map(|this| this.model_types).copied();
+            let known: Vec<_> = known.collect();
+            fields.unsupported("model_type", model_type, known.join(", "))
+        })
+    }
+}
+
+/// Prefix of the encoder's tensors: a model with a head stores them under the name of its base model,
+/// an encoder saved alone does not. `tensor` is one that every encoder has.
+fn prefix<'a>(
+    checkpoint: &Checkpoint,
+    prefixes: &[&'a str],
+    tensor: &str,
+) -> Result<&'a str, Error> {
+    let names: Vec<_> = prefixes.iter().map(|prefix| format!("{prefix}{tensor}")).collect();
+    let (found, _) = checkpoint.find(&names)?;
+    let found = names.iter().zip(prefixes).find(|(name, _)| *name == found);
+    Ok(found.map_or("", |(_, prefix)| prefix))
+}
+
+/// Heads of an even width, as rotary positions need it.
+fn even_heads(fields: &Fields, width: usize) -> Result<usize, Error> {
+    let names: Names = &["num_attention_heads", "n_head"];
+    let heads = fields.heads(names, width)?;
+    if (width / heads) % 2 == 1 {
+        let reason = format!("is {heads}, which leaves heads of an odd width, {}", width / heads);
+        return Err(fields.wrong(names[0], &reason));
+    }
+    Ok(heads)
+}
+
+/// For each layer, whether its attention has a window, where the configuration lists them.
+fn windowed_layers(fields: &Fields, layers: usize) -> Result<Option<Vec<bool>>, Error> {
+    let field = "layer_types";
+    let Some(types) = fields.texts(field)? else { return Ok(None) };
+    if types.len() != layers {
+        let reason = format!("has {} entries for {layers} layers", types.len());
+        return Err(fields.wrong(field, &reason));
+    }
+    let windowed = types.into_iter().map(|kind| match kind {
+        "full_attention" => Ok(false),
+        "sliding_attention" => Ok(true),
+        other => Err(fields.unsupported(field, other, "full_attention, sliding_attention")),
+    });
+    windowed.collect::<Result<_, _>>().map(Some)
+}

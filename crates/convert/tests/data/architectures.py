@@ -1,0 +1,286 @@
+"""Makes the tiny checkpoints of the newer architectures, beside those of make.py.
+
+Needs torch, transformers and safetensors; see README.md. Usage: python architectures.py [NAME...]
+Every folder gets config.json and the weights as the architecture's own checkpoints have them, and
+expected.safetensors with inputs and outputs.
+"""
+
+import json
+import math
+import shutil
+import sys
+import types
+import zlib
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AlbertConfig, BertConfig, DebertaV2Config, ElectraConfig, GteConfig, LlamaConfig, MistralConfig, ModernBertConfig, NomicBertConfig, Qwen2Config, Qwen3Config
+
+from make import CLASSIFIER, HERE, LABELS, MLM, PLAIN, WORDS, inputs
+
+USUAL = dict(hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=24, vocab_size=WORDS)
+NTK = dict(rope_theta=500000.0, rope_scaling={"type": "ntk", "factor": 2.0})
+MODERN = dict(
+    USUAL, max_position_embeddings=24, local_attention=8, norm_eps=1e-3,
+    pad_token_id=1, bos_token_id=0, cls_token_id=0, eos_token_id=2, sep_token_id=2,
+)
+
+
+NARROW = dict(embedding_size=8, max_position_embeddings=24, layer_norm_eps=1e-3)
+DEBERTA = dict(max_position_embeddings=24, relative_attention=True, layer_norm_eps=1e-3, pooler_hidden_size=16)
+
+
+DECODER = dict(USUAL, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=24, rms_norm_eps=1e-3, pad_token_id=0, bos_token_id=1, eos_token_id=2)
+
+
+def rope_of_the_hub(config):
+    """The entry that configurations had before transformers 5."""
+    return config | dict(rope_theta=config.pop("rope_parameters")["rope_theta"], rope_scaling=None)
+
+
+def jina_of_the_hub(config):
+    return config | dict(position_embedding_type="alibi", feed_forward_type="geglu", emb_pooler="mean")
+
+
+def modern_of_the_hub(config):
+    """The entries that configurations had before transformers 5."""
+    config.pop("layer_types"), config.pop("rope_parameters")
+    return config | dict(global_attn_every_n_layers=3, global_rope_theta=160000.0, local_rope_theta=10000.0)
+
+
+def gte_of_the_hub(config):
+    config.pop("rope_parameters")
+    more = dict(model_type="new", position_embedding_type="rope", layer_norm_type="layer_norm", pack_qkv=True)
+    return config | more | NTK
+
+
+def nomic_of_the_hub(config):
+    names = dict(
+        hidden_size="n_embd", num_hidden_layers="n_layer", num_attention_heads="n_head", intermediate_size="n_inner",
+        max_position_embeddings="n_positions", layer_norm_eps="layer_norm_epsilon",
+    )
+    config = {names.get(key, key): value for key, value in config.items()}
+    config.pop("rope_parameters"), config.pop("hidden_act"), config.pop("head_dim")
+    return config | dict(
+        activation_function="swiglu", prenorm=False, rotary_emb_base=1000, rotary_emb_fraction=1.0,
+        rotary_emb_interleaved=False, rotary_scaling_factor=None, qkv_proj_bias=False, mlp_fc1_bias=False,
+        mlp_fc2_bias=False, causal=False, use_rms_norm=False,
+    )
+
+
+def ntk(rotary, width):
+    """Scaled frequencies of GTE's own implementation, by its formula (https://kexue.fm/archives/9706)."""
+    factor = NTK["rope_scaling"]["factor"]
+    frequencies = 1.0 / ((NTK["rope_theta"] * factor) ** (torch.arange(0, width, 2).float() / width))
+    rotary.inv_freq = frequencies / factor ** (2 / width)
+
+
+class Experts(torch.nn.Module):
+    """The mixture of experts of Nomic's v2, from its description: two of four, weighted, not normalised."""
+
+    def __init__(self, width, inner, count):
+        super().__init__()
+        self.router = torch.nn.Module()
+        self.router.layer = torch.nn.Linear(width, count, bias=False)
+        self.experts = torch.nn.Module()
+        self.experts.mlp = torch.nn.Module()
+        self.experts.mlp.w1 = torch.nn.Parameter(torch.zeros(count * inner, width))
+        self.experts.mlp.w2 = torch.nn.Parameter(torch.zeros(count * inner, width))
+        self.experts.bias = torch.nn.Parameter(torch.zeros(width))
+        self.count = count
+
+    def forward(self, x):
+        weights, chosen = self.router.layer(x).softmax(-1).topk(2)
+        up, down = (matrix.view(self.count, -1, x.shape[-1]) for matrix in (self.experts.mlp.w1, self.experts.mlp.w2))
+        out = torch.zeros_like(x)
+        for expert in range(self.count):
+            weight = (weights * (chosen == expert)).sum(-1, keepdim=True)
+            out += weight * (torch.nn.functional.gelu(x @ up[expert].T) @ down[expert])
+        return out + self.experts.bias
+
+
+class PlainMlp(torch.nn.Module):
+    def __init__(self, width, inner):
+        super().__init__()
+        self.fc1, self.fc2 = torch.nn.Linear(width, inner), torch.nn.Linear(inner, width)
+
+    def forward(self, x):
+        return self.fc2(torch.nn.functional.gelu(self.fc1(x)))
+
+
+def mixture(model):
+    width, inner = model.config.hidden_size, model.config.intermediate_size
+    for index, layer in enumerate(model.layers):
+        layer.mlp = Experts(width, inner, 4) if index % 2 == 1 else PlainMlp(width, inner)
+        for part in "q_proj", "k_proj", "v_proj", "o_proj":
+            setattr(layer.self_attn, part, torch.nn.Linear(width, width))
+
+
+def nomic_mixture_of_the_hub(config):
+    more = dict(activation_function="gelu", moe_every_n_layers=2, num_experts=4, moe_top_k=2, rotary_emb_base=10000)
+    more |= dict(moe_normalize_expert_weights=False, expert_choice_router=False, num_shared_experts=0)
+    return nomic_of_the_hub(config) | more | dict(qkv_proj_bias=True, mlp_fc1_bias=True, mlp_fc2_bias=True)
+
+
+class JinaBert(torch.nn.Module):
+    """Jina's BERT, whose code is on the hub only, from its description: BERT with ALiBi in both directions and GeGLU."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+        width, inner = config.hidden_size, config.intermediate_size
+        shapes = {"embeddings.word_embeddings.weight": (config.vocab_size, width)}
+        shapes |= {"embeddings.token_type_embeddings.weight": (config.type_vocab_size, width)}
+        norms = ["embeddings.LayerNorm"]
+        for layer in range(config.num_hidden_layers):
+            name = f"encoder.layer.{layer}."
+            for part in "query", "key", "value":
+                shapes |= {f"{name}attention.self.{part}.weight": (width, width), f"{name}attention.self.{part}.bias": (width,)}
+            shapes |= {f"{name}attention.output.dense.weight": (width, width), f"{name}attention.output.dense.bias": (width,)}
+            shapes |= {f"{name}mlp.gated_layers.weight": (2 * inner, width)}
+            shapes |= {f"{name}mlp.wo.weight": (width, inner), f"{name}mlp.wo.bias": (width,)}
+            norms += [f"{name}attention.output.LayerNorm", f"{name}mlp.layernorm"]
+        shapes |= {f"{norm}.{part}": (width,) for norm in norms for part in ("weight", "bias")}
+        self.tensors = {name: torch.nn.Parameter(torch.zeros(shape)) for name, shape in shapes.items()}
+
+    def named_parameters(self):
+        return self.tensors.items()
+
+    def save_pretrained(self, folder):
+        save_file({name: weight.detach() for name, weight in self.tensors.items()}, folder / "model.safetensors")
+        (folder / "config.json").write_text(self.config.to_json_string())
+
+    def slopes(self):
+        def powers(heads):
+            start = 2 ** (-(2 ** -(math.log2(heads) - 3)))
+            return [start * start**i for i in range(heads)]
+
+        heads = self.config.num_attention_heads
+        below = 2 ** math.floor(math.log2(heads))
+        return torch.tensor(powers(below) + powers(2 * below)[0::2][: heads - below])
+
+    def forward(self, input_ids, attention_mask, token_type_ids, **_):
+        from torch.nn.functional import gelu, layer_norm, linear
+
+        tensors, config = self.tensors, self.config
+        heads, width = config.num_attention_heads, config.hidden_size
+        dense = lambda x, name: linear(x, tensors[f"{name}.weight"], tensors.get(f"{name}.bias"))
+        norm = lambda x, name: layer_norm(x, (width,), tensors[f"{name}.weight"], tensors[f"{name}.bias"], config.layer_norm_eps)
+        split = lambda x: x.view(*x.shape[:2], heads, width // heads).transpose(1, 2)
+        x = tensors["embeddings.word_embeddings.weight"][input_ids]
+        x = norm(x + tensors["embeddings.token_type_embeddings.weight"][token_type_ids], "embeddings.LayerNorm")
+        places = torch.arange(input_ids.shape[1])
+        bias = -(places[None, :] - places[:, None]).abs() * self.slopes()[:, None, None]
+        bias = bias + (1.0 - attention_mask[:, None, None, :].float()) * torch.finfo(torch.float32).min
+        for layer in range(config.num_hidden_layers):
+            name = f"encoder.layer.{layer}."
+            query, key, value = (split(dense(x, f"{name}attention.self.{part}")) for part in ("query", "key", "value"))
+            weights = torch.softmax(query @ key.transpose(2, 3) / math.sqrt(width // heads) + bias, -1)
+            context = (weights @ value).transpose(1, 2).reshape(x.shape)
+            x = norm(x + dense(context, f"{name}attention.output.dense"), f"{name}attention.output.LayerNorm")
+            gated, other = dense(x, f"{name}mlp.gated_layers").chunk(2, -1)
+            x = norm(x + dense(gelu(gated) * other, f"{name}mlp.wo"), f"{name}mlp.layernorm")
+        return types.SimpleNamespace(last_hidden_state=x, attentions=[weights])
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(config)
+
+
+# name, model, configuration, type of the weights, change of the configuration, change of the model,
+# prefix of the model's tensors in its own checkpoints
+CHECKPOINTS = [
+    ("modernbert-mlm", MLM, ModernBertConfig(**MODERN), torch.float32, dict(config=modern_of_the_hub)),
+    ("modernbert-classifier", CLASSIFIER, ModernBertConfig(**MODERN, **LABELS, classifier_pooling="mean", norm_bias=True, mlp_bias=True, attention_bias=True, classifier_bias=True), torch.float16, {}),
+    ("modernbert-plain", PLAIN, ModernBertConfig(**dict(MODERN, num_hidden_layers=2), layer_types=["sliding_attention", "full_attention"]), torch.bfloat16, {}),
+    ("gte-plain", PLAIN, GteConfig(**USUAL, max_position_embeddings=24, layer_norm_eps=1e-3, type_vocab_size=0), torch.float32, dict(config=gte_of_the_hub, model=lambda model: ntk(model.rotary_emb, 8))),
+    ("gte-mlm", MLM, GteConfig(**USUAL, max_position_embeddings=24, rope_parameters=dict(rope_type="default", rope_theta=20000.0)), torch.float32, {}),
+    ("gte-classifier", CLASSIFIER, GteConfig(**USUAL, **LABELS, max_position_embeddings=24, type_vocab_size=2, hidden_act="gelu_new"), torch.float16, dict(prefix=("gte.", "new."))),
+    ("nomic-plain", PLAIN, NomicBertConfig(**USUAL, max_position_embeddings=24, layer_norm_eps=1e-3), torch.float32, dict(config=nomic_of_the_hub)),
+    ("nomic-mlm", MLM, NomicBertConfig(**USUAL, max_position_embeddings=24), torch.bfloat16, {}),
+    ("nomic-mixture", PLAIN, NomicBertConfig(**USUAL, max_position_embeddings=24, type_vocab_size=1, rope_parameters=dict(rope_type="default", rope_theta=10000.0)), torch.float32, dict(config=nomic_mixture_of_the_hub, model=mixture)),
+    ("albert-mlm", MLM, AlbertConfig(**USUAL, **NARROW), torch.float32, {}),
+    ("albert-classifier", CLASSIFIER, AlbertConfig(**dict(USUAL, num_hidden_layers=5), **NARROW, **LABELS, num_hidden_groups=2, inner_group_num=2), torch.float16, {}),
+    ("electra-mlm", MLM, ElectraConfig(**USUAL, **NARROW), torch.float32, {}),
+    ("electra-classifier", CLASSIFIER, ElectraConfig(**USUAL, embedding_size=16, max_position_embeddings=24, **LABELS), torch.bfloat16, {}),
+    ("deberta-mlm", MLM, DebertaV2Config(**USUAL, **DEBERTA, position_buckets=8, pos_att_type="p2c|c2p", norm_rel_ebd="layer_norm", share_att_key=True, position_biased_input=False), torch.float32, {}),
+    ("deberta-classifier", CLASSIFIER, DebertaV2Config(**USUAL, **DEBERTA, **LABELS, max_relative_positions=6, pos_att_type=["p2c"], type_vocab_size=2), torch.float16, {}),
+    ("deberta-plain", PLAIN, DebertaV2Config(**USUAL, **DEBERTA, pos_att_type=["c2p"], position_buckets=4, position_biased_input=False), torch.float32, {}),
+    ("llama-plain", PLAIN, LlamaConfig(**dict(DECODER, num_key_value_heads=1), attention_bias=True, mlp_bias=True), torch.float16, dict(config=rope_of_the_hub)),
+    ("mistral-plain", PLAIN, MistralConfig(**DECODER, sliding_window=5), torch.float32, {}),
+    ("qwen2-plain", PLAIN, Qwen2Config(**DECODER, use_sliding_window=True, sliding_window=5, max_window_layers=1), torch.bfloat16, {}),
+    ("qwen2-bidirectional", PLAIN, Qwen2Config(**DECODER, is_causal=False), torch.float32, dict(config=rope_of_the_hub)),
+    ("qwen3-plain", PLAIN, Qwen3Config(**DECODER, head_dim=6, rope_parameters=dict(rope_type="default", rope_theta=1e6)), torch.float32, {}),
+    ("jina-bert-plain", JinaBert, BertConfig(**dict(USUAL, hidden_size=24, num_attention_heads=3), max_position_embeddings=24, layer_norm_eps=1e-3), torch.float32, dict(config=jina_of_the_hub)),
+]
+
+
+def randomise(model, dtype):
+    """Weights large enough that every part of the model shows, rounded to what will be stored."""
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            norm = "norm" in name.lower() and name.endswith("weight")
+            centre = 1.0 if norm else 0.0
+            weight.copy_((centre + 0.3 * torch.randn_like(weight)).to(dtype).to(torch.float32))
+
+
+def outputs(model, kind, ids, mask, given):
+    with torch.no_grad():
+        encoder = model.base_model if kind in (MLM, CLASSIFIER) else model
+        result = {"hidden": encoder(input_ids=ids, attention_mask=mask, **given).last_hidden_state}
+        got = model(input_ids=ids, attention_mask=mask, output_attentions=True, **given)
+    result["attention"] = got.attentions[-1]
+    if kind in (MLM, CLASSIFIER):
+        result["mlm" if kind is MLM else "classifier"] = got.logits
+    return result
+
+
+def write(folder, model, dtype, changes):
+    """The checkpoint as the architecture's own are: names as `save_pretrained` has them."""
+    model.save_pretrained(folder)
+    tensors = load_file(folder / "model.safetensors")
+    old, new = changes.get("prefix", ("", ""))
+    tensors = {new + name.removeprefix(old) if name.startswith(old) else name: value for name, value in tensors.items()}
+    save_file({name: value.to(dtype).contiguous() for name, value in tensors.items()}, folder / "model.safetensors", {"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    config = changes.get("config", lambda config: config)(config)
+    (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+
+
+def expected(model, kind, config):
+    """Outputs for one token, a few, and as many as the model takes."""
+    values = {}
+    for label, length in {"one": 1, "short": 9, "limit": config.max_position_embeddings}.items():
+        ids, mask, token_types = inputs(config, length)
+        mask[:, 0] = 1 if length == 1 else mask[:, 0]
+        values |= {f"{label}.input_ids": ids, f"{label}.attention_mask": mask}
+        given = {"token_type_ids": token_types} if getattr(config, "type_vocab_size", 0) > 1 else {}
+        if given:
+            values[f"{label}.token_type_ids"] = token_types
+        got = outputs(model, kind, ids, mask, given)
+        if label != "short":
+            got = {"hidden": got["hidden"]}
+        values |= {f"{label}.{key}": value for key, value in got.items()}
+    return {key: value.contiguous().clone() for key, value in values.items()}
+
+
+def make(name, kind, config, dtype, changes):
+    folder = HERE / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    config._attn_implementation = "eager"
+    model = kind.from_config(config).eval()
+    changes.get("model", lambda model: None)(model)
+    randomise(model, dtype)
+    write(folder, model, dtype, changes)
+    values = expected(model, kind, config)
+    save_file(values, folder / "expected.safetensors")
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    print(name, size, {key: round(value.abs().max().item(), 2) for key, value in values.items() if value.is_floating_point()})
+
+
+if __name__ == "__main__":
+    for checkpoint in CHECKPOINTS:
+        if len(sys.argv) == 1 or checkpoint[0] in sys.argv[1:]:
+            torch.manual_seed(zlib.crc32(checkpoint[0].encode()))
+            make(*checkpoint)
