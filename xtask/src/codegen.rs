@@ -35,7 +35,7 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     ];
     let readme = root.join("README.md");
     if let Some(old) = read(&readme)? {
-        let new = between_markers(&old, &tables::overview(&table.model)).context("README.md")?;
+        let new = between_markers(&old, &tables::overview(&table)?).context("README.md")?;
         rendered.push((readme, new));
     }
 
@@ -64,9 +64,37 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Table {
+    /// Models in the README.
+    #[serde(default)]
+    readme: Vec<Choice>,
     pub(crate) model: Vec<ModelSpec>,
     #[serde(default)]
     other_name: Vec<OtherName>,
+}
+
+/// A row of the table by its key: an id may have several tasks.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Choice {
+    id: String,
+    task: String,
+}
+
+impl Table {
+    /// Models of the README, in its order.
+    fn chosen(&self) -> anyhow::Result<Vec<&ModelSpec>> {
+        let mut chosen: Vec<&ModelSpec> = Vec::new();
+        for Choice { id, task } in &self.readme {
+            let found = self.model.iter().find(|spec| spec.id == *id && spec.task.name() == *task);
+            let Some(spec) = found else {
+                bail!("readme: {id} is not registered for {task}");
+            };
+            ensure!(spec.alias_of.is_none(), "readme: {id} is an alias");
+            ensure!(!chosen.contains(&spec), "readme: {id} is there twice");
+            chosen.push(spec);
+        }
+        Ok(chosen)
+    }
 }
 
 /// A name that people try although it is not registered.
@@ -114,6 +142,7 @@ pub(crate) fn parse(text: &str) -> anyhow::Result<Table> {
             ModelSpec { id: spec.id.clone(), alias_of: spec.alias_of.clone(), ..target.clone() };
         ensure!(*spec == expected, "{}: differs from {right}, whose alias it is", spec.id);
     }
+    table.chosen()?;
     let mut names = HashSet::new();
     for OtherName { name, meant, absent } in &table.other_name {
         let registered = table.model.iter().any(|spec| spec.id.eq_ignore_ascii_case(name));
@@ -229,6 +258,21 @@ mod tests {
         assert!(problem(&name("use = \"org/two\"")).contains("org/two is not registered"));
         let registered = name("use = \"org/One\"").replace("x/y", "ORG/one");
         assert!(problem(&registered).contains("is registered"));
+    }
+
+    #[test]
+    fn models_of_the_readme_are_registered() {
+        let choice = |task: &str| format!("readme = [{{ id = \"org/One\", task = \"{task}\" }}]\n");
+        let chosen = parse(&format!("{}{ROW}", choice("rerank"))).unwrap();
+        assert_eq!(chosen.chosen().unwrap()[0].id, "org/One");
+        let text = format!("{}{ROW}", choice("image"));
+        assert!(problem(&text).contains("readme: org/One is not registered for image"));
+        let once = "{ id = \"org/One\", task = \"rerank\" }";
+        let text = format!("readme = [{once}, {once}]\n{ROW}");
+        assert!(problem(&text).contains("readme: org/One is there twice"));
+        let alias = ROW.replace("One", "Old") + "alias_of = \"org/One\"\n";
+        let text = format!("{}{ROW}{alias}", choice("rerank").replace("One", "Old"));
+        assert!(problem(&text).contains("readme: org/Old is an alias"));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use embedkit_types::{ModelSpec, Task};
 
+use super::Table;
+
 /// Tasks in the order of their tables, with a description.
 const TASKS: [(&str, &str); 6] = [
     ("text-dense", "Text to one vector"),
@@ -40,10 +42,10 @@ pub(super) fn reference(models: &[ModelSpec]) -> String {
          of the registry at all.\n",
     );
     for (task, title) in TASKS {
-        let rows: Vec<_> = models.iter().filter(|spec| spec.task.name() == task).collect();
+        let of_task: Vec<_> = models.iter().filter(|spec| spec.task.name() == task).collect();
         out += &format!("\n## {title}: `{task}`\n\n");
-        out += &table(&rows, &[&CHOICE[..], &USE].concat());
-        let notes = rows.iter().filter_map(|spec| Some((&spec.id, note(spec)?)));
+        out += &rows(&of_task, &[&CHOICE[..], &USE].concat());
+        let notes = of_task.iter().filter_map(|spec| Some((&spec.id, note(spec)?)));
         let notes: Vec<_> = notes.map(|(id, note)| format!("- {}: {note}\n", code(id))).collect();
         if !notes.is_empty() {
             out += "\n";
@@ -53,33 +55,27 @@ pub(super) fn reference(models: &[ModelSpec]) -> String {
     out
 }
 
-/// Collapsible tables of the README.
-pub(super) fn overview(models: &[ModelSpec]) -> String {
-    let mut out = String::new();
-    for (task, title) in TASKS {
-        let listed = |spec: &&ModelSpec| spec.task.name() == task && spec.alias_of.is_none();
-        let rows: Vec<_> = models.iter().filter(listed).collect();
-        out += &format!(
-            "\n<details>\n<summary>{title}: <code>{task}</code>, {} models</summary>\n\n{}\n</details>\n",
-            rows.len(),
-            table(&rows, &CHOICE)
-        );
-    }
-    out += "\n";
-    out
+/// The README's table: the chosen models, and a link to all of them.
+pub(super) fn overview(table: &Table) -> anyhow::Result<String> {
+    let columns = [&CHOICE[..1], &[("Kind", title)], &CHOICE[1..]].concat();
+    let all = table.model.iter().filter(|spec| spec.alias_of.is_none()).count();
+    Ok(format!(
+        "\n{}\n[All {all} models](docs/models.md), with prompts, sources and pooling.\n\n",
+        rows(&table.chosen()?, &columns)
+    ))
 }
 
 /// A table without the columns that would be empty.
-fn table(rows: &[&ModelSpec], columns: &[Column]) -> String {
+fn rows(models: &[&ModelSpec], columns: &[Column]) -> String {
     let used: Vec<_> = columns
         .iter()
-        .map(|(head, cell)| (*head, rows.iter().map(|spec| cell(spec)).collect::<Vec<_>>()))
+        .map(|(head, cell)| (*head, models.iter().map(|spec| cell(spec)).collect::<Vec<_>>()))
         .filter(|(_, cells)| cells.iter().any(|cell| !cell.is_empty()))
         .collect();
     let line = |cells: Vec<&str>| format!("| {} |\n", cells.join(" | "));
     let mut out = line(used.iter().map(|(head, _)| *head).collect());
     out += &line(vec!["---"; used.len()]);
-    for row in 0..rows.len() {
+    for row in 0..models.len() {
         out += &line(used.iter().map(|(_, cells)| cells[row].as_str()).collect());
     }
     out
@@ -96,6 +92,12 @@ fn code(text: &str) -> String {
 
 fn optional<T: std::fmt::Display>(value: Option<T>) -> String {
     value.map_or_else(String::new, |value| cell(&value.to_string()))
+}
+
+/// Description of a model's task.
+fn title(spec: &ModelSpec) -> String {
+    let name = spec.task.name();
+    TASKS.iter().find(|(task, _)| *task == name).map_or(name, |(_, title)| title).to_owned()
 }
 
 /// Languages, or their number if there are many.
@@ -164,7 +166,7 @@ mod tests {
         let spec = ModelSpec { id: "a|b".into(), max_tokens: Some(8), ..ModelSpec::DEFAULT };
         let columns = [CHOICE[0], CHOICE[2], CHOICE[4]];
         assert_eq!(
-            table(&[&spec], &columns),
+            rows(&[&spec], &columns),
             "| Model | Tokens |\n| --- | --- |\n| `a\\|b` | 8 |\n"
         );
     }
