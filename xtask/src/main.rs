@@ -12,6 +12,7 @@ mod demo;
 mod golden;
 mod help;
 mod matrix;
+mod pictures;
 mod registry;
 mod release;
 mod steps;
@@ -50,6 +51,8 @@ enum Command {
     Golden(golden::Arguments),
     /// Make the site of the documentation, with mdBook
     Book(book::Arguments),
+    /// Draw the pictures of the README
+    Pictures(pictures::Arguments),
     /// Measure speed, memory and quality, beside the peers
     Bench(bench::Arguments),
     /// Fetch ONNX Runtime and the models of demo, tests and benchmarks
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Command::Codegen { check } => codegen::run(check),
         Command::Golden(arguments) => golden::run(&arguments),
         Command::Book(arguments) => book::run(&arguments),
+        Command::Pictures(arguments) => pictures::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Assets(arguments) => assets::run(&arguments),
         Command::Matrix(arguments) => matrix::run(&arguments),
