@@ -1,10 +1,11 @@
 //! `cargo xtask tidy`: repository rules that no compiler checks.
 //!
 //! [`layers`] holds the allowed dependencies and the guarantees of light use; [`sources`] the rules for
-//! source files, [`links`] those for pages and their examples, [`actions`] those for workflows; [`modules`]
-//! finds module cycles. All violations are listed, not only the first.
+//! source files, [`links`] those for pages and their examples, [`actions`] those for workflows, [`changelog`]
+//! that for the changelog; [`modules`] finds module cycles. All violations are listed, not only the first.
 
 mod actions;
+mod changelog;
 mod layers;
 pub(crate) mod links;
 mod modules;
@@ -69,6 +70,8 @@ pub(crate) fn run() -> Result<()> {
         found.extend(cycles.map(|cycle| format!("{folder}: module cycle: {cycle}")));
     }
     found.extend(links::check(&files, &pages));
+    let changes = fs::read_to_string(root.join("CHANGELOG.md")).context("CHANGELOG.md")?;
+    found.extend(changelog::check(&changes, env!("CARGO_PKG_VERSION")));
     let tested = fs::read_to_string(root.join(links::TESTED)).context(links::TESTED)?;
     found.extend(links::untested(&pages, &tested));
     if !found.is_empty() {
