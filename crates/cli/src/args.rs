@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Search(SearchArgs),
     /// Score texts for a query with a reranker
     Rerank(RerankArgs),
+    /// Draw embeddings as a map in two dimensions
+    Plot(PlotArgs),
     /// Show and fetch models
     #[command(subcommand)]
     Models(ModelsCommand),
@@ -165,6 +167,41 @@ pub(crate) struct SearchArgs {
     pub(crate) input: InputArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  embedkit embed --input texts.txt | embedkit plot - map.svg --labels texts.txt
+  embedkit plot vectors.npy map.svg --labels texts.txt --color-by topics.txt
+  embedkit plot vectors.jsonl map.svg --labels texts.jsonl --color-by topic
+
+Each embedding is a point, seen from the two directions in which the embeddings vary most (principal \
+component analysis). Neighbours on the map need not be neighbours among the embeddings: the axes say \
+which share of the variance they hold. Labels that have no room are left out, and every point shows \
+its own under the pointer.")]
+pub(crate) struct PlotArgs {
+    /// Embeddings of one vector each: an array (.npy), or lines of `embedkit embed`; `-` for lines from
+    /// standard input
+    #[arg(value_name = "IN")]
+    pub(crate) input: PathBuf,
+    /// The picture to write: a file that ends in .svg or .png; `-` for SVG on standard output
+    #[arg(value_name = "OUT")]
+    pub(crate) output: PathBuf,
+    /// A label for each embedding: a line each, or in .jsonl the keys "label", "text" or "image" [default:
+    /// those keys in IN]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: Option<PathBuf>,
+    /// A colour for each category: a file with a line for each embedding, or a key of the objects in IN
+    /// or in the labels
+    #[arg(long, value_name = "FILE|KEY")]
+    pub(crate) color_by: Option<String>,
+    /// Title of the map [default: the name of IN]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) title: Option<String>,
+    /// Draw at most N points, of more than that every second, fourth and so on
+    #[arg(long, value_name = "N", value_parser = count, default_value = "5000", allow_negative_numbers = true)]
+    pub(crate) max_points: usize,
 }
 
 /// Which model, and how it treats its inputs: common to all commands that run one.

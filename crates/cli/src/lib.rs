@@ -19,10 +19,12 @@ mod input;
 mod interrupt;
 mod model;
 mod output;
+mod plot;
 mod postprocess;
 mod ranking;
 mod record;
 mod report;
+mod sample;
 mod stream;
 
 use std::process::ExitCode;

@@ -3,6 +3,7 @@
 mod convert;
 mod embed;
 mod models;
+mod plot;
 mod quantize;
 mod rerank;
 mod runtime;
@@ -25,6 +26,7 @@ pub(crate) fn run(cli: Cli, report: &Report) -> Result<()> {
         Command::Models(command) => models::run(&command, &run, report),
         Command::Runtime(command) => runtime::run(&command, &run, report),
         Command::Convert(args) => convert::run(&args, report),
+        Command::Plot(args) => plot::run(&args, report),
         Command::Quantize(args) => quantize::run(&args, &run, report),
     }
 }

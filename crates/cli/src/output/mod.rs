@@ -16,7 +16,7 @@ use embedkit::OutputKind;
 use serde::Serialize;
 
 pub(crate) use npy::RowShape;
-pub(crate) use target::{Target, print};
+pub(crate) use target::{Target, print, write_whole};
 
 use crate::{
     args::{Format, OnError},

@@ -428,14 +428,33 @@ fn end_of_lines(file: &mut File) -> io::Result<u64> {
     Ok(0)
 }
 
+/// Writes a whole file.
+///
+/// # Errors
+/// It cannot be written; nothing is left of it then.
+pub(crate) fn write_whole(target: Target, bytes: &[u8]) -> Result<()> {
+    let write = |target: Target| {
+        let mut out = Buffered::new(target.begin()?);
+        let written = out.write(bytes).and_then(|()| out.complete());
+        if written.is_err() {
+            let (mut sink, _) = out.unbuffered();
+            sink.leave(u64::MAX);
+        }
+        written
+    };
+    match target {
+        // A signal does not leave an unfinished file behind, but may end the wait for a reader.
+        Target::File(_) => undisturbed(|| write(target)),
+        Target::Stdout | Target::Direct(..) => write(target),
+    }
+}
+
 /// Writes a few lines of text to standard output.
 ///
 /// # Errors
 /// It cannot be written, or is closed.
 pub(crate) fn print(text: &str) -> Result<()> {
-    let mut out = Buffered::new(Sink::Stdout);
-    out.write(text.as_bytes())?;
-    out.flush()
+    write_whole(Target::Stdout, text.as_bytes())
 }
 
 #[cfg(test)]

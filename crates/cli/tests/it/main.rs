@@ -10,6 +10,7 @@ mod images;
 mod late;
 mod models;
 mod output;
+mod plot;
 mod program;
 #[cfg(unix)]
 mod python;
