@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Rerank(RerankArgs),
     /// Draw embeddings as a map in two dimensions
     Plot(PlotArgs),
+    /// Compare two models on the same inputs: their neighbours, speed and size
+    Compare(CompareArgs),
     /// Show and fetch models
     #[command(subcommand)]
     Models(ModelsCommand),
@@ -202,6 +204,59 @@ pub(crate) struct PlotArgs {
     /// Draw at most N points, of more than that every second, fourth and so on
     #[arg(long, value_name = "N", value_parser = count, default_value = "5000", allow_negative_numbers = true)]
     pub(crate) max_points: usize,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  embedkit compare BAAI/bge-small-en-v1.5 sentence-transformers/all-MiniLM-L6-v2 --input texts.txt
+  embedkit compare BAAI/bge-small-en-v1.5 Qdrant/bm25 --input texts.txt --query \"who wrote it?\"
+  embedkit compare BAAI/bge-small-en-v1.5 BAAI/bge-small-en-v1.5 --model-dir-b int8 --input texts.txt
+  embedkit compare BAAI/bge-small-en-v1.5 ./mine.toml --model-dir-b ./mine --input texts.txt
+
+Each input is a query for the others, unless queries are given. The overlap is the share of the K nearest \
+that both models have; Spearman's correlation compares the order of all inputs. The models embed in turns, \
+so that other work of the machine meets both. A page on a terminal, elsewhere one JSON object.")]
+pub(crate) struct CompareArgs {
+    /// A model of `embedkit models list`, or a description of your own that ends in .toml
+    #[arg(value_name = "MODEL_A")]
+    pub(crate) model_a: String,
+    /// The model that it is compared with
+    #[arg(value_name = "MODEL_B")]
+    pub(crate) model_b: String,
+    /// Texts to embed, or paths of images; else --input, else standard input
+    #[arg(value_name = "INPUT")]
+    pub(crate) inputs: Vec<String>,
+    /// Look for the neighbours of this text instead of those of each input; can be repeated
+    #[arg(long = "query", value_name = "Q")]
+    pub(crate) queries: Vec<String>,
+    /// How many neighbours to compare
+    #[arg(long, value_name = "K", default_value = "10", value_parser = count, allow_negative_numbers = true)]
+    pub(crate) top_k: usize,
+    /// How many of the queries to show on which the models differ most
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) show: usize,
+    /// Compare at most N inputs, of more than that every second, fourth and so on: the time grows with
+    /// the square of N
+    #[arg(long, value_name = "N", value_parser = count, default_value = "1000", allow_negative_numbers = true)]
+    pub(crate) max_inputs: usize,
+    /// One JSON object, on a terminal, too
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Take the files of MODEL_A from this folder; nothing is fetched
+    #[arg(long, value_name = "DIR", help_heading = "Model")]
+    pub(crate) model_dir_a: Option<PathBuf>,
+    /// Take the files of MODEL_B from this folder; nothing is fetched
+    #[arg(long, value_name = "DIR", help_heading = "Model")]
+    pub(crate) model_dir_b: Option<PathBuf>,
+    /// The texts put before queries and documents: none, or those that the models' authors state
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t = PromptsArg::None, help_heading = "Model")]
+    pub(crate) prompts: PromptsArg,
+    /// Most tokens of a text, capped by the models' positions [default: as their files say]
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true, help_heading = "Model")]
+    pub(crate) max_tokens: Option<usize>,
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
 }
 
 /// Which model, and how it treats its inputs: common to all commands that run one.

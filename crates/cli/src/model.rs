@@ -1,7 +1,7 @@
 //! From `--model`, `--model-dir`, `--model-spec` and `--option` to an opened model.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fs::File,
     io::{self, Read as _},
     path::{Path, PathBuf},
@@ -15,7 +15,7 @@ use embedkit::{
     hub::{self, Event, Hub},
     registry,
     sparse::OptionError,
-    types::{AdapterTasks, LoadOptions, ModelFile, SparseKind},
+    types::{AdapterTasks, LoadOptions, ModelFile, ModelFiles, SparseKind},
 };
 
 use crate::{
@@ -133,6 +133,26 @@ impl Selected {
     /// Its id.
     pub(crate) fn id(&self) -> &str {
         &self.capabilities.id
+    }
+
+    /// Bytes of the model files, without tokenizer and configuration; `None` where there are none.
+    pub(crate) fn model_bytes(&self) -> Option<u64> {
+        let hub = Hub::from_env(self.options.load.cache_dir.clone(), true).ok();
+        let mut paths = BTreeSet::new();
+        for spec in &self.specs {
+            let files = match &self.dir {
+                Some(dir) => ModelFiles::in_dir(dir, spec),
+                None => match hub.as_ref().and_then(|hub| hub.cached(spec)) {
+                    Some(files) => files,
+                    None => continue,
+                },
+            };
+            paths.extend(spec.additional_files.iter().map(|name| files.path(name.as_ref())));
+            paths.insert(files.model);
+        }
+        let sizes: Vec<_> =
+            paths.iter().filter_map(|path| Some(path.metadata().ok()?.len())).collect();
+        (!sizes.is_empty()).then(|| sizes.iter().sum())
     }
 
     /// True if the documents in which a term occurs have to be counted.

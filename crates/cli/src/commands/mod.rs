@@ -1,5 +1,6 @@
 //! One module for each command: what it checks, does and prints.
 
+mod compare;
 mod convert;
 mod embed;
 mod models;
@@ -27,6 +28,7 @@ pub(crate) fn run(cli: Cli, report: &Report) -> Result<()> {
         Command::Runtime(command) => runtime::run(&command, &run, report),
         Command::Convert(args) => convert::run(&args, report),
         Command::Plot(args) => plot::run(&args, report),
+        Command::Compare(args) => compare::run(args, &run, report),
         Command::Quantize(args) => quantize::run(&args, &run, report),
     }
 }
