@@ -222,6 +222,23 @@ pub(crate) struct Linear {
     pub(crate) bias: bool,
     /// The part of a tensor that holds this layer and others, one after the other.
     pub(crate) part: Part,
+    pub(crate) adapters: Option<Adapters>,
+}
+
+/// Low-rank changes (`LoRA`) of a matrix, one for each task; the graph's input `task_id` chooses.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Adapters {
+    pub(crate) tasks: usize,
+    pub(crate) rank: usize,
+    /// Factor of the change.
+    pub(crate) scale: f32,
+}
+
+impl Adapters {
+    /// Names of the matrix and of the two factors of its change, after that of the layer.
+    pub(crate) const ORIGINAL: &str = "parametrizations.weight.original";
+    pub(crate) const FACTORS: [&str; 2] =
+        ["parametrizations.weight.0.lora_A", "parametrizations.weight.0.lora_B"];
 }
 
 /// One of `count` equal parts of a tensor's rows.
@@ -239,7 +256,7 @@ impl Part {
 impl Linear {
     /// A layer with bias.
     pub(crate) fn new(name: impl Into<String>, from: usize, to: usize) -> Self {
-        Self { name: name.into(), from, to, bias: true, part: Part::WHOLE }
+        Self { name: name.into(), from, to, bias: true, part: Part::WHOLE, adapters: None }
     }
 
     /// The layer with a bias or without.
@@ -254,17 +271,18 @@ impl Linear {
 }
 
 /// Table of embeddings, `[rows, width]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Table {
-    /// Name of the tensor.
+    /// Name without `.weight`.
     pub(crate) name: String,
     pub(crate) rows: usize,
     pub(crate) width: usize,
+    pub(crate) adapters: Option<Adapters>,
 }
 
 impl Table {
     pub(crate) fn new(name: impl Into<String>, rows: usize, width: usize) -> Self {
-        Self { name: name.into(), rows, width }
+        Self { name: name.into(), rows, width, adapters: None }
     }
 }
 

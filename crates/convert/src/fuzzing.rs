@@ -30,7 +30,7 @@ pub fn safetensors_header(data: &[u8]) {
 }
 
 /// Weights of each architecture, to try a configuration on.
-const CHECKPOINTS: [&str; 13] = [
+const CHECKPOINTS: [&str; 14] = [
     "bert-mlm",
     "roberta-mlm",
     "distilbert-mlm",
@@ -43,6 +43,7 @@ const CHECKPOINTS: [&str; 13] = [
     "electra-mlm",
     "deberta-mlm",
     "jina-bert-plain",
+    "jina-v3-plain",
     "qwen3-plain",
 ];
 

@@ -215,12 +215,14 @@ impl Graph {
         });
     }
 
+    /// An input of int64, `[batch_size, sequence_length]`.
     pub(crate) fn input(&mut self, name: &str) -> Value {
-        self.inputs.push(Port {
-            name: name.to_owned(),
-            element: INT64,
-            shape: vec![BATCH, SEQUENCE],
-        });
+        self.input_of(name, vec![BATCH, SEQUENCE])
+    }
+
+    /// An input of int64.
+    pub(crate) fn input_of(&mut self, name: &str, shape: Vec<Dim>) -> Value {
+        self.inputs.push(Port { name: name.to_owned(), element: INT64, shape });
         name.to_owned()
     }
 }

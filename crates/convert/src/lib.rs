@@ -4,12 +4,13 @@
 //! [`convert`] reads checkpoints with f32, f16 or bf16 weights, in one file or in shards, of
 //!
 //! - BERT, RoBERTa, XLM-RoBERTa, CamemBERT, DistilBERT, MPNet, ALBERT, ELECTRA, DeBERTa-v2 and -v3,
-//! - ModernBERT, GTE v1.5 and multilingual, NomicBERT v1.5, Jina's BERT v2,
+//! - ModernBERT, GTE v1.5 and multilingual, NomicBERT v1.5 and v2, Jina's BERT v2 and embeddings v3,
 //! - Llama, Mistral, Qwen2 and Qwen3, causal or in both directions,
 //!
 //! and writes one of four graphs, chosen by [`Head`]. The result is a plain ONNX model (opset 17) that
 //! takes int64 tensors `[batch_size, sequence_length]` named `input_ids`, `attention_mask` and, where the
-//! model distinguishes token types, `token_type_ids`.
+//! model distinguishes token types, `token_type_ids`. A model with an adapter for each task takes the
+//! number of a task as the scalar `task_id`, too.
 //!
 //! ```
 //! use std::path::Path;

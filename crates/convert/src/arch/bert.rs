@@ -1,7 +1,7 @@
 //! BERT, RoBERTa, XLM-RoBERTa and CamemBERT. The others than BERT count positions past the padding and
 //! have other names for their heads.
 
-use super::{Architecture, jina_bert, prefix};
+use super::{Architecture, flash, jina_bert, prefix};
 use crate::Error;
 use crate::checkpoint::Checkpoint;
 use crate::encoder::{
@@ -70,8 +70,13 @@ impl PostNorm {
 
 fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> {
     fields.refuse_decoders()?;
-    if fields.text("position_embedding_type")? == Some("alibi") {
-        return jina_bert::describe(fields, checkpoint);
+    let positions = fields.text("position_embedding_type")?;
+    match fields.model_type()? {
+        "bert" if positions == Some("alibi") => return jina_bert::describe(fields, checkpoint),
+        "xlm-roberta" if flash::recognise(checkpoint) => {
+            return flash::describe(fields, checkpoint);
+        }
+        _ => {}
     }
     fields.refuse_other("position_embedding_type", "absolute")?;
     let model_type = fields.model_type()?;
@@ -126,9 +131,8 @@ pub(super) fn embeddings(
     width: usize,
     epsilon: f32,
 ) -> Result<Embeddings, Error> {
-    let table = |name, rows| {
-        Table::new(format!("{prefix}embeddings.{name}_embeddings.weight"), rows, width)
-    };
+    let table =
+        |name, rows| Table::new(format!("{prefix}embeddings.{name}_embeddings"), rows, width);
     let types = fields.token_types(2)?;
     let positions = fields.positions(&["max_position_embeddings"])?;
     Ok(Embeddings {
@@ -141,7 +145,7 @@ pub(super) fn embeddings(
 }
 
 /// The same positions, counted as RoBERTa does.
-fn past_padding(fields: &Fields, positions: Positions) -> Result<Positions, Error> {
+pub(super) fn past_padding(fields: &Fields, positions: Positions) -> Result<Positions, Error> {
     let Positions::Absolute(table) = positions else { return Ok(positions) };
     let padding = fields.size_or(&["pad_token_id"], 0..=table.rows - 1, 1)?;
     Ok(Positions::PastPadding { table, padding })

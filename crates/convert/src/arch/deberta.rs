@@ -128,7 +128,7 @@ impl Relative {
             other => return Err(fields.unsupported("norm_rel_ebd", other, "none, layer_norm")),
         };
         let [keys, queries] = terms(fields)?;
-        let table = format!("{prefix}encoder.rel_embeddings.weight");
+        let table = format!("{prefix}encoder.rel_embeddings");
         Ok(Some(Self {
             table: Table::new(table, 2 * span, width),
             norm,

@@ -42,9 +42,8 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
     let vocabulary = fields.vocabulary()?;
     let positions = fields.positions(&["max_position_embeddings"])?;
     let prefix = prefix(checkpoint, &["distilbert.", ""], "embeddings.word_embeddings.weight")?;
-    let table = |name, rows| {
-        Table::new(format!("{prefix}embeddings.{name}_embeddings.weight"), rows, width)
-    };
+    let table =
+        |name, rows| Table::new(format!("{prefix}embeddings.{name}_embeddings"), rows, width);
     Ok(Encoder {
         model_type: fields.model_type()?.to_owned(),
         width,

@@ -44,9 +44,8 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
     };
     let types = fields.token_types(1)?;
     let prefix = prefix(checkpoint, &["new.", "gte.", ""], "embeddings.word_embeddings.weight")?;
-    let table = |name, rows| {
-        Table::new(format!("{prefix}embeddings.{name}_embeddings.weight"), rows, width)
-    };
+    let table =
+        |name, rows| Table::new(format!("{prefix}embeddings.{name}_embeddings"), rows, width);
     let norm = |name: &str| Norm::layer(name, width, layers.epsilon);
     Ok(Encoder {
         model_type: fields.model_type()?.to_owned(),

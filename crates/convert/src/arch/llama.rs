@@ -45,7 +45,7 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
         model_type: model_type.to_owned(),
         width,
         embeddings: Embeddings {
-            words: Table::new(format!("{prefix}embed_tokens.weight"), fields.vocabulary()?, width),
+            words: Table::new(format!("{prefix}embed_tokens"), fields.vocabulary()?, width),
             types: None,
             positions: Positions::None,
             norm: None,

@@ -18,6 +18,7 @@ mod bert;
 mod deberta;
 mod distilbert;
 mod electra;
+mod flash;
 mod gte;
 mod jina_bert;
 mod llama;
@@ -40,7 +41,7 @@ pub(crate) struct Architecture {
 }
 
 /// Every architecture.
-const ALL: [Architecture; 10] = [
+const ALL: [Architecture; 11] = [
     bert::ARCHITECTURE,
     distilbert::ARCHITECTURE,
     mpnet::ARCHITECTURE,
@@ -51,6 +52,7 @@ const ALL: [Architecture; 10] = [
     electra::ARCHITECTURE,
     deberta::ARCHITECTURE,
     llama::ARCHITECTURE,
+    flash::ARCHITECTURE,
 ];
 
 impl Architecture {

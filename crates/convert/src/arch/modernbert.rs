@@ -56,7 +56,7 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
         width,
         embeddings: Embeddings {
             words: Table::new(
-                format!("{prefix}embeddings.tok_embeddings.weight"),
+                format!("{prefix}embeddings.tok_embeddings"),
                 fields.vocabulary()?,
                 width,
             ),

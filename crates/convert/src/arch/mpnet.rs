@@ -32,8 +32,7 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
     let positions = fields.positions(&["max_position_embeddings"])?;
     refuse_other_buckets(fields)?;
     let prefix = prefix(checkpoint, &["mpnet.", ""], "embeddings.word_embeddings.weight")?;
-    let buckets =
-        Table::new(format!("{prefix}encoder.relative_attention_bias.weight"), BUCKETS, heads);
+    let buckets = Table::new(format!("{prefix}encoder.relative_attention_bias"), BUCKETS, heads);
     let layer = PostNorm {
         width,
         heads,
@@ -45,9 +44,8 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
             ..ScoreBias::default()
         },
     };
-    let table = |name, rows| {
-        Table::new(format!("{prefix}embeddings.{name}_embeddings.weight"), rows, width)
-    };
+    let table =
+        |name, rows| Table::new(format!("{prefix}embeddings.{name}_embeddings"), rows, width);
     let norm = format!("{prefix}embeddings.LayerNorm");
     Ok(Encoder {
         model_type: fields.model_type()?.to_owned(),

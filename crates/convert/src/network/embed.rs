@@ -2,7 +2,7 @@
 
 use super::Network;
 use crate::Error;
-use crate::encoder::{Embeddings, Positions};
+use crate::encoder::{Embeddings, Positions, Table};
 use crate::graph::Value;
 
 impl Network<'_> {
@@ -12,17 +12,15 @@ impl Network<'_> {
         embeddings: &Embeddings,
         token_types: bool,
     ) -> Result<Value, Error> {
-        let table = self.table(&embeddings.words)?;
-        let mut x = self.graph.add("Gather", &[&table, "input_ids"]);
+        let mut x = self.look_up(&embeddings.words, "input_ids")?;
         if let Some(types) = &embeddings.types {
-            let table = self.table(types)?;
             // A table of one row leaves no choice to the caller.
-            let types = if token_types && types.rows > 1 {
+            let ids = if token_types && types.rows > 1 {
                 self.graph.input("token_type_ids")
             } else {
                 self.graph.ints(&[0])
             };
-            let rows = self.graph.add("Gather", &[&table, &types]);
+            let rows = self.look_up(types, &ids)?;
             x = self.graph.add("Add", &[&x, &rows]);
         }
         match &embeddings.positions {
@@ -34,9 +32,8 @@ impl Network<'_> {
                 x = self.graph.add("Add", &[&x, &rows]);
             }
             Positions::PastPadding { table, padding } => {
-                let table = self.table(table)?;
                 let positions = self.positions_past_padding(*padding);
-                let rows = self.graph.add("Gather", &[&table, &positions]);
+                let rows = self.look_up(table, &positions)?;
                 x = self.graph.add("Add", &[&x, &rows]);
             }
         }
@@ -45,6 +42,15 @@ impl Network<'_> {
             Some(projection) => self.linear(&x, projection),
             None => Ok(x),
         }
+    }
+
+    /// Rows of a table.
+    fn look_up(&mut self, table: &Table, ids: &str) -> Result<Value, Error> {
+        let matrix = self.table(table)?;
+        let rows = self.graph.add("Gather", &[&matrix, ids]);
+        let Some(adapters) = table.adapters else { return Ok(rows) };
+        let change = self.adapted_rows(ids, table, adapters)?;
+        Ok(self.graph.add("Add", &[&rows, &change]))
     }
 
     /// Positions as RoBERTa counts them: padding has the position of its own id, the other tokens count

@@ -6,6 +6,7 @@
 //! rows, scale folded into the query matrix, opset 23's `Attention`) were as fast: medians within 3 %,
 //! while two copies of one file differ by 5 %. Layers that lie in one tensor are therefore taken apart.
 
+mod adapters;
 mod attention;
 mod bias;
 mod disentangled;
@@ -15,8 +16,8 @@ mod experts;
 use crate::Error;
 use crate::checkpoint::Checkpoint;
 use crate::encoder::{
-    Activation, Encoder, Layer, Linear, Mlp, Norm, NormKind, Part, Residual, Rotary, ScoreBias,
-    Table,
+    Activation, Adapters, Encoder, Layer, Linear, Mlp, Norm, NormKind, Part, Residual, Rotary,
+    ScoreBias, Table,
 };
 use crate::graph::{Attribute, FLOAT, Graph, INT64, Value};
 
@@ -32,6 +33,7 @@ pub(crate) struct Network<'a> {
     rotations: Vec<(Rotary, attention::Rotation)>,
     distance_rows: Vec<(disentangled::Direction, Value)>,
     length: Option<Value>,
+    task: Option<Value>,
 }
 
 /// Last value of an encoder.
@@ -52,6 +54,7 @@ impl<'a> Network<'a> {
             rotations: Vec::new(),
             distance_rows: Vec::new(),
             length: None,
+            task: None,
         }
     }
 
@@ -123,11 +126,15 @@ impl<'a> Network<'a> {
 
     /// `x · Wᵀ + b` with the checkpoint's `W` of shape `[to, from]`.
     pub(crate) fn linear(&mut self, x: &str, linear: &Linear) -> Result<Value, Error> {
-        let &Linear { ref name, from, to, bias, part } = linear;
-        let matrix = self.matrix(&format!("{name}.weight"), from, to, part)?;
+        let &Linear { ref name, from, to, bias, part, adapters } = linear;
+        let matrix = self.matrix(&weight_name(name, adapters), from, to, part)?;
         let bias =
             if bias { Some(self.weight_part(&format!("{name}.bias"), &[to], part)?) } else { None };
-        let product = self.graph.add("MatMul", &[x, &matrix]);
+        let mut product = self.graph.add("MatMul", &[x, &matrix]);
+        if let Some(adapters) = adapters {
+            let change = self.adapted_product(x, linear, adapters)?;
+            product = self.graph.add("Add", &[&product, &change]);
+        }
         Ok(match bias {
             Some(bias) => self.graph.add("Add", &[&product, &bias]),
             None => product,
@@ -225,7 +232,7 @@ impl<'a> Network<'a> {
     }
 
     pub(crate) fn table(&mut self, table: &Table) -> Result<Value, Error> {
-        self.weight(std::slice::from_ref(&table.name), &[table.rows, table.width])
+        self.weight(&[weight_name(&table.name, table.adapters)], &[table.rows, table.width])
     }
 
     /// The first of `names` that the checkpoint has, checked against `shape`.
@@ -295,4 +302,9 @@ impl<'a> Network<'a> {
     fn cast_int(&mut self, x: &str) -> Value {
         self.graph.add_with("Cast", &[x], &[("to", Attribute::Int(INT64))])
     }
+}
+
+/// Name of a matrix, which is another where adapters change it.
+fn weight_name(name: &str, adapters: Option<Adapters>) -> String {
+    format!("{name}.{}", if adapters.is_some() { Adapters::ORIGINAL } else { "weight" })
 }

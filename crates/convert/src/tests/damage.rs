@@ -323,6 +323,20 @@ fn variants_that_are_not_modelled_are_refused() {
         json!("original"),
         "feed_forward_type `original`",
     );
+    check(
+        "jina-v3-plain",
+        "lora_adaptations",
+        json!([]),
+        "names no task, and the weights have some",
+    );
+    check(
+        "jina-v3-plain",
+        "lora_adaptations",
+        json!(["a"]),
+        "expected shape [1, 29, 2], got [3, 29, 2]",
+    );
+    check("jina-v3-plain", "lora_rank", json!(3), "expected shape [3, 29, 3], got [3, 29, 2]");
+    check("jina-v3-plain", "position_embedding_type", json!("alibi"), "`alibi`");
     check("llama-plain", "num_key_value_heads", json!(3), "which does not divide the 4 heads");
     check("qwen3-plain", "head_dim", json!(5), "heads of the width 5, which is not even");
     check("qwen2-plain", "is_causal", json!(false), "is_causal `false with a window`");

@@ -19,7 +19,7 @@ const TOLERANCE: f32 = 3e-5;
 const HIDDEN_TOLERANCE: f32 = 1e-5;
 
 /// Checkpoints of architectures with values for one token, a few, and as many as the model takes.
-const ARCHITECTURES: [&str; 22] = [
+const ARCHITECTURES: [&str; 25] = [
     "modernbert-mlm",
     "modernbert-classifier",
     "modernbert-plain",
@@ -37,6 +37,9 @@ const ARCHITECTURES: [&str; 22] = [
     "deberta-classifier",
     "deberta-plain",
     "jina-bert-plain",
+    "jina-v3-plain",
+    "jina-v3-mlm",
+    "xlm-roberta-flash",
     "llama-plain",
     "mistral-plain",
     "qwen2-plain",
@@ -113,7 +116,10 @@ fn neighbours_and_padding_change_nothing() {
                 continue;
             }
             let alone = infer(&mut session, &done.inputs, |input| {
-                let (_, values) = expected.input("limit", input);
+                let (shape_of, values) = expected.input("limit", input);
+                if shape_of.is_empty() {
+                    return (shape_of, values);
+                }
                 let start = row * shape[1];
                 (vec![1, tokens], values[start..start + tokens].to_vec())
             });
@@ -137,8 +143,10 @@ fn architectures_have_the_ports_of_their_head() {
             let done = convert(&data(name), &path, &options).unwrap();
             let model = onnx::Model::read(&std::fs::read(&path).unwrap());
             let mut inputs = vec!["input_ids", "attention_mask"];
-            if expected.0.contains_key(&format!("{label}.token_type_ids")) {
-                inputs.push("token_type_ids");
+            for more in ["token_type_ids", "task_id"] {
+                if expected.0.contains_key(&format!("{label}.{more}")) {
+                    inputs.push(more);
+                }
             }
             assert_eq!(model.inputs, inputs, "{name} {key}");
             assert_eq!(model.outputs, [done.output], "{name} {key}");
@@ -216,7 +224,7 @@ impl Expected {
         self.0
             .keys()
             .map(String::as_str)
-            .filter(|key| !key.ends_with("_ids") && !key.ends_with("_mask"))
+            .filter(|key| !["_ids", "_id", "_mask"].iter().any(|end| key.ends_with(end)))
     }
 
     fn input(&self, label: &str, name: &str) -> (Vec<usize>, Vec<i64>) {

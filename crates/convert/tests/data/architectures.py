@@ -9,12 +9,13 @@ import json
 import math
 import shutil
 import sys
+import tempfile
 import types
 import zlib
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AlbertConfig, BertConfig, DebertaV2Config, ElectraConfig, GteConfig, LlamaConfig, MistralConfig, ModernBertConfig, NomicBertConfig, Qwen2Config, Qwen3Config
+from transformers import AlbertConfig, BertConfig, DebertaV2Config, ElectraConfig, GteConfig, JinaEmbeddingsV3Config, LlamaConfig, MistralConfig, ModernBertConfig, NomicBertConfig, Qwen2Config, Qwen3Config, XLMRobertaConfig
 
 from make import CLASSIFIER, HERE, LABELS, MLM, PLAIN, WORDS, inputs
 
@@ -26,6 +27,7 @@ MODERN = dict(
 )
 
 
+RANK = 2
 NARROW = dict(embedding_size=8, max_position_embeddings=24, layer_norm_eps=1e-3)
 DEBERTA = dict(max_position_embeddings=24, relative_attention=True, layer_norm_eps=1e-3, pooler_hidden_size=16)
 
@@ -73,6 +75,59 @@ def ntk(rotary, width):
     factor = NTK["rope_scaling"]["factor"]
     frequencies = 1.0 / ((NTK["rope_theta"] * factor) ** (torch.arange(0, width, 2).float() / width))
     rotary.inv_freq = frequencies / factor ** (2 / width)
+
+
+def jina_v3_of_the_hub(config):
+    config.pop("rope_parameters")
+    tasks = ["retrieval.query", "retrieval.passage", "separation"]
+    more = dict(lora_adaptations=tasks, lora_rank=RANK, lora_alpha=1, load_trained_adapters=True)
+    return config | more | dict(model_type="xlm-roberta", position_embedding_type="rotary", rotary_emb_base=20000.0)
+
+
+def with_adapters(tensors):
+    """The checkpoint with adapters of three tasks for every table and linear layer, all random."""
+    adapted = {}
+    for name, value in tensors.items():
+        if value.dim() == 1:
+            adapted[name] = value
+            continue
+        name = name.removesuffix("weight") + "parametrizations.weight."
+        first, second = (3, RANK, value.shape[1]), (3, value.shape[0], RANK)
+        if "embeddings" in name:
+            first, second = (3, value.shape[0], RANK), (3, RANK, value.shape[1])
+        adapted |= {name + "original": value, name + "0.lora_A": torch.randn(first), name + "0.lora_B": 0.5 * torch.randn(second)}
+    return adapted
+
+
+def of_task(tensors, task):
+    """The checkpoint with the adapters of one task added to its matrices."""
+    merged = {}
+    for name, value in tensors.items():
+        if "parametrizations" not in name:
+            merged[name] = value
+        elif name.endswith("original"):
+            start = name.removesuffix("original")
+            first, second = tensors[start + "0.lora_A"][task], tensors[start + "0.lora_B"][task]
+            change = first @ second if "embeddings" in name else second @ first
+            merged[start.removesuffix("parametrizations.weight.") + "weight"] = value + change / RANK
+    return merged
+
+
+def flash_of_the_hub(tensors):
+    """XLM-RoBERTa under the names that Jina's implementation with flash attention has."""
+    names = {
+        "embeddings.LayerNorm": "emb_ln", "encoder.layer.": "encoder.layers.", "attention.output.dense": "mixer.out_proj",
+        "attention.output.LayerNorm": "norm1", "intermediate.dense": "mlp.fc1", "output.dense": "mlp.fc2", "output.LayerNorm": "norm2",
+    }
+    renamed = {}
+    for name, value in tensors.items():
+        for old, new in names.items():
+            name = name.replace(old, new)
+        renamed[name] = value
+    for name in [name for name in renamed if "attention.self.query" in name]:
+        parts = [renamed.pop(name.replace("query", part)) for part in ("query", "key", "value")]
+        renamed[name.replace("attention.self.query", "mixer.Wqkv")] = torch.cat(parts)
+    return renamed
 
 
 class Experts(torch.nn.Module):
@@ -206,6 +261,9 @@ CHECKPOINTS = [
     ("deberta-mlm", MLM, DebertaV2Config(**USUAL, **DEBERTA, position_buckets=8, pos_att_type="p2c|c2p", norm_rel_ebd="layer_norm", share_att_key=True, position_biased_input=False), torch.float32, {}),
     ("deberta-classifier", CLASSIFIER, DebertaV2Config(**USUAL, **DEBERTA, **LABELS, max_relative_positions=6, pos_att_type=["p2c"], type_vocab_size=2), torch.float16, {}),
     ("deberta-plain", PLAIN, DebertaV2Config(**USUAL, **DEBERTA, pos_att_type=["c2p"], position_buckets=4, position_biased_input=False), torch.float32, {}),
+    ("jina-v3-plain", PLAIN, JinaEmbeddingsV3Config(**dict(USUAL, num_hidden_layers=2), max_position_embeddings=24, layer_norm_eps=1e-3), torch.float32, dict(config=jina_v3_of_the_hub, tensors=with_adapters)),
+    ("jina-v3-mlm", MLM, JinaEmbeddingsV3Config(**USUAL, max_position_embeddings=24, type_vocab_size=2), torch.float16, {}),
+    ("xlm-roberta-flash", CLASSIFIER, XLMRobertaConfig(**USUAL, **LABELS, type_vocab_size=1, max_position_embeddings=26, pad_token_id=1, bos_token_id=0, eos_token_id=2), torch.float32, dict(tensors=flash_of_the_hub)),
     ("llama-plain", PLAIN, LlamaConfig(**dict(DECODER, num_key_value_heads=1), attention_bias=True, mlp_bias=True), torch.float16, dict(config=rope_of_the_hub)),
     ("mistral-plain", PLAIN, MistralConfig(**DECODER, sliding_window=5), torch.float32, {}),
     ("qwen2-plain", PLAIN, Qwen2Config(**DECODER, use_sliding_window=True, sliding_window=5, max_window_layers=1), torch.bfloat16, {}),
@@ -241,16 +299,25 @@ def write(folder, model, dtype, changes):
     tensors = load_file(folder / "model.safetensors")
     old, new = changes.get("prefix", ("", ""))
     tensors = {new + name.removeprefix(old) if name.startswith(old) else name: value for name, value in tensors.items()}
+    tensors = changes.get("tensors", lambda tensors: tensors)(tensors)
     save_file({name: value.to(dtype).contiguous() for name, value in tensors.items()}, folder / "model.safetensors", {"format": "pt"})
     config = json.loads((folder / "config.json").read_text())
     config = changes.get("config", lambda config: config)(config)
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
-def expected(model, kind, config):
-    """Outputs for one token, a few, and as many as the model takes."""
+def expected(folder, model, kind, config):
+    """Outputs for one token, a few, and as many as the model takes; each for another task, if it has tasks."""
     values = {}
-    for label, length in {"one": 1, "short": 9, "limit": config.max_position_embeddings}.items():
+    tensors = load_file(folder / "model.safetensors")
+    longest = config.max_position_embeddings - (2 if config.model_type == "xlm-roberta" else 0)
+    for task, (label, length) in enumerate({"one": 1, "short": 9, "limit": longest}.items()):
+        if any("lora" in name for name in tensors):
+            values[f"{label}.task_id"] = torch.tensor(task)
+            with tempfile.TemporaryDirectory() as merged:
+                config.save_pretrained(merged)
+                save_file(of_task(tensors, task), f"{merged}/model.safetensors", {"format": "pt"})
+                model = kind.from_pretrained(merged, attn_implementation="eager").eval()
         ids, mask, token_types = inputs(config, length)
         mask[:, 0] = 1 if length == 1 else mask[:, 0]
         values |= {f"{label}.input_ids": ids, f"{label}.attention_mask": mask}
@@ -273,7 +340,7 @@ def make(name, kind, config, dtype, changes):
     changes.get("model", lambda model: None)(model)
     randomise(model, dtype)
     write(folder, model, dtype, changes)
-    values = expected(model, kind, config)
+    values = expected(folder, model, kind, config)
     save_file(values, folder / "expected.safetensors")
     size = sum(file.stat().st_size for file in folder.iterdir())
     print(name, size, {key: round(value.abs().max().item(), 2) for key, value in values.items() if value.is_floating_point()})
