@@ -27,6 +27,8 @@ pub(crate) struct Encoder {
 #[derive(Clone, Debug)]
 pub(crate) struct Embeddings {
     pub(crate) words: Table,
+    /// Factor of the words.
+    pub(crate) scale: Option<f32>,
     /// Token types; a table of one row leaves no choice to the caller.
     pub(crate) types: Option<Table>,
     pub(crate) positions: Positions,
@@ -134,9 +136,9 @@ pub(crate) struct ScoreBias {
 /// Bias by the distance of two tokens.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Distance {
-    /// A learned bias for each bucket of distances and each head, as in MPNet and T5. Buckets are
-    /// known for sequences of up to `positions` tokens.
-    Buckets { table: Table, positions: usize },
+    /// A learned bias for each bucket of distances and each head, as in MPNet and T5. All distances
+    /// from `farthest` on are in the last bucket of their direction.
+    Buckets { table: Table, farthest: usize },
     /// `ALiBi` in both directions: each head has a slope, by which the bias falls with the distance.
     Linear { slopes: Vec<f32> },
 }
@@ -303,6 +305,8 @@ pub(crate) enum NormKind {
     Layer { bias: bool },
     /// Root mean square, times the weight.
     Rms,
+    /// Root mean square, times one plus the weight.
+    RmsPlusOne,
 }
 
 impl Norm {

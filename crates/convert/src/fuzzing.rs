@@ -30,7 +30,7 @@ pub fn safetensors_header(data: &[u8]) {
 }
 
 /// Weights of each architecture, to try a configuration on.
-const CHECKPOINTS: [&str; 14] = [
+const CHECKPOINTS: [&str; 16] = [
     "bert-mlm",
     "roberta-mlm",
     "distilbert-mlm",
@@ -45,6 +45,8 @@ const CHECKPOINTS: [&str; 14] = [
     "jina-bert-plain",
     "jina-v3-plain",
     "qwen3-plain",
+    "gemma-plain",
+    "t5-plain",
 ];
 
 /// Converts a `config.json` with test weights: the result is a graph of the reported size, or an

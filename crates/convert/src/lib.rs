@@ -5,7 +5,8 @@
 //!
 //! - BERT, RoBERTa, XLM-RoBERTa, CamemBERT, DistilBERT, MPNet, ALBERT, ELECTRA, DeBERTa-v2 and -v3,
 //! - ModernBERT, GTE v1.5 and multilingual, NomicBERT v1.5 and v2, Jina's BERT v2 and embeddings v3,
-//! - Llama, Mistral, Qwen2 and Qwen3, causal or in both directions,
+//! - Llama, Mistral, Qwen2, Qwen3 and Gemma 3, causal or in both directions,
+//! - the encoders of T5, mT5 and umT5,
 //!
 //! and writes one of four graphs, chosen by [`Head`]. The result is a plain ONNX model (opset 17) that
 //! takes int64 tensors `[batch_size, sequence_length]` named `input_ids`, `attention_mask` and, where the

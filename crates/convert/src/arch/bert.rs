@@ -137,6 +137,7 @@ pub(super) fn embeddings(
     let positions = fields.positions(&["max_position_embeddings"])?;
     Ok(Embeddings {
         words: table("word", fields.vocabulary()?),
+        scale: None,
         types: (types > 0).then(|| table("token_type", types)),
         positions: Positions::Absolute(table("position", positions)),
         norm: Some(Norm::layer(format!("{prefix}embeddings.LayerNorm"), width, epsilon)),

@@ -49,6 +49,7 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
         width,
         embeddings: Embeddings {
             words: table("word", vocabulary),
+            scale: None,
             types: None,
             positions: Positions::Absolute(table("position", positions)),
             norm: Some(Norm::layer(format!("{prefix}embeddings.LayerNorm"), width, EPSILON)),

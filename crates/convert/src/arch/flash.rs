@@ -111,6 +111,7 @@ impl Layers {
         };
         Ok(Embeddings {
             words: table("word", fields.vocabulary()?),
+            scale: None,
             types: (types > 0).then(|| table("token_type", types)),
             positions,
             norm: Some(Norm::layer(format!("{prefix}emb_ln"), self.width, self.epsilon)),

@@ -2,7 +2,7 @@
 //! rotary positions, heads that share keys and values, gated feed-forward networks. Attention is causal
 //! unless the configuration says otherwise.
 
-use super::{Architecture, prefix, rope, windowed_layers};
+use super::{Architecture, even_head_width, kv_heads, prefix, rope, windowed_layers};
 use crate::Error;
 use crate::checkpoint::Checkpoint;
 use crate::encoder::{
@@ -46,6 +46,7 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
         width,
         embeddings: Embeddings {
             words: Table::new(format!("{prefix}embed_tokens"), fields.vocabulary()?, width),
+            scale: None,
             types: None,
             positions: Positions::None,
             norm: None,
@@ -61,17 +62,9 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
 impl Layers {
     fn read(fields: &Fields, model_type: &str, width: usize) -> Result<Self, Error> {
         let heads = fields.size(&["num_attention_heads"], 1..=1 << 12)?;
-        let kv_heads = fields.size_or(&["num_key_value_heads"], 1..=heads, heads)?;
-        if heads % kv_heads != 0 {
-            let reason = format!("is {kv_heads}, which does not divide the {heads} heads");
-            return Err(fields.wrong("num_key_value_heads", &reason));
-        }
+        let kv_heads = kv_heads(fields, heads, heads)?;
         let usual = if model_type == "qwen3" { 128 } else { width / heads };
-        let head_width = fields.size_or(&["head_dim"], 1..=1 << 16, usual)?;
-        if head_width == 0 || head_width % 2 == 1 {
-            let reason = format!("leaves heads of the width {head_width}, which is not even");
-            return Err(fields.wrong("num_attention_heads", &reason));
-        }
+        let head_width = even_head_width(fields, usual)?;
         let attention_bias = fields.flag("attention_bias", false)?;
         let qwen2 = model_type == "qwen2";
         Ok(Self {

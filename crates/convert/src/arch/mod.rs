@@ -19,6 +19,7 @@ mod deberta;
 mod distilbert;
 mod electra;
 mod flash;
+mod gemma;
 mod gte;
 mod jina_bert;
 mod llama;
@@ -26,6 +27,7 @@ mod modernbert;
 mod mpnet;
 mod nomic;
 mod rope;
+mod t5;
 
 use crate::Error;
 use crate::checkpoint::Checkpoint;
@@ -41,7 +43,7 @@ pub(crate) struct Architecture {
 }
 
 /// Every architecture.
-const ALL: [Architecture; 11] = [
+const ALL: [Architecture; 13] = [
     bert::ARCHITECTURE,
     distilbert::ARCHITECTURE,
     mpnet::ARCHITECTURE,
@@ -53,6 +55,8 @@ const ALL: [Architecture; 11] = [
     deberta::ARCHITECTURE,
     llama::ARCHITECTURE,
     flash::ARCHITECTURE,
+    gemma::ARCHITECTURE,
+    t5::ARCHITECTURE,
 ];
 
 impl Architecture {
@@ -105,4 +109,25 @@ fn windowed_layers(fields: &Fields, layers: usize) -> Result<Option<Vec<bool>>, 
         other => Err(fields.unsupported(field, other, "full_attention, sliding_attention")),
     });
     windowed.collect::<Result<_, _>>().map(Some)
+}
+
+/// Heads of keys and values, a divisor of the heads of queries.
+fn kv_heads(fields: &Fields, heads: usize, default: usize) -> Result<usize, Error> {
+    let field = "num_key_value_heads";
+    let kv_heads = fields.size_or(&["num_key_value_heads"], 1..=heads, default)?;
+    if !heads.is_multiple_of(kv_heads) {
+        let reason = format!("is {kv_heads}, which does not divide the {heads} heads");
+        return Err(fields.wrong(field, &reason));
+    }
+    Ok(kv_heads)
+}
+
+/// Width of a head, which need not be the width of the model divided by the heads.
+fn even_head_width(fields: &Fields, default: usize) -> Result<usize, Error> {
+    let width = fields.size_or(&["head_dim"], 1..=1 << 16, default)?;
+    if width == 0 || !width.is_multiple_of(2) {
+        let reason = format!("is {width}, and rotary positions need an even width");
+        return Err(fields.wrong("head_dim", &reason));
+    }
+    Ok(width)
 }

@@ -60,6 +60,7 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
                 fields.vocabulary()?,
                 width,
             ),
+            scale: None,
             types: None,
             positions: Positions::None,
             norm: Some(norm(format!("{prefix}embeddings.norm"))),

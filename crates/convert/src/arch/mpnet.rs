@@ -21,6 +21,8 @@ const LAYER: LayerNames = LayerNames {
 };
 /// The original sorts distances into so many buckets, whatever the configuration says.
 const BUCKETS: usize = 32;
+/// A constant of the original.
+const FARTHEST: usize = 128;
 /// Positions always count from here, whatever the padding id.
 const PADDING: usize = 1;
 
@@ -40,7 +42,7 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
         activation: fields.activation(&["hidden_act"], "gelu")?,
         epsilon: fields.epsilon(&["layer_norm_eps"], 1e-12)?,
         bias: ScoreBias {
-            distance: Some(Distance::Buckets { table: buckets, positions }),
+            distance: Some(Distance::Buckets { table: buckets, farthest: FARTHEST }),
             ..ScoreBias::default()
         },
     };
@@ -52,6 +54,7 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
         width,
         embeddings: Embeddings {
             words: table("word", fields.vocabulary()?),
+            scale: None,
             types: None,
             positions: Positions::PastPadding {
                 table: table("position", positions),

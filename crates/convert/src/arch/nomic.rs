@@ -70,6 +70,7 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
         width,
         embeddings: Embeddings {
             words: table("word", fields.vocabulary()?),
+            scale: None,
             types: (types > 0).then(|| table("token_type", types)),
             positions: Positions::None,
             norm: Some(norm(&format!("{prefix}emb_ln"))),

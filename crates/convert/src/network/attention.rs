@@ -55,12 +55,14 @@ impl Network<'_> {
             None => None,
         };
         let query = self.group(&query, attention);
-        let root = self.graph.float(attention.scale as f32);
         let mut scores = self.graph.add("MatMul", &[&query, &key]);
         if let Some(relative) = relative {
             scores = self.graph.add("Add", &[&scores, &relative]);
         }
-        let scores = self.graph.add("Div", &[&scores, &root]);
+        if attention.scale != 1.0 {
+            let scale = self.graph.float(attention.scale as f32);
+            scores = self.graph.add("Div", &[&scores, &scale]);
+        }
         let scores = self.ungroup(&scores, attention);
         let scores = self.graph.add("Add", &[&scores, &bias]);
         Ok(self.graph.add_with("Softmax", &[&scores], &[("axis", Attribute::Int(-1))]))

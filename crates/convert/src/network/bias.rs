@@ -15,8 +15,8 @@ impl Network<'_> {
         let mut value = self.mask(bias);
         let distances = match &bias.distance {
             None => None,
-            Some(Distance::Buckets { table, positions }) => {
-                Some(self.relative_bias(table, *positions)?)
+            Some(Distance::Buckets { table, farthest }) => {
+                Some(self.relative_bias(table, *farthest)?)
             }
             Some(Distance::Linear { slopes }) => Some(self.linear_bias(slopes)),
         };
@@ -74,17 +74,19 @@ impl Network<'_> {
     }
 
     /// Learned bias by the distance of two tokens, `[heads, sequence_length, sequence_length]`. A table
-    /// holds the bucket of every distance.
-    fn relative_bias(&mut self, table: &Table, positions: usize) -> Result<Value, Error> {
-        let reach = positions as i64 - 1;
-        let buckets: Vec<_> =
-            (-reach..=reach).map(|distance| relative_bucket(distance, table.rows as i64)).collect();
+    /// holds the bucket of every distance up to the farthest.
+    fn relative_bias(&mut self, table: &Table, farthest: usize) -> Result<Value, Error> {
+        let reach = farthest as i64;
+        let buckets: Vec<_> = (-reach..=reach)
+            .map(|distance| relative_bucket(distance, table.rows as i64, reach))
+            .collect();
         let biases = self.table(table)?;
         let distance = self.distances();
         let graph = &mut self.graph;
         graph.int_table("relative_buckets", &buckets);
-        let origin = graph.int(reach);
+        let (zero, origin, last) = (graph.int(0), graph.int(reach), graph.int(2 * reach));
         let index = graph.add("Add", &[&distance, &origin]);
+        let index = graph.add("Clip", &[&index, &zero, &last]);
         let bucket = graph.add("Gather", &["relative_buckets", &index]);
         let bias = graph.add("Gather", &[&biases, &bucket]);
         Ok(graph.add_with("Transpose", &[&bias], &[("perm", Attribute::Ints(&[2, 0, 1]))]))
@@ -103,10 +105,9 @@ impl Network<'_> {
 
 /// Bucket of a distance (key position minus query position), as MPNet and T5 define it. Half of the
 /// buckets are for each direction. Half of these are for one small distance each, the rest for
-/// logarithmic steps up to 128. Computed in f32 like the original, because truncation makes the last
-/// bit count.
-fn relative_bucket(distance: i64, buckets: i64) -> i64 {
-    const FARTHEST: f64 = 128.0;
+/// logarithmic steps up to the farthest. Computed in f32 like the original, because truncation makes
+/// the last bit count.
+fn relative_bucket(distance: i64, buckets: i64, farthest: i64) -> i64 {
     let each = buckets / 2;
     let exact = each / 2;
     let side = if distance > 0 { each } else { 0 };
@@ -114,7 +115,7 @@ fn relative_bucket(distance: i64, buckets: i64) -> i64 {
     if far < exact {
         return side + far;
     }
-    let steps = (far as f32 / exact as f32).ln() / (FARTHEST / exact as f64).ln() as f32
+    let steps = (far as f32 / exact as f32).ln() / (farthest as f64 / exact as f64).ln() as f32
         * (each - exact) as f32;
     side + (exact + steps as i64).min(each - 1)
 }
@@ -161,7 +162,7 @@ mod tests {
         ];
         for distance in -1024..=1024 {
             let border = BORDERS.iter().rev().find(|(from, _)| *from <= distance).unwrap();
-            assert_eq!(relative_bucket(distance, 32), border.1, "distance {distance}");
+            assert_eq!(relative_bucket(distance, 32, 128), border.1, "distance {distance}");
         }
     }
 }

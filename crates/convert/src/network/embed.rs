@@ -13,6 +13,10 @@ impl Network<'_> {
         token_types: bool,
     ) -> Result<Value, Error> {
         let mut x = self.look_up(&embeddings.words, "input_ids")?;
+        if let Some(scale) = embeddings.scale {
+            let scale = self.graph.float(scale);
+            x = self.graph.add("Mul", &[&x, &scale]);
+        }
         if let Some(types) = &embeddings.types {
             // A table of one row leaves no choice to the caller.
             let ids = if token_types && types.rows > 1 {

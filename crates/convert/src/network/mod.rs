@@ -183,6 +183,11 @@ impl<'a> Network<'a> {
                 Ok(self.graph.add_with("LayerNormalization", &inputs, &attributes))
             }
             NormKind::Rms => Ok(self.rms_norm(x, &scale, epsilon)),
+            NormKind::RmsPlusOne => {
+                let one = self.graph.float(1.0);
+                let scale = self.graph.add("Add", &[&scale, &one]);
+                Ok(self.rms_norm(x, &scale, epsilon))
+            }
         }
     }
 

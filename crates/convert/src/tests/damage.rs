@@ -141,7 +141,7 @@ fn configurations_beyond_reason() {
         assert!(message(&error).contains(expected), "{error}\ninstead of {expected}");
     };
     check("model_type", Value::Null, "model_type is missing");
-    check("model_type", json!("t5"), "model_type `t5` is not supported");
+    check("model_type", json!("gpt2"), "model_type `gpt2` is not supported");
     check("model_type", json!(["bert"]), "model_type is a list, not a text");
     check("hidden_size", json!(0), "hidden_size is 0, not an integer from 1 to 65536");
     check("hidden_size", json!(8.0), "hidden_size is 8.0");
@@ -338,7 +338,18 @@ fn variants_that_are_not_modelled_are_refused() {
     check("jina-v3-plain", "lora_rank", json!(3), "expected shape [3, 29, 3], got [3, 29, 2]");
     check("jina-v3-plain", "position_embedding_type", json!("alibi"), "`alibi`");
     check("llama-plain", "num_key_value_heads", json!(3), "which does not divide the 4 heads");
-    check("qwen3-plain", "head_dim", json!(5), "heads of the width 5, which is not even");
+    check(
+        "qwen3-plain",
+        "head_dim",
+        json!(5),
+        "head_dim is 5, and rotary positions need an even width",
+    );
+    check("gemma-plain", "attn_logit_softcapping", json!(50.0), "attn_logit_softcapping `50.0`");
+    check("gemma-plain", "head_dim", json!(8), "expected shape [32, 16], got [24, 16]");
+    check("t5-plain", "feed_forward_proj", json!("gated-tanh"), "feed_forward_proj `gated-tanh`");
+    check("t5-plain", "relative_attention_num_buckets", json!(2), "is 2, not an integer from 4");
+    check("t5-plain", "relative_attention_max_distance", json!(3), "is 3, not an integer from 4");
+    check("t5-plain", "is_decoder", json!(true), "is_decoder `true`");
     check("qwen2-plain", "is_causal", json!(false), "is_causal `false with a window`");
 }
 

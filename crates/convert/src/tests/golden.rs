@@ -19,7 +19,7 @@ const TOLERANCE: f32 = 3e-5;
 const HIDDEN_TOLERANCE: f32 = 1e-5;
 
 /// Checkpoints of architectures with values for one token, a few, and as many as the model takes.
-const ARCHITECTURES: [&str; 25] = [
+const ARCHITECTURES: [&str; 30] = [
     "modernbert-mlm",
     "modernbert-classifier",
     "modernbert-plain",
@@ -45,6 +45,11 @@ const ARCHITECTURES: [&str; 25] = [
     "qwen2-plain",
     "qwen2-bidirectional",
     "qwen3-plain",
+    "gemma-plain",
+    "gemma-causal",
+    "t5-plain",
+    "t5-gated",
+    "umt5-plain",
 ];
 
 /// Checkpoints of the BERT family; the last head determines its name, and its values hold all of its

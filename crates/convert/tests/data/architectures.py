@@ -15,7 +15,7 @@ import zlib
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AlbertConfig, BertConfig, DebertaV2Config, ElectraConfig, GteConfig, JinaEmbeddingsV3Config, LlamaConfig, MistralConfig, ModernBertConfig, NomicBertConfig, Qwen2Config, Qwen3Config, XLMRobertaConfig
+from transformers import AlbertConfig, BertConfig, DebertaV2Config, ElectraConfig, Gemma3TextConfig, GteConfig, JinaEmbeddingsV3Config, LlamaConfig, MistralConfig, ModernBertConfig, NomicBertConfig, Qwen2Config, Qwen3Config, T5Config, T5EncoderModel, UMT5Config, UMT5EncoderModel, XLMRobertaConfig
 
 from make import CLASSIFIER, HERE, LABELS, MLM, PLAIN, WORDS, inputs
 
@@ -33,6 +33,16 @@ DEBERTA = dict(max_position_embeddings=24, relative_attention=True, layer_norm_e
 
 
 DECODER = dict(USUAL, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=24, rms_norm_eps=1e-3, pad_token_id=0, bos_token_id=1, eos_token_id=2)
+
+
+GEMMA = dict(DECODER, head_dim=6, query_pre_attn_scalar=5)
+T5 = dict(d_model=16, d_kv=6, d_ff=24, num_layers=2, num_heads=2, vocab_size=WORDS, relative_attention_num_buckets=8, layer_norm_epsilon=1e-3, pad_token_id=0)
+
+
+def gemma_of_the_hub(config):
+    """The entries that configurations had before transformers 5."""
+    config.pop("layer_types"), config.pop("rope_parameters")
+    return config | dict(sliding_window_pattern=2, rope_theta=1e6, rope_local_base_freq=1e4, rope_scaling=None)
 
 
 def rope_of_the_hub(config):
@@ -269,17 +279,23 @@ CHECKPOINTS = [
     ("qwen2-plain", PLAIN, Qwen2Config(**DECODER, use_sliding_window=True, sliding_window=5, max_window_layers=1), torch.bfloat16, {}),
     ("qwen2-bidirectional", PLAIN, Qwen2Config(**DECODER, is_causal=False), torch.float32, dict(config=rope_of_the_hub)),
     ("qwen3-plain", PLAIN, Qwen3Config(**DECODER, head_dim=6, rope_parameters=dict(rope_type="default", rope_theta=1e6)), torch.float32, {}),
+    ("gemma-plain", PLAIN, Gemma3TextConfig(**GEMMA, sliding_window=7, sliding_window_pattern=2, use_bidirectional_attention=True), torch.float32, dict(config=gemma_of_the_hub, spread=0.2)),
+    ("gemma-causal", PLAIN, Gemma3TextConfig(**dict(GEMMA, num_hidden_layers=2), sliding_window=5, attention_bias=True), torch.bfloat16, dict(spread=0.2)),
+    ("t5-plain", T5EncoderModel, T5Config(**T5, feed_forward_proj="relu", relative_attention_max_distance=12), torch.float32, dict(spread=0.2)),
+    ("t5-gated", T5EncoderModel, T5Config(**T5, feed_forward_proj="gated-gelu", relative_attention_max_distance=40), torch.float16, dict(spread=0.2)),
+    ("umt5-plain", UMT5EncoderModel, UMT5Config(**T5, relative_attention_max_distance=12), torch.bfloat16, dict(spread=0.2)),
     ("jina-bert-plain", JinaBert, BertConfig(**dict(USUAL, hidden_size=24, num_attention_heads=3), max_position_embeddings=24, layer_norm_eps=1e-3), torch.float32, dict(config=jina_of_the_hub)),
 ]
 
 
-def randomise(model, dtype):
+def randomise(model, dtype, spread=0.3):
     """Weights large enough that every part of the model shows, rounded to what will be stored."""
+    gemma = model.config.model_type.startswith("gemma")  # norms store the difference from one
     with torch.no_grad():
         for name, weight in model.named_parameters():
             norm = "norm" in name.lower() and name.endswith("weight")
-            centre = 1.0 if norm else 0.0
-            weight.copy_((centre + 0.3 * torch.randn_like(weight)).to(dtype).to(torch.float32))
+            centre = 1.0 if norm and not gemma else 0.0
+            weight.copy_((centre + spread * torch.randn_like(weight)).to(dtype).to(torch.float32))
 
 
 def outputs(model, kind, ids, mask, given):
@@ -310,7 +326,7 @@ def expected(folder, model, kind, config):
     """Outputs for one token, a few, and as many as the model takes; each for another task, if it has tasks."""
     values = {}
     tensors = load_file(folder / "model.safetensors")
-    longest = config.max_position_embeddings - (2 if config.model_type == "xlm-roberta" else 0)
+    longest = getattr(config, "max_position_embeddings", 24) - (2 if config.model_type == "xlm-roberta" else 0)
     for task, (label, length) in enumerate({"one": 1, "short": 9, "limit": longest}.items()):
         if any("lora" in name for name in tensors):
             values[f"{label}.task_id"] = torch.tensor(task)
@@ -336,9 +352,10 @@ def make(name, kind, config, dtype, changes):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     config._attn_implementation = "eager"
-    model = kind.from_config(config).eval()
+    model = getattr(kind, "from_config", None) or kind._from_config
+    model = model(config).eval()
     changes.get("model", lambda model: None)(model)
-    randomise(model, dtype)
+    randomise(model, dtype, changes.get("spread", 0.3))
     write(folder, model, dtype, changes)
     values = expected(folder, model, kind, config)
     save_file(values, folder / "expected.safetensors")
