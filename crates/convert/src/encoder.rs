@@ -57,13 +57,16 @@ pub(crate) struct Layer {
     pub(crate) mlp_residual: Residual,
 }
 
-/// Residual connection around a branch `f`: `after(x + end(f(before(x))))`.
+/// Residual connection around a branch `f`: `after(x + end(f(before(x))))`, or
+/// `after(x + inner(x + f(x)))`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Residual {
     /// Norm of a pre-norm layer.
     pub(crate) before: Option<Norm>,
     /// Norm of the branch's output.
     pub(crate) end: Option<Norm>,
+    /// Norm of a sum of its own at the end of the branch.
+    pub(crate) inner: Option<Norm>,
     /// Norm of a post-norm layer.
     pub(crate) after: Option<Norm>,
 }

@@ -151,6 +151,11 @@ impl Fields {
         self.fields.get(field).filter(|value| !value.is_null())
     }
 
+    /// Whether an entry is there and null.
+    pub(crate) fn is_null(&self, field: &str) -> bool {
+        self.fields.get(field).is_some_and(Value::is_null)
+    }
+
     /// The name of an entry that is present, or the first.
     fn present(&self, names: Names) -> &'static str {
         names.iter().find(|name| self.get(name).is_some()).unwrap_or(&names[0])

@@ -133,7 +133,7 @@ impl Layers {
         let between = |before, end| Residual {
             before: Some(norm(before, width)),
             end: Some(norm(end, width)),
-            after: None,
+            ..Residual::default()
         };
         Layer {
             attention: Attention {

@@ -6,8 +6,8 @@ use super::prefix;
 use crate::Error;
 use crate::checkpoint::Checkpoint;
 use crate::encoder::{
-    Activation, Classifier, Distance, Encoder, Linear, Mlp, Norm, Pooling, Positions, Residual,
-    ScoreBias,
+    Activation, Classifier, Distance, Encoder, Layer, Linear, Mlp, Norm, Pooling, Positions,
+    Residual, ScoreBias,
 };
 use crate::fields::Fields;
 
@@ -34,23 +34,15 @@ pub(super) fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encod
     let prefix = prefix(checkpoint, &["bert.", ""], "embeddings.word_embeddings.weight")?;
     let mut embeddings = embeddings(fields, prefix, width, epsilon)?;
     embeddings.positions = Positions::None;
-    let layers = (0..fields.layers(&["num_hidden_layers"])?).map(|index| {
+    let layers = fields.layers(&["num_hidden_layers"])?;
+    let layers = (0..layers).map(|index| {
         let name = format!("{prefix}encoder.layer.{index}.");
-        let gated = |part| {
-            Linear::new(format!("{name}mlp.gated_layers"), width, intermediate)
-                .with_bias(false)
-                .part(part, 2)
-        };
-        let mut layer = layer.layer(&name, &LAYER);
-        layer.mlp = Mlp::Gated {
-            gate: gated(0),
-            activation,
-            up: gated(1),
-            down: Linear::new(format!("{name}mlp.wo"), intermediate, width),
-        };
-        let norm = Norm::layer(format!("{name}mlp.layernorm"), width, epsilon);
-        layer.mlp_residual = Residual::post_norm(norm);
-        layer
+        let described = layer.layer(&name, &LAYER);
+        if has_qk_norms(checkpoint, prefix) {
+            with_qk_norms(&name, described, &layer)
+        } else {
+            with_gate(&name, described, &layer)
+        }
     });
     let layers = layers.collect();
     let hidden_act = fields.activation(&["hidden_act"], "gelu")?;
@@ -70,6 +62,56 @@ pub(super) fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encod
             labels: fields.labels()?,
         }),
     })
+}
+
+/// The layer with its feed-forward network in one part.
+fn with_gate(name: &str, mut layer: Layer, dims: &PostNorm) -> Layer {
+    let &PostNorm { width, intermediate, activation, epsilon, .. } = dims;
+    let gated = |part| {
+        Linear::new(format!("{name}mlp.gated_layers"), width, intermediate)
+            .with_bias(false)
+            .part(part, 2)
+    };
+    layer.mlp = Mlp::Gated {
+        gate: gated(0),
+        activation,
+        up: gated(1),
+        down: Linear::new(format!("{name}mlp.wo"), intermediate, width),
+    };
+    layer.mlp_residual =
+        Residual::post_norm(Norm::layer(format!("{name}mlp.layernorm"), width, epsilon));
+    layer
+}
+
+/// Whether the model is of the second form (`jina-embeddings-v2-base-code`).
+fn has_qk_norms(checkpoint: &Checkpoint, prefix: &str) -> bool {
+    checkpoint.find(&[format!("{prefix}encoder.layer.0.layer_norm_1.weight")]).is_ok()
+}
+
+/// The layer with norms of queries and keys, and one more of the attention.
+fn with_qk_norms(name: &str, mut layer: Layer, dims: &PostNorm) -> Layer {
+    let &PostNorm { width, intermediate, activation, epsilon, .. } = dims;
+    let norm = |part: &str| Norm::layer(format!("{name}{part}"), width, epsilon);
+    let gated = |part| {
+        Linear::new(format!("{name}mlp.up_gated_layer"), width, intermediate)
+            .with_bias(false)
+            .part(part, 2)
+    };
+    layer.attention.query_norm = Some(norm("attention.self.layer_norm_q"));
+    layer.attention.key_norm = Some(norm("attention.self.layer_norm_k"));
+    layer.attention_residual = Residual {
+        inner: layer.attention_residual.after,
+        after: Some(norm("layer_norm_1")),
+        ..Residual::default()
+    };
+    layer.mlp = Mlp::Gated {
+        gate: gated(1),
+        activation,
+        up: gated(0),
+        down: Linear::new(format!("{name}mlp.down_layer"), intermediate, width),
+    };
+    layer.mlp_residual = Residual::post_norm(norm("layer_norm_2"));
+    layer
 }
 
 /// Slopes of the heads: powers of two from `2^(-8/n)` to `2^-8` for `n` heads. For another number those

@@ -8,10 +8,12 @@ use crate::encoder::{
     Activation, Attention, Classifier, Embeddings, Encoder, Layer, Linear, MaskedLm, Mlp, Norm,
     Pooling, Positions, Residual, Rotary, ScoreBias, Table,
 };
-use crate::fields::Fields;
+use crate::fields::{Fields, Names};
 
 pub(super) const ARCHITECTURE: Architecture =
     Architecture { model_types: &["modernbert"], describe };
+
+const LOCAL_THETA: Names = &["local_rope_theta"];
 
 /// Dimensions that all layers share.
 struct Layers {
@@ -113,6 +115,9 @@ fn sights(fields: &Fields, head_width: usize) -> Result<[Sight; 2], Error> {
         let parameters = parameters.as_ref().map(|all| all.object(kind)).transpose()?.flatten();
         rope::from_parameters(fields, parameters.as_ref(), head_width, names, default)
     };
+    // Without a θ of their own, layers with a window have that of the others.
+    let local =
+        if fields.is_null("local_rope_theta") { &["global_rope_theta"] } else { LOCAL_THETA };
     let window = fields.size_or(&["local_attention"], 1..=1 << 20, 128)? / 2;
     Ok([
         Sight {
@@ -120,7 +125,7 @@ fn sights(fields: &Fields, head_width: usize) -> Result<[Sight; 2], Error> {
             bias: ScoreBias::default(),
         },
         Sight {
-            rotary: rotary("sliding_attention", &["local_rope_theta"], 10_000.0)?,
+            rotary: rotary("sliding_attention", local, 10_000.0)?,
             bias: ScoreBias { window: Some(window), ..ScoreBias::default() },
         },
     ])

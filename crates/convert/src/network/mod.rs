@@ -101,7 +101,11 @@ impl<'a> Network<'a> {
     ) -> Result<Value, Error> {
         let start = self.optional_norm(x, residual.before.as_ref())?;
         let end = branch(self, &start)?;
-        let end = self.optional_norm(&end, residual.end.as_ref())?;
+        let mut end = self.optional_norm(&end, residual.end.as_ref())?;
+        if let Some(inner) = &residual.inner {
+            let sum = self.graph.add("Add", &[&end, x]);
+            end = self.norm(&sum, inner)?;
+        }
         let sum = self.graph.add("Add", &[&end, x]);
         self.optional_norm(&sum, residual.after.as_ref())
     }

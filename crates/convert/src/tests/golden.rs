@@ -19,7 +19,7 @@ const TOLERANCE: f32 = 3e-5;
 const HIDDEN_TOLERANCE: f32 = 1e-5;
 
 /// Checkpoints of architectures with values for one token, a few, and as many as the model takes.
-const ARCHITECTURES: [&str; 30] = [
+const ARCHITECTURES: [&str; 31] = [
     "modernbert-mlm",
     "modernbert-classifier",
     "modernbert-plain",
@@ -37,6 +37,7 @@ const ARCHITECTURES: [&str; 30] = [
     "deberta-classifier",
     "deberta-plain",
     "jina-bert-plain",
+    "jina-bert-code",
     "jina-v3-plain",
     "jina-v3-mlm",
     "xlm-roberta-flash",

@@ -190,6 +190,10 @@ def nomic_mixture_of_the_hub(config):
 class JinaBert(torch.nn.Module):
     """Jina's BERT, whose code is on the hub only, from its description: BERT with ALiBi in both directions and GeGLU."""
 
+    code = False
+    parts = ["gated_layers", "wo"]
+    norms = ["attention.output.LayerNorm", "mlp.layernorm"]
+
     def __init__(self, config):
         super().__init__()
         self.config = config
@@ -202,9 +206,9 @@ class JinaBert(torch.nn.Module):
             for part in "query", "key", "value":
                 shapes |= {f"{name}attention.self.{part}.weight": (width, width), f"{name}attention.self.{part}.bias": (width,)}
             shapes |= {f"{name}attention.output.dense.weight": (width, width), f"{name}attention.output.dense.bias": (width,)}
-            shapes |= {f"{name}mlp.gated_layers.weight": (2 * inner, width)}
-            shapes |= {f"{name}mlp.wo.weight": (width, inner), f"{name}mlp.wo.bias": (width,)}
-            norms += [f"{name}attention.output.LayerNorm", f"{name}mlp.layernorm"]
+            shapes |= {f"{name}mlp.{self.parts[0]}.weight": (2 * inner, width)}
+            shapes |= {f"{name}mlp.{self.parts[1]}.weight": (width, inner), f"{name}mlp.{self.parts[1]}.bias": (width,)}
+            norms += [name + norm for norm in self.norms]
         shapes |= {f"{norm}.{part}": (width,) for norm in norms for part in ("weight", "bias")}
         self.tensors = {name: torch.nn.Parameter(torch.zeros(shape)) for name, shape in shapes.items()}
 
@@ -239,17 +243,30 @@ class JinaBert(torch.nn.Module):
         bias = bias + (1.0 - attention_mask[:, None, None, :].float()) * torch.finfo(torch.float32).min
         for layer in range(config.num_hidden_layers):
             name = f"encoder.layer.{layer}."
-            query, key, value = (split(dense(x, f"{name}attention.self.{part}")) for part in ("query", "key", "value"))
+            query, key, value = (dense(x, f"{name}attention.self.{part}") for part in ("query", "key", "value"))
+            if self.code:
+                query, key = (norm(y, f"{name}attention.self.layer_norm_{part}") for part, y in (("q", query), ("k", key)))
+            query, key, value = split(query), split(key), split(value)
             weights = torch.softmax(query @ key.transpose(2, 3) / math.sqrt(width // heads) + bias, -1)
             context = (weights @ value).transpose(1, 2).reshape(x.shape)
-            x = norm(x + dense(context, f"{name}attention.output.dense"), f"{name}attention.output.LayerNorm")
-            gated, other = dense(x, f"{name}mlp.gated_layers").chunk(2, -1)
-            x = norm(x + dense(gelu(gated) * other, f"{name}mlp.wo"), f"{name}mlp.layernorm")
+            attended = norm(x + dense(context, f"{name}attention.output.dense"), f"{name}attention.output.LayerNorm")
+            x = norm(x + attended, f"{name}layer_norm_1") if self.code else attended
+            first, second = dense(x, f"{name}mlp.{self.parts[0]}").chunk(2, -1)
+            inner = first * gelu(second) if self.code else gelu(first) * second
+            x = norm(x + dense(inner, f"{name}mlp.{self.parts[1]}"), f"{name}{self.norms[-1]}")
         return types.SimpleNamespace(last_hidden_state=x, attentions=[weights])
 
     @classmethod
     def from_config(cls, config):
         return cls(config)
+
+
+class JinaCodeBert(JinaBert):
+    """Its form for code: norms of queries and keys, and one more of the attention."""
+
+    code = True
+    parts = ["up_gated_layer", "down_layer"]
+    norms = ["attention.self.layer_norm_q", "attention.self.layer_norm_k", "attention.output.LayerNorm", "layer_norm_1", "layer_norm_2"]
 
 
 # name, model, configuration, type of the weights, change of the configuration, change of the model,
@@ -285,6 +302,7 @@ CHECKPOINTS = [
     ("t5-gated", T5EncoderModel, T5Config(**T5, feed_forward_proj="gated-gelu", relative_attention_max_distance=40), torch.float16, dict(spread=0.2)),
     ("umt5-plain", UMT5EncoderModel, UMT5Config(**T5, relative_attention_max_distance=12), torch.bfloat16, dict(spread=0.2)),
     ("jina-bert-plain", JinaBert, BertConfig(**dict(USUAL, hidden_size=24, num_attention_heads=3), max_position_embeddings=24, layer_norm_eps=1e-3), torch.float32, dict(config=jina_of_the_hub)),
+    ("jina-bert-code", JinaCodeBert, BertConfig(**dict(USUAL, num_hidden_layers=2), max_position_embeddings=24, layer_norm_eps=1e-3), torch.float16, dict(config=jina_of_the_hub)),
 ]
 
 
