@@ -38,7 +38,8 @@ pub(super) fn measure(
     report: &mut Report,
 ) -> Result<()> {
     // The original passes no token types after the marker that it adds.
-    let options = ConvertOptions { head: Head::Hidden, token_types: false };
+    let options =
+        ConvertOptions { head: Head::Hidden, token_types: false, ..ConvertOptions::default() };
     let model = models::converted(setting.folder, "late", &assets::minilm(), &options)?;
     let comparison = Comparison::of(setting, scale, Kind::Late, &model, "mixed ColBERT texts");
     let mut ours = comparison.ours()?;

@@ -137,6 +137,16 @@ pub enum Error {
         /// Dtype in the file.
         found: &'static str,
     },
+    /// A weight exceeds the range of f16.
+    #[error("tensor {tensor} in {} holds {number}, and f16 ends at 65504", path.display())]
+    TooLargeForF16 {
+        /// The file that holds it.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// The number.
+        number: f32,
+    },
     /// A file is not a readable ONNX model.
     #[cfg(feature = "quantize")]
     #[error("{} is not a valid ONNX model: {reason}", path.display())]
@@ -202,6 +212,7 @@ impl Error {
             Self::Unsupported { .. }
             | Self::Pickled { .. }
             | Self::NoHead { .. }
+            | Self::TooLargeForF16 { .. }
             | Self::Dtype { .. } => ErrorKind::Unsupported,
             #[cfg(feature = "quantize")]
             Self::Onnx { .. } => ErrorKind::Damaged,
@@ -249,6 +260,7 @@ impl Error {
                 "check that config.json belongs to the weights"
             }
             Self::Shape { .. } => "check that config.json belongs to the weights",
+            Self::TooLargeForF16 { .. } => "convert to f32",
             Self::Dtype { .. } => "convert the checkpoint before it is quantised",
             #[cfg(feature = "quantize")]
             Self::Onnx { .. } => "give the file of a graph, such as model.onnx",

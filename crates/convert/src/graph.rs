@@ -4,11 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use half::f16;
+
 use crate::checkpoint::Located;
 use crate::protobuf::Message;
 
 /// ONNX's number for f32.
 pub const FLOAT: i64 = 1;
+pub(crate) const FLOAT16: i64 = 10;
 pub(crate) const INT64: i64 = 7;
 const ATTRIBUTE_FLOAT: i64 = 1;
 const ATTRIBUTE_INT: i64 = 2;
@@ -26,6 +29,8 @@ pub struct Graph {
     pub(crate) constants: BTreeMap<String, Message>,
     pub(crate) weights: Vec<Weight>,
     named: BTreeSet<String>,
+    /// Constants and weights are f16.
+    pub(crate) half: bool,
     /// Inputs, in order.
     pub inputs: Vec<Port>,
     /// The output.
@@ -47,6 +52,8 @@ pub(crate) struct Weight {
     pub(crate) source: Located,
     /// Stores the transpose of the checkpoint's matrix.
     pub(crate) transposed: bool,
+    /// Stores f16.
+    pub(crate) half: bool,
 }
 
 /// An input or output of the graph.
@@ -169,24 +176,41 @@ impl Graph {
     pub(crate) fn weight(&mut self, name: &str, source: Located, transposed: bool) -> Value {
         let value = if transposed { format!("{name}.transposed") } else { name.to_owned() };
         if self.named.insert(value.clone()) {
-            self.weights.push(Weight { name: value.clone(), source, transposed });
+            let half = self.half;
+            self.weights.push(Weight { name: value.clone(), source, transposed, half });
         }
         value
     }
 
-    /// An f32 scalar.
-    pub fn float(&mut self, number: f32) -> Value {
-        let name = format!("float_{number:e}");
-        let content = || tensor(&name, &[], FLOAT).bytes(9, number.to_le_bytes());
-        self.constants.entry(name.clone()).or_insert_with(content);
-        name
+    /// ONNX's number for the type of constants and weights.
+    pub(crate) fn element(&self) -> i64 {
+        if self.half { FLOAT16 } else { FLOAT }
     }
 
-    /// An f32 tensor in memory, in row-major order.
+    /// A scalar.
+    pub fn float(&mut self, number: f32) -> Value {
+        let name = format!("float_{number:e}");
+        self.constant(&name, &[], &[number], self.element())
+    }
+
+    /// A tensor in memory, in row-major order.
     pub fn floats(&mut self, name: &str, shape: &[u64], numbers: &[f32]) -> Value {
+        self.constant(name, shape, numbers, self.element())
+    }
+
+    /// A tensor that is f32 in every graph.
+    pub(crate) fn full_floats(&mut self, name: &str, shape: &[u64], numbers: &[f32]) -> Value {
+        self.constant(name, shape, numbers, FLOAT)
+    }
+
+    fn constant(&mut self, name: &str, shape: &[u64], numbers: &[f32], element: i64) -> Value {
         self.constants.entry(name.to_owned()).or_insert_with(|| {
-            let raw: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
-            tensor(name, shape, FLOAT).bytes(9, raw)
+            let raw: Vec<u8> = if element == FLOAT16 {
+                numbers.iter().flat_map(|&number| f16::from_f32(number).to_le_bytes()).collect()
+            } else {
+                numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+            };
+            tensor(name, shape, element).bytes(9, raw)
         });
         name.to_owned()
     }
@@ -251,12 +275,13 @@ impl Weight {
 
     /// Encoded fields before the tensor's numbers.
     pub(crate) fn announcement(&self) -> Message {
-        tensor(&self.name, &self.shape(), FLOAT)
+        tensor(&self.name, &self.shape(), if self.half { FLOAT16 } else { FLOAT })
     }
 
-    /// Size in bytes as f32.
+    /// Size in bytes.
     pub(crate) fn bytes(&self) -> u64 {
-        4 * self.source.shape().iter().product::<u64>() // within 64 bits: the file holds half of it
+        let each = if self.half { 2 } else { 4 };
+        each * self.source.shape().iter().product::<u64>() // within 64 bits: the file holds half of it
     }
 }
 

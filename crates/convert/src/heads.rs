@@ -13,7 +13,7 @@ pub(crate) fn build(
     encoder: &Encoder,
     options: &ConvertOptions,
 ) -> Result<Graph, Error> {
-    let mut network = Network::new(checkpoint);
+    let mut network = Network::new(checkpoint, options.precision);
     let no_head = || Error::NoHead { model_type: encoder.model_type.clone(), head: options.head };
     let mut encode = |end| network.encode(encoder, options.token_types, end);
     let (value, name, shape) = match options.head {
@@ -40,6 +40,7 @@ pub(crate) fn build(
             (logits, "logits".to_owned(), vec![BATCH, Dim::Fixed(labels)])
         }
     };
+    let value = network.full(&value);
     let mut graph = network.graph;
     graph.rename(&value, &name);
     graph.output = Port { name, element: FLOAT, shape };

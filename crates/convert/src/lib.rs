@@ -69,7 +69,7 @@ pub mod onnx {
 }
 
 pub use error::Error;
-pub use options::{ConvertOptions, Converted, Head};
+pub use options::{ConvertOptions, Converted, Head, Precision};
 #[cfg(feature = "quantize")]
 pub use quantize::{QuantizeOptions, QuantizeReport, quantize};
 pub use unfinished::discard_unfinished;
@@ -77,8 +77,8 @@ pub use unfinished::discard_unfinished;
 /// Converts the checkpoint in `dir` to the ONNX file `out`.
 ///
 /// `dir` holds `config.json` and either `model.safetensors` or `model.safetensors.index.json` with its
-/// shards; other files are ignored. Weights are stored as f32, because CPUs widen half precision in
-/// every run. The same input gives the same bytes.
+/// shards; other files are ignored. Weights are stored as f32 unless [`Precision::F16`] is asked for,
+/// because CPUs widen half precision in every run. The same input gives the same bytes.
 ///
 /// `out` is written under a temporary name in its folder and then renamed, so a failure leaves an
 /// existing file as it was. Call [`discard_unfinished`] before ending the process at once. A model

@@ -3,6 +3,8 @@
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use half::f16;
+
 use crate::Error;
 use crate::checkpoint::Checkpoint;
 use crate::graph::{Graph, Weight};
@@ -192,8 +194,33 @@ impl Layout {
     }
 }
 
-/// Writes the numbers of a weight. A matrix to transpose is held in memory.
+/// Writes the numbers of a weight in the type of the graph.
 fn write_weight(
+    weight: &Weight,
+    checkpoint: &Checkpoint,
+    sink: &mut Sink<'_>,
+) -> Result<(), Error> {
+    if !weight.half {
+        return write_floats(weight, checkpoint, sink);
+    }
+    let mut narrow = Vec::new();
+    write_floats(weight, checkpoint, &mut |bytes| {
+        narrow.clear();
+        for &number in bytes.as_chunks().0 {
+            let number = f32::from_le_bytes(number);
+            let half = f16::from_f32(number);
+            if number.is_finite() && !half.is_finite() {
+                let path = checkpoint.path_of(&weight.source);
+                return Err(Error::TooLargeForF16 { path, tensor: weight.name.clone(), number });
+            }
+            narrow.extend(half.to_le_bytes());
+        }
+        sink(&narrow)
+    })
+}
+
+/// Writes the numbers of a weight as f32. A matrix to transpose is held in memory.
+fn write_floats(
     weight: &Weight,
     checkpoint: &Checkpoint,
     sink: &mut Sink<'_>,

@@ -54,6 +54,18 @@ impl FromStr for Head {
     }
 }
 
+/// Numbers that a graph stores and computes with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// f32.
+    #[default]
+    F32,
+    /// f16, for GPUs: half the memory. Angles, means and the norms' sums are computed in f32, and inputs and
+    /// outputs are those of the f32 graph. Models whose activations exceed 65504, such as Gemma 3, need
+    /// f32.
+    F16,
+}
+
 /// Options of [`convert`](crate::convert).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvertOptions {
@@ -63,11 +75,13 @@ pub struct ConvertOptions {
     /// type 0 is built in, for callers without token types, such as ColBERT with its marker token.
     /// Models with one type or none never have the input.
     pub token_types: bool,
+    /// Numbers of the graph.
+    pub precision: Precision,
 }
 
 impl Default for ConvertOptions {
     fn default() -> Self {
-        Self { head: Head::default(), token_types: true }
+        Self { head: Head::default(), token_types: true, precision: Precision::default() }
     }
 }
 

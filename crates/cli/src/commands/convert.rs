@@ -6,7 +6,11 @@ use embedkit_convert::{ConvertOptions, convert};
 use crate::{args::ConvertArgs, report::Report};
 
 pub(crate) fn run(args: &ConvertArgs, report: &Report) -> Result<()> {
-    let options = ConvertOptions { head: args.head, token_types: !args.no_token_types };
+    let options = ConvertOptions {
+        head: args.head,
+        token_types: !args.no_token_types,
+        ..ConvertOptions::default()
+    };
     let converted = convert(&args.dir, &args.out, &options).map_err(embedkit::Error::from)?;
     report.inform(&format!(
         "wrote {}: {} with {} layers of width {}, {:.1} MB, from {} to {}",

@@ -3,7 +3,7 @@
 use super::Network;
 use crate::Error;
 use crate::encoder::{Attention, Linear, Norm, Rotary};
-use crate::graph::{Attribute, Value};
+use crate::graph::{Attribute, FLOAT, Value};
 
 /// Cosines and sines of each position's angles, `[sequence_length, head_width / 2]`.
 #[derive(Clone)]
@@ -114,15 +114,16 @@ impl Network<'_> {
             return rotation.clone();
         }
         let range = self.range();
-        let positions = self.cast_float(&range);
+        let positions = self.cast(&range, FLOAT);
         let graph = &mut self.graph;
         let name = format!("rotary_frequencies_{}", self.rotations.len());
         let frequencies =
-            graph.floats(&name, &[1, rotary.frequencies.len() as u64], &rotary.frequencies);
+            graph.full_floats(&name, &[1, rotary.frequencies.len() as u64], &rotary.frequencies);
         let axes = graph.ints(&[1]);
         let positions = graph.add("Unsqueeze", &[&positions, &axes]);
         let angles = graph.add("Mul", &[&positions, &frequencies]);
         let [cosines, sines] = ["Cos", "Sin"].map(|function| graph.add(function, &[&angles]));
+        let (cosines, sines) = (self.own(&cosines), self.own(&sines));
         let rotation = Rotation { cosines, sines };
         self.rotations.push((rotary.clone(), rotation.clone()));
         rotation

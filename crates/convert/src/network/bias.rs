@@ -5,6 +5,9 @@ use crate::Error;
 use crate::encoder::{Distance, ScoreBias, Table};
 use crate::graph::{Attribute, Value};
 
+/// Bias of a token that is not seen in f16: less than any score, and a sum with another bias is finite.
+const HALF_LOWEST: f32 = -32_768.0;
+
 impl Network<'_> {
     /// Bias of a layer's scores, the lowest f32 where a token is not seen. Built once for all layers
     /// that have it.
@@ -30,7 +33,8 @@ impl Network<'_> {
     /// The lowest f32 at padding and at tokens out of sight, else 0.
     fn mask(&mut self, bias: &ScoreBias) -> Value {
         let graph = &mut self.graph;
-        let (axes, one, lowest) = (graph.ints(&[1, 2]), graph.float(1.0), graph.float(f32::MIN));
+        let lowest = if graph.half { HALF_LOWEST } else { f32::MIN };
+        let (axes, one, lowest) = (graph.ints(&[1, 2]), graph.float(1.0), graph.float(lowest));
         let mask = graph.add("Unsqueeze", &["attention_mask", &axes]);
         let mut mask = self.cast_float(&mask);
         if let Some(sight) = self.sight(bias) {

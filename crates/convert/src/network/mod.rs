@@ -20,6 +20,7 @@ use crate::encoder::{
     ScoreBias, Table,
 };
 use crate::graph::{Attribute, FLOAT, Graph, INT64, Value};
+use crate::options::Precision;
 
 /// Maximum elements of a matrix that is transposed here, in memory (32 MiB).
 const TURNED_LIMIT: usize = 1 << 23;
@@ -46,10 +47,12 @@ pub(crate) enum End {
 }
 
 impl<'a> Network<'a> {
-    pub(crate) fn new(checkpoint: &'a Checkpoint) -> Self {
+    pub(crate) fn new(checkpoint: &'a Checkpoint, precision: Precision) -> Self {
+        let mut graph = Graph::default();
+        graph.half = precision == Precision::F16;
         Self {
             checkpoint,
-            graph: Graph::default(),
+            graph,
             biases: Vec::new(),
             rotations: Vec::new(),
             distance_rows: Vec::new(),
@@ -197,15 +200,19 @@ impl<'a> Network<'a> {
 
     /// `x / √(mean(x²) + ε) * scale`, in the form that ONNX Runtime fuses.
     fn rms_norm(&mut self, x: &str, scale: &str, epsilon: f32) -> Value {
+        // Squares exceed f16 soon.
+        let x = self.full(x);
         let graph = &mut self.graph;
-        let (two, epsilon) = (graph.float(2.0), graph.float(epsilon));
-        let square = graph.add("Pow", &[x, &two]);
+        let two = graph.full_floats("two", &[], &[2.0]);
+        let epsilon = graph.full_floats(&format!("epsilon_{epsilon:e}"), &[], &[epsilon]);
+        let square = graph.add("Pow", &[&x, &two]);
         let axes = [("axes", Attribute::Ints(&[-1]))];
         let mean = graph.add_with("ReduceMean", &[&square], &axes);
         let mean = graph.add("Add", &[&mean, &epsilon]);
         let root = graph.add("Sqrt", &[&mean]);
-        let x = graph.add("Div", &[x, &root]);
-        graph.add("Mul", &[&x, scale])
+        let x = graph.add("Div", &[&x, &root]);
+        let x = self.own(&x);
+        self.graph.add("Mul", &[&x, scale])
     }
 
     pub(crate) fn activate(&mut self, x: &str, activation: Activation) -> Value {
@@ -273,16 +280,19 @@ impl<'a> Network<'a> {
 
     /// Mean of the states of all tokens but padding; zeros for a row of padding.
     pub(crate) fn mean(&mut self, hidden: &str) -> Value {
-        let mask = self.cast_float("attention_mask");
+        let hidden = self.full(hidden);
+        let mask = self.cast("attention_mask", FLOAT);
         let graph = &mut self.graph;
-        let (tokens, last, one) = (graph.ints(&[1]), graph.ints(&[2]), graph.float(1.0));
+        let (tokens, last) = (graph.ints(&[1]), graph.ints(&[2]));
+        let one = graph.full_floats("one", &[], &[1.0]);
         let mask = graph.add("Unsqueeze", &[&mask, &last]);
-        let states = graph.add("Mul", &[hidden, &mask]);
+        let states = graph.add("Mul", &[&hidden, &mask]);
         let keep = [("keepdims", Attribute::Int(0))];
         let sum = graph.add_with("ReduceSum", &[&states, &tokens], &keep);
         let count = graph.add_with("ReduceSum", &[&mask, &tokens], &keep);
         let count = graph.add("Max", &[&count, &one]);
-        graph.add("Div", &[&sum, &count])
+        let mean = graph.add("Div", &[&sum, &count]);
+        self.own(&mean)
     }
 
     /// Sequence length, as a list of one.
@@ -304,12 +314,27 @@ impl<'a> Network<'a> {
         graph.add("Range", &[&zero, &length, &one])
     }
 
+    /// Integers or truth values as numbers of the graph's type.
     fn cast_float(&mut self, x: &str) -> Value {
-        self.graph.add_with("Cast", &[x], &[("to", Attribute::Int(FLOAT))])
+        self.cast(x, self.graph.element())
     }
 
     fn cast_int(&mut self, x: &str) -> Value {
-        self.graph.add_with("Cast", &[x], &[("to", Attribute::Int(INT64))])
+        self.cast(x, INT64)
+    }
+
+    fn cast(&mut self, x: &str, element: i64) -> Value {
+        self.graph.add_with("Cast", &[x], &[("to", Attribute::Int(element))])
+    }
+
+    /// Numbers of the graph's type as f32.
+    pub(crate) fn full(&mut self, x: &str) -> Value {
+        if self.graph.half { self.cast(x, FLOAT) } else { x.to_owned() }
+    }
+
+    /// f32 as the graph's type.
+    fn own(&mut self, x: &str) -> Value {
+        if self.graph.half { self.cast_float(x) } else { x.to_owned() }
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::{Draft, data, file_of};
-use crate::{ConvertOptions, Error, Head, convert};
+use crate::{ConvertOptions, Error, Head, Precision, convert};
 
 fn message(error: &Error) -> String {
     error.to_string()
@@ -351,6 +351,22 @@ fn variants_that_are_not_modelled_are_refused() {
     check("t5-plain", "relative_attention_max_distance", json!(3), "is 3, not an integer from 4");
     check("t5-plain", "is_decoder", json!(true), "is_decoder `true`");
     check("qwen2-plain", "is_causal", json!(false), "is_causal `false with a window`");
+}
+
+#[test]
+fn weights_beyond_the_range_of_f16() {
+    let name = "embeddings.LayerNorm.weight";
+    let mut draft = Draft::of("jina-bert-plain");
+    draft.tensors.get_mut(name).unwrap().bytes[..4].copy_from_slice(&65_520f32.to_le_bytes());
+    draft.convert(Head::Hidden).unwrap();
+    let options = ConvertOptions { precision: Precision::F16, ..ConvertOptions::default() };
+    let error = convert(draft.dir(), &draft.dir().join("half.onnx"), &options).unwrap_err();
+    assert!(
+        matches!(&error, Error::TooLargeForF16 { tensor, number: 65_520.0, .. }
+        if tensor == name),
+        "{error}"
+    );
+    assert!(!draft.dir().join("half.onnx").exists());
 }
 
 /// A head that an architecture does not have is not a missing tensor.

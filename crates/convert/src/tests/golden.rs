@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use embedkit_testkit::{max_abs_diff, runtime_library};
+use embedkit_testkit::{cosine, max_abs_diff, runtime_library};
 use ort::environment::Environment;
 use ort::session::Session;
 use ort::value::Tensor;
 
 use super::{data, onnx};
-use crate::{ConvertOptions, Head, convert, convert_within};
+use crate::{ConvertOptions, Head, Precision, convert, convert_within};
 
 /// Values are up to 6 in magnitude. They agreed within 8e-6 on the machine that made them; other
 /// processors sum in another order.
@@ -164,6 +164,29 @@ fn architectures_have_the_ports_of_their_head() {
     }
 }
 
+/// Graphs of f16 weights and f16 arithmetic: a token's state has the direction that PyTorch's has in f32.
+#[test]
+fn half_precision_keeps_the_directions() {
+    let Some(environment) = environment() else { return };
+    let out = tempfile::tempdir().unwrap();
+    let path = out.path().join("model.onnx");
+    for name in ARCHITECTURES {
+        let expected = Expected::read(name);
+        let full = convert(&data(name), &path, &ConvertOptions::default()).unwrap();
+        let options = ConvertOptions { precision: Precision::F16, ..ConvertOptions::default() };
+        let done = convert(&data(name), &path, &options).unwrap();
+        assert!(done.bytes < full.bytes, "{name}");
+        let (_, found) = run(environment, &path, &done.inputs, &expected, "limit");
+        let states = expected.floats("limit.hidden");
+        let (_, mask) = expected.input("limit", "attention_mask");
+        let rows = found.chunks(done.width).zip(states.chunks(done.width)).zip(mask);
+        for (place, ((found, expected), mask)) in rows.enumerate() {
+            let close = cosine(found, expected);
+            assert!(mask == 0 || close > 0.999, "{name}, place {place}: {close}");
+        }
+    }
+}
+
 #[test]
 fn external_weights_equal_pytorch() {
     let Some(environment) = environment() else { return };
@@ -239,12 +262,15 @@ impl Expected {
         (shape.clone(), numbers.collect())
     }
 
+    fn floats(&self, key: &str) -> Vec<f32> {
+        let bytes = self.0[key].1.as_chunks().0.iter();
+        bytes.map(|&bytes| f32::from_le_bytes(bytes)).collect()
+    }
+
     /// Compares the values that belong to tokens, not those of padding.
     fn check_tokens(&self, name: &str, key: &str, (shape, found): &(Vec<usize>, Vec<f32>)) {
-        let (expected_shape, bytes) = &self.0[key];
-        assert_eq!(shape, expected_shape, "{name} {key}");
-        let expected: Vec<_> =
-            bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+        assert_eq!(*shape, self.0[key].0, "{name} {key}");
+        let expected = self.floats(key);
         let (label, head) = key.split_once('.').unwrap();
         let (_, mask) = self.input(label, "attention_mask");
         let length = mask.len() / shape[0];
@@ -272,10 +298,8 @@ impl Expected {
     }
 
     fn check(&self, name: &str, key: &str, (shape, found): &(Vec<usize>, Vec<f32>)) {
-        let (expected_shape, bytes) = &self.0[key];
-        assert_eq!(shape, expected_shape, "{name} {key}");
-        let expected = bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
-        let worst = max_abs_diff(found, &expected.collect::<Vec<_>>());
+        assert_eq!(*shape, self.0[key].0, "{name} {key}");
+        let worst = max_abs_diff(found, &self.floats(key));
         assert!(worst < TOLERANCE, "{name} {key}: differs by {worst}");
     }
 }
@@ -287,7 +311,10 @@ fn options_of(key: &str) -> (ConvertOptions, &str) {
         Some(head) => (head, false),
         None => (head, true),
     };
-    (ConvertOptions { head: head.parse().unwrap(), token_types }, label)
+    (
+        ConvertOptions { head: head.parse().unwrap(), token_types, ..ConvertOptions::default() },
+        label,
+    )
 }
 
 /// The runtime, if there is one. A process has one environment, which its tests share.

@@ -18,7 +18,8 @@ fn minilm(
     for name in ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"] {
         std::fs::copy(source.join(name), dir.path().join(name)).unwrap();
     }
-    let options = ConvertOptions { head: Head::Hidden, token_types: false };
+    let options =
+        ConvertOptions { head: Head::Hidden, token_types: false, ..ConvertOptions::default() };
     convert(&source, &dir.path().join("model.onnx"), &options).unwrap();
     let mut spec =
         registry::find_task("colbert-ir/colbertv2.0", TaskKind::LateText).unwrap().clone();
