@@ -7,8 +7,10 @@ use crate::{
     config::Hub,
     download::{self, Freshness},
     look_up::{self, LookedUp},
+    probe::{self, Probe},
     pulled::Pulled,
     search,
+    state::{self, CacheState},
     verify::{self, VerifiedFile},
 };
 
@@ -33,6 +35,22 @@ impl Hub {
     #[must_use]
     pub fn cached(&self, spec: &ModelSpec) -> Option<ModelFiles> {
         search::find(self, spec).ok().map(|found| found.files)
+    }
+
+    /// State of a model's files in the caches. Never opens a socket; as [`Hub::cached`] otherwise.
+    #[must_use]
+    pub fn state(&self, spec: &ModelSpec) -> CacheState {
+        state::of(self, spec)
+    }
+
+    /// Asks every endpoint for the list of a model's files, once each and within the
+    /// [`timeouts`](Hub::timeouts). Nothing is kept.
+    ///
+    /// # Errors
+    /// [`Error::Offline`] where the network may not be used; a repository's name or a list of certificates
+    /// that cannot be used. An endpoint that does not answer is in the result.
+    pub fn probe(&self, spec: &ModelSpec) -> Result<Vec<Probe>, Error> {
+        probe::probe(self, spec)
     }
 
     /// Brings the cache up to date: asks for the current commit of the model's revision, checks the

@@ -113,6 +113,11 @@ impl RepoDir {
         Self { path, layout: Cache::new(cache.into()).repo(repo) }
     }
 
+    /// True if something of the repository was put there, complete or not.
+    pub(crate) fn exists(&self) -> bool {
+        self.path.is_dir()
+    }
+
     /// True if it lies in this cache.
     pub(crate) fn is_in(&self, cache: &Path) -> bool {
         self.path.starts_with(cache)

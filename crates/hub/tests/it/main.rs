@@ -9,6 +9,7 @@ mod disk; // no space, no permission, no folder any more
 mod download; // models that are not
 mod faults; // servers and lines that misbehave
 mod pins; // one content only, and content that changed
+mod probe; // what can be said without a download
 mod processes; // several at once, and one that is killed
 #[cfg(unix)]
 mod runtime; // ONNX Runtime from packages, files and folders
