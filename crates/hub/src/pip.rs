@@ -4,13 +4,15 @@
 
 use std::{
     ffi::OsString,
-    fs, io,
+    fmt, fs,
+    io::{self, BufRead, BufReader, Read as _},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
+    thread,
 };
 
 pub use crate::isolated::IsolatedDir;
-use crate::{Error, error::DiskResult, names, staging};
+use crate::{Error, Event, OnEvent, error::DiskResult, names, staging};
 
 /// Commands that start pip, in the order in which they are tried.
 const COMMANDS: [&[&str]; 5] = [
@@ -23,10 +25,16 @@ const COMMANDS: [&[&str]; 5] = [
 /// Lines of pip's output that an error repeats.
 const LAST_LINES: usize = 4;
 
+/// The first version that reports its progress line by line.
+const TELLS: (u32, u32) = (24, 1);
+
 /// A pip that answers.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Pip {
     command: Vec<OsString>,
+    /// True if it reports its progress line by line.
+    tells: bool,
+    on_event: Option<OnEvent>,
 }
 
 /// Python version and platforms of the wheel, where pip's own Python does not decide.
@@ -60,14 +68,23 @@ impl Pip {
         let dir = IsolatedDir::create()?;
         let mut tried = Vec::new();
         for command in commands {
-            let pip = Self { command };
+            let pip = Self { command, tells: false, on_event: None };
             let output = pip.command(&dir).and_then(|mut pip| pip.arg("--version").output().ok());
-            if output.is_some_and(|output| output.status.success()) {
-                return Ok(pip);
+            match output.filter(|output| output.status.success()) {
+                Some(output) => {
+                    let tells = version(&output.stdout).is_some_and(|version| version >= TELLS);
+                    return Ok(Self { tells, ..pip });
+                }
+                None => tried.push(pip.shown()),
             }
-            tried.push(pip.shown());
         }
         Err(Error::NoPip { tried })
+    }
+
+    /// Tells `on_event` of the bytes of downloads, where this pip reports them: from version 24.1 on.
+    #[must_use]
+    pub fn with_progress(self, on_event: OnEvent) -> Self {
+        Self { on_event: Some(on_event), ..self }
     }
 
     /// Downloads the wheel of exactly one package, such as `onnxruntime==1.31.1`, into the folder
@@ -96,8 +113,9 @@ impl Pip {
             self.command(&dir).ok_or_else(|| Error::NoPip { tried: vec![self.shown()] })?;
         command
             .args(["download", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check"])
-            .args(["--no-input", "--progress-bar=off", "--dest"])
-            .arg(work.path());
+            .args(["--no-input", "--dest"])
+            .arg(work.path())
+            .arg(if self.reports() { "--progress-bar=raw" } else { "--progress-bar=off" });
         if let Some(target) = target {
             command.args(["--implementation", "cp", "--python-version", &target.python]);
             for platform in &target.platforms {
@@ -105,7 +123,7 @@ impl Pip {
             }
         }
         tracing::info!(requirement, "asking pip");
-        let output = command.arg(requirement).output();
+        let output = self.run(command.arg(requirement), requirement);
         let output = output.map_err(|error| failed(requirement, error.to_string()))?;
         if !output.status.success() {
             let text = [output.stdout, output.stderr].concat();
@@ -129,9 +147,77 @@ impl Pip {
         Some(command)
     }
 
+    fn reports(&self) -> bool {
+        self.tells && self.on_event.is_some()
+    }
+
+    /// Runs pip to its end. Lines on its progress become events.
+    fn run(&self, command: &mut Command, file: &str) -> io::Result<Output> {
+        let Some(on_event) = self.on_event.as_ref().filter(|_| self.reports()) else {
+            return command.output();
+        };
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut errors = child.stderr.take();
+        // Both at once: pip waits where nobody reads.
+        let errors = thread::Builder::new().spawn(move || {
+            let mut text = Vec::new();
+            // What cannot be read is not shown.
+            let _ = errors.as_mut().map(|errors| errors.read_to_end(&mut text));
+            text
+        });
+        let stdout = child.stdout.take().map(BufReader::new);
+        let stdout = stdout.map(|lines| told(lines, file, on_event)).unwrap_or_default();
+        let status = child.wait()?;
+        let stderr = errors?.join().unwrap_or_default();
+        Ok(Output { status, stdout, stderr })
+    }
+
     fn shown(&self) -> String {
         self.command.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join(" ")
     }
+}
+
+impl fmt::Debug for Pip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pip").field("command", &self.command).finish_non_exhaustive()
+    }
+}
+
+/// Reads pip's output to its end: lines such as `Progress 524288 of 18874368` become events, the others are
+/// returned.
+fn told(mut output: impl BufRead, file: &str, on_event: &OnEvent) -> Vec<u8> {
+    let (mut rest, mut line, mut size) = (Vec::new(), Vec::new(), None);
+    while output.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+        match progress(&line) {
+            Some((bytes, all)) => {
+                if size != Some(all) {
+                    on_event(Event::Started { file, size: Some(all).filter(|all| *all > 0) });
+                    size = Some(all);
+                }
+                on_event(Event::Received { file, bytes });
+            }
+            None => rest.extend_from_slice(&line),
+        }
+        line.clear();
+    }
+    if let Some(size) = size {
+        on_event(Event::Finished { file, size });
+    }
+    rest
+}
+
+/// Bytes that are here, and all.
+fn progress(line: &[u8]) -> Option<(u64, u64)> {
+    let (bytes, all) =
+        str::from_utf8(line).ok()?.trim().strip_prefix("Progress ")?.split_once(" of ")?;
+    Some((bytes.parse().ok()?, all.parse().ok()?))
+}
+
+/// The first two numbers of `pip 24.1.2 from …`.
+fn version(output: &[u8]) -> Option<(u32, u32)> {
+    let version = str::from_utf8(output).ok()?.strip_prefix("pip ")?.split_whitespace().next()?;
+    let mut numbers = version.split('.').map(|number| number.parse().ok());
+    Some((numbers.next()??, numbers.next()??))
 }
 
 /// Downloads the wheel of one package with the pip that is found; see [`Pip::download`].
@@ -178,6 +264,8 @@ fn last_lines(output: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
     #[test]
@@ -197,6 +285,31 @@ mod tests {
         let text = "Collecting x\n  ERROR: no such version\nWARNING: old\nERROR: No matching\n";
         assert_eq!(last_lines(text), "ERROR: no such version | ERROR: No matching");
         assert_eq!(last_lines("a\nb\nc\nd\ne\n\n"), "b | c | d | e");
+    }
+
+    #[test]
+    fn progress_becomes_events() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let all = Arc::clone(&seen);
+        let on_event: OnEvent =
+            Arc::new(move |event| all.lock().unwrap().push(format!("{event:?}")));
+        let output = b"Collecting x\nProgress 1 of 3\nProgress 3 of 3\nProgress bar\nSaved x";
+        assert_eq!(told(&output[..], "x", &on_event), b"Collecting x\nProgress bar\nSaved x");
+        let expected = [
+            Event::Started { file: "x", size: Some(3) },
+            Event::Received { file: "x", bytes: 1 },
+            Event::Received { file: "x", bytes: 3 },
+            Event::Finished { file: "x", size: 3 },
+        ];
+        assert_eq!(*seen.lock().unwrap(), expected.map(|event| format!("{event:?}")));
+    }
+
+    #[test]
+    fn versions_are_compared_by_number() {
+        assert!(version(b"pip 24.1.2 from /x (python 3.13)").unwrap() >= TELLS);
+        assert!(version(b"pip 100.0 from /x").unwrap() >= TELLS);
+        assert!(version(b"pip 23.10 from /x").unwrap() < TELLS);
+        assert_eq!(version(b"conda 24.1"), None);
     }
 
     #[test]

@@ -9,10 +9,11 @@ use std::{
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::{Arc, Mutex},
 };
 
 use embedkit_hub::{
-    Error,
+    Error, Event,
     pip::Pip,
     runtime::{InstallOptions, Installed, Verified, install_with, installed},
     wheel::Wheel,
@@ -133,6 +134,35 @@ cp '{}' "$2/""#,
     let gpu = InstallOptions { gpu: true, ..options };
     install_with(&gpu, cache.path(), || Pip::at(pip)).unwrap();
     assert!(fs::read_to_string(&log).unwrap().contains("onnxruntime-gpu==7.8.9"));
+}
+
+#[test]
+fn a_pip_that_can_reports_its_progress() {
+    let (dir, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let wheel = wheel(dir.path(), "onnxruntime-7.8.9-cp313-cp313-any.whl", |_, _| {});
+    let body = |version: &str| {
+        format!(
+            r#"[ "$1" = --version ] && echo 'pip {version} from here' && exit 0
+case "$*" in *--progress-bar=raw*) echo 'Progress 5 of 10'; echo 'Progress 10 of 10';; esac
+while [ "$1" != --dest ]; do shift; done
+cp '{}' "$2/""#,
+            wheel.display()
+        )
+    };
+    let options = InstallOptions { version: "7.8.9".into(), ..InstallOptions::default() };
+    for (version, expected) in [("24.1.2", &[5, 10][..]), ("23.3", &[])] {
+        let pip = script(dir.path(), &body(version));
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let received = Arc::clone(&seen);
+        let on_event = Arc::new(move |event: Event<'_>| {
+            if let Event::Received { file: "onnxruntime==7.8.9", bytes } = event {
+                received.lock().unwrap().push(bytes);
+            }
+        });
+        let pip = || Ok(Pip::at(pip)?.with_progress(on_event));
+        check(cache.path(), &install_with(&options, cache.path(), pip).unwrap());
+        assert_eq!(*seen.lock().unwrap(), expected, "pip {version}");
+    }
 }
 
 #[test]
