@@ -9,6 +9,7 @@
 
 #[cfg(feature = "load-dynamic")]
 mod dynamic;
+mod providers;
 mod refusal;
 #[cfg(feature = "load-dynamic")]
 mod trust;
@@ -26,7 +27,9 @@ use ort::environment::Environment;
 use self::dynamic::open;
 #[cfg(feature = "load-dynamic")]
 pub use self::dynamic::{find, find_installed};
+pub use self::providers::providers;
 pub use self::refusal::Refusal;
+pub use crate::onnx::int8_kernel;
 
 /// The oldest ONNX Runtime whose interface this build calls (`api-23`).
 pub const OLDEST_VERSION: &str = "1.23";

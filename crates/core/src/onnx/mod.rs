@@ -29,6 +29,7 @@ pub(crate) fn weight_files(
     Ok(names.map(|name| name.expect("it was checked")).collect())
 }
 
+pub use int8::kernel_name as int8_kernel;
 #[cfg(feature = "tokenizer")]
 pub use pool::finish_dense;
 pub use round::round_to;

@@ -6,6 +6,26 @@ use super::gemm::Gemm;
 use super::portable;
 use super::tile::TileMut;
 
+/// Name of the microkernel that multiplies eight-bit integers on this processor, such as `avx512-vnni`.
+#[must_use]
+pub fn kernel_name() -> &'static str {
+    match Kernel::fastest() {
+        Kernel::Portable => "portable",
+        #[cfg(target_arch = "x86_64")]
+        Kernel::Avx2 => "avx2",
+        #[cfg(target_arch = "x86_64")]
+        Kernel::Avx512 => "avx512",
+        #[cfg(target_arch = "x86_64")]
+        Kernel::AvxVnni => "avx-vnni",
+        #[cfg(target_arch = "x86_64")]
+        Kernel::Avx512Vnni => "avx512-vnni",
+        #[cfg(target_arch = "aarch64")]
+        Kernel::Neon => "neon",
+        #[cfg(target_arch = "aarch64")]
+        Kernel::NeonDot => "neon-dot",
+    }
+}
+
 /// A microkernel for one instruction set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kernel {

@@ -38,6 +38,7 @@ mod tile;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub use dispatch::kernel_name;
 pub(crate) use gemm::{COLUMNS, DEPTH, Gemm};
 pub(crate) use quantize::quantize_rows;
 pub(crate) use tile::TileMut;
