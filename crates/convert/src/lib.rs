@@ -90,15 +90,29 @@ pub use unfinished::discard_unfinished;
 /// configurations outside what is supported, tensors that are missing or of the wrong shape or type,
 /// and an output that cannot be written; [`Error::hint`] says what to do about it.
 pub fn convert(dir: &Path, out: &Path, options: &ConvertOptions) -> Result<Converted, Error> {
-    convert_within(dir, out, options, model::MESSAGE_LIMIT)
+    convert_with_progress(dir, out, options, &mut |_, _| {})
 }
 
-/// [`convert`] with the size in bytes from which weights go to a file of their own.
+/// [`convert`], which tells `on_progress` of the bytes that are written so far and of all, in this order.
+///
+/// # Errors
+/// As [`convert`].
+pub fn convert_with_progress(
+    dir: &Path,
+    out: &Path,
+    options: &ConvertOptions,
+    on_progress: &mut dyn FnMut(u64, u64),
+) -> Result<Converted, Error> {
+    convert_within(dir, out, options, model::MESSAGE_LIMIT, on_progress)
+}
+
+/// [`convert_with_progress`] with the size in bytes from which weights go to a file of their own.
 fn convert_within(
     dir: &Path,
     out: &Path,
     options: &ConvertOptions,
     limit: u64,
+    on_progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Converted, Error> {
     let fields = fields::Fields::read(dir)?;
     let architecture = arch::Architecture::of(&fields)?;
@@ -106,7 +120,7 @@ fn convert_within(
     let encoder = (architecture.describe)(&fields, &checkpoint)?;
     let graph = heads::build(&checkpoint, &encoder, options)?;
     let target = model::Target::new(out, dir, &checkpoint)?;
-    let (bytes, external_data) = model::write(&graph, &checkpoint, &target, limit)?;
+    let (bytes, external_data) = model::write(&graph, &checkpoint, &target, limit, on_progress)?;
     Ok(Converted {
         layers: encoder.layers.len(),
         width: encoder.width,

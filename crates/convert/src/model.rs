@@ -56,18 +56,38 @@ impl Target {
     }
 }
 
-/// Writes `graph`. Returns the bytes written and the external weight file, which a model of more than
-/// `limit` bytes gets.
-pub(crate) fn write(
+/// Told of the bytes that are written so far, and of all.
+pub(crate) type OnProgress<'a> = dyn FnMut(u64, u64) + 'a;
+
+/// The bytes of all files of a model.
+struct Written<'a> {
+    done: u64,
+    total: u64,
+    on_progress: &'a mut OnProgress<'a>,
+}
+
+impl Written<'_> {
+    fn add(&mut self, bytes: usize) {
+        self.done += bytes as u64;
+        (self.on_progress)(self.done, self.total);
+    }
+}
+
+/// Writes `graph` and tells `on_progress`. Returns the bytes written and the external weight file, which a
+/// model of more than `limit` bytes gets.
+pub(crate) fn write<'a>(
     graph: &Graph,
     checkpoint: &Checkpoint,
     target: &Target,
     limit: u64,
+    on_progress: &'a mut OnProgress<'a>,
 ) -> Result<(u64, Option<PathBuf>), Error> {
     let inline = Layout::inline(graph);
+    let mut written = Written { done: 0, total: inline.total, on_progress };
     if inline.total <= limit {
-        let file =
-            write_parts(&target.model, target, |sink| inline.write(graph, checkpoint, sink))?;
+        let file = write_parts(&target.model, target, &mut written, |sink| {
+            inline.write(graph, checkpoint, sink)
+        })?;
         Unfinished::persist([(file, &target.model)])?;
         return Ok((inline.total, None));
     }
@@ -77,7 +97,8 @@ pub(crate) fn write(
             reason: "its name has to be UTF-8, because the model names its file of weights",
         })?;
     let (external, data_len) = Layout::external(graph, name);
-    let data = write_parts(&target.data, target, |sink| {
+    written.total = external.total + data_len;
+    let data = write_parts(&target.data, target, &mut written, |sink| {
         let mut at = 0;
         for weight in &graph.weights {
             let start = u64::next_multiple_of(at, PAGE);
@@ -87,7 +108,9 @@ pub(crate) fn write(
         }
         Ok(())
     })?;
-    let model = write_parts(&target.model, target, |sink| external.write(graph, checkpoint, sink))?;
+    let model = write_parts(&target.model, target, &mut written, |sink| {
+        external.write(graph, checkpoint, sink)
+    })?;
     // The weights come first: a model without its weights would look damaged.
     Unfinished::persist([(data, &target.data), (model, &target.model)])?;
     Ok((external.total + data_len, Some(target.data.clone())))
@@ -257,11 +280,16 @@ fn write_floats(
 fn write_parts(
     path: &Path,
     target: &Target,
+    written: &mut Written<'_>,
     parts: impl FnOnce(&mut Sink<'_>) -> Result<(), Error>,
 ) -> Result<Unfinished, Error> {
     let failed = |source| Error::Write { path: path.to_owned(), source };
     let file = Unfinished::beside(&target.model, ".converting-").map_err(failed)?;
     let mut file = BufWriter::with_capacity(1 << 20, file);
-    parts(&mut |bytes| file.write_all(bytes).map_err(failed))?;
+    parts(&mut |bytes| {
+        file.write_all(bytes).map_err(failed)?;
+        written.add(bytes.len());
+        Ok(())
+    })?;
     file.into_inner().map_err(|error| failed(error.into_error()))
 }

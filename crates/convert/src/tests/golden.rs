@@ -194,7 +194,7 @@ fn external_weights_equal_pytorch() {
     let path = out.path().join("model.onnx");
     let expected = Expected::read("mpnet-mlm");
     let options = ConvertOptions { head: Head::MaskedLm, ..ConvertOptions::default() };
-    let done = convert_within(&data("mpnet-mlm"), &path, &options, 1000).unwrap();
+    let done = convert_within(&data("mpnet-mlm"), &path, &options, 1000, &mut |_, _| {}).unwrap();
     assert_eq!(done.external_data, Some(out.path().join("model.onnx_data")));
     let found = run(environment, &path, &done.inputs, &expected, "short");
     expected.check("mpnet-mlm", "short.mlm", &found);

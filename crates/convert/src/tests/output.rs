@@ -102,9 +102,11 @@ fn models_beyond_the_limit_get_a_file_of_weights() {
     let inline = Model::read(&fs::read(&one).unwrap());
 
     // The limit is the largest size that fits into one file.
-    let done = convert_within(&data("bert-mlm"), &two, &options, whole.bytes).unwrap();
+    let done =
+        convert_within(&data("bert-mlm"), &two, &options, whole.bytes, &mut |_, _| {}).unwrap();
     assert_eq!(done.external_data, None);
-    let done = convert_within(&data("bert-mlm"), &two, &options, whole.bytes - 1).unwrap();
+    let done =
+        convert_within(&data("bert-mlm"), &two, &options, whole.bytes - 1, &mut |_, _| {}).unwrap();
     let file = out.path().join("two.onnx_data");
     assert_eq!(done.external_data.as_ref(), Some(&file));
     let numbers = fs::read(file).unwrap();
@@ -161,4 +163,20 @@ fn failures_leave_the_old_file() {
     draft.convert(Head::Hidden).unwrap_err();
     assert_eq!(fs::read(&out).unwrap(), b"old");
     assert_eq!(fs::read_dir(draft.dir()).unwrap().count(), 3);
+}
+
+#[test]
+fn progress_ends_with_all_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("model.onnx");
+    let options = ConvertOptions::default();
+    for limit in [u64::MAX, 1000] {
+        let mut told = Vec::new();
+        let done = convert_within(&data("bert-mlm"), &path, &options, limit, &mut |done, all| {
+            told.push((done, all));
+        });
+        let bytes = done.unwrap().bytes;
+        assert!(told.is_sorted() && told.iter().all(|(_, all)| *all == bytes), "{told:?}");
+        assert_eq!(told.last(), Some(&(bytes, bytes)));
+    }
 }
