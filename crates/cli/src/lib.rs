@@ -21,6 +21,7 @@ mod model;
 mod output;
 mod plot;
 mod postprocess;
+mod progress;
 mod ranking;
 mod record;
 mod report;

@@ -215,10 +215,12 @@ impl Selected {
         if let Some(dir) = &self.dir {
             builder = builder.dir(dir);
         }
+        let busy = report.busy(&format!("opening {}", self.id()));
         let model = builder.open().map_err(|error| self.explain(error))?;
         if let Some(kind) = kind {
             self.open_for(&model, kind)?;
         }
+        drop(busy);
         Ok(model)
     }
 
@@ -387,7 +389,7 @@ pub(crate) fn open_hub(options: &LoadOptions, report: &Report) -> Result<Hub> {
 }
 
 /// A progress bar for each file that is downloaded.
-fn show_downloads(report: &Report) -> impl Fn(Event<'_>) + Send + Sync + 'static {
+pub(crate) fn show_downloads(report: &Report) -> impl Fn(Event<'_>) + Send + Sync + 'static {
     let shown = Mutex::new(HashMap::new());
     let report = report.clone();
     move |event| {
@@ -398,7 +400,7 @@ fn show_downloads(report: &Report) -> impl Fn(Event<'_>) + Send + Sync + 'static
                 report.warn(&format!("waiting for another process that downloads {model}"));
             }
             Event::Started { file, size } => {
-                shown.insert(file.to_owned(), report.download(file, size));
+                shown.insert(file.to_owned(), report.bytes(file, size));
             }
             Event::Received { file, bytes } => {
                 if let Some(bar) = shown.get(file) {

@@ -3,13 +3,10 @@
 use std::{
     fmt::{self, Write as _},
     io::{self, Write},
-    thread,
-    time::Duration,
 };
 
 use anyhow::Error;
 use embedkit::Hint;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tracing::{Event, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{
     filter::Targets,
@@ -19,6 +16,8 @@ use tracing_subscriber::{
     layer::{Layer as _, SubscriberExt as _},
     registry::LookupSpan,
 };
+
+use crate::progress::{Bars, Busy, Bytes, Items};
 
 /// An error that the command line itself found, with what to do about it.
 #[derive(Debug)]
@@ -127,8 +126,8 @@ pub(crate) fn exit_report(error: &Error) -> ExitReport {
     if error.chain().any(StdoutClosed::is) {
         return ExitReport { status: 0, text: String::new() };
     }
-    let found = error.chain().find_map(|cause| cause.downcast_ref::<CliError>());
-    let hint = found.and_then(|found| found.hint.clone()).or_else(|| library_hint(error));
+    let found = cli_error(error);
+    let hint = advice(error);
     let kept = error.chain().find_map(|cause| cause.downcast_ref::<Unfinished>());
     let hint = match (hint, kept.map(|unfinished| &unfinished.kept)) {
         (Some(hint), Some(kept)) => Some(format!("{hint}; {kept}")),
@@ -136,6 +135,15 @@ pub(crate) fn exit_report(error: &Error) -> ExitReport {
     };
     let text = exit_text(&causes(error), hint.as_deref());
     ExitReport { status: if found.is_some_and(|found| found.usage) { 2 } else { 1 }, text }
+}
+
+fn cli_error(error: &Error) -> Option<&CliError> {
+    error.chain().find_map(|cause| cause.downcast_ref())
+}
+
+/// What to do about a failure, in one line.
+pub(crate) fn advice(error: &Error) -> Option<String> {
+    cli_error(error).and_then(|found| found.hint.clone()).or_else(|| library_hint(error))
 }
 
 /// The message at the end of a run that failed.
@@ -262,7 +270,7 @@ fn words(hint: &Hint) -> String {
 /// Progress and warnings of one run.
 #[derive(Clone)]
 pub(crate) struct Report {
-    bars: MultiProgress,
+    bars: Bars,
     quiet: bool,
 }
 
@@ -270,7 +278,7 @@ impl Report {
     /// Prepares standard error: `quiet` silences warnings and progress, `verbose` shows what the
     /// libraries trace.
     pub(crate) fn new(quiet: bool, verbose: u8) -> Self {
-        let report = Self { bars: MultiProgress::new(), quiet };
+        let report = Self { bars: Bars::new(quiet), quiet };
         let level = match verbose {
             0 if quiet => LevelFilter::OFF,
             0 => LevelFilter::WARN,
@@ -326,82 +334,20 @@ impl Report {
         self.bars.suspend(write)
     }
 
-    /// A progress bar for one file; shown only when standard error is a terminal.
-    pub(crate) fn download(&self, file: &str, size: Option<u64>) -> Download {
-        let bar = match size {
-            Some(size) => ProgressBar::new(size).with_style(style(
-                "{bar:30} {bytes}/{total_bytes}  {msg}  {binary_bytes_per_sec}, {eta} to go",
-            )),
-            None => ProgressBar::new_spinner().with_style(style("{spinner} {bytes}  {msg}")),
-        };
-        Download(self.show(bar.with_message(one_line(file))))
+    /// Progress of a download or of a file that is written; shown only when standard error is a terminal.
+    pub(crate) fn bytes(&self, what: &str, size: Option<u64>) -> Bytes {
+        self.bars.bytes(one_line(what), size)
     }
 
-    fn show(&self, bar: ProgressBar) -> ProgressBar {
-        if self.quiet {
-            return ProgressBar::hidden();
-        }
-        let bar = self.bars.add(bar);
-        // The bar starts a thread for it, and panics where there is none to be had.
-        if !bar.is_hidden() && thread::Builder::new().spawn(|| ()).is_ok() {
-            bar.enable_steady_tick(Duration::from_millis(200));
-        }
-        bar
+    /// Progress over inputs, with the end of their positions where it is known; shown only when standard error
+    /// is a terminal.
+    pub(crate) fn progress(&self, total: Option<u64>, what: &'static str) -> Items {
+        self.bars.items(total, what)
     }
 
-    /// A progress bar over `total` units, or a counter; shown only when standard error is a terminal.
-    pub(crate) fn progress(&self, total: Option<u64>, what: &'static str) -> Progress {
-        let bar = match total {
-            Some(total) => ProgressBar::new(total)
-                .with_style(style("{bar:30} {percent:>3} %  {msg}  {elapsed}, {eta} to go")),
-            None => ProgressBar::new_spinner().with_style(style("{spinner} {msg}  {elapsed}")),
-        };
-        Progress { bar: self.show(bar), what, done: 0 }
-    }
-}
-
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).expect("a template of ours")
-}
-
-/// The progress bar of one download; it vanishes when dropped.
-pub(crate) struct Download(ProgressBar);
-
-impl Download {
-    /// So many bytes are here.
-    pub(crate) fn reached(&self, bytes: u64) {
-        self.0.set_position(bytes);
-    }
-}
-
-impl Drop for Download {
-    fn drop(&mut self) {
-        self.0.finish_and_clear();
-    }
-}
-
-/// A progress bar; it vanishes when dropped.
-pub(crate) struct Progress {
-    bar: ProgressBar,
-    what: &'static str,
-    done: u64,
-}
-
-impl Progress {
-    /// Another one is done, at this position of the total.
-    pub(crate) fn advance(&mut self, position: u64) {
-        self.done += 1;
-        if !self.bar.is_hidden() {
-            let rate = self.done as f64 / self.bar.elapsed().as_secs_f64().max(1e-3);
-            self.bar.set_message(format!("{} {}, {rate:.0}/s", self.done, self.what));
-            self.bar.set_position(position);
-        }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
+    /// A sign that something goes on that may take long; shown only when standard error is a terminal.
+    pub(crate) fn busy(&self, what: &str) -> Busy {
+        self.bars.busy(one_line(what))
     }
 }
 

@@ -12,8 +12,9 @@ use embedkit::{Embedded, Input, InputKind, Output};
 use crate::{
     args::{InputFormat, OnError},
     input::{Inputs, Item},
+    progress,
     record::Record,
-    report::{Progress, Report, causes, failure},
+    report::{Report, causes, failure},
 };
 
 /// Unusable inputs that are kept in a row until the next result is asked for.
@@ -164,7 +165,7 @@ impl Run {
 
 /// The inputs that are done: their number, and the last error among them.
 struct Settled<Each> {
-    progress: Progress,
+    progress: progress::Items,
     on_error: OnError,
     count: Count,
     last_error: Option<Error>,

@@ -1,7 +1,7 @@
 //! `embedkit convert`: a safetensors checkpoint becomes an ONNX graph.
 
 use anyhow::Result;
-use embedkit_convert::{ConvertOptions, convert};
+use embedkit_convert::{ConvertOptions, convert_with_progress};
 
 use crate::{args::ConvertArgs, report::Report};
 
@@ -11,7 +11,12 @@ pub(crate) fn run(args: &ConvertArgs, report: &Report) -> Result<()> {
         token_types: !args.no_token_types,
         ..ConvertOptions::default()
     };
-    let converted = convert(&args.dir, &args.out, &options).map_err(embedkit::Error::from)?;
+    let mut bar = None;
+    let converted = convert_with_progress(&args.dir, &args.out, &options, &mut |done, all| {
+        bar.get_or_insert_with(|| report.bytes("converting", Some(all))).reached(done);
+    });
+    drop(bar);
+    let converted = converted.map_err(embedkit::Error::from)?;
     report.inform(&format!(
         "wrote {}: {} with {} layers of width {}, {:.1} MB, from {} to {}",
         args.out.display(),

@@ -24,7 +24,10 @@ pub(crate) fn run(args: &QuantizeArgs, run: &RunArgs, report: &Report) -> Result
         timeout: run.timeout,
         ..QuantizeOptions::default()
     };
-    let done = quantize(&args.input, &args.output, &options).map_err(embedkit::Error::from)?;
+    let busy = report.busy("quantizing");
+    let done = quantize(&args.input, &args.output, &options).map_err(embedkit::Error::from);
+    drop(busy);
+    let done = done?;
     report.inform(&format!(
         "wrote {}: {} matrix products in integers, {} left in f32, {:.1} MB instead of {:.1}",
         args.output.display(),

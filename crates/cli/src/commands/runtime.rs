@@ -1,16 +1,20 @@
 //! `embedkit runtime`: which ONNX Runtime library is used, and getting one.
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result};
 use embedkit::{
     hub::{
         Hub,
-        runtime::{InstallOptions, Verified, install},
+        pip::Pip,
+        runtime::{InstallOptions, Verified, install_with},
     },
     runtime,
 };
 
 use crate::{
     args::{RunArgs, RuntimeCommand},
+    model::show_downloads,
     output::print,
     report::{Report, failure},
 };
@@ -42,7 +46,10 @@ pub(crate) fn run(command: &RuntimeCommand, run: &RunArgs, report: &Report) -> R
             if from.is_none() {
                 report.inform(&format!("fetching ONNX Runtime {} with pip", options.version));
             }
-            let installed = install(&options, &hub.cache_dir)?;
+            let busy = report.busy("installing ONNX Runtime");
+            let pip = || Ok(Pip::find()?.with_progress(Arc::new(show_downloads(report))));
+            let installed = install_with(&options, &hub.cache_dir, pip)?;
+            drop(busy);
             // Verify the library loads.
             let found = runtime::find_installed(&hub.cache_dir)
                 .context("the library is installed, but cannot be used")?;

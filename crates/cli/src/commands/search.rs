@@ -139,13 +139,15 @@ fn rerank(
     let pairs = hits.iter().map(pair).collect::<Result<Vec<_>>>()?;
     let mut best = Best::new(limit);
     let mut truncated = 0;
-    for (hit, scored) in hits.into_iter().zip(model.embed(Role::Raw, pairs)) {
+    let mut progress = report.progress(Some(pairs.len() as u64), "inputs reranked");
+    for (done, (hit, scored)) in (1..).zip(hits.into_iter().zip(model.embed(Role::Raw, pairs))) {
         let of = || format!("input {}", hit.index);
         let scored = scored.with_context(of)?;
         scored.value.check_finite().with_context(of)?;
         truncated += u64::from(scored.truncated);
         let score = scored.value.into_score().with_context(of)?;
         best.push(Hit { score, ..hit });
+        progress.advance(done);
     }
     if truncated > 0 {
         report.warn(&format!(
