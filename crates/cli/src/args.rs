@@ -1,6 +1,8 @@
 //! The command line: what can be typed. What it means is for the commands.
 
 #[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod reference;
 mod values;
 
@@ -11,6 +13,8 @@ use embedkit::postprocess::MuveraOptions;
 use embedkit_convert::Head;
 use embedkit_types::{BatchOptions, Device, LoadOptions, Prompts, Role, Task};
 
+#[cfg(test)]
+pub(crate) use examples::examples;
 use values::{count, device, factor, heads, key_value, muvera, seconds, some_threads};
 
 /// Embeddings for retrieval on ONNX Runtime: embed, search and rerank from the shell.
@@ -21,11 +25,12 @@ use values::{count, device, factor, heads, key_value, muvera, seconds, some_thre
     max_term_width = 100,
     after_help = "\
 Examples:
-  embedkit runtime install                        get the ONNX Runtime library, once
-  embedkit embed \"a text\" \"another\"               one JSON line for each text
-  embedkit search \"a question\" --input texts.txt  the lines that answer it best
-  embedkit embed --model Qdrant/bm25 \"a text\"     weighted words, without any download
-  embedkit models list                            which models there are
+  embedkit runtime install                        # get the ONNX Runtime library, once
+  embedkit embed \"a text\" \"another\"               # one JSON line for each text
+  embedkit search \"a question\" --input texts.txt  # the lines that answer it best
+  embedkit embed --model Qdrant/bm25 \"a text\"     # weighted words, without any download
+  embedkit models list                            # which models there are
+  embedkit doctor                                 # what is missing, and what to do about it
 
 Results go to standard output, everything else to standard error. The status is 0 for success, 1 \
 for a failure, 2 for a command line that makes no sense, 130 and 143 after SIGINT and SIGTERM."
@@ -50,15 +55,67 @@ pub(crate) enum Command {
     /// Compare two models on the same inputs: their neighbours, speed and size
     Compare(CompareArgs),
     /// Show and fetch models
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  embedkit models list --task rerank
+  embedkit models search german
+  embedkit models show BAAI/bge-small-en-v1.5
+  embedkit models pull BAAI/bge-small-en-v1.5"
+    )]
     Models(ModelsCommand),
     /// Look after the ONNX Runtime library
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  embedkit runtime install
+  embedkit runtime status"
+    )]
     Runtime(RuntimeCommand),
     /// Turn a safetensors checkpoint into an ONNX graph
     Convert(ConvertArgs),
     /// Turn an ONNX graph of f32 into one of eight-bit integers
     Quantize(QuantizeArgs),
+    /// Check runtime, devices, cache, models and network, and say what to do
+    #[command(after_help = "\
+Examples:
+  embedkit doctor
+  embedkit doctor --offline
+  embedkit doctor --json > doctor.json    # for a bug report
+
+A line for each check: ok, warning or problem, what was found, and what to do about it. Nothing is \
+fetched or changed. Status 1 with a problem: something keeps embedkit from embedding.")]
+    Doctor {
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the completion script of a shell
+    #[cfg(feature = "completions")]
+    #[command(after_help = "\
+Examples:
+  embedkit completions bash > ~/.local/share/bash-completion/completions/embedkit
+  embedkit completions zsh > ~/.zfunc/_embedkit
+  embedkit completions fish > ~/.config/fish/completions/embedkit.fish
+  embedkit completions powershell >> $PROFILE")]
+    Completions {
+        /// The shell
+        #[arg(value_name = "SHELL", value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write the pages of all commands to a folder
+    #[cfg(feature = "man")]
+    #[command(after_help = "\
+Examples:
+  embedkit man | man -l -
+  embedkit man ~/.local/share/man/man1")]
+    Man {
+        /// The folder, which is created
+        #[arg(value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -384,6 +441,7 @@ pub(crate) enum ModelsCommand {
     #[command(after_help = "\
 Examples:
   embedkit models list
+  embedkit models list --task image
   embedkit models list --task text-dense --json | jq -r '.[] | select(.cached) | .id'")]
     List {
         /// Only the models of one task
@@ -393,8 +451,27 @@ Examples:
         #[arg(long)]
         json: bool,
     },
+    /// The models that fit all words: parts of an id, a language, a task or a licence
+    #[command(after_help = "\
+Examples:
+  embedkit models search multilingual rerank
+  embedkit models search german apache
+  embedkit models search bge --json | jq -r '.[].id'
+
+Status 1 where no model fits; the hint has the closest names.")]
+    Search {
+        /// Words in any case; each of them has to fit
+        #[arg(value_name = "WORD", required = true)]
+        words: Vec<String>,
+        /// The same rows as `models list --json`
+        #[arg(long)]
+        json: bool,
+    },
     /// Everything that is known about a model
-    #[command(after_help = "Example:\n  embedkit models show intfloat/multilingual-e5-small")]
+    #[command(after_help = "\
+Examples:
+  embedkit models show intfloat/multilingual-e5-small
+  embedkit models show jinaai/jina-clip-v1 --json")]
     Show {
         /// The model's name, in any case
         id: String,
@@ -403,15 +480,19 @@ Examples:
         json: bool,
     },
     /// Fetch the files of a model and print the folder that holds them
-    #[command(after_help = "Example:\n  embedkit models pull BAAI/bge-small-en-v1.5")]
+    #[command(after_help = "\
+Examples:
+  embedkit models pull BAAI/bge-small-en-v1.5
+  embedkit models pull BAAI/bge-small-en-v1.5 --cache-dir ./models")]
     Pull {
         /// The model's name, in any case
         id: String,
     },
     /// Hash the cached files of a model again and compare them with what was downloaded
     #[command(after_help = "\
-Example:
+Examples:
   embedkit models verify BAAI/bge-small-en-v1.5
+  embedkit models verify BAAI/bge-small-en-v1.5 --json | jq -r '.[].sha256'
 
 A line for each file: its name, `ok`, `mismatch` or `unknown` (nothing is recorded of it), and its \
 SHA-256. Status 1 where one does not match.")]
@@ -427,6 +508,10 @@ SHA-256. Status 1 where one does not match.")]
 #[derive(Debug, Subcommand)]
 pub(crate) enum RuntimeCommand {
     /// Which library is used and where it was found; status 1 without one
+    #[command(after_help = "\
+Examples:
+  embedkit runtime status
+  embedkit runtime status --onnxruntime ./libonnxruntime.so")]
     Status,
     /// Put the library into the cache: from the official Python package through pip, or from a file
     #[command(after_help = "\
@@ -443,7 +528,10 @@ Examples:
         from: Option<PathBuf>,
     },
     /// Only the path of the library, for scripts; status 1 without one
-    #[command(after_help = "Example:\n  ORT_DYLIB_PATH=$(embedkit runtime path) ./my-program")]
+    #[command(after_help = "\
+Examples:
+  embedkit runtime path
+  ORT_DYLIB_PATH=$(embedkit runtime path) ./my-program")]
     Path,
 }
 
@@ -475,6 +563,7 @@ queries with the same file.
 
 Examples:
   embedkit quantize model.onnx int8/model.onnx
+  embedkit quantize model.onnx int8/model.onnx --timeout 60
   cp tokenizer.json tokenizer_config.json int8
   embedkit embed --model sentence-transformers/all-MiniLM-L6-v2 --model-dir int8 \"a text\"")]
 pub(crate) struct QuantizeArgs {

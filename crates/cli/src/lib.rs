@@ -28,7 +28,11 @@ mod report;
 mod sample;
 mod stream;
 
-use std::process::ExitCode;
+use std::{
+    env,
+    io::{self, IsTerminal as _},
+    process::ExitCode,
+};
 
 use clap::Parser as _;
 
@@ -36,11 +40,14 @@ use crate::{args::Cli, report::Report};
 
 /// Runs the program with the arguments of the process, and says how it ended.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let report = Report::new(cli.run.quiet, cli.run.verbose);
+    // A person who types the name alone is shown around; for a script it is a usage error.
+    let greets = env::args_os().len() <= 1 && io::stdout().is_terminal();
+    let cli = if greets { None } else { Some(Cli::parse()) };
+    let (quiet, verbose) = cli.as_ref().map_or((true, 0), |cli| (cli.run.quiet, cli.run.verbose));
+    let report = Report::new(quiet, verbose);
     #[cfg(unix)]
     interrupt::watch(&report);
-    match commands::run(cli, &report) {
+    match cli.map_or_else(commands::greet, |cli| commands::run(cli, &report)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let exit = report::exit_report(&error);

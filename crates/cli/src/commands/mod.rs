@@ -1,8 +1,14 @@
 //! One module for each command: what it checks, does and prints.
 
 mod compare;
+#[cfg(feature = "completions")]
+mod completions;
 mod convert;
+mod doctor;
 mod embed;
+mod greeting;
+#[cfg(feature = "man")]
+mod man;
 mod models;
 mod plot;
 mod quantize;
@@ -11,6 +17,7 @@ mod runtime;
 mod search;
 
 use anyhow::Result;
+pub(crate) use greeting::greet;
 
 use crate::{
     args::{Cli, Command},
@@ -30,5 +37,10 @@ pub(crate) fn run(cli: Cli, report: &Report) -> Result<()> {
         Command::Plot(args) => plot::run(&args, report),
         Command::Compare(args) => compare::run(args, &run, report),
         Command::Quantize(args) => quantize::run(&args, &run, report),
+        Command::Doctor { json } => doctor::run(json, &run, report),
+        #[cfg(feature = "completions")]
+        Command::Completions { shell } => completions::run(shell),
+        #[cfg(feature = "man")]
+        Command::Man { dir } => man::run(dir.as_deref(), report),
     }
 }

@@ -1,14 +1,25 @@
 //! `embedkit models`: what there is, what is known about it, and fetching it.
 
-use std::fmt::Write as _;
+mod row;
+mod search;
+mod table;
+
+use std::{
+    fmt::Write as _,
+    io::{self, IsTerminal as _},
+};
 
 use anyhow::{Error, Result};
+use console::Term;
 use embedkit::{
     hub::{self, Hub, Outcome, VerifiedFile},
     registry,
 };
 use embedkit_types::{ModelPrompts, ModelSpec, Str};
 use serde::Serialize;
+
+pub(super) use row::size;
+use row::{Row, to_json};
 
 use crate::{
     args::{ModelsCommand, RunArgs},
@@ -26,7 +37,13 @@ pub(crate) fn run(command: &ModelsCommand, run: &RunArgs, report: &Report) -> Re
                 .filter(|spec| task.as_deref().is_none_or(|task| task == spec.task.name()))
                 .map(|spec| Row::new(spec, hub.as_ref()))
                 .collect();
-            print(&if *json { to_json(&rows)? } else { render_list(&rows) })
+            print(&if *json { to_json(&rows)? } else { listed(&rows) })
+        }
+        ModelsCommand::Search { words, json } => {
+            let specs = search::search(words)?;
+            let hub = cache(run);
+            let rows: Vec<_> = specs.iter().map(|spec| Row::new(spec, hub.as_ref())).collect();
+            print(&if *json { to_json(&rows)? } else { listed(&rows) })
         }
         ModelsCommand::Show { id, json } => {
             let hub = cache(run);
@@ -52,6 +69,16 @@ pub(crate) fn run(command: &ModelsCommand, run: &RunArgs, report: &Report) -> Re
             Ok(())
         }
         ModelsCommand::Verify { id, json } => verify(id, *json, run),
+    }
+}
+
+/// A table: for a person one that fits the terminal, else one line for each model.
+fn listed(rows: &[Row<'_>]) -> String {
+    if io::stdout().is_terminal() {
+        let (_, columns) = Term::stdout().size();
+        table::grouped(rows, usize::from(columns))
+    } else {
+        table::plain(rows)
     }
 }
 
@@ -113,88 +140,6 @@ fn verify(id: &str, json: bool, run: &RunArgs) -> Result<()> {
 /// The cache, without the network; `None` where no cache is known.
 fn cache(run: &RunArgs) -> Option<Hub> {
     Hub::from_env(run.cache_dir.clone(), true).ok()
-}
-
-/// A model as scripts read it. The names and their order are fixed.
-#[derive(Serialize)]
-struct Row<'a> {
-    id: &'a str,
-    task: &'a str,
-    dim: Option<usize>,
-    license: Option<&'a str>,
-    size_gb: Option<f32>,
-    max_tokens: Option<u32>,
-    languages: Option<&'a [Str]>,
-    source: RowSource<'a>,
-    pooling: Option<&'a str>,
-    normalize: Option<bool>,
-    prompts: Option<&'a ModelPrompts>,
-    requires_idf: Option<bool>,
-    cached: bool,
-}
-
-#[derive(Serialize)]
-struct RowSource<'a> {
-    repo: Option<&'a str>,
-    file: &'a str,
-    additional_files: &'a [Str],
-}
-
-impl<'a> Row<'a> {
-    fn new(spec: &'a ModelSpec, hub: Option<&Hub>) -> Self {
-        Self {
-            id: &spec.id,
-            task: spec.task.name(),
-            dim: spec.task.dim(),
-            license: spec.license.as_deref(),
-            size_gb: spec.size_gb,
-            max_tokens: spec.max_tokens,
-            languages: Some(&*spec.languages).filter(|languages| !languages.is_empty()),
-            source: RowSource {
-                repo: spec.source.repo.as_deref(),
-                file: &spec.file,
-                additional_files: &spec.additional_files,
-            },
-            pooling: spec.task.pooling(),
-            normalize: spec.task.normalize(),
-            prompts: spec.prompts.as_ref(),
-            requires_idf: spec.task.requires_idf(),
-            cached: hub.is_some_and(|hub| hub.cached(spec).is_some()),
-        }
-    }
-}
-
-fn to_json(rows: &[Row<'_>]) -> Result<String> {
-    let mut text = serde_json::to_string_pretty(rows)?;
-    text.push('\n');
-    Ok(text)
-}
-
-fn render_list(rows: &[Row<'_>]) -> String {
-    let widest = rows.iter().map(|row| row.id.len()).max().unwrap_or(0).max(5);
-    let mut text =
-        format!("{:widest$}  {:15}  {:>5}  {:>8}  cached\n", "model", "task", "dim", "size");
-    for row in rows {
-        let dim = row.dim.map_or_else(|| "-".to_owned(), |dim| dim.to_string());
-        let cached = if row.cached { "yes" } else { "" };
-        let line = format!(
-            "{:widest$}  {:15}  {dim:>5}  {:>8}  {cached}",
-            row.id,
-            row.task,
-            size(row.size_gb)
-        );
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
-}
-
-fn size(gigabytes: Option<f32>) -> String {
-    match gigabytes {
-        None => "-".to_owned(),
-        Some(gigabytes) if gigabytes < 1.0 => format!("{:.0} MB", f64::from(gigabytes) * 1e3),
-        Some(gigabytes) => format!("{gigabytes:.2} GB"),
-    }
 }
 
 /// Everything about one model, a line each.

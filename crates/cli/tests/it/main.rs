@@ -5,6 +5,7 @@
 
 mod compare;
 mod convert;
+mod doctor;
 mod embed;
 mod failures;
 mod images;
@@ -22,3 +23,5 @@ mod search;
 #[cfg(target_os = "linux")]
 mod signals;
 mod sparse;
+#[cfg(target_os = "linux")]
+mod terminal;

@@ -3,7 +3,7 @@
 use std::{
     ffi::{OsStr, OsString},
     fs,
-    io::Write as _,
+    io::{Read as _, Write as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -100,8 +100,8 @@ impl Program {
         self.home.path().join("cache")
     }
 
-    /// Starts it, with pipes on all three streams.
-    pub(crate) fn start(&self) -> Child {
+    /// The command, with the settings of this run and of nobody else.
+    fn command(&self) -> Command {
         let mut command = match &self.script {
             None => Command::new(env!("CARGO_BIN_EXE_embedkit")),
             Some(script) => {
@@ -121,7 +121,14 @@ impl Program {
             .env("EMBEDKIT_CACHE", self.cache())
             .env("EMBEDKIT_OFFLINE", "1")
             .env("ORT_DYLIB_PATH", self.home.path().join("no-such-library"))
-            .envs(self.vars.iter().map(|(name, value)| (name, value)))
+            .envs(self.vars.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Starts it, with pipes on all three streams.
+    pub(crate) fn start(&self) -> Child {
+        let mut command = self.command();
+        command
             .stdin(match self.stdin {
                 Stdin::Nothing => Stdio::null(),
                 Stdin::Bytes(_) | Stdin::Open => Stdio::piped(),
@@ -138,6 +145,33 @@ impl Program {
             });
         }
         child
+    }
+
+    /// Runs it on a terminal of so many columns, and gives its status and all that the terminal was sent.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn on_terminal(&self, columns: u16) -> (i32, String) {
+        use rustix::{
+            pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+            termios::{Winsize, tcsetwinsize},
+        };
+
+        let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&terminal).unwrap();
+        unlockpt(&terminal).unwrap();
+        let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&terminal, size).unwrap();
+        let name = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
+        let screen = fs::File::options().read(true).write(true).open(name).unwrap();
+        let mut command = self.command();
+        command.env("TERM", "xterm").stdin(Stdio::null());
+        command.stdout(screen.try_clone().unwrap()).stderr(screen);
+        let mut child = command.spawn().unwrap();
+        drop(command); // with its ends of the terminal
+        let mut sent = Vec::new();
+        // The last end that is closed makes reading fail.
+        let _ = fs::File::from(terminal).read_to_end(&mut sent);
+        let status = child.wait().unwrap().code().unwrap();
+        (status, String::from_utf8(sent).unwrap().replace("\r\n", "\n"))
     }
 
     /// Runs it to its end.
