@@ -83,6 +83,12 @@ fn a_library_and_its_devices_are_found() {
     assert_eq!(level, "ok");
     assert!(found.contains(arg(&library)) && found.contains("ORT_DYLIB_PATH"), "{found}");
     assert!(check(&outcome, "devices").1.contains("CPU"));
+    if cfg!(not(feature = "cuda")) {
+        let asked = doctor().args(["--device", "cuda"]).var("ORT_DYLIB_PATH", &library).run();
+        let (level, _, advice) = check(&asked, "devices");
+        assert_eq!((asked.status, &*level), (1, "problem"));
+        assert!(advice.contains("--features cuda"), "{advice}");
+    }
 }
 
 #[test]
