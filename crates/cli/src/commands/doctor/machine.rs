@@ -20,6 +20,7 @@ const LONGEST: u64 = 1 << 20;
 pub(super) fn build() -> Check {
     let optional = [
         ("parquet", cfg!(feature = "parquet")),
+        ("png", cfg!(feature = "png")),
         ("cuda", cfg!(feature = "cuda")),
         ("tensorrt", cfg!(feature = "tensorrt")),
         ("coreml", cfg!(feature = "coreml")),
