@@ -1,4 +1,5 @@
-//! The examples of the README and of `docs`, compiled and, where they need no download, run.
+//! The examples of the README and of `docs`, compiled and, where they need no download, run; and what the
+//! larger programs are made of.
 //!
 //! The programs are in `src/bin`: `cargo run -p embedkit-examples --bin search -- "a question" FILE`.
 //! They name one crate:
@@ -10,6 +11,8 @@
 //! assert!(matches!(spec.task, Task::TextDense(_)));
 //! # Ok::<(), embedkit::Error>(())
 //! ```
+
+pub mod evaluation;
 
 macro_rules! pages {
     ($($name:ident: $file:literal,)*) => {

@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::repo;
 
@@ -104,21 +104,32 @@ pub fn build_embedkit(release: bool) -> Result<PathBuf> {
     if release {
         arguments.push("--release");
     }
-    arguments.push("--message-format=json-render-diagnostics");
-    let mut command = cargo(arguments);
-    let output = command
-        .stderr(Stdio::inherit())
-        .output()
-        .with_context(|| format!("could not start `{}`", line(&command)))?;
-    if !output.status.success() {
-        bail!("`{}` ended with {}", line(&command), output.status);
+    let [program] = built(&mut cargo(arguments), ["embedkit"])?;
+    Ok(program)
+}
+
+/// Runs a `cargo build` and returns the paths of these programs.
+pub fn built<const N: usize>(command: &mut Command, programs: [&str; N]) -> Result<[PathBuf; N]> {
+    for program in programs {
+        command.args(["--bin", program]);
     }
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter_map(|text| serde_json::from_str::<serde_json::Value>(text).ok())
-        .filter(|message| message["target"]["name"] == "embedkit")
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .context("cargo built no program called embedkit")
+    command.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
+    let output =
+        command.output().with_context(|| format!("could not start `{}`", line(command)))?;
+    if !output.status.success() {
+        bail!("`{}` ended with {}", line(command), output.status);
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let messages: Vec<serde_json::Value> =
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let mut paths = Vec::new();
+    for program in programs {
+        let mut of_it = messages.iter().filter(|message| message["target"]["name"] == program);
+        let path = of_it.find_map(|message| message["executable"].as_str());
+        let path = path.with_context(|| format!("cargo built no program called {program}"))?;
+        paths.push(PathBuf::from(path));
+    }
+    <[PathBuf; N]>::try_from(paths).map_err(|_| anyhow!("cargo built another number of programs"))
 }
 
 #[cfg(test)]

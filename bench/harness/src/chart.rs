@@ -52,16 +52,82 @@ pub(super) fn ratios(title: &str, bars: &[Bar]) -> String {
     draw(&format!("{title} (times, logarithmic)"), bars, place(1.0), place)
 }
 
-fn draw(title: &str, bars: &[Bar], from: f64, place: impl Fn(f64) -> f64) -> String {
-    let bottom = TOP + ROW * bars.len() as f64;
-    let height = bottom + 16.0;
-    let mut svg = format!(
+/// A point of a scatter chart.
+pub(super) struct Point {
+    pub(super) label: String,
+    pub(super) x: f64,
+    pub(super) y: f64,
+}
+
+/// Points over a logarithmic axis, numbered from the highest; a legend names them.
+pub(super) fn scatter(title: &str, x_axis: &str, y_axis: &str, points: &[Point]) -> String {
+    const RIGHT: f64 = 560.0;
+    const LEFT: f64 = 70.0;
+    const HEIGHT: f64 = 360.0;
+    const BOTTOM: f64 = HEIGHT - 50.0;
+    let mut sorted: Vec<&Point> =
+        points.iter().filter(|point| point.x > 0.0 && point.y.is_finite()).collect();
+    sorted.sort_by(|a, b| b.y.total_cmp(&a.y));
+    let range = |values: &mut dyn Iterator<Item = f64>| {
+        let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
+            (low.min(value), high.max(value))
+        });
+        (low, if high > low { high - low } else { 1.0 })
+    };
+    let (left, width) = range(&mut sorted.iter().map(|point| point.x.ln()));
+    let (low, height) = range(&mut sorted.iter().map(|point| point.y));
+    let mut svg = head(title, HEIGHT);
+    let _ = write!(
+        svg,
+        "<polyline points=\"{LEFT},{TOP} {LEFT},{BOTTOM} {RIGHT},{BOTTOM}\" fill=\"none\" \
+         stroke=\"{FAINT}\"/>\n\
+         <text x=\"{RIGHT}\" y=\"{}\" text-anchor=\"end\" fill=\"{INK}\">{}</text>\n\
+         <text x=\"{}\" y=\"{}\" fill=\"{INK}\">{}</text>\n",
+        BOTTOM + 34.0,
+        escaped(x_axis),
+        LEFT + 8.0,
+        TOP + 4.0,
+        escaped(y_axis),
+    );
+    for (number, point) in (1..).zip(&sorted) {
+        let x = LEFT + 30.0 + (RIGHT - LEFT - 60.0) * (point.x.ln() - left) / width;
+        let y = BOTTOM - 20.0 - (BOTTOM - TOP - 50.0) * (point.y - low) / height;
+        let row = TOP + 16.0 + ROW * f64::from(number - 1);
+        let _ = write!(
+            svg,
+            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"9\" fill=\"{OURS}\"/>\n\
+             <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\" font-size=\"11\" \
+             fill=\"#ffffff\">{number}</text>\n\
+             <text x=\"{}\" y=\"{row}\" fill=\"{INK}\">{number}  {}: {:.3}, {}</text>\n",
+            y + 4.0,
+            RIGHT + 24.0,
+            escaped(&point.label),
+            point.y,
+            super::report::number(point.x),
+        );
+    }
+    svg.push_str("</svg>\n");
+    svg
+}
+
+/// Beginning of a chart: its frame and title.
+fn head(title: &str, height: f64) -> String {
+    format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
          viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
          <rect width=\"100%\" height=\"100%\" rx=\"6\" fill=\"#ffffff\"/>\n\
-         <text x=\"16\" y=\"24\" font-size=\"14\" font-weight=\"bold\" fill=\"{INK}\">{}</text>\n\
-         <line x1=\"{from:.1}\" y1=\"{TOP}\" x2=\"{from:.1}\" y2=\"{bottom}\" stroke=\"{FAINT}\"/>\n",
+         <text x=\"16\" y=\"24\" font-size=\"14\" font-weight=\"bold\" fill=\"{INK}\">{}</text>\n",
         escaped(title)
+    )
+}
+
+fn draw(title: &str, bars: &[Bar], from: f64, place: impl Fn(f64) -> f64) -> String {
+    let bottom = TOP + ROW * bars.len() as f64;
+    let height = bottom + 16.0;
+    let mut svg = head(title, height);
+    let _ = writeln!(
+        svg,
+        "<line x1=\"{from:.1}\" y1=\"{TOP}\" x2=\"{from:.1}\" y2=\"{bottom}\" stroke=\"{FAINT}\"/>"
     );
     for (row, bar) in bars.iter().enumerate() {
         let y = TOP + ROW * row as f64;
@@ -124,6 +190,20 @@ mod tests {
         assert!(svg.contains("width=\"360.0\" height=\"14\""), "{svg}");
         assert!(svg.contains("width=\"180.0\" height=\"14\""), "{svg}");
         assert_eq!(svg, amounts("Speed & more", "texts/s", &bars));
+    }
+
+    #[test]
+    fn points_are_numbered_from_the_best() {
+        let point = |label: &str, x, y| Point { label: label.to_owned(), x, y };
+        let points =
+            [point("slow", 100.0, 0.9), point("fast", 1.0, 0.5), point("none", f64::NAN, 1.0)];
+        let svg = scatter("Quality", "ms", "nDCG", &points);
+        assert!(svg.contains(">1  slow: 0.900, 100.0<") && svg.contains(">2  fast: 0.500, 1.000<"));
+        assert!(
+            svg.contains("cx=\"100.0\" cy=\"290.0\"") && svg.contains("cx=\"530.0\" cy=\"70.0\"")
+        );
+        assert!(!svg.contains("NaN") && !svg.contains("none: "), "{svg}");
+        assert!(scatter("Empty", "x", "y", &[]).ends_with("</svg>\n"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{
     cell::OnceCell,
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -95,8 +95,6 @@ impl Kind {
 pub(super) struct Contestants {
     /// The ONNX Runtime of all contestants.
     pub(super) onnxruntime: PathBuf,
-    /// Writes eight-bit models.
-    pub(super) quantize: PathBuf,
     folder: PathBuf,
     embedkit: PathBuf,
     plain: PathBuf,
@@ -136,11 +134,10 @@ impl Contestants {
         assets::ensure(Set::Bench)?;
         println!("building the contestants");
         // Its lock file follows the workspace's crates, so it may change.
-        let [embedkit, plain, roofline, quantize] =
-            build("embedkit", ["bench-embedkit", "plain", "roofline", "quantize"], &[])?;
+        let [embedkit, plain, roofline] =
+            build("embedkit", ["bench-embedkit", "plain", "roofline"], &[])?;
         Ok(Self {
             onnxruntime: assets::newest_runtime(),
-            quantize,
             folder: folder.to_owned(),
             embedkit,
             plain,
@@ -251,32 +248,10 @@ fn build<const N: usize>(
     options: &[&str],
 ) -> Result<[PathBuf; N]> {
     let mut command = run::cargo(["build", "--release", "--quiet"]);
-    for program in programs {
-        command.args(["--bin", program]);
-    }
-    command.args(options).arg("--message-format=json-render-diagnostics");
     // In its folder, so that only the settings there apply.
-    command.current_dir(package(folder));
+    command.args(options).current_dir(package(folder));
     command.arg("--target-dir").arg(super::folder().join("target"));
-    let output = command
-        .stderr(Stdio::inherit())
-        .output()
-        .with_context(|| format!("could not start `{}`", run::line(&command)))?;
-    if !output.status.success() {
-        bail!("`{}` ended with {}", run::line(&command), output.status);
-    }
-    let text = String::from_utf8_lossy(&output.stdout);
-    let messages: Vec<Value> =
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let mut found = Vec::new();
-    for program in programs {
-        let mut of_it = messages.iter().filter(|message| message["target"]["name"] == program);
-        let path = of_it.find_map(|message| message["executable"].as_str());
-        found.push(PathBuf::from(
-            path.with_context(|| format!("cargo built no program called {program}"))?,
-        ));
-    }
-    <[PathBuf; N]>::try_from(found).map_err(|_| anyhow!("cargo built another number of programs"))
+    run::built(&mut command, programs)
 }
 
 /// The Python of sentence-transformers. A torch for CUDA brings gigabytes of libraries that a

@@ -5,6 +5,7 @@
 //! fetches the sources; markup is removed; digests decide which paragraphs are taken. A fingerprint
 //! verifies that the texts are those of earlier figures.
 
+mod pairs;
 mod prose;
 
 use std::{
@@ -20,6 +21,8 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use xtask::{repo, run};
+
+pub(super) use self::pairs::{Pair, pairs};
 
 /// Texts of the mixed corpus.
 pub(super) const TEXTS: usize = 2000;

@@ -59,7 +59,7 @@ pub(super) fn measure(
     report: &mut Report,
 ) -> Result<()> {
     let original = assets::minilm();
-    let int8 = quantized(setting)?;
+    let int8 = models::quantized(setting.folder)?;
     let mut files = vec![("f32", original.clone()), ("embedkit quantize", int8.clone())];
     let mut all = vec![
         ours(setting, "embedkit f32", &original, &Value::Null)?,
@@ -343,15 +343,6 @@ fn theirs(setting: &Setting<'_>, model: &Path, few: &[String]) -> Result<Form> {
         }
     }
     Ok(Form { name: "FastEmbed 0.9.1, dynamic int8", contestant, batch: Some(best.1) })
-}
-
-/// The model quantised by the current `embedkit quantize`.
-fn quantized(setting: &Setting<'_>) -> Result<PathBuf> {
-    let model = models::with_tokenizer(setting.folder, "int8", &assets::minilm())?;
-    let mut command = Command::new(&setting.contestants.quantize);
-    command.arg(assets::minilm().join("model.onnx")).arg(model.join("model.onnx"));
-    run::status(command.arg(&setting.contestants.onnxruntime))?;
-    Ok(model)
 }
 
 /// The model quantised by ONNX Runtime's dynamic quantisation with a scale for each column of the

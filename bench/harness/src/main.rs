@@ -24,6 +24,7 @@ mod muvera;
 mod pages;
 mod report;
 mod rerank;
+mod retrieval;
 mod roofline;
 mod rounds;
 mod scale;
@@ -35,7 +36,7 @@ mod vectors;
 
 use std::{
     fs::{self, File, TryLockError},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::Instant,
 };
@@ -68,11 +69,15 @@ struct Arguments {
     /// .cache/bench/results.json]
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Collection for `retrieval` instead of ours: a folder with corpus.jsonl, queries.jsonl and
+    /// qrels.tsv as BEIR has them; its figures are printed only
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum What {
-    /// All but variants
+    /// All but variants and retrieval
     All,
     /// Text to one vector: throughput against the matrix product, latency
     Dense,
@@ -98,6 +103,8 @@ enum What {
     Sizes,
     /// Many callers on one model: single queries and requests of 32 texts
     ServeLike,
+    /// Methods of retrieval on a labelled collection: quality and speed
+    Retrieval,
     /// Our own settings compared with each other
     Variants,
     /// Measure nothing: draw the figures that are kept into docs/
@@ -136,6 +143,7 @@ impl What {
             Self::Cold => "cold",
             Self::Sizes => "sizes",
             Self::ServeLike => "serve-like",
+            Self::Retrieval => "retrieval",
             Self::Variants => "variants",
             Self::Docs => "docs",
         }
@@ -161,26 +169,30 @@ fn run(arguments: &Arguments) -> Result<()> {
             what => all.push(*what),
         }
     }
-    let mut failed = Vec::new();
+    let mut measured = Measured { results: &mut results, file: &file, failed: Vec::new() };
+    let scale = Scale::new(arguments.quick, arguments.rounds.map(|rounds| rounds as usize));
+    if all.contains(&What::Retrieval) {
+        // One round unless more are asked for: quality is the same in all, and it takes minutes.
+        let rounds = arguments.rounds.map_or(1, |rounds| rounds as usize);
+        let data = arguments.data.as_deref();
+        let report = Report::new(What::Retrieval.name(), arguments.quick, rounds);
+        let keep = data.is_none();
+        measured.add(report, keep, |report| retrieval::measure(&folder, data, report))?;
+        all.retain(|what| *what != What::Retrieval);
+    }
     if !all.is_empty() {
-        let scale = Scale::new(arguments.quick, arguments.rounds.map(|rounds| rounds as usize));
         let contestants = Contestants::ready(&folder)?;
         let setting =
             Setting { contestants: &contestants, threads: machine::cores(), folder: &folder };
         let corpus = corpus::read()?;
         for what in all {
-            let start = Instant::now();
-            let mut report = Report::new(what.name(), arguments.quick, scale.rounds);
-            match measure(what, &setting, &scale, &corpus, &mut report) {
-                Ok(()) => results.replace(report, &file)?,
-                Err(error) => {
-                    // A failure does not stop the others.
-                    println!("  {} FAILED: {error:#}", what.name());
-                    failed.push(what.name());
-                }
-            }
-            println!("  took {:.0} s", start.elapsed().as_secs_f64());
+            let report = Report::new(what.name(), arguments.quick, scale.rounds);
+            measured
+                .add(report, true, |report| measure(what, &setting, &scale, &corpus, report))?;
         }
+    }
+    let failed = measured.failed;
+    if arguments.what != [What::Docs] {
         summarise(&results);
         println!("figures are in {}", repo::short(&file));
     }
@@ -191,6 +203,35 @@ fn run(arguments: &Arguments) -> Result<()> {
         bail!("not measured: {}", failed.join(", "));
     }
     Ok(())
+}
+
+/// Reports of this run, kept as they come.
+struct Measured<'a> {
+    results: &'a mut Results,
+    file: &'a Path,
+    failed: Vec<String>,
+}
+
+impl Measured<'_> {
+    /// Fills a report and keeps it, or not. A failure does not stop the others.
+    fn add(
+        &mut self,
+        mut report: Report,
+        keep: bool,
+        measure: impl FnOnce(&mut Report) -> Result<()>,
+    ) -> Result<()> {
+        let start = Instant::now();
+        match measure(&mut report) {
+            Ok(()) if keep => self.results.replace(report, self.file)?,
+            Ok(()) => {}
+            Err(error) => {
+                println!("  {} FAILED: {error:#}", report.bench);
+                self.failed.push(report.bench);
+            }
+        }
+        println!("  took {:.0} s", start.elapsed().as_secs_f64());
+        Ok(())
+    }
 }
 
 fn measure(
@@ -214,7 +255,7 @@ fn measure(
         What::Sizes => sizes::measure(setting, scale, corpus, report),
         What::ServeLike => serve_like::measure(setting, scale, corpus, report),
         What::Variants => variants::measure(setting, scale, corpus, report),
-        What::All | What::Docs => bail!("{} is no benchmark", what.name()),
+        What::Retrieval | What::All | What::Docs => bail!("{} is no benchmark", what.name()),
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use embedkit_convert::{ConvertOptions, Head, convert};
+use embedkit_convert::{ConvertOptions, Head, QuantizeOptions, convert, quantize};
 use serde_json::{Value, json};
 
 use xtask::assets;
@@ -39,6 +39,19 @@ pub(super) fn with_tokenizer(folder: &Path, name: &str, other: &Path) -> Result<
                 .with_context(|| format!("could not copy {}", from.display()))?;
         }
     }
+    Ok(model)
+}
+
+/// The dense model, quantised as `embedkit quantize` does.
+pub(super) fn quantized(folder: &Path) -> Result<PathBuf> {
+    let minilm = assets::minilm();
+    let model = with_tokenizer(folder, "int8", &minilm)?;
+    let options = QuantizeOptions {
+        onnxruntime: Some(assets::newest_runtime()),
+        ..QuantizeOptions::default()
+    };
+    quantize(&minilm.join("model.onnx"), &model.join("model.onnx"), &options)
+        .context("could not quantise the dense model")?;
     Ok(model)
 }
 

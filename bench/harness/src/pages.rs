@@ -13,50 +13,91 @@ use super::{
     chart::{self, Bar},
     machine,
     report::{Goal, Report, Results, Row, Section},
+    retrieval,
 };
 use xtask::repo;
 
+/// The benchmark with a page of its own.
+const RETRIEVAL: &str = "retrieval";
 const BEGIN: &str = "<!-- figures: begin, made by `cargo xtask bench docs` -->";
 const END: &str = "<!-- figures: end -->";
 
-/// Draws all reports into `docs/charts` and writes their tables into `docs/performance.md`.
+/// A page with figures.
+struct Page {
+    file: PathBuf,
+    text: String,
+    /// Charts by file name.
+    charts: Vec<(String, String)>,
+}
+
+/// Draws all reports into `docs/charts` and writes their tables into the pages of the documentation.
+/// Pages without new figures stay as they are.
 pub(super) fn write(results: &Results) -> Result<()> {
     let docs = repo::root().join("docs");
-    let page = docs.join("performance.md");
-    let before =
-        fs::read_to_string(&page).with_context(|| format!("reading {}", page.display()))?;
-    let reports: Vec<&Report> = results.benches.iter().filter(|report| !report.quick).collect();
     for report in results.benches.iter().filter(|report| report.quick) {
         println!("left out {}: it was measured with --quick", report.bench);
     }
-    let (text, charts) = render(&reports);
-    let after = replaced(&before, &text)
-        .with_context(|| format!("{} has no place for figures", page.display()))?;
+    let drawn = results.benches.iter().filter(|report| !report.quick);
+    let (retrieval, others): (Vec<&Report>, Vec<&Report>) =
+        drawn.partition(|report| report.bench == RETRIEVAL);
     let folder = docs.join("charts");
     fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;
-    remove_others(&folder, &charts)?;
-    for (name, svg) in &charts {
-        let file = folder.join(name);
-        fs::write(&file, svg).with_context(|| format!("could not write {}", file.display()))?;
+    if !others.is_empty() {
+        let (text, charts) = render(&others);
+        remove_others(&folder, &charts)?;
+        Page { file: docs.join("performance.md"), text, charts }.write(&folder)?;
     }
-    fs::write(&page, after).with_context(|| format!("could not write {}", page.display()))?;
-    println!("{} and {} charts beside it are written", repo::short(&page), charts.len());
+    for report in retrieval {
+        let (table, chart) = retrieval::page(report);
+        let text =
+            format!("{}\n![Quality by speed](charts/{RETRIEVAL}.svg)\n\n{table}", heading(report));
+        let charts = vec![(format!("{RETRIEVAL}.svg"), chart)];
+        Page { file: docs.join("retrieval.md"), text, charts }.write(&folder)?;
+    }
     Ok(())
 }
 
-/// Deletes charts of earlier runs that are no longer drawn.
+impl Page {
+    fn write(&self, folder: &Path) -> Result<()> {
+        let shown = self.file.display();
+        let before = fs::read_to_string(&self.file).with_context(|| format!("reading {shown}"))?;
+        let after = replaced(&before, &self.text)
+            .with_context(|| format!("{shown} has no place for figures"))?;
+        for (name, svg) in &self.charts {
+            let file = folder.join(name);
+            fs::write(&file, svg).with_context(|| format!("could not write {}", file.display()))?;
+        }
+        fs::write(&self.file, after).with_context(|| format!("could not write {shown}"))?;
+        println!("{} and {} charts are written", repo::short(&self.file), self.charts.len());
+        Ok(())
+    }
+}
+
+/// Deletes charts of earlier runs that are no longer drawn, but for those of other pages.
 fn remove_others(folder: &Path, charts: &[(String, String)]) -> Result<()> {
     let names: BTreeSet<&str> = charts.iter().map(|(name, _)| name.as_str()).collect();
     let entries = fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
     let files: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
     for file in files {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.ends_with(".svg") && !names.contains(name.as_str()) {
+        let ours = name.ends_with(".svg") && !name.starts_with(RETRIEVAL);
+        if ours && !names.contains(name.as_str()) {
             fs::remove_file(&file)
                 .with_context(|| format!("could not remove {}", file.display()))?;
         }
     }
     Ok(())
+}
+
+/// Machine and rounds of a report.
+fn heading(report: &Report) -> String {
+    let state = if report.is_busy() {
+        "**Something else ran at the same time: trust ratios only.**"
+    } else {
+        "Nothing else ran."
+    };
+    let rounds = if report.rounds == 1 { "round" } else { "rounds" };
+    format!("{}; {} {rounds}. {state}\n", machine::line(&report.machine), report.rounds)
 }
 
 /// Replaces the text between the marks; `None` if they are missing.
@@ -78,17 +119,7 @@ fn render(reports: &[&Report]) -> (String, Vec<(String, String)>) {
     }
     for report in reports {
         let _ = writeln!(text, "### `cargo xtask bench {}`\n", report.bench);
-        let state = if report.is_busy() {
-            "**Something else ran at the same time: trust ratios only.**"
-        } else {
-            "Nothing else ran."
-        };
-        let _ = writeln!(
-            text,
-            "{}; {} rounds. {state}\n",
-            machine::line(&report.machine),
-            report.rounds
-        );
+        let _ = writeln!(text, "{}", heading(report));
         for (at, section) in report.sections.iter().enumerate() {
             if let Some(svg) = amounts(section) {
                 let name = format!("{}-{at}.svg", report.bench);

@@ -239,7 +239,7 @@ pub(super) const MODELS: &[Model] = &[
     // licence: it is fetched for tests and never passed on.
     Model {
         name: "tokenlearn-static",
-        sets: &[Set::Test],
+        sets: &[Set::Test, Set::Bench],
         needed: false,
         origins: &[Origin {
             wheel: Wheel {

@@ -47,7 +47,7 @@ pub(super) const LAYERS: &[Layer] = &[
     layer("embedkit-testkit", &["embedkit-types"]),
     // Never core: the generator has to build when the generated file is broken.
     layer("xtask", &["embedkit-convert", "embedkit-hub", "embedkit-types"]),
-    layer("embedkit-bench", &["embedkit-convert", "xtask"]),
+    layer("embedkit-bench", &["embedkit-convert", "embedkit-core", "xtask"]),
 ];
 
 /// The package that others may name only as a development dependency without a version.

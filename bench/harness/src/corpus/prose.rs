@@ -8,11 +8,20 @@ pub(super) fn of_markdown(text: &str) -> Vec<String> {
 /// Paragraphs of the inner documentation comments (`//!`) of a Rust file.
 pub(super) fn of_comments(text: &str) -> Vec<String> {
     // Everything else ends a paragraph, like an empty line.
-    let comment = |line: &'_ str| -> Option<usize> {
-        let from = line.len() - line.trim_start().strip_prefix("//!")?.len();
-        Some(from + usize::from(line[from..].starts_with(' ')))
-    };
-    paragraphs(text.lines().map(|line| comment(line).map_or("", |from| &line[from..])))
+    paragraphs(text.lines().map(|line| comment(line, "//!").unwrap_or("")))
+}
+
+/// Paragraphs of the documentation comments (`///`) of a Rust file, for each item.
+pub(super) fn of_items(text: &str) -> Vec<Vec<String>> {
+    let lines: Vec<_> = text.lines().map(|line| comment(line, "///")).collect();
+    let items = lines.split(Option::is_none).filter(|item| !item.is_empty());
+    items.map(|item| paragraphs(item.iter().copied().flatten())).collect()
+}
+
+/// Text of a line that is a comment of this kind.
+fn comment<'a>(line: &'a str, kind: &str) -> Option<&'a str> {
+    let text = line.trim_start().strip_prefix(kind)?;
+    Some(text.strip_prefix(' ').unwrap_or(text))
 }
 
 /// Returns `true` for a paragraph of mostly words, not a table of numbers or code.
@@ -132,6 +141,13 @@ mod tests {
             "//! A crate\n//! of ours.\n//!\n//! 1. first\n\nuse a;\n/// not this\nfn b() {}";
         assert_eq!(of_comments(text), ["A crate of ours.", "first"]);
         assert_eq!(of_comments("    //!indented"), ["indented"]);
+    }
+
+    #[test]
+    fn items_are_apart() {
+        let text =
+            "//! file\n/// One.\n///\n///  More\n///  of it.\nfn a();\n    /// Two.\n    fn b();\n";
+        assert_eq!(of_items(text), [vec!["One.", "More of it."], vec!["Two."]]);
     }
 
     #[test]
