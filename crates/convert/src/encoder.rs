@@ -6,24 +6,71 @@
 
 use std::sync::Arc;
 
-/// An encoder, from token ids to hidden states, and its heads.
+/// An encoder, from token ids or pixels to hidden states, and its heads.
 #[derive(Clone, Debug)]
 pub(crate) struct Encoder {
     /// `model_type` of the configuration.
     pub(crate) model_type: String,
     /// Dimension of the hidden states.
     pub(crate) width: usize,
-    pub(crate) embeddings: Embeddings,
+    pub(crate) input: Input,
     /// At least one.
     pub(crate) layers: Vec<Layer>,
     pub(crate) final_norm: Option<Norm>,
+    /// One vector for each input, if the architecture has its own way to it.
+    pub(crate) pooled: Option<Pooled>,
     /// Head of a masked language model, if the architecture has one.
     pub(crate) masked_lm: Option<MaskedLm>,
     /// Head of a sequence classifier, if the architecture has one.
     pub(crate) classifier: Option<Classifier>,
 }
 
-/// First layer: rows of tables, added, normalised and projected.
+impl Encoder {
+    /// The table of words, of an encoder of text.
+    pub(crate) fn words(&self) -> Option<&Table> {
+        match &self.input {
+            Input::Tokens(embeddings) => Some(&embeddings.words),
+            Input::Pixels(_) => None,
+        }
+    }
+}
+
+/// What an encoder reads.
+#[derive(Clone, Debug)]
+pub(crate) enum Input {
+    Tokens(Embeddings),
+    Pixels(Patches),
+}
+
+/// First layer of an encoder of images: a projection of each patch, behind a token for the whole image.
+#[derive(Clone, Debug)]
+pub(crate) struct Patches {
+    /// Convolution, without `.weight` and `.bias`.
+    pub(crate) projection: String,
+    pub(crate) bias: bool,
+    pub(crate) channels: usize,
+    /// Pixels at each side of a patch, and of an image.
+    pub(crate) patch: usize,
+    pub(crate) image: usize,
+    pub(crate) width: usize,
+    /// Tensor of the image's own token, and its shape.
+    pub(crate) class: (String, Vec<usize>),
+    /// Tensor of the positions, and its shape.
+    pub(crate) positions: (String, Vec<usize>),
+    /// Images of other sizes are taken, with positions between those of the checkpoint.
+    pub(crate) any_size: bool,
+    pub(crate) norm: Option<Norm>,
+}
+
+/// One vector for each input: a state, normalised and projected.
+#[derive(Clone, Debug)]
+pub(crate) struct Pooled {
+    pub(crate) pooling: Pooling,
+    pub(crate) norm: Option<Norm>,
+    pub(crate) projection: Option<Linear>,
+}
+
+/// First layer of an encoder of text: rows of tables, added, normalised and projected.
 #[derive(Clone, Debug)]
 pub(crate) struct Embeddings {
     pub(crate) words: Table,
@@ -67,6 +114,8 @@ pub(crate) struct Residual {
     pub(crate) end: Option<Norm>,
     /// Norm of a sum of its own at the end of the branch.
     pub(crate) inner: Option<Norm>,
+    /// Tensor by which the branch is multiplied.
+    pub(crate) scale: Option<String>,
     /// Norm of a post-norm layer.
     pub(crate) after: Option<Norm>,
 }
@@ -129,6 +178,8 @@ impl Attention {
 /// Bias of the scores besides the padding mask. Layers with an equal bias share one value of the graph.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct ScoreBias {
+    /// There is no padding, as with images, and no bias at all.
+    pub(crate) unpadded: bool,
     /// A token sees itself and those before it.
     pub(crate) causal: bool,
     /// Largest distance at which a token sees another.
@@ -336,6 +387,8 @@ pub(crate) enum Activation {
     Gelu,
     /// GELU approximated by tanh.
     GeluTanh,
+    /// GELU approximated by x σ(1.702 x).
+    QuickGelu,
     Relu,
     /// `SiLU`, x σ(x).
     Silu,
@@ -367,11 +420,15 @@ pub(crate) struct Classifier {
     pub(crate) labels: Option<usize>,
 }
 
-/// One state of a sequence for its classifier.
+/// One state of a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pooling {
     /// That of the first token.
     First,
     /// Mean of all tokens but padding.
     Mean,
+    /// That of the first token with this id.
+    TokenId(usize),
+    /// That of the token with the largest id.
+    LargestId,
 }

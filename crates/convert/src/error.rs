@@ -292,6 +292,8 @@ fn missing_head(head: Head) -> &'static str {
         Head::Attention => "attention",
         Head::MaskedLm => "masked language model head",
         Head::Classifier => "sequence classifier",
+        Head::Text => "vector of a text",
+        Head::Image => "vector of an image",
     }
 }
 

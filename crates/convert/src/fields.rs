@@ -119,12 +119,13 @@ impl Fields {
         match self.text(field)?.unwrap_or(default) {
             "gelu" | "gelu_python" => Ok(Activation::Gelu),
             "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Ok(Activation::GeluTanh),
+            "quick_gelu" => Ok(Activation::QuickGelu),
             "relu" => Ok(Activation::Relu),
             "silu" | "swish" => Ok(Activation::Silu),
             other => Err(self.unsupported(
                 field,
                 other,
-                "gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, relu, silu",
+                "gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, quick_gelu, relu, silu",
             )),
         }
     }

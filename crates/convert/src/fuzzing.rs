@@ -30,7 +30,7 @@ pub fn safetensors_header(data: &[u8]) {
 }
 
 /// Weights of each architecture, to try a configuration on.
-const CHECKPOINTS: [&str; 16] = [
+const CHECKPOINTS: [&str; 18] = [
     "bert-mlm",
     "roberta-mlm",
     "distilbert-mlm",
@@ -47,6 +47,8 @@ const CHECKPOINTS: [&str; 16] = [
     "qwen3-plain",
     "gemma-plain",
     "t5-plain",
+    "clip",
+    "dinov2",
 ];
 
 /// Converts a `config.json` with test weights: the result is a graph of the reported size, or an

@@ -15,6 +15,7 @@ pub(crate) const FLOAT16: i64 = 10;
 pub(crate) const INT64: i64 = 7;
 const ATTRIBUTE_FLOAT: i64 = 1;
 const ATTRIBUTE_INT: i64 = 2;
+const ATTRIBUTE_TEXT: i64 = 3;
 const ATTRIBUTE_TENSOR: i64 = 4;
 const ATTRIBUTE_INTS: i64 = 7;
 
@@ -86,6 +87,7 @@ pub enum Attribute<'a> {
     Float(f32),
     Int(i64),
     Ints(&'a [i64]),
+    Text(&'a str),
     /// An encoded tensor.
     Tensor(&'a [u8]),
 }
@@ -241,12 +243,11 @@ impl Graph {
 
     /// An input of int64, `[batch_size, sequence_length]`.
     pub(crate) fn input(&mut self, name: &str) -> Value {
-        self.input_of(name, vec![BATCH, SEQUENCE])
+        self.input_of(name, INT64, vec![BATCH, SEQUENCE])
     }
 
-    /// An input of int64.
-    pub(crate) fn input_of(&mut self, name: &str, shape: Vec<Dim>) -> Value {
-        self.inputs.push(Port { name: name.to_owned(), element: INT64, shape });
+    pub(crate) fn input_of(&mut self, name: &str, element: i64, shape: Vec<Dim>) -> Value {
+        self.inputs.push(Port { name: name.to_owned(), element, shape });
         name.to_owned()
     }
 }
@@ -299,6 +300,7 @@ impl Attribute<'_> {
         match self {
             Self::Float(number) => attribute.float(2, *number).int(20, ATTRIBUTE_FLOAT),
             Self::Int(number) => attribute.int(3, *number).int(20, ATTRIBUTE_INT),
+            Self::Text(text) => attribute.bytes(4, text).int(20, ATTRIBUTE_TEXT),
             Self::Ints(numbers) => attribute
                 .each(*numbers, |attribute, &number| attribute.int(8, number))
                 .int(20, ATTRIBUTE_INTS),

@@ -2,8 +2,8 @@
 
 use crate::Error;
 use crate::checkpoint::Checkpoint;
-use crate::encoder::{Classifier, Encoder, Linear, MaskedLm, Part, Pooling};
-use crate::graph::{Attribute, BATCH, Dim, FLOAT, Graph, Port, SEQUENCE, Value};
+use crate::encoder::{Classifier, Encoder, Linear, MaskedLm, Part, Pooled, Table};
+use crate::graph::{BATCH, Dim, FLOAT, Graph, Port, SEQUENCE, Value};
 use crate::network::{End, Network};
 use crate::options::{ConvertOptions, Head};
 
@@ -28,9 +28,18 @@ pub(crate) fn build(
         }
         Head::MaskedLm => {
             let head = encoder.masked_lm.as_ref().ok_or_else(no_head)?;
+            let words = encoder.words().ok_or_else(no_head)?;
             let hidden = encode(End::Hidden)?;
-            let shape = vec![BATCH, SEQUENCE, Dim::Fixed(encoder.embeddings.words.rows)];
-            (masked_lm(&mut network, encoder, head, &hidden)?, "logits".to_owned(), shape)
+            let shape = vec![BATCH, SEQUENCE, Dim::Fixed(words.rows)];
+            (masked_lm(&mut network, words, head, &hidden)?, "logits".to_owned(), shape)
+        }
+        Head::Text | Head::Image => {
+            let head = encoder.pooled.as_ref().ok_or_else(no_head)?;
+            let hidden = encode(End::Hidden)?;
+            let width = head.projection.as_ref().map_or(encoder.width, |linear| linear.to);
+            let name = if options.head == Head::Text { "text_embeds" } else { "image_embeds" };
+            let vector = pooled(&mut network, head, &hidden)?;
+            (vector, name.to_owned(), vec![BATCH, Dim::Fixed(width)])
         }
         Head::Classifier => {
             let head = encoder.classifier.as_ref().ok_or_else(no_head)?;
@@ -50,11 +59,10 @@ pub(crate) fn build(
 /// Transform, activation, normalisation, and the product with the vocabulary.
 fn masked_lm(
     network: &mut Network<'_>,
-    encoder: &Encoder,
+    words: &Table,
     head: &MaskedLm,
     hidden: &str,
 ) -> Result<Value, Error> {
-    let words = &encoder.embeddings.words;
     let x = network.linear(hidden, &head.dense)?;
     let x = network.activate(&x, head.activation);
     let x = network.norm(&x, &head.norm)?;
@@ -80,18 +88,21 @@ fn classify(
     labels: usize,
     hidden: &str,
 ) -> Result<Value, Error> {
-    let x = match head.pooling {
-        Pooling::First => {
-            let first = network.graph.int(0);
-            let axis = [("axis", Attribute::Int(1))];
-            network.graph.add_with("Gather", &[hidden, &first], &axis)
-        }
-        Pooling::Mean => network.mean(hidden),
-    };
+    let x = network.pool(hidden, head.pooling);
     let x = network.linear(&x, &head.dense)?;
     let x = network.activate(&x, head.activation);
     let x = network.optional_norm(&x, head.norm.as_ref())?;
     network.linear(&x, &Linear::new(head.last.clone(), head.dense.to, labels))
+}
+
+/// One vector for each input.
+fn pooled(network: &mut Network<'_>, head: &Pooled, hidden: &str) -> Result<Value, Error> {
+    let x = network.pool(hidden, head.pooling);
+    let x = network.optional_norm(&x, head.norm.as_ref())?;
+    match &head.projection {
+        Some(projection) => network.linear(&x, projection),
+        None => Ok(x),
+    }
 }
 
 /// Number of classes, by the configuration or by the last matrix.

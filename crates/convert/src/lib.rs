@@ -1,5 +1,5 @@
-//! Turns a checkpoint of a text encoder (`config.json` beside `model.safetensors`) into an ONNX graph,
-//! without Python and without an ONNX Runtime.
+//! Turns a checkpoint of an encoder (`config.json` beside `model.safetensors`) into an ONNX graph, without
+//! Python and without an ONNX Runtime.
 //!
 //! [`convert`] reads checkpoints with f32, f16 or bf16 weights, in one file or in shards, of
 //!
@@ -7,11 +7,13 @@
 //! - ModernBERT, GTE v1.5 and multilingual, NomicBERT v1.5 and v2, Jina's BERT v2 and embeddings v3,
 //! - Llama, Mistral, Qwen2, Qwen3 and Gemma 3, causal or in both directions,
 //! - the encoders of T5, mT5 and umT5,
+//! - CLIP, ViT and DINOv2,
 //!
-//! and writes one of four graphs, chosen by [`Head`]. The result is a plain ONNX model (opset 17) that
+//! and writes one of several graphs, chosen by [`Head`]. The result is a plain ONNX model (opset 17) that
 //! takes int64 tensors `[batch_size, sequence_length]` named `input_ids`, `attention_mask` and, where the
 //! model distinguishes token types, `token_type_ids`. A model with an adapter for each task takes the
-//! number of a task as the scalar `task_id`, too.
+//! number of a task as the scalar `task_id`, too. An encoder of images takes f32 `pixel_values`,
+//! `[batch_size, channels, height, width]`, normalised as the model wants them.
 //!
 //! ```
 //! use std::path::Path;
@@ -115,7 +117,7 @@ fn convert_within(
     on_progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Converted, Error> {
     let fields = fields::Fields::read(dir)?;
-    let architecture = arch::Architecture::of(&fields)?;
+    let architecture = arch::Architecture::of(&fields, options.head)?;
     let checkpoint = checkpoint::Checkpoint::open(dir)?;
     let encoder = (architecture.describe)(&fields, &checkpoint)?;
     let graph = heads::build(&checkpoint, &encoder, options)?;

@@ -20,11 +20,16 @@ pub enum Head {
     MaskedLm,
     /// `logits` of a sequence classifier, f32 `[batch_size, labels]`, for rerankers.
     Classifier,
+    /// `text_embeds`, f32 `[batch_size, width]`, of the encoder of text in CLIP.
+    Text,
+    /// `image_embeds`, f32 `[batch_size, width]`, of an encoder of images.
+    Image,
 }
 
 impl Head {
     /// Every head, in the order of the documentation.
-    pub const ALL: [Self; 4] = [Self::Hidden, Self::Attention, Self::MaskedLm, Self::Classifier];
+    pub const ALL: [Self; 6] =
+        [Self::Hidden, Self::Attention, Self::MaskedLm, Self::Classifier, Self::Text, Self::Image];
 
     /// Name that [`FromStr`] reads and [`Display`](fmt::Display) writes.
     pub fn name(self) -> &'static str {
@@ -33,6 +38,8 @@ impl Head {
             Self::Attention => "attention",
             Self::MaskedLm => "mlm",
             Self::Classifier => "classifier",
+            Self::Text => "text",
+            Self::Image => "image",
         }
     }
 }
@@ -116,10 +123,8 @@ mod tests {
         }
         let error = "pooler".parse::<Head>().unwrap_err();
         assert_eq!(error.to_string(), "unknown head `pooler`");
-        assert!(
-            error.hint().is_some_and(|hint| hint
-                .to_string()
-                .contains("hidden, attention, mlm, classifier"))
-        );
+        assert!(error.hint().is_some_and(|hint| {
+            hint.to_string().contains("hidden, attention, mlm, classifier, text, image")
+        }));
     }
 }

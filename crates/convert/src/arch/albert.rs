@@ -5,7 +5,7 @@ use super::{Architecture, prefix};
 use crate::Error;
 use crate::checkpoint::Checkpoint;
 use crate::encoder::{
-    Activation, Classifier, Encoder, Layer, Linear, MaskedLm, Norm, Pooling, ScoreBias,
+    Activation, Classifier, Encoder, Input, Layer, Linear, MaskedLm, Norm, Pooling, ScoreBias,
 };
 use crate::fields::Fields;
 
@@ -41,9 +41,10 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
     Ok(Encoder {
         model_type: fields.model_type()?.to_owned(),
         width,
-        embeddings,
+        input: Input::Tokens(embeddings),
         layers: layers(fields, prefix, &layer)?,
         final_norm: None,
+        pooled: None,
         masked_lm: Some(MaskedLm {
             dense: Linear::new("predictions.dense", width, narrow),
             activation: layer.activation,

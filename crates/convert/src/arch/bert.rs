@@ -5,8 +5,8 @@ use super::{Architecture, flash, jina_bert, prefix};
 use crate::Error;
 use crate::checkpoint::Checkpoint;
 use crate::encoder::{
-    Activation, Attention, Classifier, Embeddings, Encoder, Layer, Linear, MaskedLm, Mlp, Norm,
-    Pooling, Positions, Residual, ScoreBias, Table,
+    Activation, Attention, Classifier, Embeddings, Encoder, Input, Layer, Linear, MaskedLm, Mlp,
+    Norm, Pooling, Positions, Residual, ScoreBias, Table,
 };
 use crate::fields::Fields;
 
@@ -99,11 +99,12 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
     Ok(Encoder {
         model_type: model_type.to_owned(),
         width,
-        embeddings,
+        input: Input::Tokens(embeddings),
         layers: (0..fields.layers(&["num_hidden_layers"])?)
             .map(|index| layer.layer(&format!("{prefix}encoder.layer.{index}."), &LAYER))
             .collect(),
         final_norm: None,
+        pooled: None,
         masked_lm: Some(if bert {
             masked_lm(fields, width, layer.activation, layer.epsilon)?
         } else {

@@ -7,7 +7,7 @@ use super::{Architecture, prefix};
 use crate::Error;
 use crate::checkpoint::Checkpoint;
 use crate::encoder::{
-    Classifier, Disentangled, Encoder, Linear, Norm, Pooling, Positions, ScoreBias, Table,
+    Classifier, Disentangled, Encoder, Input, Linear, Norm, Pooling, Positions, ScoreBias, Table,
 };
 use crate::fields::Fields;
 
@@ -59,9 +59,10 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
     Ok(Encoder {
         model_type: fields.model_type()?.to_owned(),
         width,
-        embeddings,
+        input: Input::Tokens(embeddings),
         layers,
         final_norm: None,
+        pooled: None,
         masked_lm: Some(masked_lm(fields, width, layer.activation, layer.epsilon)?),
         classifier: Some(Classifier {
             pooling: Pooling::First,

@@ -5,7 +5,7 @@ use super::{Architecture, prefix};
 use crate::Error;
 use crate::checkpoint::Checkpoint;
 use crate::encoder::{
-    Activation, Classifier, Embeddings, Encoder, Linear, MaskedLm, Norm, Pooling, Positions,
+    Activation, Classifier, Embeddings, Encoder, Input, Linear, MaskedLm, Norm, Pooling, Positions,
     ScoreBias, Table,
 };
 use crate::fields::Fields;
@@ -47,18 +47,19 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
     Ok(Encoder {
         model_type: fields.model_type()?.to_owned(),
         width,
-        embeddings: Embeddings {
+        input: Input::Tokens(Embeddings {
             words: table("word", vocabulary),
             scale: None,
             types: None,
             positions: Positions::Absolute(table("position", positions)),
             norm: Some(Norm::layer(format!("{prefix}embeddings.LayerNorm"), width, EPSILON)),
             projection: None,
-        },
+        }),
         layers: (0..layers)
             .map(|index| layer.layer(&format!("{prefix}transformer.layer.{index}."), &LAYER))
             .collect(),
         final_norm: None,
+        pooled: None,
         masked_lm: Some(MaskedLm {
             dense: Linear::new("vocab_transform", width, width),
             activation: layer.activation,

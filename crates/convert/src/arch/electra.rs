@@ -4,7 +4,7 @@ use super::bert::{LAYER, PostNorm, embeddings, roberta_classifier};
 use super::{Architecture, prefix};
 use crate::Error;
 use crate::checkpoint::Checkpoint;
-use crate::encoder::{Activation, Classifier, Encoder, Linear, MaskedLm, Norm, ScoreBias};
+use crate::encoder::{Activation, Classifier, Encoder, Input, Linear, MaskedLm, Norm, ScoreBias};
 use crate::fields::Fields;
 
 pub(super) const ARCHITECTURE: Architecture = Architecture { model_types: &["electra"], describe };
@@ -31,11 +31,12 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
     Ok(Encoder {
         model_type: fields.model_type()?.to_owned(),
         width,
-        embeddings,
+        input: Input::Tokens(embeddings),
         layers: (0..fields.layers(&["num_hidden_layers"])?)
             .map(|index| layer.layer(&format!("{prefix}encoder.layer.{index}."), &LAYER))
             .collect(),
         final_norm: None,
+        pooled: None,
         masked_lm: Some(MaskedLm {
             dense: Linear::new("generator_predictions.dense", width, narrow),
             activation: Activation::Gelu,

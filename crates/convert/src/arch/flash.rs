@@ -6,8 +6,8 @@ use super::{Architecture, even_heads, prefix, rope};
 use crate::Error;
 use crate::checkpoint::Checkpoint;
 use crate::encoder::{
-    Activation, Adapters, Attention, Classifier, Embeddings, Encoder, Layer, Linear, Mlp, Norm,
-    Pooling, Positions, Residual, Rotary, Table,
+    Activation, Adapters, Attention, Classifier, Embeddings, Encoder, Input, Layer, Linear, Mlp,
+    Norm, Pooling, Positions, Residual, Rotary, Table,
 };
 use crate::fields::Fields;
 
@@ -59,11 +59,12 @@ pub(super) fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encod
     Ok(Encoder {
         model_type: fields.model_type()?.to_owned(),
         width,
-        embeddings: layers.embeddings(fields, prefix)?,
+        input: Input::Tokens(layers.embeddings(fields, prefix)?),
         layers: (0..fields.layers(&["num_hidden_layers"])?)
             .map(|index| layers.layer(&format!("{prefix}encoder.layers.{index}.")))
             .collect(),
         final_norm: None,
+        pooled: None,
         masked_lm: Some(roberta_lm(fields, width, layers.epsilon)?),
         classifier: Some(Classifier {
             pooling: Pooling::First,

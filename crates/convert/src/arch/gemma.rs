@@ -5,8 +5,8 @@ use super::{Architecture, even_head_width, kv_heads, prefix, rope, windowed_laye
 use crate::Error;
 use crate::checkpoint::Checkpoint;
 use crate::encoder::{
-    Activation, Attention, Embeddings, Encoder, Layer, Linear, Mlp, Norm, NormKind, Positions,
-    Residual, Rotary, ScoreBias, Table,
+    Activation, Attention, Embeddings, Encoder, Input, Layer, Linear, Mlp, Norm, NormKind,
+    Positions, Residual, Rotary, ScoreBias, Table,
 };
 use crate::fields::Fields;
 
@@ -49,16 +49,17 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
     Ok(Encoder {
         model_type: fields.model_type()?.to_owned(),
         width,
-        embeddings: Embeddings {
+        input: Input::Tokens(Embeddings {
             words: Table::new(format!("{prefix}embed_tokens"), fields.vocabulary()?, width),
             scale: Some((width as f64).sqrt() as f32),
             types: None,
             positions: Positions::None,
             norm: None,
             projection: None,
-        },
+        }),
         layers: described.collect(),
         final_norm: Some(norm(format!("{prefix}norm"), width, layers.epsilon)),
+        pooled: None,
         masked_lm: None,
         classifier: None,
     })

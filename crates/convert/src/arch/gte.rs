@@ -5,8 +5,8 @@ use super::{Architecture, even_heads, prefix, rope};
 use crate::Error;
 use crate::checkpoint::Checkpoint;
 use crate::encoder::{
-    Activation, Attention, Classifier, Embeddings, Encoder, Layer, Linear, MaskedLm, Mlp, Norm,
-    Pooling, Positions, Residual, Rotary, Table,
+    Activation, Attention, Classifier, Embeddings, Encoder, Input, Layer, Linear, MaskedLm, Mlp,
+    Norm, Pooling, Positions, Residual, Rotary, Table,
 };
 use crate::fields::Fields;
 
@@ -50,18 +50,19 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
     Ok(Encoder {
         model_type: fields.model_type()?.to_owned(),
         width,
-        embeddings: Embeddings {
+        input: Input::Tokens(Embeddings {
             words: table("word", fields.vocabulary()?),
             scale: None,
             types: (types > 0).then(|| table("token_type", types)),
             positions: Positions::None,
             norm: Some(norm(&format!("{prefix}embeddings.LayerNorm"))),
             projection: None,
-        },
+        }),
         layers: (0..fields.layers(&["num_hidden_layers"])?)
             .map(|index| layers.layer(&format!("{prefix}encoder.layer.{index}.")))
             .collect(),
         final_norm: None,
+        pooled: None,
         masked_lm: Some(MaskedLm {
             dense: Linear::new("lm_head.dense", width, width),
             activation: layers.activation,

@@ -6,7 +6,7 @@ use super::prefix;
 use crate::Error;
 use crate::checkpoint::Checkpoint;
 use crate::encoder::{
-    Activation, Classifier, Distance, Encoder, Layer, Linear, Mlp, Norm, Pooling, Positions,
+    Activation, Classifier, Distance, Encoder, Input, Layer, Linear, Mlp, Norm, Pooling, Positions,
     Residual, ScoreBias,
 };
 use crate::fields::Fields;
@@ -49,9 +49,10 @@ pub(super) fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encod
     Ok(Encoder {
         model_type: fields.model_type()?.to_owned(),
         width,
-        embeddings,
+        input: Input::Tokens(embeddings),
         layers,
         final_norm: None,
+        pooled: None,
         masked_lm: Some(masked_lm(fields, width, hidden_act, epsilon)?),
         classifier: Some(Classifier {
             pooling: Pooling::First,

@@ -6,8 +6,8 @@ use super::{Architecture, even_head_width, kv_heads, prefix, rope, windowed_laye
 use crate::Error;
 use crate::checkpoint::Checkpoint;
 use crate::encoder::{
-    Activation, Attention, Embeddings, Encoder, Layer, Linear, Mlp, Norm, Positions, Residual,
-    Rotary, ScoreBias, Table,
+    Activation, Attention, Embeddings, Encoder, Input, Layer, Linear, Mlp, Norm, Positions,
+    Residual, Rotary, ScoreBias, Table,
 };
 use crate::fields::Fields;
 
@@ -44,16 +44,17 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
     Ok(Encoder {
         model_type: model_type.to_owned(),
         width,
-        embeddings: Embeddings {
+        input: Input::Tokens(Embeddings {
             words: Table::new(format!("{prefix}embed_tokens"), fields.vocabulary()?, width),
             scale: None,
             types: None,
             positions: Positions::None,
             norm: None,
             projection: None,
-        },
+        }),
         layers: described,
         final_norm: Some(Norm::rms(format!("{prefix}norm"), width, layers.epsilon)),
+        pooled: None,
         masked_lm: None,
         classifier: None,
     })

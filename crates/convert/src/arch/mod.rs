@@ -15,6 +15,7 @@
 
 mod albert;
 mod bert;
+mod clip;
 mod deberta;
 mod distilbert;
 mod electra;
@@ -28,11 +29,13 @@ mod mpnet;
 mod nomic;
 mod rope;
 mod t5;
+mod vit;
 
 use crate::Error;
 use crate::checkpoint::Checkpoint;
 use crate::encoder::Encoder;
 use crate::fields::{Fields, Names};
+use crate::options::Head;
 
 /// A family of checkpoints that one module describes.
 pub(crate) struct Architecture {
@@ -43,7 +46,7 @@ pub(crate) struct Architecture {
 }
 
 /// Every architecture.
-const ALL: [Architecture; 13] = [
+const ALL: [Architecture; 14] = [
     bert::ARCHITECTURE,
     distilbert::ARCHITECTURE,
     mpnet::ARCHITECTURE,
@@ -57,17 +60,27 @@ const ALL: [Architecture; 13] = [
     flash::ARCHITECTURE,
     gemma::ARCHITECTURE,
     t5::ARCHITECTURE,
+    clip::ARCHITECTURE,
 ];
 
+/// Encoders of images; [`ALL`] has their hidden states, too, where a checkpoint has no other encoder.
+const IMAGES: [Architecture; 2] = [clip::IMAGES, vit::ARCHITECTURE];
+
 impl Architecture {
-    /// The architecture that a configuration names.
-    pub(crate) fn of(fields: &Fields) -> Result<Self, Error> {
+    /// The architecture that a configuration names, for a head.
+    pub(crate) fn of(fields: &Fields, head: Head) -> Result<Self, Error> {
         let model_type = fields.model_type()?;
-        ALL.into_iter().find(|this| this.model_types.contains(&model_type)).ok_or_else(|| {
-            let known = ALL.iter().flat_map(|this| this.model_types).copied();
-            let known: Vec<_> = known.collect();
-            fields.unsupported("model_type", model_type, known.join(", "))
-        })
+        let named = |this: &Self| this.model_types.contains(&model_type);
+        let known = || ALL.iter().chain(&IMAGES[1..]).flat_map(|this| this.model_types).copied();
+        if !known().any(|known| known == model_type) {
+            let known: Vec<_> = known().collect();
+            return Err(fields.unsupported("model_type", model_type, known.join(", ")));
+        }
+        let images = head == Head::Image;
+        let found = if images { IMAGES.into_iter().find(named) } else { None };
+        found
+            .or_else(|| ALL.into_iter().chain(IMAGES).find(named))
+            .ok_or_else(|| Error::NoHead { model_type: model_type.to_owned(), head })
     }
 }
 

@@ -5,8 +5,8 @@ use super::{Architecture, even_heads, prefix, rope, windowed_layers};
 use crate::Error;
 use crate::checkpoint::Checkpoint;
 use crate::encoder::{
-    Activation, Attention, Classifier, Embeddings, Encoder, Layer, Linear, MaskedLm, Mlp, Norm,
-    Pooling, Positions, Residual, Rotary, ScoreBias, Table,
+    Activation, Attention, Classifier, Embeddings, Encoder, Input, Layer, Linear, MaskedLm, Mlp,
+    Norm, Pooling, Positions, Residual, Rotary, ScoreBias, Table,
 };
 use crate::fields::{Fields, Names};
 
@@ -56,7 +56,7 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
     Ok(Encoder {
         model_type: fields.model_type()?.to_owned(),
         width,
-        embeddings: Embeddings {
+        input: Input::Tokens(Embeddings {
             words: Table::new(
                 format!("{prefix}embeddings.tok_embeddings"),
                 fields.vocabulary()?,
@@ -67,9 +67,10 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
             positions: Positions::None,
             norm: Some(norm(format!("{prefix}embeddings.norm"))),
             projection: None,
-        },
+        }),
         layers: described.collect(),
         final_norm: Some(norm(format!("{prefix}final_norm"))),
+        pooled: None,
         masked_lm: Some(masked_lm(fields, width, norm("head.norm".to_owned()))?),
         classifier: Some(classifier(fields, width, norm("head.norm".to_owned()))?),
     })

@@ -4,7 +4,7 @@ use super::bert::{LayerNames, PostNorm, roberta_classifier, roberta_lm};
 use super::{Architecture, prefix};
 use crate::Error;
 use crate::checkpoint::Checkpoint;
-use crate::encoder::{Distance, Embeddings, Encoder, Norm, Positions, ScoreBias, Table};
+use crate::encoder::{Distance, Embeddings, Encoder, Input, Norm, Positions, ScoreBias, Table};
 use crate::fields::Fields;
 
 pub(super) const ARCHITECTURE: Architecture = Architecture { model_types: &["mpnet"], describe };
@@ -52,7 +52,7 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
     Ok(Encoder {
         model_type: fields.model_type()?.to_owned(),
         width,
-        embeddings: Embeddings {
+        input: Input::Tokens(Embeddings {
             words: table("word", fields.vocabulary()?),
             scale: None,
             types: None,
@@ -62,11 +62,12 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
             },
             norm: Some(Norm::layer(norm, width, layer.epsilon)),
             projection: None,
-        },
+        }),
         layers: (0..fields.layers(&["num_hidden_layers"])?)
             .map(|index| layer.layer(&format!("{prefix}encoder.layer.{index}."), &LAYER))
             .collect(),
         final_norm: None,
+        pooled: None,
         masked_lm: Some(roberta_lm(fields, width, layer.epsilon)?),
         classifier: Some(roberta_classifier(fields, width)?),
     })

@@ -5,8 +5,8 @@ use super::{Architecture, even_heads, prefix, rope};
 use crate::Error;
 use crate::checkpoint::Checkpoint;
 use crate::encoder::{
-    Activation, Attention, Classifier, Embeddings, Encoder, Experts, Layer, Linear, MaskedLm, Mlp,
-    Norm, Pooling, Positions, Residual, Rotary, Table,
+    Activation, Attention, Classifier, Embeddings, Encoder, Experts, Input, Layer, Linear,
+    MaskedLm, Mlp, Norm, Pooling, Positions, Residual, Rotary, Table,
 };
 use crate::fields::Fields;
 
@@ -68,18 +68,19 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
     Ok(Encoder {
         model_type: fields.model_type()?.to_owned(),
         width,
-        embeddings: Embeddings {
+        input: Input::Tokens(Embeddings {
             words: table("word", fields.vocabulary()?),
             scale: None,
             types: (types > 0).then(|| table("token_type", types)),
             positions: Positions::None,
             norm: Some(norm(&format!("{prefix}emb_ln"))),
             projection: None,
-        },
+        }),
         layers: (0..fields.layers(&["n_layer", "num_hidden_layers"])?)
             .map(|index| layers.layer(&format!("{prefix}encoder.layers.{index}."), index))
             .collect(),
         final_norm: None,
+        pooled: None,
         masked_lm: Some(MaskedLm {
             dense: Linear::new("cls.predictions.transform.dense", width, width),
             activation,

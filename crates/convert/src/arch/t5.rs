@@ -5,8 +5,8 @@ use super::{Architecture, prefix};
 use crate::Error;
 use crate::checkpoint::Checkpoint;
 use crate::encoder::{
-    Activation, Attention, Distance, Embeddings, Encoder, Layer, Linear, Mlp, Norm, Positions,
-    Residual, ScoreBias, Table,
+    Activation, Attention, Distance, Embeddings, Encoder, Input, Layer, Linear, Mlp, Norm,
+    Positions, Residual, ScoreBias, Table,
 };
 use crate::fields::Fields;
 
@@ -55,16 +55,17 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
     Ok(Encoder {
         model_type: model_type.to_owned(),
         width,
-        embeddings: Embeddings {
+        input: Input::Tokens(Embeddings {
             words: Table::new(words, fields.vocabulary()?, width),
             scale: None,
             types: None,
             positions: Positions::None,
             norm: None,
             projection: None,
-        },
+        }),
         layers: (0..fields.layers(&["num_layers"])?).map(|index| layers.layer(index)).collect(),
         final_norm: Some(Norm::rms("encoder.final_layer_norm", width, layers.epsilon)),
+        pooled: None,
         masked_lm: None,
         classifier: None,
     })

@@ -3,7 +3,7 @@
 use super::Network;
 use crate::Error;
 use crate::encoder::{Adapters, Linear, Part, Table};
-use crate::graph::{Attribute, Value};
+use crate::graph::{Attribute, INT64, Value};
 
 impl Network<'_> {
     /// `scale · (x · Aᵀ) · Bᵀ` with the factors of the task, `A` `[rank, from]` and `B` `[to, rank]`.
@@ -57,7 +57,7 @@ impl Network<'_> {
 
     fn task(&mut self) -> Value {
         let graph = &mut self.graph;
-        self.task.get_or_insert_with(|| graph.input_of("task_id", Vec::new())).clone()
+        self.task.get_or_insert_with(|| graph.input_of("task_id", INT64, Vec::new())).clone()
     }
 
     /// The matrix of the task.

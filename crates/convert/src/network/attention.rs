@@ -64,7 +64,10 @@ impl Network<'_> {
             scores = self.graph.add("Div", &[&scores, &scale]);
         }
         let scores = self.ungroup(&scores, attention);
-        let scores = self.graph.add("Add", &[&scores, &bias]);
+        let scores = match bias {
+            Some(bias) => self.graph.add("Add", &[&scores, &bias]),
+            None => scores,
+        };
         Ok(self.graph.add_with("Softmax", &[&scores], &[("axis", Attribute::Int(-1))]))
     }
 

@@ -11,9 +11,12 @@ const HALF_LOWEST: f32 = -32_768.0;
 impl Network<'_> {
     /// Bias of a layer's scores, the lowest f32 where a token is not seen. Built once for all layers
     /// that have it.
-    pub(super) fn score_bias(&mut self, bias: &ScoreBias) -> Result<Value, Error> {
+    pub(super) fn score_bias(&mut self, bias: &ScoreBias) -> Result<Option<Value>, Error> {
+        if bias.unpadded {
+            return Ok(None);
+        }
         if let Some((_, value)) = self.biases.iter().find(|(known, _)| known == bias) {
-            return Ok(value.clone());
+            return Ok(Some(value.clone()));
         }
         let mut value = self.mask(bias);
         let distances = match &bias.distance {
@@ -27,7 +30,7 @@ impl Network<'_> {
             value = self.graph.add("Add", &[&distances, &value]);
         }
         self.biases.push((bias.clone(), value.clone()));
-        Ok(value)
+        Ok(Some(value))
     }
 
     /// The lowest f32 at padding and at tokens out of sight, else 0.

@@ -12,12 +12,14 @@ mod bias;
 mod disentangled;
 mod embed;
 mod experts;
+mod patches;
+mod pool;
 
 use crate::Error;
 use crate::checkpoint::Checkpoint;
 use crate::encoder::{
-    Activation, Adapters, Encoder, Layer, Linear, Mlp, Norm, NormKind, Part, Residual, Rotary,
-    ScoreBias, Table,
+    Activation, Adapters, Encoder, Input, Layer, Linear, Mlp, Norm, NormKind, Part, Residual,
+    Rotary, ScoreBias, Table,
 };
 use crate::graph::{Attribute, FLOAT, Graph, INT64, Value};
 use crate::options::Precision;
@@ -68,9 +70,14 @@ impl<'a> Network<'a> {
         token_types: bool,
         end: End,
     ) -> Result<Value, Error> {
-        self.graph.input("input_ids");
-        self.graph.input("attention_mask");
-        let mut x = self.embed(&encoder.embeddings, token_types)?;
+        let mut x = match &encoder.input {
+            Input::Tokens(embeddings) => {
+                self.graph.input("input_ids");
+                self.graph.input("attention_mask");
+                self.embed(embeddings, token_types)?
+            }
+            Input::Pixels(patches) => self.embed_patches(patches)?,
+        };
         for (index, layer) in encoder.layers.iter().enumerate() {
             if end == End::Attention && index + 1 == encoder.layers.len() {
                 return self.attention_of(&x, layer);
@@ -84,10 +91,11 @@ impl<'a> Network<'a> {
     }
 
     fn layer(&mut self, x: &str, layer: &Layer) -> Result<Value, Error> {
-        let x = self.residual(x, &layer.attention_residual, |network, x| {
+        let width = layer.attention.output.to;
+        let x = self.residual(x, width, &layer.attention_residual, |network, x| {
             network.attend(x, &layer.attention)
         })?;
-        self.residual(&x, &layer.mlp_residual, |network, x| network.mlp(x, &layer.mlp))
+        self.residual(&x, width, &layer.mlp_residual, |network, x| network.mlp(x, &layer.mlp))
     }
 
     /// Attention weights of a layer.
@@ -99,6 +107,7 @@ impl<'a> Network<'a> {
     fn residual(
         &mut self,
         x: &str,
+        width: usize,
         residual: &Residual,
         branch: impl FnOnce(&mut Self, &str) -> Result<Value, Error>,
     ) -> Result<Value, Error> {
@@ -108,6 +117,10 @@ impl<'a> Network<'a> {
         if let Some(inner) = &residual.inner {
             let sum = self.graph.add("Add", &[&end, x]);
             end = self.norm(&sum, inner)?;
+        }
+        if let Some(scale) = &residual.scale {
+            let scale = self.weight(std::slice::from_ref(scale), &[width])?;
+            end = self.graph.add("Mul", &[&end, &scale]);
         }
         let sum = self.graph.add("Add", &[&end, x]);
         self.optional_norm(&sum, residual.after.as_ref())
@@ -224,6 +237,12 @@ impl<'a> Network<'a> {
                 let gate = graph.add("Sigmoid", &[x]);
                 return graph.add("Mul", &[x, &gate]);
             }
+            Activation::QuickGelu => {
+                let factor = graph.float(1.702);
+                let gate = graph.add("Mul", &[x, &factor]);
+                let gate = graph.add("Sigmoid", &[&gate]);
+                return graph.add("Mul", &[x, &gate]);
+            }
             Activation::Gelu => {
                 let root = graph.float(std::f32::consts::SQRT_2);
                 let scaled = graph.add("Div", &[x, &root]);
@@ -276,23 +295,6 @@ impl<'a> Network<'a> {
             return Ok(self.graph.weight(name, located.clone(), transposed));
         }
         Ok(self.graph.weight(&format!("{name}.{index}"), located.part(index, count), transposed))
-    }
-
-    /// Mean of the states of all tokens but padding; zeros for a row of padding.
-    pub(crate) fn mean(&mut self, hidden: &str) -> Value {
-        let hidden = self.full(hidden);
-        let mask = self.cast("attention_mask", FLOAT);
-        let graph = &mut self.graph;
-        let (tokens, last) = (graph.ints(&[1]), graph.ints(&[2]));
-        let one = graph.full_floats("one", &[], &[1.0]);
-        let mask = graph.add("Unsqueeze", &[&mask, &last]);
-        let states = graph.add("Mul", &[&hidden, &mask]);
-        let keep = [("keepdims", Attribute::Int(0))];
-        let sum = graph.add_with("ReduceSum", &[&states, &tokens], &keep);
-        let count = graph.add_with("ReduceSum", &[&mask, &tokens], &keep);
-        let count = graph.add("Max", &[&count, &one]);
-        let mean = graph.add("Div", &[&sum, &count]);
-        self.own(&mean)
     }
 
     /// Sequence length, as a list of one.

@@ -350,6 +350,18 @@ fn variants_that_are_not_modelled_are_refused() {
     check("t5-plain", "relative_attention_num_buckets", json!(2), "is 2, not an integer from 4");
     check("t5-plain", "relative_attention_max_distance", json!(3), "is 3, not an integer from 4");
     check("t5-plain", "is_decoder", json!(true), "is_decoder `true`");
+    check("clip", "text_config", Value::Null, "text_config is missing");
+    check("clip", "text_config", json!({"hidden_size": 15}), "which does not divide the width 15");
+    check(
+        "clip",
+        "text_config",
+        json!({"hidden_size": 16, "vocab_size": 30}),
+        "expected shape [30, 16]",
+    );
+    check("vit", "image_size", json!([12, 12]), "image_size is a list");
+    check("vit", "patch_size", json!(24), "patch_size is 24, not an integer from 1 to 12");
+    check("vit", "image_size", json!(16), "expected shape [1, 17, 16], got [1, 10, 16]");
+    check("dinov2", "use_swiglu_ffn", json!(true), "use_swiglu_ffn `true`");
     check("qwen2-plain", "is_causal", json!(false), "is_causal `false with a window`");
 }
 

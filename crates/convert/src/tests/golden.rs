@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use embedkit_testkit::{cosine, max_abs_diff, runtime_library};
 use ort::environment::Environment;
-use ort::session::Session;
+use ort::session::{Session, SessionOutputs};
 use ort::value::Tensor;
 
 use super::{data, onnx};
@@ -164,6 +164,43 @@ fn architectures_have_the_ports_of_their_head() {
     }
 }
 
+/// Encoders of images, and of texts beside them.
+const TOWERS: [&str; 4] = ["clip", "clip-older", "vit", "dinov2"];
+
+#[test]
+fn towers_equal_pytorch() {
+    let Some(environment) = environment() else { return };
+    let out = tempfile::tempdir().unwrap();
+    let path = out.path().join("model.onnx");
+    for name in TOWERS {
+        let expected = Expected::read(name);
+        for key in expected.outputs() {
+            let (options, label) = options_of(key);
+            let done = convert(&data(name), &path, &options).unwrap();
+            let text = label == "text";
+            let inputs: &[&str] =
+                if text { &["input_ids", "attention_mask"] } else { &["pixel_values"] };
+            assert_eq!(done.inputs, inputs, "{name} {key}");
+            let found = if text {
+                run(environment, &path, &done.inputs, &expected, label)
+            } else {
+                let shape = expected.0[&format!("{label}.pixel_values")].0.clone();
+                let pixels = expected.floats(&format!("{label}.pixel_values"));
+                let pixels = Tensor::from_array((shape, pixels)).unwrap();
+                let mut session = open(environment, &path);
+                output_of(&session.run(ort::inputs!["pixel_values" => pixels]).unwrap())
+            };
+            if key == "text.hidden" {
+                expected.check_tokens(name, key, &found);
+            } else {
+                assert_eq!(found.0, expected.0[key].0, "{name} {key}");
+                let worst = max_abs_diff(&found.1, &expected.floats(key));
+                assert!(worst < HIDDEN_TOLERANCE, "{name} {key}: differs by {worst}");
+            }
+        }
+    }
+}
+
 /// Graphs of f16 weights and f16 arithmetic: a token's state has the direction that PyTorch's has in f32.
 #[test]
 fn half_precision_keeps_the_directions() {
@@ -226,6 +263,8 @@ fn graphs_have_the_ports_of_their_head() {
                 Head::Hidden => "last_hidden_state",
                 Head::Attention => "attention_2",
                 Head::MaskedLm | Head::Classifier => "logits",
+                Head::Text => "text_embeds",
+                Head::Image => "image_embeds",
             };
             assert_eq!(model.outputs, [output], "{name} {key}");
             assert_eq!(model.outputs, [done.output]);
@@ -253,7 +292,7 @@ impl Expected {
         self.0
             .keys()
             .map(String::as_str)
-            .filter(|key| !["_ids", "_id", "_mask"].iter().any(|end| key.ends_with(end)))
+            .filter(|key| !["_ids", "_id", "_mask", "_values"].iter().any(|end| key.ends_with(end)))
     }
 
     fn input(&self, label: &str, name: &str) -> (Vec<usize>, Vec<i64>) {
@@ -353,7 +392,11 @@ fn infer(
         .iter()
         .map(|name| (name.as_str(), Tensor::from_array(input(name)).unwrap()))
         .collect();
-    let outputs = session.run(feed).unwrap();
+    output_of(&session.run(feed).unwrap())
+}
+
+/// Shape and values of the first output.
+fn output_of(outputs: &SessionOutputs<'_>) -> (Vec<usize>, Vec<f32>) {
     let (shape, values) = outputs[0].try_extract_tensor::<f32>().unwrap();
     (shape.iter().map(|&dim| dim as usize).collect(), values.to_vec())
 }

@@ -110,6 +110,9 @@ impl Model {
         for node in graph.all(1).map(Fields::read) {
             for input in node.all(1) {
                 let input = std::str::from_utf8(input).unwrap().to_owned();
+                if input.is_empty() {
+                    continue; // an input that is left out
+                }
                 assert!(defined.contains(&input), "{input} is used before it is defined");
                 used.push(input);
             }

@@ -15,7 +15,7 @@ import zlib
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AlbertConfig, BertConfig, DebertaV2Config, ElectraConfig, Gemma3TextConfig, GteConfig, JinaEmbeddingsV3Config, LlamaConfig, MistralConfig, ModernBertConfig, NomicBertConfig, Qwen2Config, Qwen3Config, T5Config, T5EncoderModel, UMT5Config, UMT5EncoderModel, XLMRobertaConfig
+from transformers import AlbertConfig, BertConfig, CLIPConfig, CLIPModel, DebertaV2Config, Dinov2Config, ElectraConfig, Gemma3TextConfig, GteConfig, JinaEmbeddingsV3Config, LlamaConfig, MistralConfig, ModernBertConfig, NomicBertConfig, Qwen2Config, Qwen3Config, T5Config, T5EncoderModel, UMT5Config, UMT5EncoderModel, ViTConfig, XLMRobertaConfig
 
 from make import CLASSIFIER, HERE, LABELS, MLM, PLAIN, WORDS, inputs
 
@@ -306,6 +306,65 @@ CHECKPOINTS = [
 ]
 
 
+TOWER = dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24)
+IMAGE = dict(image_size=12, patch_size=4, num_channels=3)
+CLIP = dict(
+    text_config=dict(TOWER, vocab_size=WORDS, max_position_embeddings=12, eos_token_id=WORDS - 1, bos_token_id=0, pad_token_id=1),
+    vision_config=dict(TOWER, **IMAGE), projection_dim=6,
+)
+
+# name, model, configuration, type of the weights, sides of the images
+TOWERS = [
+    ("clip", CLIPModel, CLIPConfig(**CLIP), torch.float32, [12]),
+    ("clip-older", CLIPModel, CLIPConfig(**dict(CLIP, text_config=dict(CLIP["text_config"], eos_token_id=2, hidden_act="gelu"))), torch.float16, [12]),
+    ("vit", PLAIN, ViTConfig(**TOWER, **IMAGE), torch.bfloat16, [12]),
+    ("dinov2", PLAIN, Dinov2Config(**dict(TOWER, mlp_ratio=2), **IMAGE), torch.float32, [12, 20]),
+]
+
+
+def texts():
+    """Four texts that end with the largest id, padded on the right."""
+    ids = torch.randint(3, WORDS - 1, (4, 12))
+    mask = torch.ones_like(ids)
+    for row, length in enumerate([12, 7, 2, 1]):
+        ids[row, length - 1] = WORDS - 1
+        ids[row, length:], mask[row, length:] = 1, 0
+    return ids, mask
+
+
+def tower_outputs(model, sides):
+    values = {}
+    for label, side in zip(("image", "other"), sides):
+        pixels = torch.randn(2, 3, side, side + 4 if label == "other" else side)
+        values[f"{label}.pixel_values"] = pixels
+        if isinstance(model, CLIPModel):
+            values[f"{label}.image"] = model.get_image_features(pixel_values=pixels).pooler_output
+        else:
+            got = model(pixel_values=pixels, output_attentions=True)
+            values |= {f"{label}.hidden": got.last_hidden_state, f"{label}.attention": got.attentions[-1]}
+            values[f"{label}.image"] = got.last_hidden_state[:, 0]
+    if isinstance(model, CLIPModel):
+        ids, mask = texts()
+        values |= {"text.input_ids": ids, "text.attention_mask": mask}
+        values["text.text"] = model.get_text_features(input_ids=ids, attention_mask=mask).pooler_output
+        values["text.hidden"] = model.text_model(input_ids=ids, attention_mask=mask).last_hidden_state
+    return values
+
+
+def make_tower(name, kind, config, dtype, sides):
+    folder = HERE / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    config._attn_implementation = "eager"
+    model = (getattr(kind, "from_config", None) or kind._from_config)(config).eval()
+    randomise(model, dtype)
+    write(folder, model, dtype, {})
+    with torch.no_grad():
+        values = {key: value.contiguous().clone() for key, value in tower_outputs(model, sides).items()}
+    save_file(values, folder / "expected.safetensors")
+    print(name, {key: (tuple(value.shape), round(value.abs().max().item(), 2)) for key, value in values.items() if value.is_floating_point()})
+
+
 def randomise(model, dtype, spread=0.3):
     """Weights large enough that every part of the model shows, rounded to what will be stored."""
     gemma = model.config.model_type.startswith("gemma")  # norms store the difference from one
@@ -382,7 +441,7 @@ def make(name, kind, config, dtype, changes):
 
 
 if __name__ == "__main__":
-    for checkpoint in CHECKPOINTS:
+    for checkpoint in CHECKPOINTS + TOWERS:
         if len(sys.argv) == 1 or checkpoint[0] in sys.argv[1:]:
             torch.manual_seed(zlib.crc32(checkpoint[0].encode()))
-            make(*checkpoint)
+            (make_tower if checkpoint in TOWERS else make)(*checkpoint)
