@@ -53,8 +53,8 @@ pub(crate) struct Patches {
     pub(crate) patch: usize,
     pub(crate) image: usize,
     pub(crate) width: usize,
-    /// Tensor of the image's own token, and its shape.
-    pub(crate) class: (String, Vec<usize>),
+    /// Tensor of the image's own token, and its shape, if there is such a token.
+    pub(crate) class: Option<(String, Vec<usize>)>,
     /// Tensor of the positions, and its shape.
     pub(crate) positions: (String, Vec<usize>),
     /// Images of other sizes are taken, with positions between those of the checkpoint.
@@ -178,7 +178,7 @@ impl Attention {
 /// Bias of the scores besides the padding mask. Layers with an equal bias share one value of the graph.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct ScoreBias {
-    /// There is no padding, as with images, and no bias at all.
+    /// There is no padding, or it is seen like other tokens; no bias at all.
     pub(crate) unpadded: bool,
     /// A token sees itself and those before it.
     pub(crate) causal: bool,
@@ -421,7 +421,7 @@ pub(crate) struct Classifier {
 }
 
 /// One state of a sequence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Pooling {
     /// That of the first token.
     First,
@@ -431,4 +431,21 @@ pub(crate) enum Pooling {
     TokenId(usize),
     /// That of the token with the largest id.
     LargestId,
+    /// That of the last token, padding or not.
+    Last,
+    /// Attention to all states by a query of its own, followed by a feed-forward network.
+    Probe(Box<Probe>),
+}
+
+/// Pooling by attention, `x + mlp(norm(x))` for the attention's `x`.
+#[derive(Clone, Debug)]
+pub(crate) struct Probe {
+    /// Tensor of the query, `[1, 1, width]`.
+    pub(crate) probe: String,
+    /// Tensors of the matrix and the bias of queries, keys and values, one after the other.
+    pub(crate) projections: [String; 2],
+    pub(crate) output: Linear,
+    pub(crate) heads: usize,
+    pub(crate) norm: Norm,
+    pub(crate) mlp: Mlp,
 }

@@ -30,7 +30,7 @@ pub fn safetensors_header(data: &[u8]) {
 }
 
 /// Weights of each architecture, to try a configuration on.
-const CHECKPOINTS: [&str; 18] = [
+const CHECKPOINTS: [&str; 19] = [
     "bert-mlm",
     "roberta-mlm",
     "distilbert-mlm",
@@ -48,6 +48,7 @@ const CHECKPOINTS: [&str; 18] = [
     "gemma-plain",
     "t5-plain",
     "clip",
+    "siglip",
     "dinov2",
 ];
 

@@ -88,7 +88,7 @@ fn classify(
     labels: usize,
     hidden: &str,
 ) -> Result<Value, Error> {
-    let x = network.pool(hidden, head.pooling);
+    let x = network.pool(hidden, &head.pooling)?;
     let x = network.linear(&x, &head.dense)?;
     let x = network.activate(&x, head.activation);
     let x = network.optional_norm(&x, head.norm.as_ref())?;
@@ -97,7 +97,7 @@ fn classify(
 
 /// One vector for each input.
 fn pooled(network: &mut Network<'_>, head: &Pooled, hidden: &str) -> Result<Value, Error> {
-    let x = network.pool(hidden, head.pooling);
+    let x = network.pool(hidden, &head.pooling)?;
     let x = network.optional_norm(&x, head.norm.as_ref())?;
     match &head.projection {
         Some(projection) => network.linear(&x, projection),

@@ -7,7 +7,7 @@
 //! - ModernBERT, GTE v1.5 and multilingual, NomicBERT v1.5 and v2, Jina's BERT v2 and embeddings v3,
 //! - Llama, Mistral, Qwen2, Qwen3 and Gemma 3, causal or in both directions,
 //! - the encoders of T5, mT5 and umT5,
-//! - CLIP, ViT and DINOv2,
+//! - CLIP, SigLIP, ViT and DINOv2,
 //!
 //! and writes one of several graphs, chosen by [`Head`]. The result is a plain ONNX model (opset 17) that
 //! takes int64 tensors `[batch_size, sequence_length]` named `input_ids`, `attention_mask` and, where the

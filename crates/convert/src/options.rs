@@ -20,7 +20,7 @@ pub enum Head {
     MaskedLm,
     /// `logits` of a sequence classifier, f32 `[batch_size, labels]`, for rerankers.
     Classifier,
-    /// `text_embeds`, f32 `[batch_size, width]`, of the encoder of text in CLIP.
+    /// `text_embeds`, f32 `[batch_size, width]`, of the encoder of text in CLIP and SigLIP.
     Text,
     /// `image_embeds`, f32 `[batch_size, width]`, of an encoder of images.
     Image,

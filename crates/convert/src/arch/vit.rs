@@ -69,7 +69,7 @@ fn patches(fields: &Fields, prefix: &str, width: usize, dino: bool) -> Result<Pa
         patch,
         image,
         width,
-        class: (name("cls_token"), vec![1, 1, width]),
+        class: Some((name("cls_token"), vec![1, 1, width])),
         positions: (name("position_embeddings"), vec![1, places, width]),
         any_size: dino,
         norm: None,

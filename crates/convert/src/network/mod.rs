@@ -73,7 +73,9 @@ impl<'a> Network<'a> {
         let mut x = match &encoder.input {
             Input::Tokens(embeddings) => {
                 self.graph.input("input_ids");
-                self.graph.input("attention_mask");
+                if encoder.layers.iter().any(|layer| !layer.attention.bias.unpadded) {
+                    self.graph.input("attention_mask");
+                }
                 self.embed(embeddings, token_types)?
             }
             Input::Pixels(patches) => self.embed_patches(patches)?,

@@ -40,9 +40,9 @@ impl Network<'_> {
         self.transpose(&x, &[0, 2, 1])
     }
 
-    /// The image's own token before those of the patches.
+    /// The image's own token, if there is one, before those of the patches.
     fn behind_class(&mut self, x: &str, patches: &Patches) -> Result<Value, Error> {
-        let (name, shape) = &patches.class;
+        let Some((name, shape)) = &patches.class else { return Ok(x.to_owned()) };
         let class = self.weight(std::slice::from_ref(name), shape)?;
         let graph = &mut self.graph;
         let size = graph.ints(&[1, patches.width as i64]);

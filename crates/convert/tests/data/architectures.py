@@ -15,7 +15,7 @@ import zlib
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AlbertConfig, BertConfig, CLIPConfig, CLIPModel, DebertaV2Config, Dinov2Config, ElectraConfig, Gemma3TextConfig, GteConfig, JinaEmbeddingsV3Config, LlamaConfig, MistralConfig, ModernBertConfig, NomicBertConfig, Qwen2Config, Qwen3Config, T5Config, T5EncoderModel, UMT5Config, UMT5EncoderModel, ViTConfig, XLMRobertaConfig
+from transformers import AlbertConfig, BertConfig, CLIPConfig, CLIPModel, DebertaV2Config, Dinov2Config, ElectraConfig, Gemma3TextConfig, GteConfig, JinaEmbeddingsV3Config, LlamaConfig, MistralConfig, ModernBertConfig, NomicBertConfig, Qwen2Config, Qwen3Config, SiglipConfig, SiglipModel, T5Config, T5EncoderModel, UMT5Config, UMT5EncoderModel, ViTConfig, XLMRobertaConfig
 
 from make import CLASSIFIER, HERE, LABELS, MLM, PLAIN, WORDS, inputs
 
@@ -317,6 +317,7 @@ CLIP = dict(
 TOWERS = [
     ("clip", CLIPModel, CLIPConfig(**CLIP), torch.float32, [12]),
     ("clip-older", CLIPModel, CLIPConfig(**dict(CLIP, text_config=dict(CLIP["text_config"], eos_token_id=2, hidden_act="gelu"))), torch.float16, [12]),
+    ("siglip", SiglipModel, SiglipConfig(text_config=dict(TOWER, vocab_size=WORDS, max_position_embeddings=12, projection_size=6, layer_norm_eps=1e-3, bos_token_id=0, eos_token_id=2), vision_config=dict(TOWER, **IMAGE)), torch.bfloat16, [12]),
     ("vit", PLAIN, ViTConfig(**TOWER, **IMAGE), torch.bfloat16, [12]),
     ("dinov2", PLAIN, Dinov2Config(**dict(TOWER, mlp_ratio=2), **IMAGE), torch.float32, [12, 20]),
 ]
@@ -337,7 +338,7 @@ def tower_outputs(model, sides):
     for label, side in zip(("image", "other"), sides):
         pixels = torch.randn(2, 3, side, side + 4 if label == "other" else side)
         values[f"{label}.pixel_values"] = pixels
-        if isinstance(model, CLIPModel):
+        if isinstance(model, (CLIPModel, SiglipModel)):
             values[f"{label}.image"] = model.get_image_features(pixel_values=pixels).pooler_output
         else:
             got = model(pixel_values=pixels, output_attentions=True)
@@ -348,6 +349,10 @@ def tower_outputs(model, sides):
         values |= {"text.input_ids": ids, "text.attention_mask": mask}
         values["text.text"] = model.get_text_features(input_ids=ids, attention_mask=mask).pooler_output
         values["text.hidden"] = model.text_model(input_ids=ids, attention_mask=mask).last_hidden_state
+    if isinstance(model, SiglipModel):
+        ids, _ = texts()
+        values |= {"text.input_ids": ids, "text.text": model.get_text_features(input_ids=ids).pooler_output}
+        values["text.hidden"] = model.text_model(input_ids=ids).last_hidden_state
     return values
 
 
