@@ -35,7 +35,7 @@ impl Encoder {
     }
 }
 
-/// What an encoder reads.
+/// First layer, by the kind of input.
 #[derive(Clone, Debug)]
 pub(crate) enum Input {
     Tokens(Embeddings),
@@ -249,8 +249,8 @@ pub(crate) enum Mlp {
     Experts(Experts),
 }
 
-/// Mixture of experts, each `f(x · up) · down`, of which a router chooses a few for each token. Their sum is
-/// weighted by the router's probabilities.
+/// Mixture of experts, each `f(x · up) · down`. A router chooses a few for each token and weights their
+/// sum by its probabilities.
 #[derive(Clone, Debug)]
 pub(crate) struct Experts {
     pub(crate) router: Linear,
@@ -423,15 +423,15 @@ pub(crate) struct Classifier {
 /// One state of a sequence.
 #[derive(Clone, Debug)]
 pub(crate) enum Pooling {
-    /// That of the first token.
+    /// The state of the first token.
     First,
     /// Mean of all tokens but padding.
     Mean,
-    /// That of the first token with this id.
+    /// The state of the first token with this id.
     TokenId(usize),
-    /// That of the token with the largest id.
+    /// The state of the token with the largest id.
     LargestId,
-    /// That of the last token, padding or not.
+    /// The state of the last token, padding or not.
     Last,
     /// Attention to all states by a query of its own, followed by a feed-forward network.
     Probe(Box<Probe>),

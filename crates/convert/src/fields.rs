@@ -130,7 +130,7 @@ impl Fields {
         }
     }
 
-    /// Whether the masked language model shares its last matrix with the word embeddings.
+    /// True if the masked language model shares its last matrix with the word embeddings.
     pub(crate) fn tied(&self) -> Result<bool, Error> {
         self.flag("tie_word_embeddings", true)
     }
@@ -152,7 +152,7 @@ impl Fields {
         self.fields.get(field).filter(|value| !value.is_null())
     }
 
-    /// Whether an entry is there and null.
+    /// True for an entry that is there and null.
     pub(crate) fn is_null(&self, field: &str) -> bool {
         self.fields.get(field).is_some_and(Value::is_null)
     }

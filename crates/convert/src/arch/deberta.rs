@@ -171,7 +171,7 @@ fn buckets(fields: &Fields, farthest: usize) -> Result<usize, Error> {
     Ok(buckets)
 }
 
-/// Whether positions have keys (`c2p`) and queries (`p2c`).
+/// The terms of positions: their keys (`c2p`), and their queries (`p2c`).
 fn terms(fields: &Fields) -> Result<[bool; 2], Error> {
     let field = "pos_att_type";
     let terms: Vec<&str> = match fields.get(field) {

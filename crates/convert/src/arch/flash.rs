@@ -30,7 +30,7 @@ struct Layers {
     adapters: Option<Adapters>,
 }
 
-/// Whether a checkpoint has this form.
+/// Recognises the form by a tensor name.
 pub(super) fn recognise(checkpoint: &Checkpoint) -> bool {
     checkpoint.find(&PREFIXES.map(|prefix| format!("{prefix}{MARK}"))).is_ok()
 }

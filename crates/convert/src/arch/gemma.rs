@@ -81,7 +81,7 @@ fn windowed(fields: &Fields) -> Result<Vec<bool>, Error> {
     Ok((1..=layers).map(|layer| layer % every != 0).collect())
 }
 
-/// What layers see: everything, or a window.
+/// Reach of layers that see everything, and of those that see a window.
 fn sights(fields: &Fields, head_width: usize) -> Result<[Sight; 2], Error> {
     let causal = !fields.flag("use_bidirectional_attention", false)?;
     let size = fields.size_or(&["sliding_window"], 1..=1 << 24, 4096)?;

@@ -84,7 +84,7 @@ fn with_gate(name: &str, mut layer: Layer, dims: &PostNorm) -> Layer {
     layer
 }
 
-/// Whether the model is of the second form (`jina-embeddings-v2-base-code`).
+/// Recognises the second form (`jina-embeddings-v2-base-code`) by a tensor name.
 fn has_qk_norms(checkpoint: &Checkpoint, prefix: &str) -> bool {
     checkpoint.find(&[format!("{prefix}encoder.layer.0.layer_norm_1.weight")]).is_ok()
 }
