@@ -73,6 +73,8 @@ fn retrieval_is_as_good_as_it_was() {
     for (name, model) in models {
         let mut options = Options::from(load_options());
         options.load.onnxruntime = Some(library.clone());
+        // Short texts, beside other tests: several threads would wait for each other.
+        options.load.threads = options.load.threads.or(Some(1));
         let model = open(&model, options).expect("a model");
         let index = Index::new(model, &collection.documents).expect("embeddings");
         indexes.insert(name.to_owned(), index);
