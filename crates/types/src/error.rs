@@ -136,6 +136,8 @@ pub enum Hint {
     NameModelFile(String),
     /// The prompt has to be put before the texts by the caller.
     GivePrompt,
+    /// One of these variants of the graph has to be chosen.
+    ChooseVariant(Vec<String>),
     /// The checkpoint lacks the tensors of a head, so that its encoder alone can be converted.
     ConvertEncoder {
         /// The head that is missing, such as `sequence classifier`.
@@ -210,6 +212,9 @@ impl fmt::Display for Hint {
             Self::GivePrompt => f.write_str(
                 "put the prompt that the model's authors give before the texts yourself",
             ),
+            Self::ChooseVariant(names) => {
+                write!(f, "choose a variant in the load options: {}", names.join(", "))
+            }
             Self::ConvertEncoder { missing } => write!(
                 f,
                 "the checkpoint has no {missing}; the head `hidden` needs only the encoder"

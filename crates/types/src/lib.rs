@@ -34,6 +34,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cache;
+mod canonical;
 mod device;
 mod embed;
 mod error;
@@ -47,7 +48,9 @@ mod sparse;
 mod spec;
 mod spec_error;
 mod task;
+mod variant;
 
+pub use canonical::Canonical;
 pub use device::{Device, DeviceError};
 pub use embed::{Embed, Embedded, Role};
 pub use error::{Error, ErrorKind, Hint};
@@ -65,3 +68,4 @@ pub use task::{
     Markers, MiniCoilConfig, Pooling, QueryPadding, Repeat, Rerank, Sparse, SparseKind,
     SpladeConfig, Task, TaskKind, TextDense,
 };
+pub use variant::{Variant, VariantError};

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::{Device, Error, ErrorKind, ModelSpec};
+use crate::{Device, Error, ErrorKind, ModelSpec, Variant};
 
 /// How a model is opened and run: plain fields with a [`Default`], for struct update syntax.
 ///
@@ -59,6 +59,9 @@ pub struct LoadOptions {
     pub cache_dir: Option<PathBuf>,
     /// Files: the network is never touched.
     pub offline: bool,
+    /// Files: the graph to take where a repository or folder without a description has several; `fp32` when
+    /// `None`. A built-in model has one graph.
+    pub variant: Option<Variant>,
     /// Running: how inputs are grouped into batches.
     pub batch: BatchOptions,
     /// Running: texts share a batch even where the graph quantises activations by the range of the whole
@@ -363,6 +366,7 @@ mod serde_tests {
             timeout: Some(Duration::from_millis(1500)),
             provider_options: vec![("use_tf32".to_owned(), "0".to_owned())],
             prompts: Prompts::Custom { query: Some("q: ".to_owned()), document: None },
+            variant: Some("fp16".parse().unwrap()),
             batch: BatchOptions { rows: Some(3), ..BatchOptions::default() },
             ..LoadOptions::throughput()
         };
@@ -402,6 +406,7 @@ mod serde_tests {
             ("device = 'gpu'", "gpu"),
             ("timeout = -1.0", "negative"),
             ("threads = -1", "-1"),
+            ("variant = 'a/b'", "a/b"),
         ] {
             let error = toml::from_str::<LoadOptions>(text).unwrap_err().to_string();
             assert!(error.contains(named), "{text}: {error}");
