@@ -139,7 +139,7 @@ pub(crate) fn pull(hub: &Hub, spec: &ModelSpec, url: &str) -> Result<Pulled, Err
     if inspect_place(spec, &place).is_ok_and(|(_, found)| !found.damaged.is_empty()) {
         quarantine(&place);
     }
-    publish(&unpacked, &place, work.path())?;
+    staging::publish_dir(&unpacked, &place, work.path())?;
     let files = find(hub, spec, url).map_err(|missing| Error::Missing {
         model: spec.id.to_string(),
         dir: place,
@@ -190,19 +190,6 @@ fn quarantine(place: &Path) {
             model = %place.display(), %error, "a damaged model cannot be moved aside"
         ),
     }
-}
-
-/// Gives the folder its name, in place of what was there. Another process may do the same; either
-/// result is whole.
-fn publish(unpacked: &Path, place: &Path, work: &Path) -> Result<(), Error> {
-    for _ in 0..3 {
-        if fs::rename(unpacked, place).is_ok() {
-            return Ok(());
-        }
-        // A folder that is not empty stands in the way: it goes with the work folder.
-        let _ = fs::rename(place, work.join("before")).or_else(|_| fs::remove_dir_all(place));
-    }
-    fs::rename(unpacked, place).or_disk("write", place)
 }
 
 /// The folder in which the model's files lie: that of the archive, or the only one in it.

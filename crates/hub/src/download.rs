@@ -88,7 +88,7 @@ pub(crate) fn pull(hub: &Hub, spec: &ModelSpec, freshness: Freshness) -> Result<
         Origin::Archive(url) => return archive::pull(hub, spec, url),
         Origin::Repository { repository, archive } => (repository, archive),
     };
-    let pulled = from_endpoints(hub, spec, |client, endpoint| {
+    let pulled = from_endpoints(hub, &spec.id, |client, endpoint| {
         pull_from(hub, client, endpoint, &repository, spec)
     });
     match (pulled, archive) {
@@ -108,33 +108,23 @@ fn pull_from(
     spec: &ModelSpec,
 ) -> Result<Pulled, Error> {
     let (repo, revision) = (repository.id(), repository.revision());
-    let listing = retrying(hub, repo, || listing::fetch(client, endpoint, repository))?;
+    let dir = repository.dir(&hub.cache_dir);
+    // A commit has the files that it always had.
+    let known = repository.is_at_commit().then(|| listing::recorded(&dir, revision)).flatten();
+    let listing = match known {
+        Some(listing) => listing,
+        None => retrying(hub, repo, || listing::fetch(client, endpoint, repository))?,
+    };
     let commit = &listing.commit;
-    if repository.is_at_commit() && !revision.eq_ignore_ascii_case(commit) {
-        return Err(Error::Corrupt {
-            file: format!("{repo} at {revision}"),
-            expected: format!("commit {revision}"),
-            found: format!("commit {commit}"),
-        });
-    }
+    listing.check_commit(repository)?;
     let pinned = |file: &ListedFile| file.pinned(spec.pinned(&file.path), endpoint);
     let wanted = listing.files_of(spec, repository)?;
     let wanted: Vec<_> = wanted.into_iter().map(pinned).collect::<Result<_, _>>()?;
 
-    let dir = repository.dir(&hub.cache_dir);
     let snapshot = dir.snapshot(commit);
-    dir.sweep(commit, wanted.iter().map(|file| Path::new(&file.path)));
-    for name in inspect(spec, &snapshot, record::read(&dir, commit).as_ref())?.damaged {
-        dir.quarantine(&snapshot.join(names::file_path(&name)?));
-    }
-    let fetched = Fetch { hub, client, endpoint, repo, commit, dir: &dir }.all(&wanted)?;
-    let mut recorded = Vec::new();
-    for (FetchedFile { file, .. }, blob) in &fetched {
-        link(&snapshot.join(names::file_path(&file.path)?), blob)?;
-        let modified = fs::metadata(blob).ok().as_ref().and_then(record::modified);
-        recorded.push(RecordedFile { file: file.clone(), modified });
-    }
-    record::add(&dir, repo, commit, &recorded)?;
+    let damaged = inspect(spec, &snapshot, record::read(&dir, commit).as_ref())?.damaged;
+    let fetch = Fetch { hub, client, endpoint, repo, commit, dir: &dir };
+    let fetched = fetch.to_snapshot(&wanted, &damaged)?;
     // The revision is moved last: until then, readers see the commit that was there before.
     if !repository.is_at_commit() {
         staging::write(&dir.reference(revision), commit.as_bytes())?;
@@ -145,21 +135,44 @@ fn pull_from(
         missing,
         found: Vec::new(),
     })?;
-    let fetched = fetched.into_iter().map(|(file, _)| file).collect();
     Ok(Pulled { files: found.files, commit: found.commit, fetched })
 }
 
 /// The transfers of one commit's files into the cache.
-struct Fetch<'a> {
-    hub: &'a Hub,
-    client: &'a Client,
-    endpoint: &'a str,
-    repo: &'a str,
-    commit: &'a str,
-    dir: &'a RepoDir,
+pub(crate) struct Fetch<'a> {
+    pub(crate) hub: &'a Hub,
+    pub(crate) client: &'a Client,
+    pub(crate) endpoint: &'a str,
+    pub(crate) repo: &'a str,
+    pub(crate) commit: &'a str,
+    pub(crate) dir: &'a RepoDir,
 }
 
 impl Fetch<'_> {
+    /// Fetches files into the snapshot of the commit and records them; the `damaged` ones among them are
+    /// moved aside.
+    pub(crate) fn to_snapshot(
+        &self,
+        files: &[ListedFile],
+        damaged: &[String],
+    ) -> Result<Vec<FetchedFile>, Error> {
+        let Self { dir, commit, .. } = self;
+        let snapshot = dir.snapshot(commit);
+        dir.sweep(commit, files.iter().map(|file| Path::new(&file.path)));
+        for name in damaged {
+            dir.quarantine(&snapshot.join(names::file_path(name)?));
+        }
+        let (mut fetched, mut recorded) = (Vec::new(), Vec::new());
+        for (done, blob) in self.all(files)? {
+            link(&snapshot.join(names::file_path(&done.file.path)?), &blob)?;
+            let modified = fs::metadata(&blob).ok().as_ref().and_then(record::modified);
+            recorded.push(RecordedFile { file: done.file.clone(), modified });
+            fetched.push(done);
+        }
+        record::add(dir, self.repo, commit, &recorded)?;
+        Ok(fetched)
+    }
+
     /// Fetches all files, several at a time; the first error that cannot be cured stops them all.
     fn all(&self, files: &[ListedFile]) -> Result<Vec<(FetchedFile, PathBuf)>, Error> {
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));

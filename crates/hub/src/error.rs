@@ -45,6 +45,15 @@ pub enum Error {
         missing: Vec<String>,
     },
 
+    /// Nothing of a repository is in a cache, and the network may not be used.
+    #[error("offline, and repository {repo} is not in {}", cache.display())]
+    NotCached {
+        /// The repository.
+        repo: String,
+        /// The cache folder.
+        cache: PathBuf,
+    },
+
     /// A local folder lacks files of the model.
     #[error(
         "{} lacks files of model {model}: {}{}",
@@ -79,6 +88,17 @@ pub enum Error {
         revision: String,
         /// The file.
         file: String,
+    },
+
+    /// A file that should be small is not.
+    #[error("{file} has {size} bytes, expected at most {limit}")]
+    TooLarge {
+        /// The file.
+        file: String,
+        /// Its size in bytes.
+        size: u64,
+        /// The most that is read of such a file.
+        limit: u64,
     },
 
     /// Access was refused.
@@ -275,7 +295,7 @@ impl Error {
             | Self::NoFile { .. }
             | Self::NoPip { .. }
             | Self::NoLibrary { .. } => ErrorKind::NotFound,
-            Self::Offline { .. } => ErrorKind::Offline,
+            Self::Offline { .. } | Self::NotCached { .. } => ErrorKind::Offline,
             Self::Denied { .. }
             | Self::ClearText { .. }
             | Self::RateLimited { .. }
@@ -286,7 +306,10 @@ impl Error {
             | Self::Redirect { .. }
             | Self::Answer { .. }
             | Self::Pip { .. } => ErrorKind::Download,
-            Self::Corrupt { .. } | Self::Pin { .. } | Self::Archive { .. } => ErrorKind::Damaged,
+            Self::Corrupt { .. }
+            | Self::Pin { .. }
+            | Self::Archive { .. }
+            | Self::TooLarge { .. } => ErrorKind::Damaged,
             Self::NoCacheDir | Self::Name { .. } | Self::Certificates { .. } => {
                 ErrorKind::InvalidInput
             }
@@ -303,7 +326,9 @@ impl Error {
         let advice = match self {
             Self::NoCacheDir => return Some(Hint::NameCacheDir),
             Self::NoSource { .. } => return Some(Hint::OpenFromFolder),
-            Self::Offline { model, .. } => return Some(Hint::PullModel(model.clone())),
+            Self::Offline { model: id, .. } | Self::NotCached { repo: id, .. } => {
+                return Some(Hint::PullModel(id.clone()));
+            }
             Self::Missing { found, .. } => return found.first().cloned().map(Hint::NameModelFile),
             Self::NoPip { .. } | Self::Pip { .. } => return Some(Hint::InstallPip),
             Self::Disk { source, .. } => match source.kind() {
@@ -352,6 +377,7 @@ impl Error {
             | Self::Status { .. }
             | Self::Redirect { .. }
             | Self::Answer { .. }
+            | Self::TooLarge { .. }
             | Self::Archive { .. } => return None,
         };
         Some(Hint::Advice(advice.into()))

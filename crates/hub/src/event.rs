@@ -1,14 +1,14 @@
-//! Progress events of a download.
+//! Progress events of a download or conversion.
 
 use std::time::Duration;
 
 use crate::Error;
 
-/// One step of a download. Files are named as the repository names them.
+/// One step of a download or conversion. Files are named as the repository names them.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// Another process is downloading the same files; this one waits for it.
+    /// Another process is downloading or converting the same files; this one waits for it.
     Waiting {
         /// Id of the model.
         model: &'a str,
@@ -42,5 +42,15 @@ pub enum Event<'a> {
         file: &'a str,
         /// Its size in bytes.
         size: u64,
+    },
+    /// A graph is being made from the model's files.
+    Converting {
+        /// Id of the model.
+        model: &'a str,
+    },
+    /// The graph is complete and in its place.
+    Converted {
+        /// Id of the model.
+        model: &'a str,
     },
 }

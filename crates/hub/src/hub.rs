@@ -1,15 +1,19 @@
-//! The operations of a [`Hub`]: find, fetch, verify and look up the files of a model.
+//! The operations of a [`Hub`]: find, fetch, verify, look up and convert the files of a model.
+
+use std::path::{Path, PathBuf};
 
 use embedkit_types::{ModelFiles, ModelSpec};
 
 use crate::{
     Error,
     config::Hub,
+    converted::{self, Conversion},
     download::{self, Freshness},
     look_up::{self, LookedUp},
     probe::{self, Probe},
     pulled::Pulled,
     search,
+    snapshot::{self, Snapshot},
     state::{self, CacheState},
     verify::{self, VerifiedFile},
 };
@@ -79,5 +83,50 @@ impl Hub {
     /// As [`Hub::files`]; always [`Error::Offline`] where the network may not be used.
     pub fn look_up(&self, spec: &ModelSpec) -> Result<LookedUp, Error> {
         look_up::look_up(self, spec)
+    }
+
+    /// Any repository at one commit, with the list of its files: the commit that a cache has for the
+    /// revision, else the current one. The list is asked for once and recorded.
+    ///
+    /// Offline, a commit that another tool put into a cache has the files that are in its folder.
+    ///
+    /// # Errors
+    /// [`Error::NotCached`] where nothing of the repository is in a cache and the network may not be used;
+    /// [`Error::NotFound`] and [`Error::Denied`] where the hub has no such repository, or not for
+    /// everybody; otherwise the reason why the list cannot be had.
+    pub fn snapshot(&self, repo: &str, revision: Option<&str>) -> Result<Snapshot, Error> {
+        snapshot::open(self, repo, revision, Freshness::Cached)
+    }
+
+    /// Any repository at the commit that the hub has now for the revision.
+    ///
+    /// # Errors
+    /// As [`Hub::snapshot`].
+    pub fn pull_snapshot(&self, repo: &str, revision: Option<&str>) -> Result<Snapshot, Error> {
+        snapshot::open(self, repo, revision, Freshness::Current)
+    }
+
+    /// Brings files of a repository to the disk, each of at most `limit` bytes. Files that are there are
+    /// not fetched again.
+    ///
+    /// # Errors
+    /// [`Error::NoFile`] for a file that the repository lacks, [`Error::TooLarge`], and those of
+    /// [`Hub::files`].
+    pub fn fetch(&self, snapshot: &Snapshot, paths: &[String], limit: u64) -> Result<(), Error> {
+        snapshot::fetch(self, snapshot, paths, limit)
+    }
+
+    /// The path of a graph that is made from files of a model: as it was made before, else `make` writes
+    /// it to the path that it is given, and further files beside it. One process makes it while others
+    /// wait, and it appears when it is whole.
+    ///
+    /// # Errors
+    /// That of `make`, [`Error::Disk`] and [`Error::Name`].
+    pub fn converted<E: From<Error>>(
+        &self,
+        conversion: &Conversion<'_>,
+        make: impl FnOnce(&Path) -> Result<(), E>,
+    ) -> Result<PathBuf, E> {
+        converted::converted(self, conversion, make)
     }
 }

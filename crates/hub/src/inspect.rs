@@ -12,7 +12,7 @@ use crate::{
     record::{Record, RecordedFile, modified, same_time},
 };
 
-/// The files of one model below a folder that differ from its record and its pins.
+/// Files below a folder that differ from their record and their pins.
 #[derive(Debug, Default)]
 pub(crate) struct Inspection {
     /// Required files that are not there, and damaged or unpinned content under any name.
@@ -32,11 +32,24 @@ pub(crate) fn inspect(
     root: &Path,
     record: Option<&Record>,
 ) -> Result<Inspection, Error> {
+    inspect_files(needed_files(spec).iter(), |name| spec.pinned(name), root, record)
+}
+
+/// Compares files below `root`, each with true if it is required, with their record and pins.
+///
+/// # Errors
+/// [`Error::Name`] for a name that must not become a path.
+pub(crate) fn inspect_files<'a>(
+    files: impl Iterator<Item = (&'a str, bool)>,
+    pinned: impl Fn(&str) -> Option<&'a FileDigest>,
+    root: &Path,
+    record: Option<&Record>,
+) -> Result<Inspection, Error> {
     let mut found = Inspection::default();
-    for (name, required) in needed_files(spec).iter() {
+    for (name, required) in files {
         let path = root.join(names::file_path(name)?);
         let recorded = record.and_then(|record| record.file(name));
-        match Condition::of(name, &path, recorded, spec.pinned(name)) {
+        match Condition::of(name, &path, recorded, pinned(name)) {
             Condition::Intact => {}
             Condition::Touched(file) => found.touched.push(file),
             Condition::Missing if !required => {}

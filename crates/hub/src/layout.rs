@@ -6,6 +6,8 @@
 //!   refs/main                   the commit that a revision stood for
 //!   snapshots/COMMIT/PATH       link to the blob, or the file itself
 //!   embedkit/COMMIT.json        record of the download: sizes and SHA-256
+//!   embedkit/COMMIT.files.json  the list of all files of the commit
+//!   embedkit/converted/NAME/    graphs that were converted from the files
 //!   embedkit/damaged/NAME       files with other content than the record, moved aside
 //!   onnx_snapshots/COMMIT/PATH  model and data side by side, where links lead to different folders
 //! ```
@@ -44,8 +46,17 @@ impl Repository {
     /// [`Error::NoSource`] where the model has none, [`Error::Name`].
     pub(crate) fn of(spec: &ModelSpec) -> Result<Self, Error> {
         let no_source = || Error::NoSource { model: spec.id.to_string() };
-        let id = names::repo(spec.source.repo.as_deref().ok_or_else(no_source)?)?.to_owned();
-        let repo = match spec.source.revision.as_deref().map(names::revision).transpose()? {
+        let id = spec.source.repo.as_deref().ok_or_else(no_source)?;
+        Self::named(id, spec.source.revision.as_deref())
+    }
+
+    /// A repository by its name, at a revision or at its main branch.
+    ///
+    /// # Errors
+    /// [`Error::Name`].
+    pub(crate) fn named(id: &str, revision: Option<&str>) -> Result<Self, Error> {
+        let id = names::repo(id)?.to_owned();
+        let repo = match revision.map(names::revision).transpose()? {
             Some(name) => Repo::with_revision(id.clone(), RepoType::Model, name.to_owned()),
             None => Repo::model(id.clone()),
         };
@@ -60,6 +71,12 @@ impl Repository {
     /// `name` or `organisation/name`.
     pub(crate) fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The same repository at a commit.
+    pub(crate) fn at_commit(&self, commit: &str) -> Self {
+        let repo = Repo::with_revision(self.id.clone(), RepoType::Model, commit.into());
+        Self { id: self.id.clone(), repo }
     }
 
     /// Branch, tag or commit.
@@ -138,6 +155,16 @@ impl RepoDir {
     /// The record of a commit's download.
     pub(crate) fn record(&self, commit: &str) -> PathBuf {
         self.path.join("embedkit").join(format!("{commit}.json"))
+    }
+
+    /// The list of all files of a commit.
+    pub(crate) fn file_list(&self, commit: &str) -> PathBuf {
+        self.path.join("embedkit").join(format!("{commit}.files.json"))
+    }
+
+    /// The folder for graphs that were converted from the repository's files.
+    pub(crate) fn converted(&self) -> PathBuf {
+        self.path.join("embedkit").join("converted")
     }
 
     /// The folder for the model file and its data, side by side.

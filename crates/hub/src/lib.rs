@@ -8,6 +8,10 @@
 //! for the commit and hashes that a model's description could pin. [`local`] takes a folder of the
 //! user's own.
 //!
+//! A repository without a description is a [`Snapshot`]: [`Hub::snapshot`] lists its files at one commit
+//! and [`Hub::fetch`] brings those to the disk that describe the model. [`Hub::converted`] keeps graphs that
+//! were made from a model's files.
+//!
 //! ```
 //! use embedkit_hub::{Error, Hub};
 //! use embedkit_types::{ModelSpec, Source};
@@ -39,6 +43,7 @@
 
 mod archive;
 mod config;
+mod converted;
 mod digest;
 mod download;
 mod error;
@@ -64,6 +69,7 @@ mod record;
 mod retry;
 pub mod runtime;
 mod search;
+mod snapshot;
 mod staging;
 mod state;
 mod transfer;
@@ -72,11 +78,13 @@ mod verify;
 pub mod wheel;
 
 pub use config::{Hub, OnEvent, Retries, Timeouts, Token};
+pub use converted::Conversion;
 pub use error::Error;
 pub use event::Event;
 pub use look_up::LookedUp;
 pub use needed::{NeededFiles, local, needed_files};
 pub use probe::Probe;
 pub use pulled::{FetchedFile, Pulled};
+pub use snapshot::Snapshot;
 pub use state::CacheState;
 pub use verify::{Outcome, VerifiedFile};

@@ -1,16 +1,16 @@
 //! The files of a repository at a revision: one request gives the commit, and for each file its size and
 //! hash.
 
-use std::io::Read;
+use std::{fs::File, io::Read};
 
 use embedkit_types::{FileDigest, ModelSpec};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     Error,
     digest::Digest,
     http::{Client, shown},
-    layout::Repository,
+    layout::{RepoDir, Repository},
     names,
     needed::needed_files,
 };
@@ -26,6 +26,34 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
+    /// An error where the repository is at a commit and this is another one.
+    pub(crate) fn check_commit(&self, repository: &Repository) -> Result<(), Error> {
+        let (repo, revision) = (repository.id(), repository.revision());
+        if !repository.is_at_commit() || revision.eq_ignore_ascii_case(&self.commit) {
+            return Ok(());
+        }
+        Err(Error::Corrupt {
+            file: format!("{repo} at {revision}"),
+            expected: format!("commit {revision}"),
+            found: format!("commit {}", self.commit),
+        })
+    }
+
+    /// The list as [`parse`] reads it.
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        let sibling = |file: &ListedFile| {
+            let hash = |sha256: bool| {
+                let digest = file.digest.as_ref()?;
+                (sha256 == matches!(digest, Digest::Sha256(_))).then(|| digest.hex().to_owned())
+            };
+            let lfs = hash(true).map(|sha256| Lfs { sha256: Some(sha256), size: file.size });
+            Sibling { rfilename: file.path.clone(), size: file.size, blob_id: hash(false), lfs }
+        };
+        let siblings = self.files.iter().map(sibling).collect();
+        let info = ModelInfo { sha: self.commit.clone(), siblings };
+        serde_json::to_vec(&info).expect("strings and numbers become JSON")
+    }
+
     /// The files that a model needs, then the optional ones that there are.
     pub(crate) fn files_of(
         &self,
@@ -91,14 +119,14 @@ impl ListedFile {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct ModelInfo {
     sha: String,
     #[serde(default)]
     siblings: Vec<Sibling>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct Sibling {
     rfilename: String,
     size: Option<u64>,
@@ -107,7 +135,7 @@ struct Sibling {
     lfs: Option<Lfs>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct Lfs {
     sha256: Option<String>,
     size: Option<u64>,
@@ -133,6 +161,14 @@ pub(crate) fn fetch(
         return Err(Error::Answer { url: shown(&url), reason });
     }
     parse(&text).map_err(|reason| Error::Answer { url: shown(&url), reason })
+}
+
+/// The list that was recorded for a commit. A damaged one counts as none.
+pub(crate) fn recorded(dir: &RepoDir, commit: &str) -> Option<Listing> {
+    let mut text = Vec::new();
+    let file = File::open(dir.file_list(commit)).ok()?;
+    file.take(LARGEST + 1).read_to_end(&mut text).ok()?;
+    parse(&text).ok().filter(|listing| listing.commit.eq_ignore_ascii_case(commit))
 }
 
 /// The address of a file's content.
@@ -187,6 +223,26 @@ mod tests {
             [Some(Digest::GitBlob(COMMIT.into())), Some(Digest::Sha256(sha)), None, None]
         );
         assert_eq!(listing.files[1].size, Some(9));
+    }
+
+    #[test]
+    fn a_list_is_read_back_as_it_was_written() {
+        let sha = "ab".repeat(32);
+        let text = format!(
+            r#"{{"sha":"{COMMIT}","siblings":[
+                {{"rfilename":"config.json","size":3,"blobId":"{COMMIT}"}},
+                {{"rfilename":"m.onnx","blobId":"{COMMIT}","lfs":{{"sha256":"{sha}","size":9}}}},
+                {{"rfilename":"bare"}}]}}"#
+        );
+        let listing = parse(text.as_bytes()).unwrap();
+        let again = parse(&listing.to_json()).unwrap();
+        assert_eq!(again.commit, COMMIT);
+        let facts = |listing: &Listing| -> Vec<_> {
+            let facts = |file: &ListedFile| (file.path.clone(), file.size, file.digest.clone());
+            listing.files.iter().map(facts).collect()
+        };
+        assert_eq!(facts(&again), facts(&listing));
+        assert_eq!(facts(&again)[1].1, Some(9));
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub(crate) fn look_up(hub: &Hub, spec: &ModelSpec) -> Result<LookedUp, Error> {
         });
     }
     let spec = ModelSpec { files: Vec::new().into(), ..spec.clone() };
-    from_endpoints(hub, &spec, |client, endpoint| {
+    from_endpoints(hub, &spec.id, |client, endpoint| {
         look_up_at(hub, client, endpoint, &repository, &spec)
     })
 }

@@ -6,8 +6,6 @@ use std::{
     time::Duration,
 };
 
-use embedkit_types::ModelSpec;
-
 use crate::{
     Error, Event,
     config::{Hub, Retries},
@@ -36,7 +34,7 @@ pub(crate) fn retrying<T>(
 /// Asks the endpoints in turn: the next one after an error of the server.
 pub(crate) fn from_endpoints<T>(
     hub: &Hub,
-    spec: &ModelSpec,
+    model: &str,
     ask: impl Fn(&Client, &str) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let client = Client::new(hub)?;
@@ -49,7 +47,7 @@ pub(crate) fn from_endpoints<T>(
             result => return result,
         }
     }
-    Err(Error::NoSource { model: spec.id.to_string() })
+    Err(Error::NoSource { model: model.into() })
 }
 
 /// The attempts that are left.

@@ -81,6 +81,19 @@ pub(crate) fn work_dir(parent: &Path) -> Result<TempDir, Error> {
     private_dir(parent, "work.embedkit-", ENDING)
 }
 
+/// Gives the folder `made` the name `place`, in place of what was there, which goes with the folder
+/// `work`. Another process may do the same; either result is whole.
+pub(crate) fn publish_dir(made: &Path, place: &Path, work: &Path) -> Result<(), Error> {
+    for _ in 0..3 {
+        if fs::rename(made, place).is_ok() {
+            return Ok(());
+        }
+        // A folder that is not empty stands in the way.
+        let _ = fs::rename(place, work.join("before")).or_else(|_| fs::remove_dir_all(place));
+    }
+    fs::rename(made, place).or_disk("write", place)
+}
+
 /// Makes a folder and those above it, writable by the user only, whatever the umask. An existing one
 /// stays as it is.
 pub(crate) fn own_folder(dir: &Path) -> Result<(), Error> {

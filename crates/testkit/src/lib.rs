@@ -12,6 +12,8 @@
 //!   [`zip_equal`] for streams.
 //! - [`fault`]: graphs that fail or never end for some inputs; [`texts_with_a_long_one`] makes the
 //!   inputs, and [`fails_alone`] checks the results.
+//! - [`sentence_folder`]: a checkpoint with the files of sentence-transformers; module [`hub`]: a hub on
+//!   loopback.
 //! - [`runtime_library`], [`asset`]: external needs of a test, which fails or is skipped without them.
 //! - [`load_options`]: the device for tests, which `cargo xtask matrix` varies.
 //!
@@ -35,6 +37,8 @@ mod compare;
 mod dense;
 mod faults;
 mod files;
+mod folder;
+pub mod hub;
 mod image;
 mod late;
 mod machine;
@@ -52,6 +56,7 @@ pub use dense::{
     DenseCase, DenseGolden, Expected, Failure, Repair, Repaired, Stage, dense_case, dense_cases,
 };
 pub use faults::{FAULT_TOKENS, fails_alone, fault, one_batch, texts_with_a_long_one};
+pub use folder::{TINY_TEXT, TINY_VECTOR, sentence_folder};
 pub use image::{
     ImageCase, ImageGolden, StoredImages, image_case, image_cases, picture, stored_images,
 };

@@ -10,11 +10,9 @@ use embedkit_hub::{Error, Hub, Outcome};
 use embedkit_types::{ModelSpec, Source};
 use flate2::{Compression, write::GzEncoder};
 
-use crate::{
-    check, hub, nothing_unfinished,
-    server::{Fault, Reply, Repo, Server},
-    spec, tree,
-};
+use embedkit_testkit::hub::{Fault, Reply, Repo, Server};
+
+use crate::{check, hub, nothing_unfinished, spec, tree};
 
 /// The sample model packed in a folder, without the files named in `without`.
 fn packed(folder: &str, without: &[&str]) -> Vec<u8> {

@@ -8,11 +8,9 @@ use std::{
 use embedkit_hub::{Error, Outcome};
 use embedkit_types::{Hint, ModelFiles};
 
-use crate::{
-    hub,
-    server::{Reply, Repo, Server},
-    spec,
-};
+use embedkit_testkit::hub::{Reply, Repo, Server};
+
+use crate::{hub, spec};
 
 /// A server that must not be asked.
 fn silent() -> Server {
@@ -136,7 +134,7 @@ mod links {
             let digest = repo.digest(name);
             let blob = dir.join("blobs").join(&digest);
             if shared {
-                let hash = crate::server::sha256(body);
+                let hash = embedkit_testkit::hub::sha256(body);
                 write(cache.join("blobs").join(&hash[..2]).join(&hash), body);
                 symlink(format!("../../blobs/{}/{hash}", &hash[..2]), &blob).unwrap();
             } else {

@@ -7,11 +7,9 @@ use std::{
 
 use embedkit_hub::Error;
 
-use crate::{
-    check, hub, nothing_unfinished,
-    server::{Repo, Server},
-    spec, tree,
-};
+use embedkit_testkit::hub::{Repo, Server};
+
+use crate::{check, hub, nothing_unfinished, spec, tree};
 
 #[test]
 fn a_folder_that_vanishes_during_a_download() {

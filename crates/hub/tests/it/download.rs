@@ -9,11 +9,9 @@ use std::{
 use embedkit_hub::{Error, Event, Hub, Outcome, Token};
 use embedkit_types::{ModelSpec, Source};
 
-use crate::{
-    check, hub, nothing_unfinished,
-    server::{Reply, Repo, Server},
-    spec, tree,
-};
+use embedkit_testkit::hub::{Reply, Repo, Server};
+
+use crate::{check, hub, nothing_unfinished, spec, tree};
 
 fn serving(repo: &Repo) -> Server {
     let repo = repo.clone();
@@ -60,7 +58,7 @@ fn the_layout_is_the_hubs_own() {
     }
     let record = dir.join("embedkit").join(format!("{}.json", repo.commit));
     let record = fs::read_to_string(record).unwrap();
-    assert!(record.contains(&crate::server::sha256(&repo.files["tokenizer.json"])));
+    assert!(record.contains(&embedkit_testkit::hub::sha256(&repo.files["tokenizer.json"])));
 }
 
 #[test]
@@ -133,7 +131,7 @@ fn the_token_stays_with_its_host() {
     hub.token = Some(Token::new("hf_very_secret"));
     hub.files(&spec()).unwrap();
     let with_token = |server: &Server| {
-        let has = |r: &crate::server::Request| {
+        let has = |r: &embedkit_testkit::hub::Request| {
             r.headers.get("authorization").is_some_and(|value| value == "Bearer hf_very_secret")
         };
         (server.requests().iter().filter(|r| has(r)).count(), server.requests().len())

@@ -10,11 +10,9 @@ use std::{
 use embedkit_hub::{Error, Hub, Timeouts, Token};
 use flate2::{Compression, write::GzEncoder};
 
-use crate::{
-    check, hub, nothing_unfinished,
-    server::{Fault, Reply, Repo, Request, Server},
-    spec, tree,
-};
+use embedkit_testkit::hub::{Fault, Reply, Repo, Request, Server};
+
+use crate::{check, hub, nothing_unfinished, spec, tree};
 
 /// The requests for the content of the model file.
 const MODEL: &str = "/cdn/onnx/model.onnx?";

@@ -5,6 +5,7 @@
 
 mod archives; // models in one file
 mod caches; // models that are there already, whoever put them there
+mod converted; // graphs that are made from a model's files
 mod disk; // no space, no permission, no folder any more
 mod download; // models that are not
 mod faults; // servers and lines that misbehave
@@ -13,14 +14,14 @@ mod probe; // what can be said without a download
 mod processes; // several at once, and one that is killed
 #[cfg(unix)]
 mod runtime; // ONNX Runtime from packages, files and folders
-mod server;
+mod snapshot; // any repository, without a description
 
 use std::{fs, path::Path, time::Duration};
 
 use embedkit_hub::{Hub, Retries, Timeouts};
 use embedkit_types::{ModelSpec, Pooling, Source, Task, TextDense};
 
-use server::{Repo, Server};
+use embedkit_testkit::hub::{Repo, Server};
 
 /// The model of [`Repo::sample`].
 fn spec() -> ModelSpec {

@@ -10,11 +10,9 @@ use std::{
 use embedkit_hub::{Error, Hub, Outcome};
 use embedkit_types::{FileDigest, ModelSpec, Source};
 
-use crate::{
-    check, hub,
-    server::{Reply, Repo, Server, sha256},
-    spec, tree,
-};
+use embedkit_testkit::hub::{Reply, Repo, Server, sha256};
+
+use crate::{check, hub, spec, tree};
 
 const MODEL: &str = "onnx/model.onnx";
 const NEEDED: [&str; 5] =

@@ -4,11 +4,9 @@ use std::{fs, time::Duration};
 
 use embedkit_hub::{CacheState, Error, Timeouts};
 
-use crate::{
-    hub,
-    server::{Fault, Reply, Repo, Server},
-    spec, tree,
-};
+use embedkit_testkit::hub::{Fault, Reply, Repo, Server};
+
+use crate::{hub, spec, tree};
 
 #[test]
 fn each_endpoint_is_asked_once_and_nothing_is_kept() {

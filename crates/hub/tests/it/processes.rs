@@ -11,13 +11,11 @@ use std::{
     time::Duration,
 };
 
-use embedkit_hub::Hub;
+use embedkit_hub::{Conversion, Error, Hub};
 
-use crate::{
-    check,
-    server::{Fault, Reply, Repo, Server},
-    spec,
-};
+use embedkit_testkit::hub::{Fault, Reply, Repo, Server};
+
+use crate::{check, converted::local, spec, tree};
 
 const CACHE: &str = "EMBEDKIT_TEST_CACHE";
 /// Attempts per request in the other process.
@@ -133,4 +131,91 @@ fn killed_at_any_point() {
     for file in hub.verify(&spec()).unwrap() {
         assert_eq!(file.outcome, embedkit_hub::Outcome::Same, "{}", file.file.path);
     }
+}
+
+/// Folder with the weights that the other process converts.
+const WEIGHTS: &str = "EMBEDKIT_TEST_WEIGHTS";
+/// Set where the other process stops in the middle of its conversion.
+const STUCK: &str = "EMBEDKIT_TEST_STUCK";
+
+#[test]
+fn converting_child() {
+    let (Some(cache), Some(dir)) = (env::var_os(CACHE), env::var_os(WEIGHTS)) else { return };
+    let (hub, dir) = (Hub::new(cache), Path::new(&dir));
+    let path = convert(&hub, dir, || {
+        // The other tools of the test see who came here.
+        let mark = dir.join(format!("made-{}", std::process::id()));
+        fs::write(mark, "").unwrap();
+        if env::var_os(STUCK).is_some() {
+            loop {
+                thread::sleep(Duration::from_secs(60));
+            }
+        }
+        thread::sleep(Duration::from_millis(100));
+    });
+    assert_eq!(fs::read_to_string(path).unwrap(), "whole");
+}
+
+fn convert(hub: &Hub, dir: &Path, between: impl FnOnce()) -> std::path::PathBuf {
+    let inputs = ["weights".to_owned()];
+    let spec = local();
+    let conversion =
+        Conversion { spec: &spec, root: dir, inputs: &inputs, recipe: "x", file: "model.onnx" };
+    hub.converted(&conversion, |path| -> Result<(), Error> {
+        fs::write(path, "half").unwrap();
+        between();
+        fs::write(path, "whole").unwrap();
+        Ok(())
+    })
+    .unwrap()
+}
+
+fn start_conversion(cache: &Path, dir: &Path, stuck: bool) -> Child {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command
+        .args(["processes::converting_child", "--exact", "--quiet"])
+        .env(CACHE, cache)
+        .env(WEIGHTS, dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    if stuck {
+        command.env(STUCK, "1");
+    }
+    command.spawn().unwrap()
+}
+
+fn conversions(dir: &Path) -> usize {
+    tree(dir).iter().filter(|name| name.starts_with("made-")).count()
+}
+
+#[test]
+fn eight_at_once_convert_once() {
+    let (dir, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fs::write(dir.path().join("weights"), "w").unwrap();
+    let children: Vec<_> =
+        (0..8).map(|_| start_conversion(cache.path(), dir.path(), false)).collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    assert_eq!(conversions(dir.path()), 1);
+}
+
+#[test]
+fn a_conversion_that_is_killed_leaves_nothing_that_counts() {
+    let (dir, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fs::write(dir.path().join("weights"), "w").unwrap();
+    let mut child = start_conversion(cache.path(), dir.path(), true);
+    while conversions(dir.path()) == 0 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended too early");
+        thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let made = std::cell::Cell::new(false);
+    let hub = Hub::new(cache.path());
+    let path = convert(&hub, dir.path(), || made.set(true));
+    assert!(made.get(), "half a graph is none");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "whole");
+    assert_eq!(convert(&hub, dir.path(), || panic!("it is there")), path);
 }

@@ -21,7 +21,9 @@ use embedkit_hub::{
 use embedkit_types::cache::{runtime_dir, runtime_library_name};
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
-use crate::{nothing_unfinished, server::sha256};
+use embedkit_testkit::hub::sha256;
+
+use crate::nothing_unfinished;
 
 #[cfg(target_os = "macos")]
 const LIBRARY: &[u8] = b"\xcf\xfa\xed\xfe the library VERS_7.8.9\0";

@@ -1,10 +1,14 @@
 //! A hub on loopback: it speaks the interface that downloads use, counts what is asked of it, and
 //! fails on command.
 
+#![expect(clippy::unwrap_used, reason = "the server of a test may panic")]
+
 use std::{
     collections::{BTreeMap, HashMap},
+    fs,
     io::{Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -17,25 +21,32 @@ use sha2::Digest;
 
 /// One request as it came; header names in lower case.
 #[derive(Debug, Clone)]
-pub(crate) struct Request {
-    pub(crate) path: String,
-    pub(crate) headers: HashMap<String, String>,
+pub struct Request {
+    /// Path and query.
+    pub path: String,
+    /// Headers.
+    pub headers: HashMap<String, String>,
     /// Number of earlier requests for the same path.
-    pub(crate) earlier: usize,
+    pub earlier: usize,
 }
 
 /// The server's answer.
 #[derive(Debug, Clone)]
-pub(crate) struct Reply {
-    pub(crate) status: u16,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
-    pub(crate) fault: Fault,
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers; an empty value leaves one out.
+    pub headers: Vec<(String, String)>,
+    /// Content.
+    pub body: Vec<u8>,
+    /// Fault of the answer.
+    pub fault: Fault,
 }
 
 /// A fault of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
+    /// No fault.
     None,
     /// Close the connection before any answer.
     Hang,
@@ -52,25 +63,30 @@ pub(crate) enum Fault {
 }
 
 impl Reply {
-    pub(crate) fn status(status: u16) -> Self {
+    /// An empty answer.
+    pub fn status(status: u16) -> Self {
         Self { status, headers: Vec::new(), body: Vec::new(), fault: Fault::None }
     }
 
-    pub(crate) fn ok(body: impl Into<Vec<u8>>) -> Self {
+    /// Content with status 200.
+    pub fn ok(body: impl Into<Vec<u8>>) -> Self {
         Self { body: body.into(), ..Self::status(200) }
     }
 
-    pub(crate) fn redirect(target: impl Into<String>) -> Self {
+    /// A redirect.
+    pub fn redirect(target: impl Into<String>) -> Self {
         Self::status(302).with("Location", target)
     }
 
-    pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+    /// The same with a header.
+    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    pub(crate) fn failing(mut self, fault: Fault) -> Self {
+    /// The same with a fault.
+    pub fn failing(mut self, fault: Fault) -> Self {
         self.fault = fault;
         self
     }
@@ -79,7 +95,7 @@ impl Reply {
 type Handler = dyn Fn(&Request) -> Reply + Send + Sync;
 
 /// Runs until it is dropped.
-pub(crate) struct Server {
+pub struct Server {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
     connections: Arc<AtomicUsize>,
@@ -87,7 +103,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn start(handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+    /// Starts a server that answers by `handler`.
+    pub fn start(handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (requests, over) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
@@ -110,26 +127,35 @@ impl Server {
         Self { address, requests, connections, over }
     }
 
-    pub(crate) fn url(&self) -> String {
+    /// Its address.
+    pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// The same server by another name, which makes it another host.
-    pub(crate) fn other_url(&self) -> String {
+    pub fn other_url(&self) -> String {
         format!("http://localhost:{}", self.address.port())
     }
 
-    pub(crate) fn requests(&self) -> Vec<Request> {
+    /// All requests so far.
+    pub fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
     }
 
     /// Number of connections, with or without a request.
-    pub(crate) fn connections(&self) -> usize {
+    pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn count(&self, part: &str) -> usize {
+    /// Number of requests with `part` in their path.
+    pub fn count(&self, part: &str) -> usize {
         self.requests().iter().filter(|request| request.path.contains(part)).count()
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
     }
 }
 
@@ -229,15 +255,18 @@ fn peek(stream: &TcpStream, all: &Mutex<Vec<Request>>) -> Option<(Request, usize
 
 /// A repository that a server offers.
 #[derive(Debug, Clone)]
-pub(crate) struct Repo {
-    pub(crate) name: String,
-    pub(crate) commit: String,
-    pub(crate) files: BTreeMap<String, Vec<u8>>,
+pub struct Repo {
+    /// `organisation/name`.
+    pub name: String,
+    /// The commit of `main`.
+    pub commit: String,
+    /// Content by path.
+    pub files: BTreeMap<String, Vec<u8>>,
 }
 
 impl Repo {
     /// A transformer with external data; files above 1,000 bytes are kept as the hub keeps large ones.
-    pub(crate) fn sample() -> Self {
+    pub fn sample() -> Self {
         let bytes = |n: usize, seed: usize| (0..n).map(|i| (i * seed + i / 251) as u8).collect();
         let files = [
             ("onnx/model.onnx", bytes(300_000, 7)),
@@ -254,17 +283,27 @@ impl Repo {
         }
     }
 
-    pub(crate) fn is_large(&self, path: &str) -> bool {
+    /// A repository with the files of a folder.
+    pub fn of_dir(name: &str, dir: &Path) -> Self {
+        let mut files = BTreeMap::new();
+        add_files(dir, "", &mut files);
+        let commit = "fedcba9876543210fedcba9876543210fedcba98".into();
+        Self { name: name.into(), commit, files }
+    }
+
+    /// True for a file that is kept under its SHA-256.
+    pub fn is_large(&self, path: &str) -> bool {
         self.files[path].len() > 1000
     }
 
     /// The name of the file's blob, and its entity tag.
-    pub(crate) fn digest(&self, path: &str) -> String {
+    pub fn digest(&self, path: &str) -> String {
         let body = &self.files[path];
         if self.is_large(path) { sha256(body) } else { git_blob(body) }
     }
 
-    pub(crate) fn listing(&self) -> String {
+    /// The answer to the question for all files.
+    pub fn listing(&self) -> String {
         let files = self.files.iter().map(|(path, body)| {
             let size = body.len();
             let large = if self.is_large(path) {
@@ -280,9 +319,10 @@ impl Repo {
     }
 
     /// The answer of a hub without faults: large files by way of another address.
-    pub(crate) fn reply(&self, request: &Request) -> Reply {
+    pub fn reply(&self, request: &Request) -> Reply {
         let path = request.path.split('?').next().unwrap();
-        if path == format!("/api/models/{}/revision/main", self.name) {
+        let listed = |revision: &str| format!("/api/models/{}/revision/{revision}", self.name);
+        if path == listed("main") || path == listed(&self.commit) {
             return Reply::ok(self.listing());
         }
         let resolve = format!("/{}/resolve/{}/", self.name, self.commit);
@@ -303,7 +343,7 @@ impl Repo {
     }
 
     /// The content of a file, or the part of it that is asked for.
-    pub(crate) fn content(&self, file: &str, request: &Request) -> Reply {
+    pub fn content(&self, file: &str, request: &Request) -> Reply {
         let (body, tag) = (&self.files[file], format!("\"{}\"", self.digest(file)));
         let start = request.headers.get("range").and_then(|range| {
             let start = range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok()?;
@@ -318,11 +358,25 @@ impl Repo {
     }
 }
 
-pub(crate) fn sha256(bytes: &[u8]) -> String {
+fn add_files(dir: &Path, prefix: &str, files: &mut BTreeMap<String, Vec<u8>>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        let name = format!("{prefix}{}", entry.file_name().to_str().unwrap());
+        if entry.file_type().unwrap().is_dir() {
+            add_files(&entry.path(), &format!("{name}/"), files);
+        } else {
+            files.insert(name, fs::read(entry.path()).unwrap());
+        }
+    }
+}
+
+/// SHA-256 in hexadecimal digits.
+pub fn sha256(bytes: &[u8]) -> String {
     hex(&sha2::Sha256::digest(bytes))
 }
 
-pub(crate) fn git_blob(bytes: &[u8]) -> String {
+/// Git's hash of a file's content.
+pub fn git_blob(bytes: &[u8]) -> String {
     let mut hash = sha1::Sha1::new_with_prefix(format!("blob {}\0", bytes.len()));
     hash.update(bytes);
     hex(&hash.finalize())
