@@ -11,7 +11,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
 use embedkit::postprocess::MuveraOptions;
 use embedkit_convert::Head;
-use embedkit_types::{BatchOptions, Device, LoadOptions, Prompts, Role, Task};
+use embedkit_types::{BatchOptions, Device, LoadOptions, Prompts, Role, Task, Variant};
 
 #[cfg(test)]
 pub(crate) use examples::examples;
@@ -126,6 +126,7 @@ Examples:
   embedkit embed --as query --prompts model \"who wrote it?\"
   cat texts.jsonl | embedkit embed --input-format jsonl --format npy --output vectors.npy
   embedkit embed --model sentence-transformers/all-MiniLM-L6-v2 --model-dir ./minilm \"offline\"
+  embedkit embed --model ./my-model \"a text\"
   embedkit embed --model Qdrant/bm25 --option language=german --input texts.txt
   embedkit embed --model colbert-ir/colbertv2.0 --postprocess muvera:k_sim=4 --input texts.txt
   embedkit embed --model Qdrant/clip-ViT-B-32-vision pictures/
@@ -320,9 +321,9 @@ pub(crate) struct CompareArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelArgs {
-    /// A model of `embedkit models list`, in any case [default: BAAI/bge-small-en-v1.5; rerank has
-    /// none]
-    #[arg(long, value_name = "ID")]
+    /// A model of `embedkit models list`, in any case; a folder such as ./my-model, or a repository of
+    /// the hub, whose own files describe it [default: BAAI/bge-small-en-v1.5; rerank has none]
+    #[arg(long, value_name = "ID|DIR")]
     pub(crate) model: Option<String>,
     /// Take the model's files from this folder; nothing is fetched
     #[arg(long, value_name = "DIR")]
@@ -330,6 +331,10 @@ pub(crate) struct ModelArgs {
     /// A model of your own, described as in a row of models.toml
     #[arg(long, value_name = "FILE.toml")]
     pub(crate) model_spec: Option<PathBuf>,
+    /// Which graph of a folder or repository that has several: fp32, fp16, int8, q4, or the end of the
+    /// file's name, such as O3 [default: fp32]
+    #[arg(long, value_name = "VARIANT")]
+    pub(crate) variant: Option<Variant>,
     /// The texts put before queries and documents: none, or those that the model's authors state
     #[arg(long, value_name = "WHICH", value_enum, default_value_t = PromptsArg::None)]
     pub(crate) prompts: PromptsArg,
@@ -467,14 +472,19 @@ Status 1 where no model fits; the hint has the closest names.")]
         #[arg(long)]
         json: bool,
     },
-    /// Everything that is known about a model
+    /// Everything that is known about a model, and the files that say it
     #[command(after_help = "\
 Examples:
   embedkit models show intfloat/multilingual-e5-small
-  embedkit models show jinaai/jina-clip-v1 --json")]
+  embedkit models show ./my-model
+  embedkit models show --model-dir ./my-model")]
     Show {
-        /// The model's name, in any case
-        id: String,
+        /// A name of `models list`, a folder, or a repository of the hub
+        #[arg(value_name = "ID|DIR", required_unless_present = "model_dir")]
+        id: Option<String>,
+        /// A folder with a model that describes itself
+        #[arg(long, value_name = "DIR", conflicts_with = "id")]
+        model_dir: Option<PathBuf>,
         /// The same rows as `models list --json`
         #[arg(long)]
         json: bool,
@@ -485,9 +495,20 @@ Examples:
   embedkit models pull BAAI/bge-small-en-v1.5
   embedkit models pull BAAI/bge-small-en-v1.5 --cache-dir ./models")]
     Pull {
-        /// The model's name, in any case
+        /// A name of `models list`, or a repository of the hub
         id: String,
     },
+    /// Run a model on a few inputs: compare with known results, alone with in a batch, and with the CPU
+    #[command(after_help = "\
+Examples:
+  embedkit models check BAAI/bge-small-en-v1.5
+  embedkit models check ./my-model --device cuda
+
+A line for each comparison: `ok` or `deviates`, and the largest difference with its place. Status 1 where \
+one deviates. Known results are those of `canonical.json` in the model's folder: \
+{\"texts\":[\"hello world\"],\"vectors\":[[0.1,0.2]],\"tolerance\":0.001}, the first components of raw \
+texts' vectors.")]
+    Check(CheckArgs),
     /// Hash the cached files of a model again and compare them with what was downloaded
     #[command(after_help = "\
 Examples:
@@ -497,12 +518,25 @@ Examples:
 A line for each file: its name, `ok`, `mismatch` or `unknown` (nothing is recorded of it), and its \
 SHA-256. Status 1 where one does not match.")]
     Verify {
-        /// The model's name, in any case
+        /// A name of `models list`, or a repository of the hub
         id: String,
         /// One JSON array
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// A name of `models list`, a folder, or a repository of the hub
+    #[arg(value_name = "ID|DIR")]
+    pub(crate) id: String,
+    /// Which graph of a folder or repository that has several
+    #[arg(long, value_name = "VARIANT")]
+    pub(crate) variant: Option<Variant>,
+    /// One JSON array
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

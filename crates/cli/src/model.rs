@@ -1,4 +1,4 @@
-//! From `--model`, `--model-dir`, `--model-spec` and `--option` to an opened model.
+//! From `--model`, `--model-dir`, `--model-spec`, `--variant` and `--option` to an opened model.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -10,10 +10,10 @@ use std::{
 
 use anyhow::{Context as _, Error, Result, ensure};
 use embedkit::{
-    Capabilities, DEFAULT_MODEL, DenseOptions, InputKind, Model, ModelSpec, Options, OutputKind,
-    Task, TaskKind,
+    Capabilities, DEFAULT_MODEL, DenseOptions, InputKind, Model, ModelBuilder, ModelSpec, Options,
+    OutputKind, Resolved, Task, TaskKind,
     hub::{self, Event, Hub},
-    registry,
+    registry, resolve,
     sparse::OptionError,
     types::{AdapterTasks, LoadOptions, ModelFile, ModelFiles, SparseKind},
 };
@@ -30,11 +30,48 @@ const LARGEST_SPEC: u64 = 1 << 20;
 
 /// A model that is known, and whose options make sense, but that is not open.
 pub(crate) struct Selected {
-    /// At least one: an id may stand for an encoder of texts and one of images.
-    specs: Vec<ModelSpec>,
+    asked: Asked,
     capabilities: Capabilities,
     dir: Option<PathBuf>,
     pub(crate) options: Options,
+}
+
+/// The model that is asked for.
+struct Asked {
+    /// At least one: an id may stand for an encoder of texts and one of images.
+    specs: Vec<ModelSpec>,
+    /// `None` for a description of the user's own.
+    found: Option<Resolved>,
+}
+
+impl From<Resolved> for Asked {
+    fn from(found: Resolved) -> Self {
+        Self { specs: found.specs.clone(), found: Some(found) }
+    }
+}
+
+impl Asked {
+    /// Looks the model up: by its name, or in a file with its description.
+    fn new(args: &ModelArgs, options: &LoadOptions) -> Result<Self> {
+        let name = args.model.as_deref();
+        if let Some(path) = &args.model_spec {
+            return Ok(Self { specs: vec![own_spec(path, name)?], found: None });
+        }
+        let name = name.unwrap_or(DEFAULT_MODEL);
+        if args.model_dir.is_some() {
+            // Files of a model that is known by its id.
+            registry::find(name)?;
+        }
+        Ok(resolve(name, options)?.into())
+    }
+
+    fn builder(&self) -> Result<ModelBuilder> {
+        let specs = self.specs.clone();
+        Ok(match &self.found {
+            Some(found) => found.with_specs(specs).into(),
+            None => Model::builder_for(specs)?,
+        })
+    }
 }
 
 impl Selected {
@@ -44,15 +81,16 @@ impl Selected {
     /// No such model; usage errors for one that makes no embeddings, and for options that it does
     /// not have.
     pub(crate) fn new(args: &ModelArgs, run: &RunArgs) -> Result<Self> {
-        let mut specs = specs(args)?;
-        let id = specs[0].id.clone();
-        specs.retain(|spec| spec.task.kind() != TaskKind::Rerank);
-        if specs.is_empty() {
+        let load = load_options(args, run);
+        let mut asked = Asked::new(args, &load)?;
+        let id = asked.specs[0].id.clone();
+        asked.specs.retain(|spec| spec.task.kind() != TaskKind::Rerank);
+        if asked.specs.is_empty() {
             return Err(usage(format!("{id} is a reranker: it makes scores, not embeddings"))
                 .hint(format!("score texts with: embedkit rerank --model {id} --query …"))
                 .into());
         }
-        Self::of(specs, args, run)
+        Self::of(asked, args, load)
     }
 
     /// Looks up a model that scores texts for a query.
@@ -63,36 +101,31 @@ impl Selected {
         if args.model.is_none() && args.model_spec.is_none() {
             return Err(usage("there is no default for --model here").hint(RERANKERS).into());
         }
-        Self::of(rerankers(specs(args)?)?, args, run)
+        let load = load_options(args, run);
+        Self::of(rerankers(Asked::new(args, &load)?)?, args, load)
     }
 
-    /// Looks up the second model of a search, which is built in and scores texts for a query.
+    /// Looks up the second model of a search, which scores texts for a query.
     ///
     /// # Errors
     /// Those of [`reranker`](Self::reranker).
-    pub(crate) fn reranker_by_id(id: &str, run: &RunArgs) -> Result<Self> {
-        let specs = rerankers(registry::find(id)?.into_iter().cloned().collect())?;
-        Self::without_options(specs, None, run.load_options())
+    pub(crate) fn reranker_by_name(name: &str, run: &RunArgs) -> Result<Self> {
+        let load = run.load_options();
+        let asked = rerankers(resolve(name, &load)?.into())?;
+        Self::without_options(asked, None, load)
     }
 
-    fn without_options(
-        specs: Vec<ModelSpec>,
-        dir: Option<PathBuf>,
-        options: LoadOptions,
-    ) -> Result<Self> {
-        let capabilities = Model::builder_for(specs.clone())?.capabilities();
-        Ok(Self { specs, capabilities, dir, options: options.into() })
+    fn without_options(asked: Asked, dir: Option<PathBuf>, options: LoadOptions) -> Result<Self> {
+        let capabilities = asked.builder()?.capabilities()?;
+        Ok(Self { asked, capabilities, dir, options: options.into() })
     }
 
-    fn of(specs: Vec<ModelSpec>, args: &ModelArgs, run: &RunArgs) -> Result<Self> {
-        let mut options = run.load_options();
-        options.prompts = args.prompts.into();
-        options.max_tokens = args.max_tokens;
+    fn of(asked: Asked, args: &ModelArgs, options: LoadOptions) -> Result<Self> {
         let dir = args.model_dir.clone();
         if let Some(dir) = &dir {
             check_dir(dir)?;
         }
-        let mut selected = Self::without_options(specs, dir, options)?;
+        let mut selected = Self::without_options(asked, dir, options)?;
         if args.max_tokens.is_some() && !selected.has_tokens() {
             let what = format!("--max-tokens is given, and {} makes no tokens", selected.id());
             return Err(usage(what).into());
@@ -139,8 +172,9 @@ impl Selected {
     pub(crate) fn model_bytes(&self) -> Option<u64> {
         let hub = Hub::from_env(self.options.load.cache_dir.clone(), true).ok();
         let mut paths = BTreeSet::new();
-        for spec in &self.specs {
-            let files = match &self.dir {
+        let found = self.asked.found.as_ref().and_then(Resolved::dir);
+        for spec in &self.asked.specs {
+            let files = match self.dir.as_deref().or(found) {
                 Some(dir) => ModelFiles::in_dir(dir, spec),
                 None => match hub.as_ref().and_then(|hub| hub.cached(spec)) {
                     Some(files) => files,
@@ -166,7 +200,7 @@ impl Selected {
 
     /// True for models of texts with a limit on tokens: not for BM25 and not for images.
     fn has_tokens(&self) -> bool {
-        self.specs.iter().any(|spec| match &spec.task {
+        self.asked.specs.iter().any(|spec| match &spec.task {
             Task::Sparse(sparse) => !matches!(sparse.kind, SparseKind::Bm25(_)),
             task => task.kind() != TaskKind::Image,
         })
@@ -186,7 +220,7 @@ impl Selected {
         if self.takes(InputKind::Image) {
             return Ok(image_options::set(id, key, value, &mut self.options.image.decode)?);
         }
-        match &self.specs[0].task {
+        match &self.asked.specs[0].task {
             Task::Sparse(sparse) => {
                 self.options.sparse.set(&sparse.kind, key, value).map_err(|error| {
                     match error.downcast_ref() {
@@ -209,9 +243,8 @@ impl Selected {
     /// # Errors
     /// Whatever keeps it from being opened.
     pub(crate) fn open(&self, kind: Option<InputKind>, report: &Report) -> Result<Model> {
-        let mut builder = Model::builder_for(self.specs.clone())?
-            .options(self.options.clone())
-            .on_event(show_downloads(report));
+        let mut builder =
+            self.asked.builder()?.options(self.options.clone()).on_event(show_downloads(report));
         if let Some(dir) = &self.dir {
             builder = builder.dir(dir);
         }
@@ -250,8 +283,8 @@ impl Selected {
                 "a folder has the names of the model's repository; --model or --model-spec says which \
                  model it is"
             }
-            // `models pull` knows the built-in ones only.
-            Some(hub::Error::Offline { .. }) if registry::find(id).is_err() => {
+            // `models pull` knows names and no descriptions.
+            Some(hub::Error::Offline { .. }) if self.asked.found.is_none() => {
                 "run it once with network access, or give the files with --model-dir"
             }
             _ => return error.into(),
@@ -263,27 +296,26 @@ impl Selected {
 /// Advice to those who look for a model that scores.
 const RERANKERS: &str = "the models that score: embedkit models list --task rerank";
 
-/// Those descriptions that are of a reranker; there has to be one.
-fn rerankers(mut specs: Vec<ModelSpec>) -> Result<Vec<ModelSpec>> {
-    let id = specs[0].id.clone();
-    specs.retain(|spec| spec.task.kind() == TaskKind::Rerank);
-    if specs.is_empty() {
+/// Options of the model and of the run.
+fn load_options(args: &ModelArgs, run: &RunArgs) -> LoadOptions {
+    LoadOptions {
+        prompts: args.prompts.into(),
+        max_tokens: args.max_tokens,
+        variant: args.variant.clone(),
+        ..run.load_options()
+    }
+}
+
+/// The model with those descriptions only that are of a reranker; there has to be one.
+fn rerankers(mut asked: Asked) -> Result<Asked> {
+    let id = asked.specs[0].id.clone();
+    asked.specs.retain(|spec| spec.task.kind() == TaskKind::Rerank);
+    if asked.specs.is_empty() {
         return Err(usage(format!("{id} is no reranker: it makes embeddings, not scores"))
             .hint(RERANKERS)
             .into());
     }
-    Ok(specs)
-}
-
-/// The descriptions of the model that is asked for, one for each of its tasks.
-fn specs(args: &ModelArgs) -> Result<Vec<ModelSpec>> {
-    Ok(match &args.model_spec {
-        Some(path) => vec![own_spec(path, args.model.as_deref())?],
-        None => {
-            let rows = registry::find(args.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
-            rows.into_iter().cloned().collect()
-        }
-    })
+    Ok(asked)
 }
 
 /// The description in a file, which `--model` may name but not contradict.
@@ -388,16 +420,20 @@ pub(crate) fn open_hub(options: &LoadOptions, report: &Report) -> Result<Hub> {
     Ok(hub.with_progress(Arc::new(show_downloads(report))))
 }
 
-/// A progress bar for each file that is downloaded.
+/// A progress bar for each file that is downloaded, and one for a checkpoint that is converted.
 pub(crate) fn show_downloads(report: &Report) -> impl Fn(Event<'_>) + Send + Sync + 'static {
     let shown = Mutex::new(HashMap::new());
+    let converting = Mutex::new(HashMap::new());
     let report = report.clone();
     move |event| {
         let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut converting = converting.lock().unwrap_or_else(PoisonError::into_inner);
         // Faults and retries are traced as warnings.
         match event {
             Event::Waiting { model } => {
-                report.warn(&format!("waiting for another process that downloads {model}"));
+                report.warn(&format!(
+                    "waiting for another process that downloads or converts {model}"
+                ));
             }
             Event::Started { file, size } => {
                 shown.insert(file.to_owned(), report.bytes(file, size));
@@ -408,6 +444,10 @@ pub(crate) fn show_downloads(report: &Report) -> impl Fn(Event<'_>) + Send + Syn
                 }
             }
             Event::Finished { file, .. } => drop(shown.remove(file)),
+            Event::Converting { model } => {
+                converting.insert(model.to_owned(), report.busy(&format!("converting {model}")));
+            }
+            Event::Converted { model } => drop(converting.remove(model)),
             _ => {}
         }
     }

@@ -255,6 +255,7 @@ fn words(hint: &Hint) -> String {
         Hint::NameModelFile(file) => format!(
             "if {file} is the model, say `file = \"{file}\"` in its description (--model-spec)"
         ),
+        Hint::ChooseVariant(names) => format!("choose one with --variant: {}", names.join(", ")),
         Hint::ConvertEncoder { missing } => {
             format!("the checkpoint has no {missing}; --head hidden needs only the encoder")
         }
@@ -444,6 +445,7 @@ mod tests {
             (Hint::RaiseTimeout, "`--timeout`"),
             (Hint::FewerThreads, "`--threads` and `--replicas`"),
             (Hint::NameModelFile("x.onnx".into()), "`file = \"x.onnx\"`"),
+            (Hint::ChooseVariant(vec!["int8".into(), "q4".into()]), "with --variant: int8, q4"),
             (Hint::ConvertEncoder { missing: "head" }, "has no head; --head hidden needs"),
             (Hint::ConvertCheckpoint, "such as `embedkit convert` writes"),
             (Hint::Advice("try again".into()), "hint: try again"),

@@ -108,6 +108,19 @@ pub fn convert_with_progress(
     convert_within(dir, out, options, model::MESSAGE_LIMIT, on_progress)
 }
 
+/// Version of the converter: another one may write another graph for the same checkpoint.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Checks that [`convert`] knows the architecture in `config.json` of `dir` with this head. No weights are
+/// read.
+///
+/// # Errors
+/// A configuration that is missing, damaged or too large, or of a model that is not supported.
+pub fn check(dir: &Path, head: Head) -> Result<(), Error> {
+    let fields = fields::Fields::read(dir)?;
+    arch::Architecture::of(&fields, head).map(drop)
+}
+
 /// [`convert_with_progress`] with the size in bytes from which weights go to a file of their own.
 fn convert_within(
     dir: &Path,

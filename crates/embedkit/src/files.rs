@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use embedkit_describe::Checkpoint;
 #[cfg(feature = "hub")]
 use embedkit_hub::{Hub, OnEvent};
-use embedkit_types::{LoadOptions, ModelFiles, ModelSpec};
+use embedkit_types::{LoadOptions, ModelFiles, ModelSpec, SpecError};
 
 use crate::Error;
 
@@ -12,7 +13,11 @@ use crate::Error;
 #[derive(Clone, Default)]
 pub(crate) struct FileSource {
     pub(crate) dir: Option<PathBuf>,
-    /// Hears of downloads.
+    /// The checkpoint that the graph has to be made from.
+    pub(crate) checkpoint: Option<Checkpoint>,
+    /// True where the description was read from the model's own files, and the graph chosen among them.
+    pub(crate) described: bool,
+    /// Hears of downloads and conversions.
     #[cfg(feature = "hub")]
     pub(crate) on_event: Option<OnEvent>,
 }
@@ -25,27 +30,91 @@ impl FileSource {
         options: &LoadOptions,
         needed: bool,
     ) -> Result<Option<ModelFiles>, Error> {
-        match &self.dir {
-            Some(dir) => in_dir(dir, spec).map(Some),
-            None if needed => self.fetch(spec, options).map(Some),
-            None => Ok(None),
+        if options.variant.is_some() && !self.described {
+            let id = spec.id.to_string();
+            return Err(SpecError::UnusedOption { id, option: "variant" }.into());
+        }
+        let files = match &self.dir {
+            Some(dir) => in_dir(dir, spec)?,
+            None if needed => self.fetch(spec, options)?,
+            None => return Ok(None),
+        };
+        match &self.checkpoint {
+            Some(checkpoint) => self.convert(spec, &files, checkpoint, options).map(Some),
+            None => Ok(Some(files)),
         }
     }
 
     #[cfg(feature = "hub")]
+    fn hub(&self, options: &LoadOptions) -> Result<Hub, Error> {
+        let hub = Hub::from_env(options.cache_dir.clone(), options.offline)?;
+        Ok(match &self.on_event {
+            Some(on_event) => hub.with_progress(on_event.clone()),
+            None => hub,
+        })
+    }
+
+    #[cfg(feature = "hub")]
     fn fetch(&self, spec: &ModelSpec, options: &LoadOptions) -> Result<ModelFiles, Error> {
-        let mut hub = Hub::from_env(options.cache_dir.clone(), options.offline)?;
-        if let Some(on_event) = &self.on_event {
-            hub = hub.with_progress(on_event.clone());
-        }
-        Ok(hub.files(spec)?)
+        Ok(self.hub(options)?.files(spec)?)
     }
 
     #[cfg(not(feature = "hub"))]
     #[expect(clippy::unused_self, reason = "the hub is compiled out")]
     fn fetch(&self, spec: &ModelSpec, _: &LoadOptions) -> Result<ModelFiles, Error> {
-        Err(crate::SpecError::NeedsFiles { id: spec.id.to_string() }.into())
+        Err(SpecError::NeedsFiles { id: spec.id.to_string() }.into())
     }
+
+    /// The files with a graph that is made from the checkpoint among them, once, and kept in the cache.
+    #[cfg(feature = "convert")]
+    fn convert(
+        &self,
+        spec: &ModelSpec,
+        files: &ModelFiles,
+        checkpoint: &Checkpoint,
+        options: &LoadOptions,
+    ) -> Result<ModelFiles, Error> {
+        use embedkit_convert::{ConvertOptions, VERSION, convert};
+
+        let head = checkpoint.head.name().parse::<embedkit_convert::Head>()?;
+        let dir = files.root.join(&checkpoint.folder);
+        let mut inputs = checkpoint.weights.clone();
+        inputs.push(match &*checkpoint.folder {
+            "" => "config.json".to_owned(),
+            folder => format!("{folder}/config.json"),
+        });
+        let conversion = embedkit_hub::Conversion {
+            spec,
+            root: &files.root,
+            inputs: &inputs,
+            recipe: &format!("{head}-{VERSION}"),
+            file: "model.onnx",
+        };
+        let convert_options = ConvertOptions { head, ..ConvertOptions::default() };
+        let make = |out: &Path| convert(&dir, out, &convert_options).map(drop).map_err(Error::from);
+        let model = self.hub(options)?.converted(&conversion, make)?;
+        Ok(ModelFiles { root: files.root.clone(), model })
+    }
+
+    #[cfg(not(feature = "convert"))]
+    #[expect(clippy::unused_self, reason = "the converter is compiled out")]
+    fn convert(
+        &self,
+        spec: &ModelSpec,
+        _: &ModelFiles,
+        _: &Checkpoint,
+        _: &LoadOptions,
+    ) -> Result<ModelFiles, Error> {
+        let (id, package, feature) = (spec.id.to_string(), "embedkit", "convert");
+        Err(SpecError::NotCompiled { id, package, feature }.into())
+    }
+}
+
+/// Checks that the checkpoint, whose configuration is in `folder`, can be converted.
+#[cfg(feature = "convert")]
+pub(crate) fn check_checkpoint(folder: &Path, checkpoint: &Checkpoint) -> Result<(), Error> {
+    let head = checkpoint.head.name().parse::<embedkit_convert::Head>()?;
+    Ok(embedkit_convert::check(folder, head)?)
 }
 
 #[cfg(feature = "hub")]
@@ -58,4 +127,13 @@ fn in_dir(dir: &Path, spec: &ModelSpec) -> Result<ModelFiles, Error> {
 #[expect(clippy::unnecessary_wraps, reason = "the hub looks which files are there")]
 fn in_dir(dir: &Path, spec: &ModelSpec) -> Result<ModelFiles, Error> {
     Ok(ModelFiles::in_dir(dir, spec))
+}
+
+impl std::fmt::Debug for FileSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FileSource")
+            .field("dir", &self.dir)
+            .field("checkpoint", &self.checkpoint)
+            .finish_non_exhaustive()
+    }
 }

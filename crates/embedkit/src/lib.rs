@@ -13,8 +13,9 @@
 //! # Ok::<(), embedkit::Error>(())
 //! ```
 //!
-//! Typed models, such as `TextEmbedding`, give plain vectors of one family. All are opened by id (the files
-//! are looked up in the cache, or fetched into it), by a description of your own, or from a folder; they are
+//! Typed models, such as `TextEmbedding`, give plain vectors of one family. All are opened by name: a built-in
+//! id, a folder such as `./my-model`, or a repository of the hub, whose own files describe it (the files are
+//! looked up in the cache, or fetched into it). They are also opened by a description of your own; they are
 //! `Send + Sync`, their methods take `&self`, and a clone is the same model. All functions have one
 //! [`Error`]: its [`kind`](Error::kind) is enough to choose what to do next, its [`hint`](Error::hint) tells
 //! the user how to go on.
@@ -23,7 +24,7 @@
 //!
 //! # Features
 //!
-//! `text-dense`, `hub` (fetching files) and `load-dynamic` are the default.
+//! `text-dense`, `hub` (fetching files), `convert` and `load-dynamic` are the default.
 //!
 //! | feature | what it brings |
 //! |---|---|
@@ -35,6 +36,7 @@
 //! | `rerank` | `TextCrossEncoder`: query and document to a score |
 //! | `postprocess` | `postprocess::Muvera`: many vectors to one |
 //! | `hub` | fetching the files of models |
+//! | `convert` | checkpoints without an ONNX file: the graph is made once and kept in the cache |
 //! | `cuda`, `tensorrt`, `coreml`, `directml`, `openvino`, `migraphx` | execution providers, named as in ONNX Runtime |
 //! | `download-binaries`, `system` | instead of `load-dynamic`: ONNX Runtime linked into the program |
 //!
@@ -63,11 +65,15 @@ mod load;
 mod model;
 #[cfg(feature = "any-model")]
 mod options;
+mod resolve;
 pub mod scoring;
 
+#[cfg(feature = "convert")]
+pub use embedkit_convert as convert;
 pub use embedkit_core::registry;
 #[cfg(feature = "onnx")]
 pub use embedkit_core::runtime;
+pub use embedkit_describe as describe;
 #[cfg(feature = "hub")]
 pub use embedkit_hub as hub;
 #[cfg(feature = "image-preprocess")]
@@ -83,15 +89,18 @@ pub use embedkit_sparse::{self as sparse, SparseOptions};
 #[cfg(feature = "text-dense")]
 pub use embedkit_text_dense::{self as text_dense, DenseOptions};
 pub use embedkit_types::{
-    self as types, BatchOptions, Device, Embed, Embedded, Error, ErrorKind, Hint, LoadOptions,
-    ModelFiles, ModelSpec, MultiVector, Profile, Prompts, Role, SparseEmbedding, SpecError, Task,
-    TaskKind, cache, scoring::Ranked,
+    self as types, BatchOptions, Canonical, Device, Embed, Embedded, Error, ErrorKind, Hint,
+    LoadOptions, ModelFiles, ModelSpec, MultiVector, Profile, Prompts, Role, SparseEmbedding,
+    SpecError, Task, TaskKind, Variant, cache, scoring::Ranked,
 };
 pub use load::{Load, Loaded};
 #[cfg(feature = "any-model")]
-pub use model::{Capabilities, Input, InputKind, Model, ModelBuilder, Output, OutputKind};
+pub use model::{
+    Capabilities, Difference, Input, InputKind, Model, ModelBuilder, Output, OutputKind,
+};
 #[cfg(feature = "any-model")]
 pub use options::Options;
+pub use resolve::{ResolveError, Resolved, resolve};
 
 /// A model that turns a text into one vector.
 #[cfg(feature = "text-dense")]

@@ -3,9 +3,11 @@
 use std::ops::Deref;
 
 use embedkit_core::registry;
-use embedkit_types::{Embed, LoadOptions, ModelFiles, ModelSpec, MultiVectorModel, Role, TaskKind};
+use embedkit_types::{
+    Embed, LoadOptions, ModelFiles, ModelSpec, MultiVectorModel, Role, SpecError, TaskKind,
+};
 
-use crate::{Error, files::FileSource};
+use crate::{Error, files::FileSource, resolve::resolve};
 
 /// A family's model, as [`Loaded`] opens it.
 pub trait Load: Sized {
@@ -49,11 +51,13 @@ pub trait Load: Sized {
 pub struct Loaded<M>(M);
 
 impl<M: Load> Loaded<M> {
-    /// Opens a built-in model: its files are taken from the cache or, with feature `hub`, fetched, where
-    /// it needs any.
+    /// Opens a model by name: a built-in id, a folder, or a repository of the hub (see
+    /// [`resolve`](crate::resolve)). Its files are taken from the cache or, with feature `hub`, fetched,
+    /// where it needs any.
     ///
     /// # Errors
-    /// An unknown id (with the closest ones), files that cannot be had, and those of the family.
+    /// An unknown id (with the closest ones), files that cannot be had or do not describe a model of this
+    /// family, and those of the family.
     pub fn load(id: &str, options: LoadOptions) -> Result<Self, Error> {
         Self::load_with(id, options, &M::Options::default())
     }
@@ -67,7 +71,14 @@ impl<M: Load> Loaded<M> {
         options: LoadOptions,
         family_options: &M::Options,
     ) -> Result<Self, Error> {
-        Self::load_spec(registry::find_task(id, M::TASK)?, options, family_options)
+        if registry::find(id).is_ok() {
+            return Self::load_spec(registry::find_task(id, M::TASK)?, options, family_options);
+        }
+        let found = resolve(id, &options)?;
+        let of_family = |spec: &&ModelSpec| spec.task.kind() == M::TASK;
+        let spec = found.specs.iter().find(of_family);
+        let spec = spec.ok_or_else(|| SpecError::wrong_task(&found.specs[0], M::TASK))?;
+        open(&found.files, spec, &options, family_options).map(Self)
     }
 
     /// Opens a model of your own: its files are taken from the cache or fetched.

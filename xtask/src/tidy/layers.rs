@@ -31,7 +31,9 @@ pub(super) const LAYERS: &[Layer] = &[
     layer(
         "embedkit",
         &[
+            "embedkit-convert",
             "embedkit-core",
+            "embedkit-describe",
             "embedkit-hub",
             "embedkit-image",
             "embedkit-late-interaction",

@@ -80,6 +80,7 @@ fn model_args(model: &str, dir: Option<PathBuf>, args: &CompareArgs) -> ModelArg
         model: (!described).then(|| model.to_owned()),
         model_dir: dir,
         model_spec: described.then(|| PathBuf::from(model)),
+        variant: None,
         prompts: args.prompts,
         max_tokens: args.max_tokens,
         options: Vec::new(),

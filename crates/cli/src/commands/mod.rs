@@ -1,5 +1,6 @@
 //! One module for each command: what it checks, does and prints.
 
+mod check;
 mod compare;
 #[cfg(feature = "completions")]
 mod completions;

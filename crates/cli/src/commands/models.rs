@@ -7,25 +7,28 @@ mod table;
 use std::{
     fmt::Write as _,
     io::{self, IsTerminal as _},
+    path::Path,
 };
 
 use anyhow::{Error, Result};
 use console::Term;
 use embedkit::{
+    LoadOptions, Resolved,
     hub::{self, Hub, Outcome, VerifiedFile},
-    registry,
+    registry, resolve,
 };
 use embedkit_types::{ModelPrompts, ModelSpec, Str};
 use serde::Serialize;
 
 pub(super) use row::size;
-use row::{Row, to_json};
+use row::{FactRow, Row, to_json};
 
+use super::check;
 use crate::{
     args::{ModelsCommand, RunArgs},
     model::open_hub,
     output::print,
-    report::{Report, failure},
+    report::{Report, failure, one_line},
 };
 
 pub(crate) fn run(command: &ModelsCommand, run: &RunArgs, report: &Report) -> Result<()> {
@@ -45,21 +48,22 @@ pub(crate) fn run(command: &ModelsCommand, run: &RunArgs, report: &Report) -> Re
             let rows: Vec<_> = specs.iter().map(|spec| Row::new(spec, hub.as_ref())).collect();
             print(&if *json { to_json(&rows)? } else { listed(&rows) })
         }
-        ModelsCommand::Show { id, json } => {
-            let hub = cache(run);
-            let specs = registry::find(id)?;
-            let rows: Vec<_> = specs.iter().map(|spec| Row::new(spec, hub.as_ref())).collect();
-            if *json {
-                return print(&to_json(&rows)?);
-            }
-            let pages: Vec<_> =
-                rows.iter().zip(specs).map(|(row, spec)| render_page(row, spec)).collect();
-            print(&pages.join("\n"))
+        ModelsCommand::Show { id, model_dir, json } => {
+            let dir = model_dir.as_deref().map(folder_name);
+            let name = id.clone().or(dir).unwrap_or_default();
+            show(&name, *json, run)
         }
         ModelsCommand::Pull { id } => {
-            let hub = open_hub(&run.load_options(), report)?;
+            let options = run.load_options();
+            let hub = open_hub(&options, report)?;
+            let mut found = in_cache(id, &options)?;
+            if !(hub.offline || found.facts.is_empty()) {
+                // The description of the newest commit.
+                hub.pull_snapshot(id, None)?;
+                found = in_cache(id, &options)?;
+            }
             let mut shown = Vec::new();
-            for spec in registry::find(id)? {
+            for spec in &found.specs {
                 let files = if hub.offline { hub.files(spec)? } else { hub.pull(spec)?.files };
                 if !shown.contains(&files.root) {
                     print(&format!("{}\n", files.root.display()))?;
@@ -68,6 +72,7 @@ pub(crate) fn run(command: &ModelsCommand, run: &RunArgs, report: &Report) -> Re
             }
             Ok(())
         }
+        ModelsCommand::Check(args) => check::run(args, run, report),
         ModelsCommand::Verify { id, json } => verify(id, *json, run),
     }
 }
@@ -79,6 +84,41 @@ fn listed(rows: &[Row<'_>]) -> String {
         table::grouped(rows, usize::from(columns))
     } else {
         table::plain(rows)
+    }
+}
+
+/// A folder as the name of a model, which only a path can be.
+fn folder_name(dir: &Path) -> String {
+    let name = dir.to_string_lossy();
+    let begins = [".", ".."].iter().any(|part| dir.starts_with(part));
+    if dir.is_absolute() || begins { name.into_owned() } else { format!("./{name}") }
+}
+
+/// Everything about a model; of one that is not built in also the files that say it.
+fn show(name: &str, json: bool, run: &RunArgs) -> Result<()> {
+    let hub = cache(run);
+    let found = resolve(name, &run.load_options())?;
+    let mut rows: Vec<_> = found.specs.iter().map(|spec| Row::new(spec, hub.as_ref())).collect();
+    for row in &mut rows {
+        row.cached |= found.dir().is_some();
+        row.facts = found.facts.iter().map(FactRow::from).collect();
+    }
+    if json {
+        return print(&to_json(&rows)?);
+    }
+    let pages: Vec<_> =
+        rows.iter().zip(&found.specs).map(|(row, spec)| render_page(row, spec)).collect();
+    print(&pages.join("\n"))
+}
+
+/// A model whose files are in the cache or on the hub.
+fn in_cache(name: &str, options: &LoadOptions) -> Result<Resolved> {
+    let found = resolve(name, options)?;
+    match found.dir() {
+        None => Ok(found),
+        Some(dir) => Err(failure(format!("{} is a folder, not in the cache", dir.display()))
+            .hint("give a name of `embedkit models list`, or a repository of the hub")
+            .into()),
     }
 }
 
@@ -97,7 +137,8 @@ fn verify(id: &str, json: bool, run: &RunArgs) -> Result<()> {
     let hub = Hub::from_env(run.cache_dir.clone(), true)?;
     let pull = format!("fetch them with: embedkit models pull {id}");
     let mut rows: Vec<VerifiedRow> = Vec::new();
-    for spec in registry::find(id)? {
+    let options = LoadOptions { offline: true, ..run.load_options() };
+    for spec in &in_cache(id, &options)?.specs {
         let files = hub.verify(spec).map_err(|error| match error {
             missing @ hub::Error::Missing { .. } => {
                 failure(missing.to_string()).hint(pull.clone()).into()
@@ -199,5 +240,11 @@ fn render_page(row: &Row<'_>, spec: &ModelSpec) -> String {
         line("notice", notice);
     }
     line("cached", if row.cached { "yes" } else { "no" });
+    let widest = row.facts.iter().map(|fact| fact.value.chars().count()).max().unwrap_or(0);
+    for (index, FactRow { field, value, file }) in row.facts.iter().enumerate() {
+        let name = if index == 0 { "read from files" } else { "" };
+        let (value, file) = (one_line(value), one_line(file));
+        line(name, &format!("{field:16}  {value:widest$}  {file}"));
+    }
     page
 }

@@ -36,7 +36,7 @@ pub(crate) fn run(args: SearchArgs, run_args: &RunArgs, report: &Report) -> Resu
         return Err(usage(what).hint("choose a model with an encoder of texts").into());
     }
     let reranker =
-        args.rerank.as_deref().map(|id| Selected::reranker_by_id(id, run_args)).transpose()?;
+        args.rerank.as_deref().map(|id| Selected::reranker_by_name(id, run_args)).transpose()?;
     if reranker.is_some() && accepted.plain == InputKind::Image {
         return Err(usage("only texts can be reranked, and the inputs are images")
             .hint("leave --rerank out")

@@ -11,6 +11,7 @@ mod failures;
 mod images;
 mod late;
 mod models;
+mod names;
 mod output;
 mod plot;
 mod program;

@@ -211,6 +211,12 @@ impl Outcome {
         self
     }
 
+    /// It ended with this status, whatever it said.
+    #[track_caller]
+    pub(crate) fn status_is(&self, status: i32) {
+        assert_eq!(self.status, status, "{}", self.stderr);
+    }
+
     /// Standard output as text.
     #[track_caller]
     pub(crate) fn text(&self) -> &str {

@@ -2,20 +2,34 @@
 
 use std::{fmt, path::PathBuf};
 
+use embedkit_core::registry;
 #[cfg(feature = "hub")]
 use embedkit_hub::Event;
 use embedkit_types::{ErrorKind, ModelSpec};
 
 use super::{capabilities::Capabilities, encoders::Encoders};
-use crate::{Error, Options, files::FileSource};
+use crate::{
+    Error, Options,
+    files::FileSource,
+    resolve::{Resolved, resolve},
+};
 
-/// A [`Model`](crate::Model) that is about to be opened: its descriptions, its options, and where its files are.
+/// A [`Model`](crate::Model) that is about to be opened: its name or its descriptions, its options, and where
+/// its files are.
 #[derive(Clone)]
 pub struct ModelBuilder {
-    /// At least one.
-    specs: Vec<ModelSpec>,
+    subject: Subject,
     files: FileSource,
     options: Options,
+}
+
+/// The model.
+#[derive(Debug, Clone)]
+enum Subject {
+    /// By descriptions, at least one.
+    Specs(Vec<ModelSpec>),
+    /// By a name that is not built in: its files are read when the options are known.
+    Name(String),
 }
 
 impl ModelBuilder {
@@ -23,7 +37,15 @@ impl ModelBuilder {
         if specs.is_empty() {
             return Err(Error::new(ErrorKind::InvalidInput, "there is no description of a model"));
         }
-        Ok(Self { specs, files: FileSource::default(), options: Options::default() })
+        Ok(Self::of(Subject::Specs(specs)))
+    }
+
+    pub(super) fn named(name: &str) -> Self {
+        Self::of(Subject::Name(name.to_owned()))
+    }
+
+    fn of(subject: Subject) -> Self {
+        Self { subject, files: FileSource::default(), options: Options::default() }
     }
 
     /// Replaces the options.
@@ -40,7 +62,7 @@ impl ModelBuilder {
         self
     }
 
-    /// Tells `on_event` of downloads.
+    /// Tells `on_event` of downloads and conversions.
     #[cfg(feature = "hub")]
     #[must_use]
     pub fn on_event(mut self, on_event: impl Fn(Event<'_>) + Send + Sync + 'static) -> Self {
@@ -49,20 +71,60 @@ impl ModelBuilder {
     }
 
     /// Inputs, outputs, and further facts of the model, with the options given so far.
-    #[must_use]
-    pub fn capabilities(&self) -> Capabilities {
-        Capabilities::of(&self.specs, &self.options.load)
+    ///
+    /// # Errors
+    /// Those of [`resolve`], for a model that is not built in.
+    pub fn capabilities(&self) -> Result<Capabilities, Error> {
+        match &self.subject {
+            Subject::Specs(specs) => Ok(Capabilities::of(specs, &self.options.load)),
+            Subject::Name(_) => self.clone().resolve()?.capabilities(),
+        }
+    }
+
+    /// The same with the descriptions that the name stands for.
+    fn resolve(self) -> Result<Self, Error> {
+        let Subject::Name(name) = &self.subject else { return Ok(self) };
+        if self.files.dir.is_some() {
+            // A folder is given for a model that is known by its id.
+            registry::find(name)?;
+        }
+        let found = resolve(name, &self.options.load)?;
+        Ok(Self { options: self.options, ..Self::from(found) }.hearing(&self.files))
+    }
+
+    /// The same with the callback of `files`.
+    #[cfg(feature = "hub")]
+    fn hearing(mut self, files: &FileSource) -> Self {
+        self.files.on_event.clone_from(&files.on_event);
+        self
+    }
+
+    #[cfg(not(feature = "hub"))]
+    fn hearing(self, _: &FileSource) -> Self {
+        self
     }
 
     pub(super) fn into_encoders(self) -> Result<Encoders, Error> {
-        Encoders::new(self.specs, self.files, self.options)
+        let resolved = self.resolve()?;
+        match resolved.subject {
+            Subject::Specs(specs) => Encoders::new(specs, resolved.files, resolved.options),
+            Subject::Name(_) => unreachable!("a resolved model has descriptions"),
+        }
+    }
+}
+
+/// A model that was looked up before.
+impl From<Resolved> for ModelBuilder {
+    fn from(found: Resolved) -> Self {
+        let Resolved { specs, files, .. } = found;
+        Self { subject: Subject::Specs(specs), files, options: Options::default() }
     }
 }
 
 impl fmt::Debug for ModelBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ModelBuilder")
-            .field("specs", &self.specs)
+            .field("subject", &self.subject)
             .field("dir", &self.files.dir)
             .field("options", &self.options)
             .finish_non_exhaustive()

@@ -3,26 +3,24 @@
 mod backend;
 mod builder;
 mod capabilities;
+mod difference;
 mod encoders;
 mod input;
 mod output;
 mod stream;
 
-use std::{
-    fmt, iter,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fmt, iter, path::PathBuf, sync::Arc};
 
 use embedkit_core::registry;
 use embedkit_types::{Embed, Embedded, ErrorKind, ModelSpec, Role};
 
 use self::{backend::Backend, encoders::Encoders, stream::Embeddings};
-use crate::{Error, Options};
+use crate::{Error, Options, resolve};
 
 pub use self::{
     builder::ModelBuilder,
     capabilities::Capabilities,
+    difference::Difference,
     input::{Input, InputKind},
     output::{Output, OutputKind},
 };
@@ -51,12 +49,13 @@ pub struct Model {
 }
 
 impl Model {
-    /// Opens a built-in model: its files are taken from the cache or, with feature `hub`, fetched, where
-    /// it needs any.
+    /// Opens a model by name: a built-in id, a folder such as `./my-model`, or a repository of the hub, whose
+    /// own files describe it (see [`resolve`](crate::resolve)). Its files are taken from the cache or, with
+    /// feature `hub`, fetched, where it needs any.
     ///
     /// # Errors
-    /// An unknown id (with the closest ones), files that cannot be had, options that the model does not
-    /// have, a family that this build lacks, and those of the family.
+    /// An unknown id (with the closest ones), files that cannot be had or do not describe a model, options
+    /// that the model does not have, a family that this build lacks, and those of the family.
     pub fn load(id: &str, options: impl Into<Options>) -> Result<Self, Error> {
         Self::builder(id)?.options(options).open()
     }
@@ -81,17 +80,15 @@ impl Model {
         Self::builder(id)?.dir(dir).options(options).open()
     }
 
-    /// Prepares to open a built-in model, with more choices than [`load`](Self::load).
+    /// Prepares to open a model by name, with more choices than [`load`](Self::load). Nothing is read yet
+    /// of a model that is not built in.
     ///
     /// # Errors
-    /// An unknown id (with the closest ones); a folder in its place.
+    /// An unknown id (with the closest ones) that is neither a folder nor the name of a repository.
     pub fn builder(id: &str) -> Result<ModelBuilder, Error> {
         match registry::find(id) {
             Ok(specs) => Self::builder_for(specs.into_iter().cloned()),
-            Err(_) if Path::new(id).is_dir() => Err(Error::new(
-                ErrorKind::InvalidInput,
-                format!("{id} is a folder, and the id of the model in it is not given"),
-            )),
+            Err(_) if resolve::leads_elsewhere(id) => Ok(ModelBuilder::named(id)),
             Err(unknown) => Err(unknown),
         }
     }

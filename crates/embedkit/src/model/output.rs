@@ -161,6 +161,12 @@ impl Output {
         self.numbers().iter().all(|&number| number == 0.0)
     }
 
+    /// The largest number by magnitude; 0 where there is none.
+    #[must_use]
+    pub fn magnitude(&self) -> f32 {
+        self.numbers().iter().fold(0.0, |largest, number| number.abs().max(largest))
+    }
+
     /// Checks that every number is finite.
     ///
     /// # Errors

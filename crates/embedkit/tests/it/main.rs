@@ -13,6 +13,8 @@
     feature = "rerank"
 ))]
 mod families;
+#[cfg(all(feature = "text-dense", feature = "convert"))]
+mod folders;
 #[cfg(feature = "text-dense")]
 mod model;
 #[cfg(all(feature = "text-dense", feature = "image"))]

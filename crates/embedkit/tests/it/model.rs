@@ -129,7 +129,7 @@ fn ids_that_cannot_be_opened_are_told_apart() {
     let unknown = Model::load("bge-small-en-v1.6", Options::default()).unwrap_err();
     assert!(unknown.to_string().contains("unknown model"), "{unknown}");
     let folder = Model::load(env!("CARGO_MANIFEST_DIR"), Options::default()).unwrap_err();
-    assert!(folder.to_string().contains("is a folder"), "{folder}");
+    assert!(folder.to_string().contains("no file says what the model does"), "{folder}");
     assert!(Model::builder_for([]).is_err());
     let other = TextEmbedding::load("Qdrant/bm25", LoadOptions::default()).unwrap_err();
     assert!(other.to_string().contains("not registered for text-dense"), "{other}");
@@ -138,7 +138,7 @@ fn ids_that_cannot_be_opened_are_told_apart() {
 #[test]
 fn capabilities_are_known_before_anything_is_opened() {
     let builder = Model::builder("baai/BGE-small-en-v1.5").unwrap();
-    let known = builder.capabilities();
+    let known = builder.capabilities().unwrap();
     assert_eq!((&*known.id, known.dim), ("BAAI/bge-small-en-v1.5", Some(384)));
     assert!(known.takes(InputKind::Text) && !known.takes(InputKind::Image) && !known.uses_roles);
 }

@@ -164,7 +164,8 @@ impl Stored {
     pub(super) fn to_try(&self) -> Option<&'static ModelSpec> {
         let text = |spec: &&ModelSpec| {
             embedkit::Model::builder_for([(*spec).clone()])
-                .is_ok_and(|model| model.capabilities().takes(embedkit::InputKind::Text))
+                .and_then(|model| model.capabilities())
+                .is_ok_and(|known| known.takes(embedkit::InputKind::Text))
         };
         let rank = |spec: &&&ModelSpec| {
             let megabytes = spec.size_gb.map_or(u64::MAX, |size| (f64::from(size) * 1e3) as u64);

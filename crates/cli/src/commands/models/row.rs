@@ -1,7 +1,7 @@
 //! A model as scripts read it.
 
 use anyhow::Result;
-use embedkit::hub::Hub;
+use embedkit::{describe::Fact, hub::Hub};
 use embedkit_types::{ModelPrompts, ModelSpec, Str};
 use serde::Serialize;
 
@@ -21,6 +21,23 @@ pub(crate) struct Row<'a> {
     pub(crate) prompts: Option<&'a ModelPrompts>,
     pub(crate) requires_idf: Option<bool>,
     pub(crate) cached: bool,
+    /// Of a model that is not built in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) facts: Vec<FactRow<'a>>,
+}
+
+/// A field that was read from a file of the model.
+#[derive(Serialize)]
+pub(crate) struct FactRow<'a> {
+    pub(crate) field: &'a str,
+    pub(crate) value: &'a str,
+    pub(crate) file: &'a str,
+}
+
+impl<'a> From<&'a Fact> for FactRow<'a> {
+    fn from(fact: &'a Fact) -> Self {
+        Self { field: fact.field, value: &fact.value, file: &fact.file }
+    }
 }
 
 /// Where the files of a model are.
@@ -51,6 +68,7 @@ impl<'a> Row<'a> {
             prompts: spec.prompts.as_ref(),
             requires_idf: spec.task.requires_idf(),
             cached: hub.is_some_and(|hub| hub.cached(spec).is_some()),
+            facts: Vec::new(),
         }
     }
 }
