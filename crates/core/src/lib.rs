@@ -43,6 +43,8 @@ mod error;
 #[cfg(all(feature = "onnx", any(test, fuzzing)))]
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(feature = "layers")]
+mod layers;
 #[cfg(feature = "mmap")]
 mod mapped;
 mod norm;
@@ -50,6 +52,8 @@ mod sync;
 
 pub use dim::Dim;
 pub use error::{Error, read_bounded};
+#[cfg(feature = "layers")]
+pub use layers::{Layers, read_tensor};
 #[cfg(feature = "mmap")]
 pub use mapped::MappedFile;
 pub use norm::{l2_norm, l2_normalize};

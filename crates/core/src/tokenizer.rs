@@ -19,15 +19,16 @@ use std::{
 use embedkit_types::{Embedded, ModelFiles};
 use serde_json::{Map, Value};
 use tokenizers::{
-    AddedToken, Encoding, ModelWrapper, PaddingDirection, PostProcessor, Tokenizer as Inner,
-    TruncationDirection, TruncationParams,
+    AddedToken, Encoding, ModelWrapper, NormalizerWrapper, PaddingDirection, PostProcessor,
+    Tokenizer as Inner, TruncationDirection, TruncationParams,
+    normalizers::{Sequence, utils::Lowercase},
 };
 
 use self::cuts::Cuts;
 #[cfg(feature = "onnx")]
 pub(crate) use self::limit::Positions;
 pub use self::{
-    limit::Limits,
+    limit::TokenizerOptions,
     pair::{FirstText, PairTokenizer},
 };
 use crate::error::{Error, read_bounded};
@@ -60,6 +61,8 @@ pub struct Tokens {
     /// Attention mask; empty if the model attends to all tokens. A token that is not attended to is no
     /// padding: it has its own vector.
     pub attention: Vec<bool>,
+    /// Tokens at the start that take no part in the pooling: those of a prompt, for some models.
+    pub unpooled: usize,
     /// The text exceeded the limit and lost its end (or its start, if the model's files say so).
     pub truncated: bool,
 }
@@ -126,28 +129,28 @@ impl Tokenizer {
     /// Missing, oversized or invalid files; no usable limit (one between the number of special tokens
     /// and the largest index); no padding token or no id for it.
     pub fn load(files: &ModelFiles) -> Result<Self, Error> {
-        Self::load_with(files, Limits::default())
+        Self::load_with(files, TokenizerOptions::default())
     }
 
-    /// [`load`](Self::load) with a limit from other sources than the files.
+    /// [`load`](Self::load) with options from other sources than the files.
     ///
     /// # Errors
     /// See [`load`](Self::load), for the limit in force.
-    pub fn load_with(files: &ModelFiles, limits: Limits) -> Result<Self, Error> {
+    pub fn load_with(files: &ModelFiles, options: TokenizerOptions) -> Result<Self, Error> {
         let config_path = files.path("tokenizer_config.json");
         let Source { mut inner, config: tokenizer_config } = Source::read(files)?;
         let config = object(&files.path("config.json"), Presence::Optional)?;
         let tokens_path = files.path("special_tokens_map.json");
         let special_tokens = object(&tokens_path, Presence::Optional)?;
 
-        let settled = limit::settle(files, &tokenizer_config, &config, limits)?;
+        let settled = limit::settle(files, &tokenizer_config, &config, options)?;
         let mut limit = settled.tokens;
         let mut truncation_side = match side(&config_path, &tokenizer_config, "truncation_side")? {
             Some(Side::Left) => TruncationDirection::Left,
             Some(Side::Right) => TruncationDirection::Right,
             None => inner.get_truncation().map_or(TruncationDirection::Right, |t| t.direction),
         };
-        if let Some(reserve) = limits.reserve {
+        if let Some(reserve) = options.reserve {
             limit = limit.checked_sub(reserve).filter(|&left| left > 0).ok_or_else(|| {
                 let reason = format!(
                     "the limit of {limit} tokens leaves no room for a text beside {reserve} more"
@@ -165,6 +168,9 @@ impl Tokenizer {
                 })?;
             }
         }
+        if options.lower_case {
+            lower_case(&mut inner)?;
+        }
         let padding = padding(files, &inner, &tokenizer_config, &config, limit)?;
         inner.with_padding(None);
         let special = special_count(&inner, Texts::One);
@@ -180,12 +186,18 @@ impl Tokenizer {
     ///
     /// # Errors
     /// A missing, oversized or invalid file.
-    pub fn load_static(files: &ModelFiles, limits: Limits) -> Result<(Self, Option<u32>), Error> {
+    pub fn load_static(
+        files: &ModelFiles,
+        options: TokenizerOptions,
+    ) -> Result<(Self, Option<u32>), Error> {
         let path = files.path("tokenizer.json");
         let bytes = read_bounded(&path, MAX_TOKENIZER_BYTES)?;
         let mut inner = parse_bytes(&path, &bytes)?;
         inner.with_padding(None);
-        let limit = limits.of_table(STATIC_MAX_TOKENS);
+        if options.lower_case {
+            lower_case(&mut inner)?;
+        }
+        let limit = options.of_table(STATIC_MAX_TOKENS);
         let truncation_side = TruncationDirection::Right;
         truncate(&mut inner, &path, limit, truncation_side, Texts::One, 0)?;
         let padding = Padding { side: Side::Right, id: 0, type_id: 0, multiple_of: 1, fixed: None };
@@ -360,6 +372,30 @@ impl Source {
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Puts a normaliser for lower case before those of the tokenizer, unless it has one, as
+/// sentence-transformers does. Special tokens in a text stay as they are.
+fn lower_case(inner: &mut Inner) -> Result<(), Error> {
+    let failed = |error: tokenizers::Error| Error::Tokenize { reason: error.to_string() };
+    let mut chain = vec![NormalizerWrapper::Lowercase(Lowercase)];
+    match inner.get_normalizer() {
+        Some(normalizer) if lowers(normalizer) => return Ok(()),
+        Some(NormalizerWrapper::Sequence(sequence)) => chain.extend_from_slice(sequence.as_ref()),
+        Some(other) => chain.push(other.clone()),
+        None => {}
+    }
+    inner.with_normalizer(Some(Sequence::new(chain))).map_err(failed)?;
+    Ok(())
+}
+
+fn lowers(normalizer: &NormalizerWrapper) -> bool {
+    match normalizer {
+        NormalizerWrapper::Lowercase(_) => true,
+        NormalizerWrapper::BertNormalizer(bert) => bert.lowercase,
+        NormalizerWrapper::Sequence(sequence) => sequence.as_ref().iter().any(lowers),
+        _ => false,
     }
 }
 

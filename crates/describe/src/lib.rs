@@ -18,7 +18,7 @@
 //! # std::fs::create_dir(folder.path().join("1_Pooling"))?;
 //! # for (path, text) in files { std::fs::write(folder.path().join(path), text)?; }
 //! let found = describe("me/my-model", &Folder::open(folder.path())?)?;
-//! assert_eq!(found.spec.task.pooling(), Some("mean"));
+//! assert_eq!(found.spec.task.pooling().as_deref(), Some("mean"));
 //! assert_eq!(found.fact("pooling").unwrap().file, "1_Pooling/config.json");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

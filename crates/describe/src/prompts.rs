@@ -29,7 +29,7 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Option<ModelPrompts>, Desc
         return Ok(None);
     }
     let [query, passage] = [query, passage].map(|text| text.map(Into::into));
-    Ok(Some(ModelPrompts { query, passage, unknown: false }))
+    Ok(Some(ModelPrompts { query, passage, ..ModelPrompts::default() }))
 }
 
 /// The first of the names that has a text; an empty one is none.

@@ -6,7 +6,7 @@ use embedkit_core::{
     onnx::{Row, TextGraph, TextGraphOptions},
     pipeline::{Capacity, Engine, Pool, RunResult, Step, Stream, Workload, text_estimate},
     registry,
-    tokenizer::{FirstText, Limits, PairTokenizer, Tokens},
+    tokenizer::{FirstText, PairTokenizer, TokenizerOptions, Tokens},
 };
 use embedkit_types::{
     Embedded, Error, LoadOptions, ModelFiles, ModelSpec, SpecError, Task, TaskKind,
@@ -51,7 +51,7 @@ impl TextCrossEncoder {
         }
         let span = tracing::info_span!("load", path = %files.root.display());
         let tokenizer =
-            span.in_scope(|| PairTokenizer::load_with(files, Limits::of(spec, options)))?;
+            span.in_scope(|| PairTokenizer::load_with(files, TokenizerOptions::of(spec, options)))?;
         let graph = TextGraphOptions {
             output: task.output.clone(),
             padding: tokenizer.padding(),

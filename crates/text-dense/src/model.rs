@@ -282,8 +282,7 @@ impl Step for TextStep {
     type Output = Embedded<Vec<f32>>;
 
     fn prepare(&self, (role, text): (Role, String)) -> Result<Text, Error> {
-        let text = self.rules.prompts.apply(role, text);
-        let tokens = self.transformer.tokenizer().encode(&text)?;
+        let tokens = self.transformer.encode(&self.rules.prompts, role, text)?;
         self.transformer.check(&tokens)?;
         Ok(Text { role, tokens })
     }
@@ -337,12 +336,13 @@ impl Backend {
             Encoder::Transformer => Err(not_compiled(spec, "transformer")),
             #[cfg(feature = "static")]
             Encoder::Static => {
-                use embedkit_core::tokenizer::Limits;
+                use embedkit_core::tokenizer::TokenizerOptions;
                 if let Some(task) = &dense.task {
                     let (id, task) = (spec.id.to_string(), task.clone());
                     return Err(SpecError::UnknownTask { id, task, known: Vec::new() }.into());
                 }
-                Ok(Self::Static(Box::new(StaticTable::open(files, Limits::of(spec, options))?)))
+                let options = TokenizerOptions::of(spec, options);
+                Ok(Self::Static(Box::new(StaticTable::open(task, files, options)?)))
             }
             #[cfg(not(feature = "static"))]
             Encoder::Static => Err(not_compiled(spec, "static")),
@@ -353,7 +353,7 @@ impl Backend {
     fn dim(&self) -> Result<Option<usize>, Error> {
         match self {
             #[cfg(feature = "transformer")]
-            Self::Transformer(engine) => Ok(engine.step().transformer.graph().dim()?),
+            Self::Transformer(engine) => engine.step().transformer.dim(),
             #[cfg(feature = "static")]
             Self::Static(model) => Ok(Some(model.dim())),
         }

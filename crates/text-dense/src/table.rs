@@ -1,32 +1,45 @@
-//! Static models (model2vec): the sum of table rows, one per token, scaled to unit length.
+//! Static models (model2vec and those of sentence-transformers): the mean of table rows, one per token.
 //!
-//! The table is a safetensors file, mapped into memory: `embeddings` `[rows, dim]`, and optionally
-//! `mapping` `[tokens]` from token id to row and `weights` `[tokens]`. Sum and mean point the same
-//! way, so there is no division; a text without known tokens is the zero vector.
+//! The table is a safetensors file, mapped into memory: `embeddings` or `embedding.weight` `[rows, dim]`,
+//! and optionally `mapping` `[tokens]` from token id to row and `weights` `[tokens]`. Sum and mean point
+//! the same way, so there is no division where the vector is scaled to unit length at once; a text
+//! without known tokens is the zero vector.
 
 use std::{path::Path, sync::Arc};
 
 use embedkit_core::{
-    Error, MappedFile, l2_normalize,
-    tokenizer::{Limits, Tokenizer, Tokens},
+    Error, Layers, MappedFile, l2_normalize,
+    tokenizer::{Tokenizer, TokenizerOptions, Tokens},
 };
-use embedkit_types::ModelFiles;
+use embedkit_types::{ModelFiles, TextDense};
 use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors};
+
+/// Names of the tensor with the rows: that of model2vec and that of sentence-transformers.
+const NAMES: [&str; 2] = ["embeddings", "embedding.weight"];
 
 #[derive(Debug)]
 pub(crate) struct StaticTable {
     tokenizer: Tokenizer,
+    /// The token that is left out.
     unknown: Option<u32>,
     table: Table,
+    layers: Layers,
+    task: TextDense,
 }
 
 impl StaticTable {
-    pub(crate) fn open(files: &ModelFiles, limits: Limits) -> Result<Self, Error> {
+    pub(crate) fn open(
+        task: &TextDense,
+        files: &ModelFiles,
+        options: TokenizerOptions,
+    ) -> Result<Self, Error> {
         let _span = tracing::info_span!("load", path = %files.model.display()).entered();
         let table = Table::open(&files.model)?;
-        let (tokenizer, unknown) = Tokenizer::load_static(files, limits)?;
-        Ok(Self { tokenizer, unknown, table })
+        let (tokenizer, unknown) = Tokenizer::load_static(files, options)?;
+        let unknown = unknown.filter(|_| !task.pool_unknown);
+        let layers = Layers::open(files, &task.layers)?;
+        Ok(Self { tokenizer, unknown, table, layers, task: task.clone() })
     }
 
     pub(crate) fn tokenizer(&self) -> &Tokenizer {
@@ -34,12 +47,24 @@ impl StaticTable {
     }
 
     pub(crate) fn dim(&self) -> usize {
-        self.table.dim
+        self.task.dim_of(self.table.dim)
     }
 
     /// The vector of one text.
     pub(crate) fn embed(&self, tokens: &Tokens) -> Result<Vec<f32>, Error> {
-        self.table.embed(tokens, self.unknown)
+        let (mut vector, count) = self.table.sum(tokens, self.unknown)?;
+        if !self.task.normalize || !self.layers.is_empty() {
+            #[expect(clippy::cast_precision_loss, reason = "a count of tokens")]
+            let count = count.max(1) as f64;
+            vector.iter_mut().for_each(|x| *x /= count);
+        }
+        let mut vector = self.layers.apply(vector)?;
+        if self.task.normalize {
+            l2_normalize(&mut vector);
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "the one rounding step")]
+        let rounded = vector.into_iter().map(|x| x as f32).collect();
+        Ok(rounded)
     }
 }
 
@@ -73,20 +98,22 @@ impl Table {
             let start = view.data().as_ptr() as usize - map.as_ptr() as usize;
             Some((Tensor { dtype: view.dtype(), start, shape: view.shape().to_vec() }, view))
         };
-        let Some((embeddings, _)) = tensor("embeddings") else {
-            let names = tensors.names();
-            return Err(invalid(format!("it has no tensor `embeddings`, only {names:?}")));
+        let Some((name, (embeddings, _))) =
+            NAMES.into_iter().find_map(|name| Some((name, tensor(name)?)))
+        else {
+            let (names, found) = (NAMES.join("` or `"), tensors.names());
+            return Err(invalid(format!("it has no tensor `{names}`, only {found:?}")));
         };
         let &[rows, dim] = embeddings.shape.as_slice() else {
             let shape = &embeddings.shape;
-            return Err(invalid(format!("`embeddings` has shape {shape:?}, not [rows, dim]")));
+            return Err(invalid(format!("`{name}` has shape {shape:?}, not [rows, dim]")));
         };
         // With a row, the dimension is bounded by the size of the file.
         if rows == 0 || dim == 0 {
-            return Err(invalid(format!("`embeddings` is empty: shape [{rows}, {dim}]")));
+            return Err(invalid(format!("`{name}` is empty: shape [{rows}, {dim}]")));
         }
         if size(embeddings.dtype).is_none() {
-            return Err(invalid(format!("`embeddings` has elements of type {}", embeddings.dtype)));
+            return Err(invalid(format!("`{name}` has elements of type {}", embeddings.dtype)));
         }
         let list = |name: &str| -> Result<Option<Vec<f64>>, Error> {
             let Some((found, view)) = tensor(name) else { return Ok(None) };
@@ -109,16 +136,18 @@ impl Table {
         self.dim
     }
 
-    /// The sum of the rows of `tokens`, less the unknown one, scaled to unit length.
-    pub(crate) fn embed(&self, tokens: &Tokens, unknown: Option<u32>) -> Result<Vec<f32>, Error> {
-        let mut sum = vec![0.0; self.dim];
+    /// The sum of the rows of `tokens`, less the unknown one, and their number.
+    pub(crate) fn sum(
+        &self,
+        tokens: &Tokens,
+        unknown: Option<u32>,
+    ) -> Result<(Vec<f64>, usize), Error> {
+        let (mut sum, mut count) = (vec![0.0; self.dim], 0);
         for &id in tokens.ids.iter().filter(|&&id| Some(id) != unknown) {
             self.add(id as usize, &mut sum)?;
+            count += 1;
         }
-        l2_normalize(&mut sum);
-        #[expect(clippy::cast_possible_truncation, reason = "the one rounding step")]
-        let scaled = sum.into_iter().map(|x| x as f32).collect();
-        Ok(scaled)
+        Ok((sum, count))
     }
 
     /// Adds the weighted row of a token.

@@ -3,12 +3,14 @@
 use std::borrow::Borrow;
 
 use embedkit_core::{
+    Layers,
     onnx::{Input, TextGraph, TextGraphOptions, Values, finish_dense},
     pipeline::Workload,
-    tokenizer::{Limits, Tokenizer, Tokens},
+    tokenizer::{Tokenizer, TokenizerOptions, Tokens},
 };
 use embedkit_types::{
-    AdapterTasks, Error, LoadOptions, ModelFiles, ModelSpec, Role, SpecError, TextDense,
+    AdapterTasks, Error, LoadOptions, ModelFiles, ModelPrompts, ModelSpec, Role, SpecError,
+    TextDense,
 };
 
 use crate::DenseOptions;
@@ -18,6 +20,7 @@ pub(crate) struct Transformer {
     tokenizer: Tokenizer,
     graph: TextGraph,
     task: TextDense,
+    layers: Layers,
     /// The id for raw text of a model with tasks.
     raw_task: usize,
 }
@@ -32,7 +35,8 @@ impl Transformer {
     ) -> Result<Self, Error> {
         let raw_task = raw_task(spec, task.tasks.as_ref(), options.task.as_deref())?;
         let span = tracing::info_span!("load", path = %files.root.display());
-        let tokenizer = span.in_scope(|| Tokenizer::load_with(files, Limits::of(spec, load)))?;
+        let tokenizer =
+            span.in_scope(|| Tokenizer::load_with(files, TokenizerOptions::of(spec, load)))?;
         let padding = if task.pad_to_limit {
             tokenizer.padding_to_limit(files)?
         } else {
@@ -40,8 +44,9 @@ impl Transformer {
         };
         let extra_inputs = task.tasks.iter().map(|tasks| tasks.input.clone()).collect();
         let graph = TextGraphOptions { output: task.output.clone(), padding, extra_inputs };
+        let layers = Layers::open(files, &task.layers)?;
         let graph = TextGraph::open(files, load, graph)?;
-        Ok(Self { tokenizer, graph, task: task.clone(), raw_task })
+        Ok(Self { tokenizer, graph, task: task.clone(), layers, raw_task })
     }
 
     pub(crate) fn tokenizer(&self) -> &Tokenizer {
@@ -50,6 +55,33 @@ impl Transformer {
 
     pub(crate) fn graph(&self) -> &TextGraph {
         &self.graph
+    }
+
+    /// Dimension of the vectors, where the graph fixes it.
+    pub(crate) fn dim(&self) -> Result<Option<usize>, Error> {
+        Ok(self.graph.dim()?.map(|width| self.task.dim_of(width)))
+    }
+
+    /// The tokens of a text behind the prompt of its role.
+    pub(crate) fn encode(
+        &self,
+        prompts: &ModelPrompts,
+        role: Role,
+        text: String,
+    ) -> Result<Tokens, Error> {
+        let mut tokens = self.tokenizer.encode(&prompts.apply(role, text))?;
+        if let Some(prompt) = prompts.of(role).filter(|_| !self.task.pool_prompt) {
+            tokens.unpooled = self.prompt_tokens(prompt)?;
+        }
+        Ok(tokens)
+    }
+
+    /// Number of tokens of a prompt by itself, less the special token at its end, as sentence-transformers
+    /// counts them.
+    fn prompt_tokens(&self, prompt: &str) -> Result<usize, Error> {
+        let ids = self.tokenizer.encode(prompt)?.ids;
+        let special = ids.last().is_some_and(|last| self.tokenizer.special_ids().contains(last));
+        Ok(ids.len() - usize::from(special))
     }
 
     pub(crate) fn check(&self, tokens: &Tokens) -> Result<(), Error> {
@@ -80,7 +112,8 @@ impl Transformer {
             values: Values::I64(&id),
         });
         let extra: Vec<_> = extra.collect();
-        let finish = |row: embedkit_core::onnx::Row<'_>| Ok(finish_dense(&row, &self.task)?);
+        let finish =
+            |row: embedkit_core::onnx::Row<'_>| Ok(finish_dense(&row, &self.task, &self.layers)?);
         Ok(self.graph.run(workload, texts, &extra, finish)?)
     }
 }

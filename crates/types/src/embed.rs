@@ -10,13 +10,18 @@ use crate::Error;
     serde(rename_all = "snake_case")
 )]
 pub enum Role {
-    /// Neither: FastEmbed's `embed`, without a prompt.
+    /// Neither: FastEmbed's `embed`.
     #[default]
     Raw,
     /// Something to be found: FastEmbed's `passage_embed`.
     Document,
     /// Something to find with: FastEmbed's `query_embed`.
     Query,
+}
+
+impl Role {
+    /// All roles.
+    pub const ALL: [Self; 3] = [Self::Raw, Self::Document, Self::Query];
 }
 
 /// An embedding with what happened to its input on the way.

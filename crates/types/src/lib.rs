@@ -63,9 +63,9 @@ pub use sparse::{SparseEmbedding, SparseError};
 pub use spec::{FileDigest, List, ModelPrompts, ModelSpec, Source, Str};
 pub use spec_error::SpecError;
 pub use task::{
-    AdapterTasks, Bm25Config, Bm42Config, ColModernVbertConfig, ColPaliConfig, Encoder,
-    GraphOutput, IfSpladeConfig, Image, ImagePooling, LateMultimodal, LateMultimodalKind, LateText,
-    Markers, MiniCoilConfig, Pooling, QueryPadding, Repeat, Rerank, Sparse, SparseKind,
-    SpladeConfig, Task, TaskKind, TextDense,
+    Activation, AdapterTasks, Bm25Config, Bm42Config, ColModernVbertConfig, ColPaliConfig,
+    DenseLayer, Encoder, GraphOutput, IfSpladeConfig, Image, ImagePooling, LateMultimodal,
+    LateMultimodalKind, LateText, Layer, Markers, MiniCoilConfig, Pooling, QueryPadding, Repeat,
+    Rerank, Sparse, SparseKind, SpladeConfig, Task, TaskKind, TextDense,
 };
 pub use variant::{Variant, VariantError};

@@ -12,8 +12,8 @@ mod tests;
 use serde::Deserialize;
 
 use crate::{
-    AdapterTasks, Encoder, FileDigest, GraphOutput, List, Markers, ModelPrompts, ModelSpec,
-    QueryPadding, Repeat, Source, Sparse, SparseKind, Str, Task, TextDense,
+    Activation, AdapterTasks, Encoder, FileDigest, GraphOutput, Layer, List, Markers, ModelPrompts,
+    ModelSpec, QueryPadding, Repeat, Role, Source, Sparse, SparseKind, Str, Task, TextDense,
 };
 
 use checks::{Checks, is_blank_or_control};
@@ -89,6 +89,8 @@ macro_rules! row {
             size_gb: Option<f32>,
             max_tokens: Option<u32>,
             #[serde(default)]
+            lower_case: bool,
+            #[serde(default)]
             languages: List<Str>,
             year: Option<u16>,
             alias_of: Option<Str>,
@@ -115,12 +117,18 @@ row! {
     encoder: Encoder,
     output: GraphOutput,
     pooling: String,
+    pool_prompt: bool,
+    pool_unknown: bool,
     accept_pooled: bool,
+    layers: List<Layer>,
     normalize: bool,
     pad_to_limit: bool,
     tasks: AdapterTasks,
     requires_idf: bool,
     vocab_size: usize,
+    sum: bool,
+    log_twice: bool,
+    special_tokens: bool,
     kind: String,
     k: f64,
     b: f64,
@@ -134,6 +142,7 @@ row! {
     vocab_file: Str,
     markers: Markers,
     reserve: usize,
+    query_limit: usize,
     query_padding: QueryPadding,
     skip_punctuation: bool,
     skip_padding_id: bool,
@@ -152,6 +161,7 @@ row! {
     frame_token: Str,
     global_token: Str,
     column: usize,
+    activation: Activation,
 }
 
 /// [`Source`] as it is written; the model file may stand in it.
@@ -202,6 +212,7 @@ impl TryFrom<Row> for ModelSpec {
             size_gb: row.size_gb,
             max_tokens: row.max_tokens,
             token_limit: None,
+            lower_case: row.lower_case,
             languages: row.languages,
             year: row.year,
             prompts,
@@ -251,7 +262,7 @@ impl Row {
         }
         if let Some(prompts) = prompts {
             let contradiction =
-                prompts.unknown && (prompts.query.is_some() || prompts.passage.is_some());
+                prompts.unknown && Role::ALL.iter().any(|&role| prompts.of(role).is_some());
             let rule = "either `unknown` or texts";
             checks.require(!contradiction, "prompts", &"both", rule)?;
         }

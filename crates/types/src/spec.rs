@@ -38,6 +38,9 @@ pub struct ModelSpec {
     ///
     /// [`LoadOptions::max_tokens`]: crate::LoadOptions::max_tokens
     pub token_limit: Option<NonZeroU32>,
+    /// Whether texts are lower-cased before they are split into tokens, beside what the tokenizer does of
+    /// itself.
+    pub lower_case: bool,
     /// Languages in plain words, such as `English`.
     pub languages: List<Str>,
     /// Year of publication.
@@ -66,6 +69,7 @@ impl ModelSpec {
         size_gb: None,
         max_tokens: None,
         token_limit: None,
+        lower_case: false,
         languages: Cow::Borrowed(&[]),
         year: None,
         prompts: None,
@@ -89,7 +93,7 @@ impl ModelSpec {
             Prompts::Custom { query, document } => ModelPrompts {
                 query: query.clone().map(Cow::Owned),
                 passage: document.clone().map(Cow::Owned),
-                unknown: false,
+                ..ModelPrompts::default()
             },
         };
         (!prompts.unknown).then_some(prompts)
@@ -126,7 +130,7 @@ impl Source {
     pub const DEFAULT: Self = Self { repo: None, revision: None, url: None };
 }
 
-/// The texts that a model's authors put before queries and passages.
+/// The texts that a model's authors put before queries, passages and raw texts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[cfg_attr(
     feature = "serde",
@@ -140,6 +144,10 @@ pub struct ModelPrompts {
     /// Before a passage; `None` where passages stand bare.
     #[cfg_attr(feature = "serde", serde(default))]
     pub passage: Option<Str>,
+    /// Before a raw text, which is neither: the default prompt of sentence-transformers. `None` where raw
+    /// texts stand bare, as in nearly all models.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub raw: Option<Str>,
     /// The model was trained with a prompt whose text is not known here: asking for prompts is an
     /// error, not silence.
     #[cfg_attr(feature = "serde", serde(default))]
@@ -147,15 +155,20 @@ pub struct ModelPrompts {
 }
 
 impl ModelPrompts {
-    /// The text behind the prompt of its role; raw text has none.
+    /// The prompt of a role.
     #[must_use]
-    pub fn apply(&self, role: Role, text: String) -> String {
-        let prompt = match role {
-            Role::Raw => None,
+    pub fn of(&self, role: Role) -> Option<&str> {
+        match role {
+            Role::Raw => self.raw.as_deref(),
             Role::Document => self.passage.as_deref(),
             Role::Query => self.query.as_deref(),
-        };
-        match prompt {
+        }
+    }
+
+    /// The text behind the prompt of its role.
+    #[must_use]
+    pub fn apply(&self, role: Role, text: String) -> String {
+        match self.of(role) {
             None => text,
             Some(prompt) => format!("{prompt}{text}"),
         }

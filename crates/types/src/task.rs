@@ -5,10 +5,11 @@
 
 mod image;
 mod late;
+mod layer;
 mod rerank;
 mod sparse;
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use crate::{List, Str};
 
@@ -17,6 +18,7 @@ pub use late::{
     ColModernVbertConfig, ColPaliConfig, LateMultimodal, LateMultimodalKind, LateText, Markers,
     QueryPadding, Repeat,
 };
+pub use layer::{Activation, DenseLayer, Layer};
 pub use rerank::Rerank;
 pub use sparse::{
     Bm25Config, Bm42Config, IfSpladeConfig, MiniCoilConfig, Sparse, SparseKind, SpladeConfig,
@@ -113,12 +115,12 @@ impl Task {
         }
     }
 
-    /// The name of the pooling, where the family pools.
+    /// The name of the pooling, where the family pools; `cls+mean` for a concatenation.
     #[must_use]
-    pub fn pooling(&self) -> Option<&'static str> {
+    pub fn pooling(&self) -> Option<Str> {
         match self {
-            Self::TextDense(task) => Some(task.pooling.name()),
-            Self::Image(task) => Some(task.pooling.name()),
+            Self::TextDense(task) => Some(task.pooling_name()),
+            Self::Image(task) => Some(task.pooling.name().into()),
             Self::Sparse(_) | Self::LateText(_) | Self::LateMultimodal(_) | Self::Rerank(_) => None,
         }
     }
@@ -165,10 +167,20 @@ pub struct TextDense {
     pub output: GraphOutput,
     /// How the token vectors become one vector.
     pub pooling: Pooling,
+    /// Poolings whose vectors follow that of `pooling` in one longer vector; none in most models.
+    pub concat: List<Pooling>,
+    /// Whether the tokens of a prompt are pooled, too. `false` for INSTRUCTOR and its like, which pool the
+    /// tokens of the text alone.
+    pub pool_prompt: bool,
+    /// For [`Encoder::Static`]: whether the unknown token has a row of the table like any other. model2vec
+    /// leaves it out.
+    pub pool_unknown: bool,
     /// With [`Pooling::Cls`]: a rank-2 output, which a graph that pools by itself has, is taken as it
     /// is. FastEmbed does so for its built-in models; for custom ones rank 2 is an error.
     pub accept_pooled: bool,
-    /// Whether the vector is scaled to unit length (L2).
+    /// Layers between pooling and `normalize`; none in most models.
+    pub layers: List<Layer>,
+    /// Whether the vector is scaled to unit length (L2), as the last step.
     pub normalize: bool,
     /// Every batch is padded to the tokenizer's limit instead of its longest text, because the graph
     /// reads the last position even where it is padding (SigLIP).
@@ -184,11 +196,33 @@ impl TextDense {
         encoder: Encoder::Transformer,
         output: GraphOutput::Index(0),
         pooling: Pooling::Mean,
+        concat: Cow::Borrowed(&[]),
+        pool_prompt: true,
+        pool_unknown: false,
         accept_pooled: false,
+        layers: Cow::Borrowed(&[]),
         normalize: true,
         pad_to_limit: false,
         tasks: None,
     };
+
+    /// The name of the pooling in `models.toml`; `cls+mean` for a concatenation.
+    #[must_use]
+    pub fn pooling_name(&self) -> Str {
+        let first = self.pooling.name();
+        if self.concat.is_empty() {
+            return first.into();
+        }
+        let all = std::iter::once(first).chain(self.concat.iter().map(|pooling| pooling.name()));
+        all.collect::<Vec<_>>().join("+").into()
+    }
+
+    /// Dimension of the vectors for token vectors of `width`.
+    #[must_use]
+    pub fn dim_of(&self, width: usize) -> usize {
+        let last = self.layers.iter().rev().find_map(Layer::dim);
+        last.unwrap_or_else(|| width.saturating_mul(1 + self.concat.len()))
+    }
 }
 
 /// What computes the token vectors.
@@ -215,7 +249,7 @@ pub enum GraphOutput {
     Name(Str),
 }
 
-/// How token vectors become one vector.
+/// How token vectors become one vector. Padding takes no part in any of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
@@ -225,8 +259,14 @@ pub enum GraphOutput {
 pub enum Pooling {
     /// The vector of the first token.
     Cls,
-    /// The mean over the tokens, without padding.
+    /// The mean over the tokens.
     Mean,
+    /// The largest value of each component over the tokens.
+    Max,
+    /// The sum over the tokens, divided by the square root of their number.
+    MeanSqrtLen,
+    /// The mean over the tokens, each weighted by its position, from 1.
+    WeightedMean,
     /// The vector of the last token.
     LastToken,
     /// None: the graph's output is the vector.
@@ -234,15 +274,35 @@ pub enum Pooling {
 }
 
 impl Pooling {
+    /// All poolings.
+    pub const ALL: [Self; 7] = [
+        Self::Cls,
+        Self::Mean,
+        Self::Max,
+        Self::MeanSqrtLen,
+        Self::WeightedMean,
+        Self::LastToken,
+        Self::None,
+    ];
+
     /// The name in `models.toml` and on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Cls => "cls",
             Self::Mean => "mean",
+            Self::Max => "max",
+            Self::MeanSqrtLen => "mean-sqrt-len",
+            Self::WeightedMean => "weighted-mean",
             Self::LastToken => "last-token",
             Self::None => "none",
         }
+    }
+
+    /// The pooling of a name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|pooling| pooling.name() == name)
     }
 }
 

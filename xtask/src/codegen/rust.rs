@@ -3,10 +3,11 @@
 use std::fmt::Debug;
 
 use embedkit_types::{
-    AdapterTasks, Bm25Config, Bm42Config, ColModernVbertConfig, ColPaliConfig, Encoder, FileDigest,
-    GraphOutput, IfSpladeConfig, Image, ImagePooling, LateMultimodal, LateMultimodalKind, LateText,
-    List, Markers, MiniCoilConfig, ModelPrompts, ModelSpec, Pooling, QueryPadding, Repeat, Rerank,
-    Source, Sparse, SparseKind, SpladeConfig, Str, Task, TextDense,
+    Activation, AdapterTasks, Bm25Config, Bm42Config, ColModernVbertConfig, ColPaliConfig,
+    DenseLayer, Encoder, FileDigest, GraphOutput, IfSpladeConfig, Image, ImagePooling,
+    LateMultimodal, LateMultimodalKind, LateText, Layer, List, Markers, MiniCoilConfig,
+    ModelPrompts, ModelSpec, Pooling, QueryPadding, Repeat, Rerank, Source, Sparse, SparseKind,
+    SpladeConfig, Str, Task, TextDense,
 };
 
 use super::{OtherName, Table};
@@ -54,6 +55,7 @@ fn fields(spec: &ModelSpec) -> Vec<String> {
         max_tokens,
         // Only in a user's own description.
         token_limit: _,
+        lower_case,
         languages,
         year,
         prompts,
@@ -71,6 +73,7 @@ fn fields(spec: &ModelSpec) -> Vec<String> {
         format!("size_gb: {}", size_gb.literal()),
         format!("max_tokens: {}", max_tokens.literal()),
         "token_limit: None".to_owned(),
+        format!("lower_case: {}", lower_case.literal()),
         format!("languages: {}", languages.literal()),
         format!("year: {}", year.literal()),
         format!("prompts: {}", prompts.literal()),
@@ -116,6 +119,7 @@ macro_rules! as_debug {
 }
 as_debug!("": bool, u16, u32, u64, usize, f32, f64);
 as_debug!("Pooling::": Pooling);
+as_debug!("Activation::": Activation);
 as_debug!("Encoder::": Encoder);
 as_debug!("ImagePooling::": ImagePooling);
 
@@ -134,18 +138,22 @@ macro_rules! structs {
 structs! {
     Source { repo, revision, url }
     FileDigest { path, size, sha256 }
-    ModelPrompts { query, passage, unknown }
-    TextDense { dim, encoder, output, pooling, accept_pooled, normalize, pad_to_limit, tasks }
+    ModelPrompts { query, passage, raw, unknown }
+    TextDense {
+        dim, encoder, output, pooling, concat, pool_prompt, pool_unknown, accept_pooled, layers,
+        normalize, pad_to_limit, tasks
+    }
+    DenseLayer { file, dim, bias, activation }
     AdapterTasks { input, names, default, query, passage }
     Sparse { requires_idf, vocab_size, kind }
     Bm25Config { k, b, avg_len, language, token_max_length }
-    SpladeConfig { output }
-    IfSpladeConfig { output, idf_file }
+    SpladeConfig { output, sum, log_twice }
+    IfSpladeConfig { output, idf_file, special_tokens }
     Bm42Config { output, alpha, language, stopwords_file }
     MiniCoilConfig { output, k, b, avg_len, language, weights_file, vocab_file, stopwords_file }
     LateText {
-        dim, output, markers, reserve, query_padding, skip_punctuation, skip_padding_id, normalize,
-        normalize_queries
+        dim, output, layers, markers, reserve, query_limit, query_padding, skip_punctuation,
+        skip_padding_id, normalize, normalize_queries
     }
     Markers { query, document }
     QueryPadding { token, length, attend }
@@ -154,7 +162,7 @@ structs! {
     ColPaliConfig { text_start_ids, image_side, image_token_id, image_tokens, image_prompt_ids }
     ColModernVbertConfig { image_prefix, image_suffix, image_token, frame_token, global_token }
     Image { dim, output, pooling, normalize }
-    Rerank { output, column }
+    Rerank { output, column, activation }
 }
 
 impl Literal for GraphOutput {
@@ -162,6 +170,17 @@ impl Literal for GraphOutput {
         match self {
             Self::Index(index) => format!("GraphOutput::Index({index})"),
             Self::Name(name) => format!("GraphOutput::Name({})", name.literal()),
+        }
+    }
+}
+
+impl Literal for Layer {
+    fn literal(&self) -> String {
+        match self {
+            Self::Dense(dense) => format!("Layer::Dense({})", dense.literal()),
+            Self::Normalize => "Layer::Normalize".to_owned(),
+            // The enum may grow; an unlisted variant cannot be rendered.
+            other => unreachable!("no literal for {other:?}"),
         }
     }
 }

@@ -208,7 +208,7 @@ fn render_page(row: &Row<'_>, spec: &ModelSpec) -> String {
     if !row.source.additional_files.is_empty() {
         line("further files", &row.source.additional_files.join(", "));
     }
-    if let Some(pooling) = row.pooling {
+    if let Some(pooling) = &row.pooling {
         line("pooling", pooling);
     }
     if let Some(normalize) = row.normalize {

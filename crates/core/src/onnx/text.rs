@@ -101,6 +101,8 @@ pub struct Row<'a> {
     /// Tokens that were attended to. 0 for a text without any token, which still has one position,
     /// of padding.
     pub attended: usize,
+    /// Tokens at the start that are not pooled ([`Tokens::unpooled`]).
+    pub unpooled: usize,
     /// True where the first axis of `shape` is that of the tokens.
     pub per_token: bool,
     /// True for a graph that computes in half precision.
@@ -337,7 +339,8 @@ impl TextGraph {
             let whole = view.shape;
             let half = view.half;
             let shape = shape.as_slice();
-            finish(Row { values, shape, attended, per_token, half, graph: self, whole })
+            let unpooled = row.unpooled;
+            finish(Row { values, shape, attended, unpooled, per_token, half, graph: self, whole })
         };
         Ok(rows.iter().enumerate().map(one).collect())
     }

@@ -170,7 +170,7 @@ fn prompts_are_recorded_where_they_are_known() {
         Some(ModelPrompts {
             query: query.map(Into::into),
             passage: passage.map(Into::into),
-            unknown: false,
+            ..ModelPrompts::default()
         })
     };
     assert_eq!(

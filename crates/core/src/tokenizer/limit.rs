@@ -8,17 +8,18 @@ use serde_json::{Map, Value};
 use super::{Presence, object};
 use crate::error::Error;
 
-/// Sources of the limit on tokens beside the model's files.
+/// How texts are split into tokens, beside what the model's files say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Limits {
+pub struct TokenizerOptions {
     asked: Option<usize>,
     stated: Option<usize>,
     pub(super) reserve: Option<usize>,
+    pub(super) lower_case: bool,
 }
 
-impl Limits {
-    /// Limit that the options or else the description request, and the limit that the description only
-    /// declares.
+impl TokenizerOptions {
+    /// Limit that the options or else the description request, the limit that the description only
+    /// declares, and its lower case.
     #[must_use]
     pub fn of(spec: &ModelSpec, load: &LoadOptions) -> Self {
         let tokens = |tokens: u32| usize::try_from(tokens).unwrap_or(usize::MAX);
@@ -27,6 +28,7 @@ impl Limits {
             asked: load.max_tokens.or(asked),
             stated: spec.max_tokens.map(tokens).filter(|&tokens| tokens > 0),
             reserve: None,
+            lower_case: spec.lower_case,
         }
     }
 
@@ -35,6 +37,12 @@ impl Limits {
     #[must_use]
     pub fn reserving(self, reserve: usize) -> Self {
         Self { reserve: Some(reserve), ..self }
+    }
+
+    /// The same with a limit of at most `tokens`.
+    #[must_use]
+    pub fn limited(self, tokens: usize) -> Self {
+        Self { asked: Some(self.asked.map_or(tokens, |asked| asked.min(tokens))), ..self }
     }
 
     /// Requested limit of models that look tokens up in a table and have no positions.
@@ -62,7 +70,7 @@ pub(super) fn settle(
     files: &ModelFiles,
     tokenizer_config: &Map<String, Value>,
     config: &Map<String, Value>,
-    limits: Limits,
+    options: TokenizerOptions,
 ) -> Result<Limit, Error> {
     const SENTENCE_CONFIG: &str = "sentence_bert_config.json";
     let path = files.path("tokenizer_config.json");
@@ -74,13 +82,13 @@ pub(super) fn settle(
         Ok(sentences
             .map(|tokens| (tokens, SENTENCE_CONFIG))
             .or(positions.map(|tokens| (tokens, "config.json")))
-            .or(limits.stated.map(|tokens| (tokens, "the model's description"))))
+            .or(options.stated.map(|tokens| (tokens, "the model's description"))))
     };
     let own = match tokenizers {
         Some(tokens) => Some((tokens, "a number with a point there")),
         None => others()?,
     };
-    if let Some(asked) = limits.asked {
+    if let Some(asked) = options.asked {
         // A graph may take more than config.json says; tokenizer_config.json knows.
         let most = positions.map(|positions| positions.max(tokenizers.unwrap_or(0)));
         let tokens = most.map_or(asked, |most| asked.min(most));
@@ -116,7 +124,7 @@ fn no_limit(path: &Path) -> Error {
     }
 }
 
-/// Limits in tokenizer_config.json.
+/// TokenizerOptions in tokenizer_config.json.
 const LIMITS: [&str; 2] = ["model_max_length", "max_length"];
 
 /// The smaller usable limit. FastEmbed takes only integers; a whole number written with a decimal point
@@ -263,9 +271,9 @@ mod tests {
         std::fs::write(&sentences, r#"{"max_seq_length": 16.0}"#).unwrap();
         let config = map(r#"{"max_position_embeddings": 20}"#);
         let huge = map(r#"{"model_max_length": 1e30}"#);
-        let stated = Limits { stated: Some(24), ..Limits::default() };
-        let tokens = |tokenizer: &Map<_, _>, config: &Map<_, _>, limits| {
-            settle(&files, tokenizer, config, limits).map(|limit| (limit.tokens, limit.own))
+        let stated = TokenizerOptions { stated: Some(24), ..TokenizerOptions::default() };
+        let tokens = |tokenizer: &Map<_, _>, config: &Map<_, _>, options| {
+            settle(&files, tokenizer, config, options).map(|limit| (limit.tokens, limit.own))
         };
         let own = map(r#"{"model_max_length": 12}"#);
         assert_eq!(tokens(&own, &config, stated).unwrap(), (12, Some(12)));
@@ -273,10 +281,10 @@ mod tests {
         std::fs::remove_file(sentences).unwrap();
         assert_eq!(tokens(&huge, &config, stated).unwrap(), (20, Some(20)));
         assert_eq!(tokens(&huge, &map("{}"), stated).unwrap(), (24, Some(24)));
-        let error = tokens(&huge, &map("{}"), Limits::default()).unwrap_err();
+        let error = tokens(&huge, &map("{}"), TokenizerOptions::default()).unwrap_err();
         assert!(error.to_string().contains("max_tokens"), "{error}");
 
-        let asked = |tokens| Limits { asked: Some(tokens), ..stated };
+        let asked = |tokens| TokenizerOptions { asked: Some(tokens), ..stated };
         assert_eq!(tokens(&own, &config, asked(8)).unwrap(), (8, Some(12)));
         // More than tokenizer_config.json says, up to the positions.
         assert_eq!(tokens(&own, &config, asked(20)).unwrap(), (20, Some(12)));
@@ -290,7 +298,7 @@ mod tests {
     fn options_go_before_the_description() {
         let mut spec = ModelSpec { max_tokens: Some(512), ..ModelSpec::DEFAULT };
         let mut load = LoadOptions::default();
-        let of = |spec: &ModelSpec, load: &LoadOptions| Limits::of(spec, load).asked;
+        let of = |spec: &ModelSpec, load: &LoadOptions| TokenizerOptions::of(spec, load).asked;
         assert_eq!(of(&spec, &load), None);
         spec.token_limit = std::num::NonZeroU32::new(64);
         assert_eq!(of(&spec, &load), Some(64));

@@ -5,7 +5,9 @@ use std::{cell::Cell, sync::OnceLock};
 use embedkit_types::ModelFiles;
 use tokenizers::{Encoding, Model, OffsetType, PreTokenizer, TruncationDirection};
 
-use super::{Limits, Padding, Texts, Tokenizer, Tokens, guarded, special_count, truncate};
+use super::{
+    Padding, Texts, Tokenizer, TokenizerOptions, Tokens, guarded, special_count, truncate,
+};
 use crate::error::Error;
 
 /// A tokenizer of pairs with a fixed limit; thread-safe.
@@ -37,15 +39,15 @@ impl PairTokenizer {
     /// # Errors
     /// See [`Tokenizer::load`]; also a limit below the number of special tokens of a pair.
     pub fn load(files: &ModelFiles) -> Result<Self, Error> {
-        Self::load_with(files, Limits::default())
+        Self::load_with(files, TokenizerOptions::default())
     }
 
     /// [`load`](Self::load) with a limit from other sources than the files.
     ///
     /// # Errors
     /// See [`load`](Self::load).
-    pub fn load_with(files: &ModelFiles, limits: Limits) -> Result<Self, Error> {
-        let mut tokenizer = Tokenizer::load_with(files, limits)?;
+    pub fn load_with(files: &ModelFiles, options: TokenizerOptions) -> Result<Self, Error> {
+        let mut tokenizer = Tokenizer::load_with(files, options)?;
         let special = special_count(&tokenizer.inner, Texts::Pair);
         let path = files.path("tokenizer_config.json");
         let (limit, side) = (tokenizer.limit, tokenizer.truncation_side);

@@ -1,6 +1,6 @@
 //! Token ids of every golden case, without a runtime.
 
-use embedkit_core::tokenizer::{Limits, Side, Tokenizer};
+use embedkit_core::tokenizer::{Side, Tokenizer, TokenizerOptions};
 use embedkit_testkit::{Repair, dense_cases};
 use embedkit_types::{Encoder, LoadOptions, ModelFiles, Task};
 
@@ -16,7 +16,7 @@ fn ids_and_masks_equal_the_original() {
         if task.encoder == Encoder::Static || repaired.is_some_and(|r| r.to == Repair::Error) {
             continue;
         }
-        let limits = Limits::of(&case.spec, &LoadOptions::default());
+        let limits = TokenizerOptions::of(&case.spec, &LoadOptions::default());
         let tokenizer = Tokenizer::load_with(&case.files(), limits).unwrap();
         for ((text, ids), mask) in case.golden.texts.iter().zip(ids).zip(masks) {
             let tokens = tokenizer.encode(text).unwrap();
@@ -56,9 +56,11 @@ fn a_cut_text_is_reported_whatever_the_special_tokens_and_the_side() {
             seen += usize::from(tokens.truncated);
         }
     }
-    let (tokenizer, _) =
-        Tokenizer::load_static(&embedkit_testkit::dense_case("static").files(), Limits::default())
-            .unwrap();
+    let (tokenizer, _) = Tokenizer::load_static(
+        &embedkit_testkit::dense_case("static").files(),
+        TokenizerOptions::default(),
+    )
+    .unwrap();
     for (words, truncated) in [(511, false), (512, false), (513, true), (2000, true)] {
         let tokens = tokenizer.encode(&"fox ".repeat(words)).unwrap();
         assert_eq!((tokens.ids.len(), tokens.truncated), (words.min(512), truncated));

@@ -11,7 +11,7 @@ use embedkit_core::{
     onnx::{Row, TextGraph, TextGraphOptions},
     pipeline::{Engine, only},
     registry,
-    tokenizer::{Limits, Padding},
+    tokenizer::{Padding, TokenizerOptions},
 };
 use embedkit_image::{ImageInput, ImageOptions};
 use embedkit_types::{
@@ -102,8 +102,9 @@ impl LateInteractionMultimodalEmbedding {
         };
         options.check(spec)?;
         let span = tracing::info_span!("load", path = %files.root.display());
-        let limits = Limits::of(spec, options);
-        let processor = span.in_scope(|| Processor::load(spec, task, files, limits, images))?;
+        let tokenizer_options = TokenizerOptions::of(spec, options);
+        let processor =
+            span.in_scope(|| Processor::load(spec, task, files, tokenizer_options, images))?;
         let padding = processor.tokenizer().padding();
         let texts = TextGraph::open(
             files,

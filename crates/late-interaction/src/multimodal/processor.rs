@@ -2,7 +2,7 @@
 
 use std::{borrow::Borrow, fmt};
 
-use embedkit_core::tokenizer::{Limits, Side, Tokenizer, Tokens};
+use embedkit_core::tokenizer::{Side, Tokenizer, TokenizerOptions, Tokens};
 use embedkit_image::{
     DecodeOptions, ImageInput, ImageOptions, PreprocessError, Preprocessor, decode,
 };
@@ -61,11 +61,11 @@ impl Processor {
         spec: &ModelSpec,
         task: &LateMultimodal,
         files: &ModelFiles,
-        limits: Limits,
+        tokenizer_options: TokenizerOptions,
         images: &ImageOptions,
     ) -> Result<Self, Error> {
         let id = spec.id.to_string();
-        let tokenizer = Tokenizer::load_with(files, limits)?;
+        let tokenizer = Tokenizer::load_with(files, tokenizer_options)?;
         let path = files.path("preprocessor_config.json");
         let preprocessor = Preprocessor::from_file(&path)?.with_options(images.preprocess);
         let (kind, tiles) = match &task.kind {

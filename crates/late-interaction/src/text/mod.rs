@@ -3,14 +3,14 @@
 mod tokens;
 
 use embedkit_core::{
-    Dim,
-    onnx::{Row, TextGraph, TextGraphOptions},
+    Dim, Layers,
+    onnx::{Row, TextGraph, TextGraphOptions, round_to},
     pipeline::{Capacity, Engine, Pool, RunResult, Step, Workload, text_estimate},
-    tokenizer::{Limits, Padding, Side, Tokens},
+    tokenizer::{Padding, Side, TokenizerOptions, Tokens},
 };
 use embedkit_types::{
-    Embedded, Error, LateText, LoadOptions, ModelFiles, ModelPrompts, ModelSpec, MultiVector,
-    MultiVectorModel, Role, SpecError, Task, TaskKind,
+    Embedded, Error, LateText, Layer, LoadOptions, ModelFiles, ModelPrompts, ModelSpec,
+    MultiVector, MultiVectorModel, Role, SpecError, Task, TaskKind,
 };
 
 use self::tokens::{Prepared, TokenRules};
@@ -30,6 +30,7 @@ pub struct LateInteractionTextEmbedding {
 #[derive(Debug)]
 struct Model {
     task: LateText,
+    layers: Layers,
     rules: TokenRules,
     /// One session: queries are padded otherwise than documents.
     documents: TextGraph,
@@ -62,8 +63,8 @@ impl LateInteractionTextEmbedding {
             return Err(SpecError::PromptUnknown { id }.into());
         };
         let span = tracing::info_span!("load", path = %files.root.display());
-        let limits = Limits::of(spec, options);
-        let rules = span.in_scope(|| TokenRules::load(&id, task, files, limits))?;
+        let tokenizer_options = TokenizerOptions::of(spec, options);
+        let rules = span.in_scope(|| TokenRules::load(&id, task, files, tokenizer_options))?;
         let padding = rules.tokenizer().padding();
         let documents = TextGraph::open(
             files,
@@ -83,6 +84,7 @@ impl LateInteractionTextEmbedding {
         let model = Model {
             dim: Dim::new(id, task.dim, options.dim),
             task: task.clone(),
+            layers: Layers::open(files, &task.layers)?,
             rules,
             documents,
             queries,
@@ -91,6 +93,7 @@ impl LateInteractionTextEmbedding {
         if !options.lazy
             && let Some(found) = model.documents.dim()?
         {
+            let found = task.layers.iter().rev().find_map(Layer::dim).unwrap_or(found);
             model.dim.note(found)?;
         }
         Ok(Self { engine: Engine::new(model, options.batch) })
@@ -228,16 +231,25 @@ impl Model {
             [_, width] if row.per_token && width > 0 => width,
             _ => return Err(row.shape_error("[texts, tokens, width]").into()),
         };
-        let dim = self.dim.note(width)?;
+        let after = self.task.layers.iter().rev().find_map(Layer::dim).unwrap_or(width);
+        let dim = self.dim.note(after)?;
         let document = role != Role::Query;
         let normalize =
-            dim < width || if document { self.task.normalize } else { self.task.normalize_queries };
+            dim < after || if document { self.task.normalize } else { self.task.normalize_queries };
         let mut values = Vec::with_capacity(text.ids.len() * dim);
         for (&id, vector) in text.ids.iter().zip(row.values.chunks_exact(width)) {
             if document && self.rules.skips(id) {
                 continue;
             }
-            let vector = &vector[..dim];
+            let through;
+            let vector = if self.layers.is_empty() {
+                vector
+            } else {
+                let vector = vector.iter().copied().map(f64::from).collect();
+                through = round_to(&self.layers.apply(vector)?, row.half);
+                &through
+            };
+            let vector = vector.get(..dim).unwrap_or(vector);
             if normalize {
                 push_unit(&mut values, row, vector);
             } else {

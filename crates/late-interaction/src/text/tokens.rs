@@ -2,7 +2,7 @@
 
 use std::{borrow::Borrow, collections::BTreeSet};
 
-use embedkit_core::tokenizer::{Limits, Tokenizer, Tokens};
+use embedkit_core::tokenizer::{Tokenizer, TokenizerOptions, Tokens};
 use embedkit_types::{Error, LateText, ModelFiles, Role};
 
 use crate::LateInteractionError;
@@ -14,6 +14,8 @@ const PUNCTUATION: &str = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
 #[derive(Debug)]
 pub(super) struct TokenRules {
     tokenizer: Tokenizer,
+    /// The tokenizer of queries, where they have a limit of their own.
+    of_queries: Option<Tokenizer>,
     task: LateText,
     /// The id of the token that fills queries up.
     query_padding: Option<u32>,
@@ -40,13 +42,17 @@ impl TokenRules {
         id: &str,
         task: &LateText,
         files: &ModelFiles,
-        limits: Limits,
+        tokenizer_options: TokenizerOptions,
     ) -> Result<Self, Error> {
-        let limits = match task.markers {
-            Some(_) => limits.reserving(task.reserve),
-            None => limits,
+        let tokenizer_options = match task.markers {
+            Some(_) => tokenizer_options.reserving(task.reserve),
+            None => tokenizer_options,
         };
-        let tokenizer = Tokenizer::load_with(files, limits)?;
+        let tokenizer = Tokenizer::load_with(files, tokenizer_options)?;
+        let of_queries = task
+            .query_limit
+            .map(|limit| Tokenizer::load_with(files, tokenizer_options.limited(limit)))
+            .transpose()?;
         let query_padding = match &task.query_padding {
             None => None,
             Some(padding) => {
@@ -71,7 +77,7 @@ impl TokenRules {
         if task.skip_padding_id {
             skipped.insert(tokenizer.padding().id);
         }
-        Ok(Self { tokenizer, task: task.clone(), query_padding, skipped })
+        Ok(Self { tokenizer, of_queries, task: task.clone(), query_padding, skipped })
     }
 
     pub(super) fn tokenizer(&self) -> &Tokenizer {
@@ -88,7 +94,8 @@ impl TokenRules {
     }
 
     pub(super) fn prepare(&self, role: Role, text: &str) -> Result<Prepared, Error> {
-        let mut tokens = self.tokenizer.encode(text)?;
+        let of_queries = self.of_queries.as_ref().filter(|_| role == Role::Query);
+        let mut tokens = of_queries.unwrap_or(&self.tokenizer).encode(text)?;
         let own = tokens.ids.len();
         if role == Role::Query {
             self.expand(&mut tokens);

@@ -121,19 +121,24 @@ fn the_column_and_the_output_are_those_of_the_description() {
     let mut case = embedkit_testkit::rerank_case("two-labels");
     let columns = case.golden.columns.clone().unwrap();
     for column in 0..2 {
-        case.spec.task =
-            Task::Rerank(Rerank { output: GraphOutput::Name("logits".into()), column });
+        case.spec.task = Task::Rerank(Rerank {
+            output: GraphOutput::Name("logits".into()),
+            column,
+            ..Rerank::DEFAULT
+        });
         let model = open(&case, &options).unwrap();
         let scores = model.rerank_pairs(case.golden.all_pairs());
         for (index, (score, columns)) in zip_equal(scores, &columns).enumerate() {
             assert_score(&case, index, score.unwrap(), Some(columns[column]));
         }
     }
-    case.spec.task = Task::Rerank(Rerank { output: GraphOutput::Index(0), column: 2 });
+    case.spec.task =
+        Task::Rerank(Rerank { output: GraphOutput::Index(0), column: 2, ..Rerank::DEFAULT });
     let model = open(&case, &options).unwrap();
     let error = model.rerank("a", ["b"]).next().unwrap().unwrap_err().to_string();
     assert!(error.ends_with("expected [pairs, 3 or more columns], got [1, 2]"), "{error}");
-    case.spec.task = Task::Rerank(Rerank { output: GraphOutput::Name("scores".into()), column: 0 });
+    case.spec.task =
+        Task::Rerank(Rerank { output: GraphOutput::Name("scores".into()), ..Rerank::DEFAULT });
     let error = open(&case, &options).unwrap_err().to_string();
     assert!(error.contains("no output `scores`; it has [\"logits\"]"), "{error}");
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use embedkit_core::{
     Error as CoreError,
     onnx::Row,
-    read_bounded,
+    read_bounded, read_tensor,
     tokenizer::{Tokenizer, Tokens},
 };
 use embedkit_types::{Error, IfSpladeConfig, ModelFiles, SparseEmbedding};
@@ -18,19 +18,26 @@ const MAX_BYTES: u64 = 128 << 20;
 #[derive(Debug)]
 pub(super) struct IfSplade {
     special: HashSet<u32>,
+    /// Whether special tokens are terms of a document, too.
+    special_tokens: bool,
     /// Weights of query tokens, by id.
     idf: HashMap<u32, f32>,
 }
 
 impl IfSplade {
-    /// Reads the table: a JSON object from token to number. Tokens that the tokenizer does not have
-    /// are of no use.
+    /// Reads the table: a JSON object from token to number, or the tensor `weight`. Tokens that the
+    /// tokenizer does not have are of no use.
     pub(super) fn open(
         facts: &IfSpladeConfig,
         files: &ModelFiles,
         tokenizer: &Tokenizer,
     ) -> Result<Self, Error> {
         let path = files.path(facts.idf_file.as_ref());
+        let (special, special_tokens) = (tokenizer.special_ids(), facts.special_tokens);
+        if path.extension().is_some_and(|extension| extension == "safetensors") {
+            let idf = (0..).zip(read_tensor(&path, "weight")?).filter(|&(_, weight)| weight != 0.0);
+            return Ok(Self { special, special_tokens, idf: idf.collect() });
+        }
         let bytes = read_bounded(&path, MAX_BYTES)?;
         let table: BTreeMap<String, f64> =
             serde_json::from_slice(&bytes).map_err(|error| CoreError::InvalidFile {
@@ -41,22 +48,30 @@ impl IfSplade {
         let known =
             |(token, weight): (String, f64)| Some((tokenizer.token_id(&token)?, weight as f32));
         let idf = table.into_iter().filter_map(known).collect();
-        Ok(Self { special: tokenizer.special_ids(), idf })
+        Ok(Self { special, special_tokens, idf })
     }
 
     /// The vector of a document: `ln(1 + ln(1 + max(x, 0)))` of each entry's largest logit, in f64 as
-    /// in the original, without special tokens.
+    /// in the original. FastEmbed's are without special tokens.
     pub(super) fn finish(&self, row: &Row<'_>) -> Result<SparseEmbedding, Error> {
         let entries = largest(row)?.into_iter().zip(0..);
-        let kept = entries.filter(|(x, index)| *x != 0.0 && !self.special.contains(index));
+        let kept = entries.filter(|(x, index)| {
+            *x != 0.0 && (self.special_tokens || !self.special.contains(index))
+        });
         #[expect(clippy::cast_possible_truncation, reason = "vectors are f32")]
         Ok(kept.map(|(x, index)| (index, f64::from(x).ln_1p().ln_1p() as f32)).collect())
+    }
+
+    /// Whether special tokens are terms like any other, where a text has them.
+    pub(super) fn special_tokens(&self) -> bool {
+        self.special_tokens
     }
 
     /// The vector of a query: the weights of its tokens, each once, without special ones.
     pub(super) fn query(&self, text: &Tokens) -> SparseEmbedding {
         let ids: HashSet<u32> = text.ids.iter().copied().collect();
-        let ids = ids.into_iter().filter(|id| !self.special.contains(id));
+        let kept = |id: &u32| self.special_tokens || !self.special.contains(id);
+        let ids = ids.into_iter().filter(kept);
         ids.filter_map(|id| Some((id, *self.idf.get(&id)?))).collect()
     }
 }

@@ -15,8 +15,10 @@ mod subwords;
 use embedkit_core::{
     onnx::{Row, TextGraph, TextGraphOptions},
     pipeline::Workload,
-    tokenizer::{Limits, Tokenizer, Tokens},
+    tokenizer::{Tokenizer, TokenizerOptions, Tokens},
 };
+#[cfg(feature = "splade")]
+use embedkit_types::SpladeConfig;
 use embedkit_types::{
     Embedded, Error, LoadOptions, ModelFiles, ModelSpec, Role, Sparse, SparseEmbedding, SparseKind,
 };
@@ -39,7 +41,7 @@ pub(crate) struct GraphModel {
 #[derive(Debug)]
 enum Kind {
     #[cfg(feature = "splade")]
-    Splade,
+    Splade(SpladeConfig),
     #[cfg(feature = "splade")]
     IfSplade(if_splade::IfSplade),
     #[cfg(feature = "bm42")]
@@ -66,10 +68,11 @@ impl GraphModel {
             return Err(not_compiled(id, &task.kind));
         }
         let span = tracing::info_span!("load", path = %files.root.display());
-        let tokenizer = span.in_scope(|| Tokenizer::load_with(files, Limits::of(spec, load)))?;
+        let tokenizer =
+            span.in_scope(|| Tokenizer::load_with(files, TokenizerOptions::of(spec, load)))?;
         let (output, kind) = match &task.kind {
             #[cfg(feature = "splade")]
-            SparseKind::Splade(facts) => (&facts.output, Kind::Splade),
+            SparseKind::Splade(facts) => (&facts.output, Kind::Splade(facts.clone())),
             #[cfg(feature = "splade")]
             SparseKind::IfSplade(facts) => {
                 let kind = if_splade::IfSplade::open(facts, files, &tokenizer)?;
@@ -127,7 +130,7 @@ impl GraphModel {
         role == Role::Query
             && match &self.kind {
                 #[cfg(feature = "splade")]
-                Kind::Splade => false,
+                Kind::Splade(_) => false,
                 #[cfg(feature = "splade")]
                 Kind::IfSplade(_) => true,
                 #[cfg(feature = "bm42")]
@@ -152,7 +155,17 @@ impl GraphModel {
 
     /// A query without the graph.
     pub(crate) fn query(&self, text: &str) -> Result<Embedded<SparseEmbedding>, Error> {
-        let tokens = self.encode(text)?;
+        let mut tokens = self.encode(text)?;
+        #[cfg(feature = "splade")]
+        if let Kind::IfSplade(kind) = &self.kind
+            && kind.special_tokens()
+        {
+            // Special tokens around a query take no room from its own.
+            let limit = self.tokenizer.limit();
+            tokens.ids = self.tokenizer.piece_ids(text)?;
+            tokens.truncated &= tokens.ids.len() >= limit;
+            tokens.ids.truncate(limit);
+        }
         Ok(tokens.embedded(self.look_up(&tokens)?))
     }
 
@@ -173,7 +186,7 @@ impl GraphModel {
         let _ = (role, text); // SPLADE needs neither
         match &self.kind {
             #[cfg(feature = "splade")]
-            Kind::Splade => splade::finish(row),
+            Kind::Splade(facts) => splade::finish(row, facts),
             #[cfg(feature = "splade")]
             Kind::IfSplade(kind) => kind.finish(row),
             #[cfg(feature = "bm42")]

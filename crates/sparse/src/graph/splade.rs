@@ -1,26 +1,48 @@
-//! SPLADE++: `ln(1 + max(x, 0))` of each vocabulary entry's largest logit.
+//! SPLADE: `ln(1 + max(x, 0))` of each vocabulary entry's logits, the largest or the sum.
 
 use embedkit_core::onnx::{Row, round_to};
-use embedkit_types::{Error, SparseEmbedding};
+use embedkit_types::{Error, SparseEmbedding, SpladeConfig};
 
 /// The vector of one text from its logits `[tokens, vocabulary]`. The logarithm has the precision of
 /// the graph, as in the original.
-pub(super) fn finish(row: &Row<'_>) -> Result<SparseEmbedding, Error> {
-    let entries = largest(row)?.into_iter().zip(0u32..).filter(|&(x, _)| x != 0.0);
-    let (values, indices): (Vec<f64>, Vec<u32>) =
-        entries.map(|(x, index)| (f64::from(x.ln_1p()), index)).unzip();
+pub(super) fn finish(row: &Row<'_>, facts: &SpladeConfig) -> Result<SparseEmbedding, Error> {
+    let weight = |x: f32| if facts.log_twice { x.ln_1p().ln_1p() } else { x.ln_1p() };
+    let weights: Vec<f64> = if facts.sum {
+        sums(row, weight)?
+    } else {
+        largest(row)?.into_iter().map(|x| f64::from(weight(x))).collect()
+    };
+    let entries = weights.into_iter().zip(0u32..).filter(|&(weight, _)| weight != 0.0);
+    let (values, indices): (Vec<f64>, Vec<u32>) = entries.unzip();
     Ok(indices.into_iter().zip(round_to(&values, row.half)).collect())
+}
+
+/// The sum of each vocabulary entry's weights over the text's tokens.
+fn sums(row: &Row<'_>, weight: impl Fn(f32) -> f32) -> Result<Vec<f64>, Error> {
+    let vocabulary = vocabulary(row)?;
+    let mut sums = vec![0.0; vocabulary];
+    for logits in row.values.chunks_exact(vocabulary).take(row.attended) {
+        for (sum, &logit) in sums.iter_mut().zip(logits) {
+            // Not `f32::max`, which would drop NaN.
+            *sum += f64::from(weight(if logit < 0.0 { 0.0 } else { logit }));
+        }
+    }
+    Ok(sums)
+}
+
+fn vocabulary(row: &Row<'_>) -> Result<usize, Error> {
+    match *row.shape {
+        [_, vocabulary] if row.per_token && vocabulary > 0 && u32::try_from(vocabulary).is_ok() => {
+            Ok(vocabulary)
+        }
+        _ => Err(row.shape_error("[texts, tokens, vocabulary]").into()),
+    }
 }
 
 /// The largest logit of each vocabulary entry over the text's tokens, at least 0. The logarithm
 /// does not change which is largest, so it is taken once, after the maximum.
 pub(super) fn largest(row: &Row<'_>) -> Result<Vec<f32>, Error> {
-    let &[_, vocabulary] = row.shape else {
-        return Err(row.shape_error("[texts, tokens, vocabulary]").into());
-    };
-    if !row.per_token || vocabulary == 0 || u32::try_from(vocabulary).is_err() {
-        return Err(row.shape_error("[texts, tokens, vocabulary]").into());
-    }
+    let vocabulary = vocabulary(row)?;
     let mut largest = vec![0.0f32; vocabulary];
     for logits in row.values.chunks_exact(vocabulary).take(row.attended) {
         for (largest, &logit) in largest.iter_mut().zip(logits) {

@@ -217,7 +217,7 @@ fn prompts_are_applied_only_when_asked_for() {
     let Some(library) = runtime_library() else { return };
     let mut case = dense_case("mean-normalized");
     case.spec.prompts =
-        Some(ModelPrompts { query: Some("find: ".into()), passage: None, unknown: false });
+        Some(ModelPrompts { query: Some("find: ".into()), ..ModelPrompts::default() });
     let open = |prompts| {
         let options = LoadOptions { prompts, onnxruntime: Some(library.clone()), ..load_options() };
         TextEmbedding::from_files(&case.spec, &case.files(), &options)

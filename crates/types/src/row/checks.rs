@@ -7,7 +7,7 @@ use crate::{GraphOutput, Str};
 use super::{Row, RowError};
 
 /// Dimensions of vectors that are taken for real.
-const DIMS: RangeInclusive<usize> = 1..=65_536;
+pub(super) const DIMS: RangeInclusive<usize> = 1..=65_536;
 /// All other counts and lengths: large enough for any model, too small to exhaust memory.
 pub(super) const COUNTS: RangeInclusive<usize> = 1..=1_048_576;
 /// Bytes of an id or a path.

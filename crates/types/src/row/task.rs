@@ -3,14 +3,19 @@
 
 use crate::{
     Bm25Config, Bm42Config, ColModernVbertConfig, ColPaliConfig, Encoder, IfSpladeConfig, Image,
-    ImagePooling, LateMultimodal, LateMultimodalKind, LateText, MiniCoilConfig, Pooling, Rerank,
-    Sparse, SparseKind, SpladeConfig, Task, TextDense,
+    ImagePooling, LateMultimodal, LateMultimodalKind, LateText, Layer, List, MiniCoilConfig,
+    Pooling, Rerank, Sparse, SparseKind, SpladeConfig, Task, TextDense,
 };
 
 use super::{
     Row, RowError,
-    checks::{COUNTS, Checks},
+    checks::{COUNTS, Checks, DIMS},
 };
+
+/// Most poolings of a concatenation.
+const MOST_POOLINGS: usize = 8;
+/// Most layers behind the pooling.
+const MOST_LAYERS: usize = 16;
 
 /// Takes the facts of the task out of a row.
 pub(super) fn read(row: &mut Row, checks: &Checks) -> Result<Task, RowError> {
@@ -29,19 +34,19 @@ pub(super) fn read(row: &mut Row, checks: &Checks) -> Result<Task, RowError> {
 
 fn text_dense(row: &mut Row, checks: &Checks) -> Result<TextDense, RowError> {
     let dim = checks.dim(row)?;
+    let layers = row.layers.take().unwrap_or_default();
+    check_layers(&layers, dim, checks)?;
     if row.encoder.take() == Some(Encoder::Static) {
         let normalize = row.normalize.take().unwrap_or(true);
-        return Ok(TextDense { dim, encoder: Encoder::Static, normalize, ..TextDense::DEFAULT });
+        let pool_unknown = row.pool_unknown.take().unwrap_or(false);
+        let encoder = Encoder::Static;
+        let task =
+            TextDense { dim, encoder, pool_unknown, layers, normalize, ..TextDense::DEFAULT };
+        return Ok(task);
     }
-    let pooling = match checks.present("pooling", row.pooling.take())?.as_str() {
-        "cls" => Pooling::Cls,
-        "mean" => Pooling::Mean,
-        "last-token" => Pooling::LastToken,
-        "none" => Pooling::None,
-        other => return Err(checks.invalid("pooling", &other, "cls, mean, last-token or none")),
-    };
+    let (pooling, concat) = poolings(row, checks)?;
     let accept_pooled = row.accept_pooled.take().unwrap_or(false);
-    let takes_first = pooling == Pooling::Cls;
+    let takes_first = pooling == Pooling::Cls && concat.is_empty();
     checks.require(!accept_pooled || takes_first, "accept_pooled", &true, "with pooling `cls`")?;
     let tasks = row.tasks.take();
     if let Some(tasks) = &tasks {
@@ -62,11 +67,45 @@ fn text_dense(row: &mut Row, checks: &Checks) -> Result<TextDense, RowError> {
         encoder: Encoder::Transformer,
         output: checks.output(row)?,
         pooling,
+        concat,
+        pool_prompt: row.pool_prompt.take().unwrap_or(true),
+        pool_unknown: false,
         accept_pooled,
+        layers,
         normalize: checks.present("normalize", row.normalize.take())?,
         pad_to_limit: row.pad_to_limit.take().unwrap_or(false),
         tasks,
     })
+}
+
+/// One pooling, or several with `+` between them.
+fn poolings(row: &mut Row, checks: &Checks) -> Result<(Pooling, List<Pooling>), RowError> {
+    let text = checks.present("pooling", row.pooling.take())?;
+    let wrong = || {
+        let names = Pooling::ALL.map(Pooling::name).join(", ");
+        checks.invalid("pooling", &text, &format!("one of {names}, or several such as cls+mean"))
+    };
+    let all: Option<Vec<_>> = text.split('+').map(Pooling::from_name).collect();
+    let mut all = all.filter(|all| all.len() <= MOST_POOLINGS).ok_or_else(wrong)?;
+    if all.len() > 1 && all.contains(&Pooling::None) {
+        return Err(wrong());
+    }
+    let rest = all.split_off(1);
+    Ok((all[0], rest.into()))
+}
+
+fn check_layers(layers: &[Layer], dim: usize, checks: &Checks) -> Result<(), RowError> {
+    let rule = format!("at most {MOST_LAYERS} layers");
+    checks.require(layers.len() <= MOST_LAYERS, "layers", &layers.len(), &rule)?;
+    for layer in layers {
+        if let Layer::Dense(dense) = layer {
+            checks.path("layers.dense.file", &dense.file)?;
+            checks.range("layers.dense.dim", dense.dim, DIMS)?;
+        }
+    }
+    let last = layers.iter().rev().find_map(Layer::dim);
+    let found = last.unwrap_or(dim);
+    checks.require(found == dim, "layers.dense.dim", &found, &format!("{dim} at last, the `dim`"))
 }
 
 fn sparse(row: &mut Row, checks: &Checks) -> Result<Sparse, RowError> {
@@ -78,10 +117,15 @@ fn sparse(row: &mut Row, checks: &Checks) -> Result<Sparse, RowError> {
             language: checks.present_text("language", row.language.take())?,
             token_max_length: checks.count("token_max_length", row.token_max_length.take())?,
         }),
-        "splade" => SparseKind::Splade(SpladeConfig { output: checks.output(row)? }),
+        "splade" => SparseKind::Splade(SpladeConfig {
+            output: checks.output(row)?,
+            sum: row.sum.take().unwrap_or(false),
+            log_twice: row.log_twice.take().unwrap_or(false),
+        }),
         "if-splade" => SparseKind::IfSplade(IfSpladeConfig {
             output: checks.output(row)?,
             idf_file: checks.present_path("idf_file", row.idf_file.take())?,
+            special_tokens: row.special_tokens.take().unwrap_or(false),
         }),
         "bm42" => SparseKind::Bm42(Bm42Config {
             output: checks.output(row)?,
@@ -126,9 +170,18 @@ fn late_text(row: &mut Row, checks: &Checks) -> Result<LateText, RowError> {
             }
         }
     }
+    let dim = checks.dim(row)?;
+    let layers = row.layers.take().unwrap_or_default();
+    check_layers(&layers, dim, checks)?;
+    let query_limit = match row.query_limit.take() {
+        None => None,
+        limit => Some(checks.count("query_limit", limit)?),
+    };
     Ok(LateText {
-        dim: checks.dim(row)?,
+        dim,
         output: checks.output(row)?,
+        layers,
+        query_limit,
         markers: row.markers.take(),
         reserve: checks.range("reserve", row.reserve.take().unwrap_or(0), 0..=16)?,
         query_padding,
@@ -186,5 +239,9 @@ fn image(row: &mut Row, checks: &Checks) -> Result<Image, RowError> {
 
 fn rerank(row: &mut Row, checks: &Checks) -> Result<Rerank, RowError> {
     let column = row.column.take().unwrap_or(Rerank::DEFAULT.column);
-    Ok(Rerank { output: checks.output(row)?, column: checks.range("column", column, 0..=1023)? })
+    Ok(Rerank {
+        output: checks.output(row)?,
+        column: checks.range("column", column, 0..=1023)?,
+        activation: row.activation.take(),
+    })
 }

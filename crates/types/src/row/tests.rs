@@ -1,7 +1,7 @@
 //! Rows that are right and rows that are wrong.
 
 use super::*;
-use crate::{LateText, ModelFile, Pooling, Rerank};
+use crate::{Activation, DenseLayer, LateText, ModelFile, Pooling, Rerank, SpladeConfig};
 
 const DENSE: &str = r#"
     id = "me/my-model"
@@ -184,7 +184,16 @@ fn values_are_checked() {
         ("max_tokens = 512", "max_tokens = 0", "max_tokens"),
         ("\"English\"", "\" \"", "languages"),
         ("query = \"query: \"", "query = \"q\", unknown = true", "prompts"),
-        ("pooling = \"cls\"", "pooling = \"max\"", "pooling"),
+        ("pooling = \"cls\"", "pooling = \"best\"", "pooling"),
+        ("pooling = \"cls\"", "pooling = \"mean+none\"", "pooling"),
+        ("pooling = \"cls\"", "pooling = \"cls+mean\"", "accept_pooled"),
+        (
+            "year = 2023",
+            "layers = [{ dense = { file = \"../a\", dim = 384 } }]",
+            "layers.dense.file",
+        ),
+        ("year = 2023", "layers = [{ dense = { file = \"a\", dim = 0 } }]", "layers.dense.dim"),
+        ("year = 2023", "layers = [{ dense = { file = \"a\", dim = 8 } }]", "layers.dense.dim"),
         ("pooling = \"cls\"", "pooling = \"mean\"", "accept_pooled"),
         ("year = 2023", "alias_of = \"ME/my-model\"", "alias_of"),
         ("year = 2023", "output = \"\"", "output"),
@@ -222,6 +231,59 @@ fn what_is_left_out_has_its_usual_value() {
     assert_eq!(read(&least(LEAST[7])).unwrap().task, late);
     let rerank = read(&least("task = 'rerank'")).unwrap();
     assert_eq!(rerank.task, Task::Rerank(Rerank::DEFAULT));
+}
+
+#[test]
+fn a_chain_behind_the_encoder_is_read() {
+    let row = "lower_case = true\ntask = 'text-dense'\ndim = 8\npooling = 'cls+weighted-mean'\n\
+               pool_prompt = false\nnormalize = true\nprompts = { raw = 'r: ' }\n\
+               layers = ['normalize', { dense = { file = '2_Dense/model.safetensors', dim = 8, \
+               bias = false, activation = 'tanh' } }]";
+    let spec = read(&least(row)).unwrap();
+    assert!(spec.lower_case);
+    assert_eq!(spec.prompts.as_ref().unwrap().of(Role::Raw), Some("r: "));
+    assert_eq!(spec.task.pooling().as_deref(), Some("cls+weighted-mean"));
+    let dense = DenseLayer {
+        file: "2_Dense/model.safetensors".into(),
+        dim: 8,
+        bias: false,
+        activation: Activation::Tanh,
+    };
+    let expected = TextDense {
+        dim: 8,
+        pooling: Pooling::Cls,
+        concat: vec![Pooling::WeightedMean].into(),
+        pool_prompt: false,
+        layers: vec![Layer::Normalize, Layer::Dense(dense)].into(),
+        ..TextDense::DEFAULT
+    };
+    assert_eq!(expected.dim_of(4), 8);
+    assert_eq!(TextDense { layers: vec![].into(), ..expected.clone() }.dim_of(4), 8);
+    assert_eq!(spec.task, Task::TextDense(expected));
+    for pooling in Pooling::ALL {
+        let row = least(&LEAST[0].replace("none", pooling.name()));
+        assert_eq!(read(&row).unwrap().task.pooling().as_deref(), Some(pooling.name()));
+    }
+    let table = least(&format!("{}\npool_unknown = true\nnormalize = false", LEAST[1]));
+    let Task::TextDense(table) = read(&table).unwrap().task else { panic!("another task") };
+    assert!(table.pool_unknown && !table.normalize);
+    let splade = read(&least(&format!("{}\nsum = true\nlog_twice = true", LEAST[3]))).unwrap();
+    let SpladeConfig { sum, log_twice, .. } = splade_config(&splade);
+    assert!(sum && log_twice);
+    assert!(!splade_config(&read(&least(LEAST[3])).unwrap()).sum);
+    let late = format!("{}\nquery_limit = 32\nlayers = ['normalize']", LEAST[7]);
+    let Task::LateText(late) = read(&least(&late)).unwrap().task else { panic!("another task") };
+    assert_eq!((late.query_limit, &*late.layers), (Some(32), &[Layer::Normalize][..]));
+    let rerank = read(&least("task = 'rerank'\nactivation = 'sigmoid'")).unwrap();
+    let activation = Some(Activation::Sigmoid);
+    assert_eq!(rerank.task, Task::Rerank(Rerank { activation, ..Rerank::DEFAULT }));
+}
+
+fn splade_config(spec: &ModelSpec) -> SpladeConfig {
+    match &spec.task {
+        Task::Sparse(Sparse { kind: SparseKind::Splade(config), .. }) => config.clone(),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Facts of late-interaction models: many vectors per input, compared one by one (MaxSim).
 
+use std::borrow::Cow;
+
 use crate::{List, Str};
 
-use super::GraphOutput;
+use super::{GraphOutput, Layer};
 
 /// Facts of a model that turns a text into one vector per token.
 ///
@@ -14,6 +16,8 @@ pub struct LateText {
     pub dim: usize,
     /// The graph output that is read, `(texts, tokens, dim)`.
     pub output: GraphOutput,
+    /// Layers that each vector goes through.
+    pub layers: List<Layer>,
     /// Tokens that tell the model whether it has a query or a document before it, put at index 1,
     /// after the first token. A model with markers truncates at the right whatever its tokenizer
     /// says.
@@ -21,6 +25,9 @@ pub struct LateText {
     /// Tokens by which the tokenizer's limit is lowered, to make room for the marker. Zero where the
     /// limit in `tokenizer_config.json` leaves that room already.
     pub reserve: usize,
+    /// The most tokens of a query, with its marker; a longer one is cut. `None` where queries may be as
+    /// long as documents.
+    pub query_limit: Option<usize>,
     /// How queries are padded; `None` where they are padded like documents.
     pub query_padding: Option<QueryPadding>,
     /// Whether a document's punctuation gets no vector. For each of the 32 ASCII punctuation
@@ -41,8 +48,10 @@ impl LateText {
     pub const DEFAULT: Self = Self {
         dim: 0,
         output: GraphOutput::Index(0),
+        layers: Cow::Borrowed(&[]),
         markers: None,
         reserve: 0,
+        query_limit: None,
         query_padding: None,
         skip_punctuation: false,
         skip_padding_id: false,

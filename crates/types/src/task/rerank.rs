@@ -1,6 +1,6 @@
 //! Facts of models that score a document for a query.
 
-use super::GraphOutput;
+use super::{Activation, GraphOutput};
 
 /// Facts of a cross-encoder: a query and a document go through the graph together, as the two
 /// segments of one input, and one number comes out.
@@ -13,9 +13,11 @@ pub struct Rerank {
     /// The column that is the score. FastEmbed always reads column 0, which in a head with two
     /// labels is usually the negative one.
     pub column: usize,
+    /// The function that the authors apply to the logit, where they state one. It is not applied here.
+    pub activation: Option<Activation>,
 }
 
 impl Rerank {
     /// The first column of the first output.
-    pub const DEFAULT: Self = Self { output: GraphOutput::Index(0), column: 0 };
+    pub const DEFAULT: Self = Self { output: GraphOutput::Index(0), column: 0, activation: None };
 }

@@ -65,21 +65,34 @@ pub struct Bm25Config {
     pub token_max_length: usize,
 }
 
-/// Facts of SPLADE++: `ln(1 + max(x, 0))` of the largest logit over the tokens.
+/// Facts of SPLADE: `ln(1 + max(x, 0))` of each logit, the largest or the sum over the tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpladeConfig {
     /// The graph output with the logits, `(texts, tokens, vocabulary)`.
     pub output: GraphOutput,
+    /// Whether weights are summed over the tokens, as in the first SPLADE, in place of the largest.
+    pub sum: bool,
+    /// Whether the logarithm is taken twice: `ln(1 + ln(1 + max(x, 0)))`.
+    pub log_twice: bool,
+}
+
+impl SpladeConfig {
+    /// SPLADE++ with the logits as the first output, for struct update syntax.
+    pub const DEFAULT: Self = Self { output: GraphOutput::Index(0), sum: false, log_twice: false };
 }
 
 /// Facts of inference-free SPLADE: `ln(1 + ln(1 + max(x, 0)))` of the largest logit over the tokens
-/// for documents, without special tokens; a look-up for queries, without the graph.
+/// for documents; a look-up for queries, without the graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IfSpladeConfig {
     /// The graph output with the logits, `(texts, tokens, vocabulary)`.
     pub output: GraphOutput,
-    /// File with the weights of query tokens: a JSON object from token to number.
+    /// File with the weights of query tokens: a JSON object from token to number, or a safetensors file
+    /// whose tensor `weight` has one for each id.
     pub idf_file: Str,
+    /// Whether special tokens are terms like any other: those around a document, and those in the text of a
+    /// query. FastEmbed leaves them out, sentence-transformers does not.
+    pub special_tokens: bool,
 }
 
 /// Facts of BM42. A document word weighs `ln(1 + w)^alpha` for the attention `w` that the first

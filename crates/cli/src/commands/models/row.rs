@@ -16,7 +16,7 @@ pub(crate) struct Row<'a> {
     pub(crate) max_tokens: Option<u32>,
     pub(crate) languages: Option<&'a [Str]>,
     pub(crate) source: RowSource<'a>,
-    pub(crate) pooling: Option<&'a str>,
+    pub(crate) pooling: Option<Str>,
     pub(crate) normalize: Option<bool>,
     pub(crate) prompts: Option<&'a ModelPrompts>,
     pub(crate) requires_idf: Option<bool>,

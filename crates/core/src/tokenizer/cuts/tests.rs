@@ -338,7 +338,7 @@ fn tokens_of_long_texts_are_those_of_whole_tokenisation() {
         let files = embedkit_types::ModelFiles { model: root.join("model.onnx"), root };
         let load = || match name {
             "static-tokenlearn" => {
-                Tokenizer::load_static(&files, super::super::Limits::default()).unwrap().0
+                Tokenizer::load_static(&files, super::super::TokenizerOptions::default()).unwrap().0
             }
             _ => Tokenizer::load(&files).unwrap(),
         };
