@@ -64,6 +64,11 @@ impl Config {
         Ok(Self { document, model_type, folder: folder.to_owned() })
     }
 
+    /// Folder of the configuration; empty for the root.
+    pub(crate) fn folder(&self) -> &str {
+        &self.folder
+    }
+
     /// Dimension of the token vectors. The keys are those of BERT, DistilBERT, T5 and GPT-2.
     pub(crate) fn hidden(&self) -> Result<Origin, DescribeError> {
         let text = self.document.inner("text_config")?;
@@ -73,6 +78,15 @@ impl Config {
             }
         }
         Err(self.document.missing("hidden_size"))
+    }
+
+    /// The first of the architectures, such as `BertForMaskedLM`.
+    pub(crate) fn architecture(&self) -> Result<Option<&str>, DescribeError> {
+        let Some([first, ..]) = self.document.list("architectures")? else { return Ok(None) };
+        match first.as_str() {
+            Some(name) => Ok(Some(name)),
+            None => Err(self.document.wrong("architectures", "a list of texts", first)),
+        }
     }
 
     /// The checkpoint beside the configuration.

@@ -78,11 +78,7 @@ impl<'a> Reader<'a> {
 
     /// The JSON object in a file that has to exist.
     pub(crate) fn required(&self, path: &str, by: &str) -> Result<Document, DescribeError> {
-        self.document(path)?.ok_or_else(|| DescribeError::MissingFile {
-            model: self.model.to_owned(),
-            file: path.to_owned(),
-            needed_by: by.to_owned(),
-        })
+        self.document(path)?.ok_or_else(|| self.missing_file(path, by))
     }
 
     /// The error of a value that a file cannot have.
@@ -95,6 +91,12 @@ impl<'a> Reader<'a> {
     ) -> DescribeError {
         let (model, expected) = (self.model.to_owned(), expected.to_owned());
         DescribeError::Wrong { model, got: place(file, field, brief(got)), expected }
+    }
+
+    /// The error of a file that `by` needs.
+    pub(crate) fn missing_file(&self, file: &str, by: &str) -> DescribeError {
+        let (model, file, needed_by) = (self.model.to_owned(), file.to_owned(), by.to_owned());
+        DescribeError::MissingFile { model, file, needed_by }
     }
 
     /// The error of a value that asks for something that is not done here.
@@ -233,6 +235,34 @@ impl Document {
             }
         }
         Ok(None)
+    }
+
+    pub(crate) fn list(&self, field: &str) -> Result<Option<&[Value]>, DescribeError> {
+        match self.get(field) {
+            None => Ok(None),
+            Some(Value::Array(list)) => Ok(Some(list)),
+            Some(other) => Err(self.wrong(field, "a list", other)),
+        }
+    }
+
+    /// A list of texts.
+    pub(crate) fn texts(&self, field: &str) -> Result<Option<Vec<&str>>, DescribeError> {
+        let Some(list) = self.list(field)? else { return Ok(None) };
+        let text = |value: &'_ Value| -> Result<(), DescribeError> {
+            value.as_str().map(|_| ()).ok_or_else(|| self.wrong(field, "a list of texts", value))
+        };
+        list.iter().try_for_each(text)?;
+        Ok(Some(list.iter().filter_map(Value::as_str).collect()))
+    }
+
+    /// The error of a field that has a value, unless it is an empty object or list.
+    pub(crate) fn refuse(&self, field: &str) -> Result<(), DescribeError> {
+        match self.get(field) {
+            None => Ok(()),
+            Some(Value::Object(fields)) if fields.is_empty() => Ok(()),
+            Some(Value::Array(list)) if list.is_empty() => Ok(()),
+            Some(other) => Err(self.unsupported(field, &brief(other), "none")),
+        }
     }
 
     /// An object within the object.

@@ -86,7 +86,7 @@ impl Files for Folder {
 }
 
 /// Files in the root that a description may be read from.
-const ROOT: [&str; 16] = [
+const ROOT: [&str; 17] = [
     "modules.json",
     "config_sentence_transformers.json",
     "config.json",
@@ -103,13 +103,14 @@ const ROOT: [&str; 16] = [
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
+    "tokenizer.json",
 ];
 
 /// Names of small files in the folders of modules.
 const OF_MODULES: [&str; 4] =
     ["config.json", "router_config.json", "sentence_bert_config.json", "tokenizer_config.json"];
 
-/// Small files that a description may be read from, among `paths`, in the order in which they are wanted:
+/// Files that a description may be read from, among `paths`, small ones and the tokenizer, in the order in which they are wanted:
 /// a front for a hub fetches these before it calls [`describe`](crate::describe).
 #[must_use]
 pub fn wanted(paths: &[String]) -> Vec<String> {

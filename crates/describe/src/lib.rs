@@ -35,10 +35,17 @@ mod checkpoint;
 mod document;
 mod error;
 mod files;
+mod image;
+mod late;
+mod layers;
 mod modules;
 mod prompts;
+mod rerank;
 mod sentence;
 mod settings;
+mod sparse;
+mod table;
+mod vocabulary;
 
 use embedkit_types::ModelSpec;
 
@@ -46,7 +53,9 @@ pub use checkpoint::{Checkpoint, Head};
 pub use error::{DescribeError, Place};
 pub use files::{Files, Folder, wanted};
 
-use document::Reader;
+use checkpoint::Config;
+use document::{Document, Reader};
+use modules::{Kind, Module};
 
 /// A description and where it is from.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,7 +91,7 @@ impl Description {
 }
 
 /// Files that say what a model does.
-const LOOKED_FOR: &[&str] = &[modules::FILE];
+const LOOKED_FOR: &[&str] = &[modules::FILE, late::METADATA, "config.json"];
 
 /// Reads the description of the model `id` from its files.
 ///
@@ -92,7 +101,64 @@ const LOOKED_FOR: &[&str] = &[modules::FILE];
 pub fn describe(id: &str, files: &dyn Files) -> Result<Description, DescribeError> {
     let reader = Reader::new(id, files);
     match modules::read(&reader)? {
-        Some(modules) => sentence::describe(reader, &modules),
-        None => Err(DescribeError::Unknown { model: id.to_owned(), looked_for: LOOKED_FOR }),
+        Some(modules) => of_modules(reader, &modules),
+        None => of_checkpoint(reader),
     }
+}
+
+/// Describes a chain of sentence-transformers, by the type of model that its configuration states or else
+/// by its modules.
+fn of_modules(reader: Reader<'_>, modules: &[Module]) -> Result<Description, DescribeError> {
+    let Some((first, rest)) = modules.split_first() else {
+        return Err(reader.missing_file(modules::FILE, "the model"));
+    };
+    let config = reader.document(prompts::FILE)?;
+    let config = config.as_ref();
+    let has = |kind| modules.iter().any(|module| module.kind == kind);
+    match config.map(|config| config.text("model_type")).transpose()?.flatten() {
+        Some("SparseEncoder") => sparse::describe(reader, first, rest, config),
+        Some("CrossEncoder") => rerank::of_modules(reader, first, rest, config),
+        Some("MultiVectorEncoder" | "ColBERT") => late::of_modules(reader, first, rest, config),
+        Some("SentenceTransformer") => sentence::describe(reader, first, rest, config),
+        Some(other) => {
+            let supported = "SentenceTransformer, SparseEncoder, CrossEncoder, MultiVectorEncoder";
+            Err(reader.unsupported(prompts::FILE, "model_type", other, supported))
+        }
+        None if has(Kind::SpladePooling) || has(Kind::Router) => {
+            sparse::describe(reader, first, rest, config)
+        }
+        None if has(Kind::MultiVectorMask) || config.is_some_and(late::is_pylate) => {
+            late::of_modules(reader, first, rest, config)
+        }
+        None => sentence::describe(reader, first, rest, config),
+    }
+}
+
+/// Describes a folder without `modules.json`, by `config.json`.
+fn of_checkpoint(reader: Reader<'_>) -> Result<Description, DescribeError> {
+    let unknown = |reader: &Reader<'_>| DescribeError::Unknown {
+        model: reader.model.to_owned(),
+        looked_for: LOOKED_FOR,
+    };
+    let Some(document) = reader.document("config.json")? else { return Err(unknown(&reader)) };
+    if document.text("model_type")? == Some(table::MODEL2VEC) {
+        return table::of_model2vec(reader, &document);
+    }
+    let encoder = Config::read(&reader, "", "config.json")?;
+    if let Some(output) = image::output(&encoder.model_type)
+        && reader.has(image::PREPROCESSOR)
+    {
+        return image::describe(reader, &encoder, output);
+    }
+    let architecture = encoder.architecture()?.unwrap_or_default().to_owned();
+    if reader.has(late::METADATA) || architecture == "HF_ColBERT" {
+        return late::of_stanford(reader, &encoder);
+    }
+    if architecture.ends_with("ForSequenceClassification") {
+        let config: Option<Document> = reader.document(prompts::FILE)?;
+        return rerank::of_checkpoint(reader, &encoder, config.as_ref());
+    }
+    // A bare encoder: neither pooling nor scaling is in its files.
+    let (model, file) = (reader.model.to_owned(), modules::FILE.to_owned());
+    Err(DescribeError::Missing { model, file, field: "pooling".to_owned() })
 }

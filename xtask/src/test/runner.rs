@@ -10,6 +10,7 @@ use crate::{run, steps::Outcome};
 const USE_RUNTIME: &[&str] = &[
     "embedkit-core",
     "embedkit-convert",
+    "embedkit-describe",
     "embedkit-text-dense",
     "embedkit-sparse",
     "embedkit-late-interaction",

@@ -1,34 +1,9 @@
 //! Chains of a transformer, a pooling and perhaps a normalisation, and errors in their files.
 
-use std::{collections::BTreeMap, io};
+use embedkit_describe::{Files, Folder, Head, describe, wanted};
+use embedkit_types::{ErrorKind, Pooling, Task};
 
-use embedkit_describe::{DescribeError, Description, Files, Folder, Head, describe, wanted};
-use embedkit_types::{Error, ErrorKind, Pooling, Task};
-
-/// Files in memory.
-#[derive(Clone, Default)]
-struct Model(BTreeMap<String, Vec<u8>>);
-
-impl Model {
-    fn with(mut self, path: &str, content: &str) -> Self {
-        self.0.insert(path.to_owned(), content.into());
-        self
-    }
-
-    fn describe(&self) -> Result<Description, DescribeError> {
-        describe("me/model", self)
-    }
-}
-
-impl Files for Model {
-    fn paths(&self) -> Vec<String> {
-        self.0.keys().cloned().collect()
-    }
-
-    fn read(&self, path: &str, most: usize) -> io::Result<Option<Vec<u8>>> {
-        Ok(self.0.get(path).map(|content| content[..content.len().min(most)].to_vec()))
-    }
-}
+use crate::memory::{Model, fails};
 
 const MODULES: &str = r#"[
     {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
@@ -55,7 +30,7 @@ fn a_chain_is_described_with_the_file_of_each_field() {
     assert_eq!((task.dim, task.pooling, task.normalize), (768, Pooling::Mean, true));
     assert_eq!(found.spec.token_limit.map(u32::from), Some(512));
     let file = |field| found.fact(field).map(|fact| fact.file.as_str());
-    assert_eq!(file("dim"), Some("config.json"));
+    assert_eq!(file("dim"), Some("1_Pooling/config.json"));
     assert_eq!(file("pooling"), Some("1_Pooling/config.json"));
     assert_eq!(file("normalize"), Some("modules.json"));
     assert_eq!(file("max_tokens"), Some("sentence_bert_config.json"));
@@ -88,17 +63,6 @@ fn without_a_normalize_module_vectors_are_not_scaled() {
         {"path": "1_Pooling", "type": "sentence_transformers.sentence_transformer.modules.pooling.Pooling"}]"#;
     let found = e5().with("modules.json", modules).describe().unwrap();
     assert_eq!(found.spec.task.normalize(), Some(false));
-}
-
-#[track_caller]
-fn fails(model: &Model, kind: ErrorKind, parts: &[&str]) {
-    let error = Error::from(model.describe().expect_err("an error"));
-    let text = error.to_string();
-    assert_eq!(error.kind(), kind, "{text}");
-    for part in parts.iter().chain(&["me/model"]) {
-        assert!(text.contains(part), "{text:?} has no {part:?}");
-    }
-    assert!(error.hint().is_some(), "{text}");
 }
 
 #[test]
@@ -138,7 +102,8 @@ fn foreign_modules_and_missing_files_are_errors() {
     model.0.remove("1_Pooling/config.json");
     fails(&model, ErrorKind::NotFound, &["1_Pooling/config.json", "modules.json"]);
     model.0.remove("modules.json");
-    fails(&model, ErrorKind::NotFound, &["modules.json"]);
+    model.0.remove("config.json");
+    fails(&model, ErrorKind::NotFound, &["modules.json", "config.json"]);
 }
 
 #[test]

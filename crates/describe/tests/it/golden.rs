@@ -1,0 +1,200 @@
+//! Models that sentence-transformers saved, described, converted and run, against its own results.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use embedkit_convert::{ConvertOptions, Head as ConvertHead, convert};
+use embedkit_describe::{Description, Folder, Head, describe};
+use embedkit_late_interaction::LateInteractionTextEmbedding;
+use embedkit_rerank::TextCrossEncoder;
+use embedkit_sparse::SparseTextEmbedding;
+use embedkit_testkit::{load_options, runtime_library, zip_equal};
+use embedkit_text_dense::TextEmbedding;
+use embedkit_types::{Activation, LoadOptions, ModelFiles, Prompts, Role, SparseKind, Task};
+use serde::Deserialize;
+
+/// Results of sentence-transformers, one for each text.
+#[derive(Deserialize)]
+struct Expected<T> {
+    texts: Vec<String>,
+    raw: Option<Vec<T>>,
+    query: Vec<T>,
+    document: Vec<T>,
+}
+
+#[derive(Deserialize)]
+struct Scores {
+    texts: Vec<String>,
+    scores: Vec<f32>,
+}
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+fn expected<T: for<'de> Deserialize<'de>>(name: &str) -> T {
+    serde_json::from_slice(&fs::read(folder(name).join("expected.json")).unwrap()).unwrap()
+}
+
+fn describe_folder(name: &str) -> Description {
+    describe(name, &Folder::open(folder(name)).unwrap()).unwrap()
+}
+
+/// A copy of the folder with a graph where the model has a checkpoint.
+fn files(name: &str, found: &Description) -> (tempfile::TempDir, ModelFiles) {
+    let out = tempfile::tempdir().unwrap();
+    copy(&folder(name), out.path());
+    if let Some(checkpoint) = &found.checkpoint {
+        assert_eq!(checkpoint.model_type, "bert");
+        assert_eq!(checkpoint.weights, ["model.safetensors"]);
+        let head = match checkpoint.head {
+            Head::Hidden => ConvertHead::Hidden,
+            Head::MaskedLm => ConvertHead::MaskedLm,
+            Head::Classifier => ConvertHead::Classifier,
+            other => panic!("{other:?}"),
+        };
+        fs::create_dir(out.path().join("onnx")).unwrap();
+        let options = ConvertOptions { head, ..ConvertOptions::default() };
+        convert(&folder(name), &out.path().join(found.spec.file.as_ref()), &options).unwrap();
+    }
+    let files = ModelFiles::in_dir(out.path(), &found.spec);
+    (out, files)
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            fs::create_dir(&target).unwrap();
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn options() -> Option<LoadOptions> {
+    let onnxruntime = Some(runtime_library()?);
+    Some(LoadOptions { onnxruntime, prompts: Prompts::Model, ..load_options() })
+}
+
+/// Compares vectors within 1e-5 of their size.
+#[track_caller]
+fn close(what: &str, found: &[f32], expected: &[f32]) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (index, (&found, &expected)) in found.iter().zip(expected).enumerate() {
+        let difference = (found - expected).abs();
+        let allowed = 1e-5 * expected.abs().max(1.0);
+        assert!(difference <= allowed, "{what}, component {index}: {found}, not {expected}");
+    }
+}
+
+const DENSE: [&str; 11] = [
+    "mean-normalize",
+    "cls",
+    "every-pooling",
+    "older-concat",
+    "dense-tanh",
+    "dense-chain",
+    "prompts",
+    "without-prompt",
+    "lower-case",
+    "static",
+    "static-dense",
+];
+
+#[test]
+fn dense_vectors_are_those_of_sentence_transformers() {
+    let Some(options) = options() else { return };
+    for name in DENSE {
+        let found = describe_folder(name);
+        let (_out, files) = files(name, &found);
+        let model = TextEmbedding::from_files(&found.spec, &files, &options).unwrap();
+        let Expected { texts, raw, query, document } = expected::<Expected<Vec<f32>>>(name);
+        assert_eq!(found.spec.task.dim(), Some(query[0].len()), "{name}");
+        for (role, vectors) in
+            [(Role::Raw, raw.unwrap()), (Role::Query, query), (Role::Document, document)]
+        {
+            // Together and alone.
+            let together = model.embed_batch(role, &texts).unwrap();
+            for ((text, expected), together) in zip_equal(zip_equal(&texts, &vectors), &together) {
+                let what = format!("{name}, {role:?} {text:?}");
+                close(&what, together, expected);
+                let alone = model.embed_batch(role, &[text]).unwrap().remove(0);
+                close(&what, &alone, expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn sparse_vectors_are_those_of_sentence_transformers() {
+    let Some(options) = options() else { return };
+    for name in ["splade", "splade-sum", "splade-table"] {
+        let found = describe_folder(name);
+        let (_out, files) = files(name, &found);
+        let model = SparseTextEmbedding::from_files(&found.spec, &files, &options).unwrap();
+        let Expected { texts, query, document, .. } = expected::<Expected<Vec<f32>>>(name);
+        for (role, vectors) in [(Role::Query, query), (Role::Document, document)] {
+            let results = model.embed_batch(role, &texts).unwrap();
+            for ((text, expected), sparse) in zip_equal(zip_equal(&texts, &vectors), &results) {
+                let mut dense = vec![0.0; expected.len()];
+                for (&index, &value) in zip_equal(sparse.indices(), sparse.values()) {
+                    dense[index as usize] = value;
+                }
+                close(&format!("{name}, {role:?} {text:?}"), &dense, expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn scores_are_those_of_a_cross_encoder() {
+    let Some(options) = options() else { return };
+    let found = describe_folder("reranker");
+    let Task::Rerank(task) = &found.spec.task else { panic!("{:?}", found.spec) };
+    assert_eq!(task.activation, Some(Activation::Tanh));
+    let (_out, files) = files("reranker", &found);
+    let model = TextCrossEncoder::from_files(&found.spec, &files, &options).unwrap();
+    let Scores { texts, scores } = expected("reranker");
+    let results: Vec<f32> = model.rerank("the fox", &texts).collect::<Result<_, _>>().unwrap();
+    close("reranker", &results, &scores);
+}
+
+#[test]
+fn vectors_of_tokens_are_those_of_sentence_transformers() {
+    let Some(options) = options() else { return };
+    let found = describe_folder("late");
+    let (_out, files) = files("late", &found);
+    let model = LateInteractionTextEmbedding::from_files(&found.spec, &files, &options).unwrap();
+    let Expected { texts, query, document, .. } = expected::<Expected<Vec<Vec<f32>>>>("late");
+    for (role, vectors) in [(Role::Query, query), (Role::Document, document)] {
+        let results = model.embed_batch(role, &texts).unwrap();
+        for ((text, expected), vectors) in zip_equal(zip_equal(&texts, &vectors), &results) {
+            let found: Vec<&[f32]> = vectors.rows().collect();
+            for (found, expected) in zip_equal(found, expected) {
+                close(&format!("late, {role:?} {text:?}"), found, expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_field_has_its_file() {
+    let found = describe_folder("without-prompt");
+    let file = |field| found.fact(field).map(|fact| (fact.value.as_str(), fact.file.as_str()));
+    let every = "last-token+cls+max+mean+mean-sqrt-len+weighted-mean";
+    assert_eq!(file("pooling"), Some((every, "1_Pooling/config.json")));
+    assert_eq!(file("pool_prompt"), Some(("false", "1_Pooling/config.json")));
+    assert_eq!(file("prompts.raw"), Some(("\"other: \"", "config_sentence_transformers.json")));
+    let found = describe_folder("dense-chain");
+    let layers: Vec<_> = found.facts.iter().filter(|fact| fact.field == "layers").collect();
+    assert_eq!(layers[1].value, "dense 5 to 4, gelu");
+    assert_eq!(found.spec.additional_files.len(), 2);
+    let found = describe_folder("splade-table");
+    let Task::Sparse(sparse) = &found.spec.task else { panic!("{:?}", found.spec) };
+    assert!(matches!(&sparse.kind, SparseKind::IfSplade(facts) if facts.special_tokens));
+}
