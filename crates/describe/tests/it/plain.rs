@@ -70,7 +70,7 @@ fn damage_names_the_file_and_the_field() {
     let damaged = ErrorKind::Damaged;
     fails(&e5().with("modules.json", "[{"), damaged, &["modules.json"]);
     fails(&e5().with("modules.json", "{}"), damaged, &["modules.json", "a list", "an object"]);
-    fails(&e5().with("modules.json", &"[".repeat(100_000)), damaged, &["modules.json"]);
+    fails(&e5().with("modules.json", "[".repeat(100_000)), damaged, &["modules.json"]);
     let huge = " ".repeat(10_000_001);
     fails(&e5().with("config.json", &huge), damaged, &["config.json", "10000000 bytes"]);
     fails(&e5().with("config.json", "{}"), damaged, &["`model_type`", "config.json"]);
