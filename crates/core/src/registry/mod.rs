@@ -26,7 +26,7 @@ use embedkit_types::{Error, ErrorKind, Hint, ModelSpec, TaskKind};
 
 use generated::{MODELS, OTHER_NAMES};
 
-/// All built-in models in the order of `models.toml`: by task, then in FastEmbed's order.
+/// All built-in models in the order of `models.toml`: by task, those of FastEmbed first, in its order.
 #[must_use]
 pub fn models() -> &'static [ModelSpec] {
     MODELS
@@ -34,11 +34,29 @@ pub fn models() -> &'static [ModelSpec] {
 
 /// Models with this id, one for each task, in the order of [`models`]; at least one.
 ///
+/// The repository of a model stands for the model where no id has this name: for the first model of each
+/// task, if several share the repository.
+///
 /// # Errors
 /// [`LookupError::Unknown`] with the most similar ids.
 pub fn find(id: &str) -> Result<Vec<&'static ModelSpec>, Error> {
-    let found: Vec<_> = MODELS.iter().filter(|spec| spec.id.eq_ignore_ascii_case(id)).collect();
+    let mut found: Vec<_> = MODELS.iter().filter(|spec| spec.id.eq_ignore_ascii_case(id)).collect();
+    if found.is_empty() {
+        found = of_repository(id);
+    }
     if found.is_empty() { Err(unknown(id).into()) } else { Ok(found) }
+}
+
+fn of_repository(name: &str) -> Vec<&'static ModelSpec> {
+    let mut found: Vec<&ModelSpec> = Vec::new();
+    for spec in MODELS.iter().filter(|spec| spec.alias_of.is_none()) {
+        let source =
+            spec.source.repo.as_deref().is_some_and(|repo| repo.eq_ignore_ascii_case(name));
+        if source && found.iter().all(|other| other.task.kind() != spec.task.kind()) {
+            found.push(spec);
+        }
+    }
+    found
 }
 
 /// The model with this id for a task.

@@ -37,9 +37,7 @@ fn rank(asked: &str, spec: &ModelSpec) -> Option<usize> {
     let id = spec.id.to_ascii_lowercase();
     let (organisation, name) = split(&id);
     let (asked_organisation, asked_name) = split(asked);
-    if name == asked_name
-        || spec.source.repo.as_ref().is_some_and(|repo| repo.eq_ignore_ascii_case(asked))
-    {
+    if name == asked_name {
         return Some(0);
     }
     let slips = edit_distance(asked, &id).min(edit_distance(asked_name, name));
