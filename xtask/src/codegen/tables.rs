@@ -38,7 +38,8 @@ pub(super) fn reference(models: &[ModelSpec]) -> String {
          Every built-in model and the facts to choose by. The program prints them as well:\n\n\
          ```sh\nembedkit models list --task text-dense\nembedkit models show BAAI/bge-small-en-v1.5\n\
          ```\n\n\
-         Ids are looked up without regard to case. *Tokens* is the context length that the authors \
+         Ids are looked up without regard to case, and so are the repositories under *Source*. \
+         FastEmbed's models come first in each table. *Tokens* is the context length that the authors \
          state, *GB* the download; an empty cell means that nobody states it. *Prompts* are what the \
          authors put before queries (Q) and passages (P); they are added only when asked for. \
          [Choosing a model](guide/choosing-a-model.md) helps to pick one. \

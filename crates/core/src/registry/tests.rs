@@ -146,6 +146,27 @@ fn facts_of_dense_models() {
 }
 
 #[test]
+fn facts_of_dense_models_beyond_fastembed() {
+    let pooling = |id: &str| {
+        let task = dense(id);
+        (task.pooling, task.normalize)
+    };
+    assert_eq!(pooling("BAAI/bge-m3"), (Pooling::Cls, true));
+    assert_eq!(pooling("Alibaba-NLP/gte-large-en-v1.5-Q"), (Pooling::Cls, true));
+    assert_eq!(pooling("Alibaba-NLP/gte-modernbert-base"), (Pooling::Cls, false));
+    assert_eq!(pooling("nomic-ai/modernbert-embed-base"), (Pooling::Mean, true));
+    assert_eq!(pooling("gpahal/bge-m3-onnx-int8"), (Pooling::None, false));
+    assert_eq!(
+        dense("google/embeddinggemma-300m-Q4").output,
+        GraphOutput::Name("sentence_embedding".into())
+    );
+    assert_eq!(
+        *find("BAAI/bge-m3").unwrap()[0].additional_files,
+        ["onnx/model.onnx_data", "onnx/Constant_7_attr__value"]
+    );
+}
+
+#[test]
 fn prompts_are_recorded_where_they_are_known() {
     let prompts = |id: &str| find(id).unwrap()[0].prompts.clone();
     let given = |query: Option<&'static str>, passage: Option<&'static str>| {
