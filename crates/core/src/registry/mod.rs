@@ -22,7 +22,7 @@ mod similar;
 #[cfg(test)]
 mod tests;
 
-use embedkit_types::{Error, ErrorKind, Hint, ModelSpec, TaskKind};
+use embedkit_types::{Error, ErrorKind, Hint, ModelSpec, TaskKind, Variant};
 
 use generated::{MODELS, OTHER_NAMES};
 
@@ -35,7 +35,8 @@ pub fn models() -> &'static [ModelSpec] {
 /// Models with this id, one for each task, in the order of [`models`]; at least one.
 ///
 /// The repository of a model stands for the model where no id has this name: for the first model of each
-/// task, if several share the repository.
+/// task, if several share the repository. A row of a quantised file beside an exact one is found by its id
+/// only.
 ///
 /// # Errors
 /// [`LookupError::Unknown`] with the most similar ids.
@@ -47,12 +48,16 @@ pub fn find(id: &str) -> Result<Vec<&'static ModelSpec>, Error> {
     if found.is_empty() { Err(unknown(id).into()) } else { Ok(found) }
 }
 
+/// Names of quantised variants, which repositories have beside the exact graph.
+const QUANTIZED: [&str; 4] = ["quantized", "int8", "uint8", "q4"];
+
 fn of_repository(name: &str) -> Vec<&'static ModelSpec> {
     let mut found: Vec<&ModelSpec> = Vec::new();
     for spec in MODELS.iter().filter(|spec| spec.alias_of.is_none()) {
         let source =
             spec.source.repo.as_deref().is_some_and(|repo| repo.eq_ignore_ascii_case(name));
-        if source && found.iter().all(|other| other.task.kind() != spec.task.kind()) {
+        let exact = !QUANTIZED.contains(&Variant::name_of(&spec.file));
+        if source && exact && found.iter().all(|other| other.task.kind() != spec.task.kind()) {
             found.push(spec);
         }
     }
