@@ -19,6 +19,8 @@ pub fn kernel_name() -> &'static str {
         Kernel::AvxVnni => "avx-vnni",
         #[cfg(target_arch = "x86_64")]
         Kernel::Avx512Vnni => "avx512-vnni",
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        Kernel::Amx => "amx",
         #[cfg(target_arch = "aarch64")]
         Kernel::Neon => "neon",
         #[cfg(target_arch = "aarch64")]
@@ -43,6 +45,9 @@ pub(super) enum Kernel {
     /// x86-64, four products in one instruction.
     #[cfg(target_arch = "x86_64")]
     Avx512Vnni,
+    /// x86-64, products of tiles; few rows as [`Self::Avx512Vnni`].
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    Amx,
     /// `AArch64`, pairs of products in 16 bits.
     #[cfg(target_arch = "aarch64")]
     Neon,
@@ -62,6 +67,8 @@ impl Kernel {
         Self::AvxVnni,
         #[cfg(target_arch = "x86_64")]
         Self::Avx512Vnni,
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        Self::Amx,
         #[cfg(target_arch = "aarch64")]
         Self::Neon,
         #[cfg(target_arch = "aarch64")]
@@ -98,6 +105,8 @@ impl Kernel {
             Self::Avx512Vnni => {
                 Self::Avx512.is_available() && is_x86_feature_detected!("avx512vnni")
             }
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            Self::Amx => Self::Avx512Vnni.is_available() && super::amx::is_available(),
             #[cfg(target_arch = "aarch64")]
             Self::Neon => std::arch::is_aarch64_feature_detected!("neon"),
             #[cfg(target_arch = "aarch64")]
@@ -125,6 +134,8 @@ impl Kernel {
                 Self::AvxVnni => super::x86::avx_vnni::compute(gemm, out),
                 #[cfg(target_arch = "x86_64")]
                 Self::Avx512Vnni => super::x86::avx512_vnni::compute(gemm, out),
+                #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+                Self::Amx => super::amx::compute(gemm, out),
                 #[cfg(target_arch = "aarch64")]
                 Self::Neon => super::neon::pairs::compute(gemm, out),
                 #[cfg(target_arch = "aarch64")]

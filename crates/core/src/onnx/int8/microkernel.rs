@@ -116,8 +116,13 @@ macro_rules! microkernel {
                 acc = accumulate(acc, last.as_flattened(), DEPTH, panels, steps, 1);
             }
             for (p, panel) in (panel..panel + P).enumerate() {
-                let acc: [[Accumulator; VECTORS]; R] = std::array::from_fn(|r| acc[r][p]);
-                epilogue(gemm, row, panel, acc, out);
+                let columns = per_column(gemm, panel);
+                let first = panel * COLUMNS - out.columns().start;
+                for r in 0..R {
+                    let row_scale = gemm.row_scales[row + r];
+                    let out = &mut out.row(row + r)[first..];
+                    store_row(epilogue(acc[r][p], row_scale, &columns, gemm.gelu), out);
+                }
             }
         }
 
@@ -157,50 +162,73 @@ macro_rules! microkernel {
             acc
         }
 
-        /// Applies zero point, scales, bias and GELU to the accumulators of a panel and stores `R` rows.
+        /// Factors and terms of a panel's columns.
+        #[derive(Clone, Copy)]
+        pub(in crate::onnx::int8) struct PerColumn {
+            zero_point_terms: [Ints; VECTORS],
+            scales: [Floats; VECTORS],
+            biases: [Floats; VECTORS],
+        }
+
         #[inline]
         $(#[$feature])*
-        fn epilogue<const R: usize>(
-            gemm: &Gemm<'_>,
-            row: usize,
-            panel: usize,
-            acc: [[Accumulator; VECTORS]; R],
-            out: &mut TileMut<'_>,
-        ) {
-            let (mut scales, mut biases) = ([splat(0.0); VECTORS], [splat(-0.0); VECTORS]);
-            let mut zero_point_terms = [zero_point_term(0, &[0; LANES]); VECTORS];
+        pub(in crate::onnx::int8) fn per_column(gemm: &Gemm<'_>, panel: usize) -> PerColumn {
+            let mut loaded = PerColumn {
+                zero_point_terms: [zero_point_term(0, &[0; LANES]); VECTORS],
+                scales: [splat(0.0); VECTORS],
+                biases: [splat(-0.0); VECTORS],
+            };
             let column_sums = load_panel(gemm.column_sums, panel);
             let column_scales = load_panel(gemm.column_scales, panel);
             let bias = gemm.bias.map(|bias| load_panel(bias, panel));
             for v in 0..VECTORS {
-                zero_point_terms[v] =
+                loaded.zero_point_terms[v] =
                     zero_point_term(gemm.zero_point, &column_sums.as_chunks().0[v]);
-                scales[v] = load(&column_scales.as_chunks().0[v]);
+                loaded.scales[v] = load(&column_scales.as_chunks().0[v]);
                 if let Some(bias) = &bias {
-                    biases[v] = load(&bias.as_chunks().0[v]);
+                    loaded.biases[v] = load(&bias.as_chunks().0[v]);
                 }
             }
-            let first = panel * COLUMNS - out.columns().start;
-            for r in 0..R {
-                let row_scale = splat(gemm.row_scales[row + r]);
-                let out = &mut out.row(row + r)[first..];
-                let mut partial = [0.0; COLUMNS];
-                let (full, results) = match out.first_chunk_mut() {
-                    Some(full) => (true, full),
-                    None => (false, &mut partial),
-                };
+            loaded
+        }
+
+        /// Applies zero point, scales, bias and GELU to a row of a panel's accumulators.
+        #[inline]
+        $(#[$feature])*
+        pub(in crate::onnx::int8) fn epilogue(
+            acc: [Accumulator; VECTORS],
+            row_scale: f32,
+            columns: &PerColumn,
+            apply_gelu: bool,
+        ) -> [Floats; VECTORS] {
+            let row_scale = splat(row_scale);
+            let mut results = [row_scale; VECTORS];
+            for v in 0..VECTORS {
+                let scale = mul(row_scale, columns.scales[v]);
+                let exact = sub(acc[v], columns.zero_point_terms[v]);
+                results[v] = add(mul(exact, scale), columns.biases[v]);
+                if apply_gelu {
+                    results[v] = gelu(results[v]);
+                }
+            }
+            results
+        }
+
+        /// Stores results in the first columns of `out`, or in all of them if there are fewer.
+        #[inline]
+        $(#[$feature])*
+        pub(in crate::onnx::int8) fn store_row(results: [Floats; VECTORS], out: &mut [f32]) {
+            if let Some(full) = out.first_chunk_mut::<COLUMNS>() {
                 for v in 0..VECTORS {
-                    let scale = mul(row_scale, scales[v]);
-                    let mut result = add(mul(sub(acc[r][v], zero_point_terms[v]), scale), biases[v]);
-                    if gemm.gelu {
-                        result = gelu(result);
-                    }
-                    store(result, &mut results.as_chunks_mut().0[v]);
+                    store(results[v], &mut full.as_chunks_mut().0[v]);
                 }
-                if !full {
-                    out.copy_from_slice(&partial[..out.len()]);
-                }
+                return;
             }
+            let mut partial = [0.0; COLUMNS];
+            for v in 0..VECTORS {
+                store(results[v], &mut partial.as_chunks_mut().0[v]);
+            }
+            out.copy_from_slice(&partial[..out.len()]);
         }
 
         #[inline]

@@ -24,6 +24,8 @@
 //! weights are within ±127 and no two neighbours of one sign, `(4 i, 4 i + 1)` or `(4 i + 2, 4 i + 3)`,
 //! add up to more than 128. Other weights saturate: the result differs, memory safety does not.
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod amx;
 mod dispatch;
 mod gelu;
 mod gemm;

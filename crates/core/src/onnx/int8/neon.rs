@@ -18,6 +18,7 @@ use super::tile::TileMut;
 const LANES: usize = 4;
 const VECTORS: usize = COLUMNS / LANES;
 
+type Ints = int32x4_t;
 type Floats = float32x4_t;
 
 pub(super) mod pairs {
@@ -44,7 +45,7 @@ pub(super) mod pairs {
 
     #[inline]
     #[target_feature(enable = "neon")]
-    fn sub(acc: Accumulator, term: int32x4_t) -> Floats {
+    fn sub(acc: Accumulator, term: Ints) -> Floats {
         vcvtq_f32_s32(vsubq_s32(vpaddq_s32(acc.0, acc.1), term))
     }
 
@@ -82,7 +83,7 @@ pub(super) mod dot {
 
     #[inline]
     #[target_feature(enable = "neon")]
-    fn sub(acc: Accumulator, term: int32x4_t) -> Floats {
+    fn sub(acc: Accumulator, term: Ints) -> Floats {
         vcvtq_f32_s32(vsubq_s32(acc, term))
     }
 
@@ -107,7 +108,7 @@ fn broadcast(activations: [u8; DEPTH]) -> int8x16_t {
 
 #[inline]
 #[target_feature(enable = "neon")]
-fn zero_point_term(zero_point: u8, column_sums: &[i32; LANES]) -> int32x4_t {
+fn zero_point_term(zero_point: u8, column_sums: &[i32; LANES]) -> Ints {
     #[expect(unsafe_code, reason = "loads are from pointers")]
     // SAFETY: the array is as long as the vector.
     let column_sums = unsafe { vld1q_s32(column_sums.as_ptr()) };

@@ -9,6 +9,7 @@ const LANES: usize = 16;
 const VECTORS: usize = COLUMNS / LANES;
 
 type Accumulator = [i32; LANES];
+type Ints = [i32; LANES];
 type Weights = [i8; STEP];
 type Activations = [u8; DEPTH];
 type Floats = [f32; LANES];
@@ -38,12 +39,12 @@ fn dot(mut acc: Accumulator, activations: Activations, weights: Weights) -> Accu
 }
 
 #[inline(always)]
-fn zero_point_term(zero_point: u8, column_sums: &[i32; LANES]) -> Accumulator {
+fn zero_point_term(zero_point: u8, column_sums: &[i32; LANES]) -> Ints {
     column_sums.map(|sum| sum.wrapping_mul(i32::from(zero_point)))
 }
 
 #[inline(always)]
-fn sub(acc: Accumulator, term: Accumulator) -> Floats {
+fn sub(acc: Accumulator, term: Ints) -> Floats {
     std::array::from_fn(|i| acc[i].wrapping_sub(term[i]) as f32)
 }
 

@@ -182,6 +182,46 @@ fn every_microkernel_matches_the_definition() {
     }
 }
 
+/// Tiles have up to 32 rows, 32 columns and 64 activations of a row at a time.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[test]
+fn every_rest_of_a_tile_matches_the_definition() {
+    let mut random = Random(8);
+    let mut cases = Vec::new();
+    for m in 1..=70 {
+        let (k, n) = (1 + random.below(300) as usize, 1 + random.below(130) as usize);
+        cases.push(Case::random(&mut random, m, k, n));
+    }
+    for k in (1..=130).chain([191, 192, 193, 1024, 1537, 3000]) {
+        let (m, n) = (1 + random.below(70) as usize, 1 + random.below(70) as usize);
+        cases.push(Case::random(&mut random, m, k, n));
+    }
+    for n in 1..=130 {
+        let (m, k) = (1 + random.below(70) as usize, 1 + random.below(130) as usize);
+        cases.push(Case::random(&mut random, m, k, n));
+    }
+    // All values of a byte, which saturate 16 bits and not 32.
+    for (m, k, n) in [(33, 129, 33), (70, 3000, 20)] {
+        let activations = (0..m * k).map(|_| 255 - random.below(2) as u8).collect();
+        let matrix = (0..k * n).map(|_| [127, -128][random.below(2) as usize]).collect();
+        cases.push(Case::new(&mut random, (m, k, n), activations, matrix));
+    }
+    for kernel in [Kernel::Avx512Vnni, Kernel::Amx] {
+        if !kernel.is_available() {
+            println!("skipped, not available: {kernel:?}");
+            continue;
+        }
+        for case in &cases {
+            let shape = (case.row_scales.len(), case.k, case.n);
+            assert_eq!(
+                bits(&case.compute(kernel)),
+                bits(&case.expected()),
+                "{kernel:?}, {shape:?}"
+            );
+        }
+    }
+}
+
 #[test]
 fn extremes_are_exact() {
     let mut random = Random(2);
@@ -276,6 +316,27 @@ fn erf(x: f64) -> f64 {
         1.0 - (-z * z).exp() / fraction / std::f64::consts::PI.sqrt()
     };
     value.copysign(x)
+}
+
+/// A product of no activations is the bias, so that the GELU sees any number.
+#[test]
+fn the_gelu_of_any_number_has_the_bits_of_its_formula() {
+    let mut random = Random(9);
+    let numbers: Vec<f32> =
+        (0..=u32::MAX).step_by(size(9973, 99_999_989)).map(f32::from_bits).collect();
+    for bias in numbers.chunks(1 << 16) {
+        let case = Case::new(&mut random, (6, 0, bias.len()), Vec::new(), Vec::new());
+        let case = Case { gelu: true, bias: Some(bias.to_vec()), ..case };
+        let expected: Vec<f32> = bias.iter().map(|&x| gelu(0.0 + x)).collect();
+        for kernel in kernels() {
+            for row in case.compute(kernel).chunks(bias.len()) {
+                for ((x, y), expected) in bias.iter().zip(row).zip(&expected) {
+                    let same = y.to_bits() == expected.to_bits() || y.is_nan() && expected.is_nan();
+                    assert!(same, "{kernel:?}: gelu({x}) = {y}, expected {expected}");
+                }
+            }
+        }
+    }
 }
 
 #[test]
