@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn ids_languages_tasks_and_licences_are_searched() {
-        assert_eq!(ids(&["BGE-SMALL-EN-V1.5"]), ["BAAI/bge-small-en-v1.5"]);
+        assert_eq!(ids(&["BAAI/BGE-SMALL-EN-V1.5"]), ["BAAI/bge-small-en-v1.5"]);
         for (words, id) in [
             (&["german", "apache"][..], "jinaai/jina-embeddings-v2-base-de"),
             (&["rerank", "mit"], "BAAI/bge-reranker-base"),

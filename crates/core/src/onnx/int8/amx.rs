@@ -230,14 +230,14 @@ pub(super) fn compute(gemm: &Gemm<'_>, out: &mut TileMut<'_>) {
     if rows.len() < MIN_ROWS {
         return vectors::compute(gemm, out);
     }
-    let columns = out.columns();
-    let no_columns = vectors::per_column(gemm, columns.start / COLUMNS);
+    let first_panel = out.columns().start / COLUMNS;
+    let no_columns = vectors::per_column(gemm, first_panel);
     let mut sums = Sums {
         acc: [[[0; COLUMNS]; SIDE]; BLOCK],
         columns: [no_columns; SIDE],
         rows: 0..0,
         first_row: 0,
-        panels: 0..0,
+        panels: first_panel..first_panel,
     };
     let rest = rows.len() % BLOCK;
     let full = rows.start..rows.end - rest;
