@@ -72,7 +72,7 @@ pub(super) fn measure(folder: &Path, data: Option<&Path>, report: &mut Report) -
     let methods: Vec<&str> = methods.filter(|method| method.split(['+', '>']).all(has)).collect();
     println!("building the program that evaluates");
     let mut build = run::cargo(["build", "--release", "--package", "embedkit-examples"]);
-    let [program] = run::built(&mut build, ["evaluate"])?;
+    let [program] = run::built(build.args(["--bin", "evaluate"]), ["evaluate"])?;
     let mut rounds = Vec::new();
     for _ in 0..report.rounds {
         let mut command = Command::new(&program);
