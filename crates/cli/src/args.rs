@@ -288,10 +288,10 @@ pub(crate) struct CompareArgs {
     /// Look for the neighbours of this text instead of those of each input; can be repeated
     #[arg(long = "query", value_name = "Q")]
     pub(crate) queries: Vec<String>,
-    /// How many neighbours to compare
+    /// Number of neighbours to compare
     #[arg(long, value_name = "K", default_value = "10", value_parser = count, allow_negative_numbers = true)]
     pub(crate) top_k: usize,
-    /// How many of the queries to show on which the models differ most
+    /// Number of queries to show, of those on which the models differ most
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub(crate) show: usize,
     /// Compare at most N inputs, of more than that every second, fourth and so on: the time grows with
@@ -331,7 +331,7 @@ pub(crate) struct ModelArgs {
     /// A model of your own, described as in a row of models.toml
     #[arg(long, value_name = "FILE.toml")]
     pub(crate) model_spec: Option<PathBuf>,
-    /// Which graph of a folder or repository that has several: fp32, fp16, int8, q4, or the end of the
+    /// The graph, where a folder or repository has several: fp32, fp16, int8, q4, or the end of the
     /// file's name, such as O3 [default: fp32]
     #[arg(long, value_name = "VARIANT")]
     pub(crate) variant: Option<Variant>,
@@ -531,7 +531,7 @@ pub(crate) struct CheckArgs {
     /// A name of `models list`, a folder, or a repository of the hub
     #[arg(value_name = "ID|DIR")]
     pub(crate) id: String,
-    /// Which graph of a folder or repository that has several
+    /// The graph, where a folder or repository has several
     #[arg(long, value_name = "VARIANT")]
     pub(crate) variant: Option<Variant>,
     /// One JSON array

@@ -141,7 +141,7 @@ fn cli_error(error: &Error) -> Option<&CliError> {
     error.chain().find_map(|cause| cause.downcast_ref())
 }
 
-/// What to do about a failure, in one line.
+/// The advice about a failure, in one line.
 pub(crate) fn advice(error: &Error) -> Option<String> {
     cli_error(error).and_then(|found| found.hint.clone()).or_else(|| library_hint(error))
 }

@@ -22,12 +22,12 @@ const PUNCTUATION: &str = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
 /// Length of queries where the files do not say it: that of the format.
 const QUERY_LENGTH: usize = 32;
 
-/// How queries are filled up.
+/// Padding of queries.
 struct Expansion {
     /// Length with the marker.
     length: usize,
     attend: bool,
-    /// Whether longer queries are cut at this length.
+    /// `true` if longer queries are cut at this length.
     cut: bool,
     token: Option<String>,
 }
@@ -217,7 +217,7 @@ fn of_settings(
     Ok(facts)
 }
 
-/// Whether a list of skipped words is that of all punctuation; another one than that or none is not
+/// Returns `true` if a list of skipped words is that of all punctuation; another one than that or none is not
 /// supported.
 fn skips(document: &Document) -> Result<bool, DescribeError> {
     if let Some(tasks) = document.texts("skiplist_tasks")?

@@ -76,7 +76,7 @@ pub(crate) fn of_module(
     Description { spec, facts: reader.facts, graphs: Vec::new(), checkpoint: None }
 }
 
-/// Whether a chain is that of model2vec, which leaves the unknown token out and limits texts, unlike
+/// Returns `true` for the chain of model2vec, which leaves the unknown token out and limits texts, unlike
 /// sentence-transformers with the same files.
 pub(crate) fn is_model2vec(reader: &Reader<'_>, rest: &[Module]) -> Result<bool, DescribeError> {
     let Some(config) = reader.document("config.json")? else { return Ok(false) };

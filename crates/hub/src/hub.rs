@@ -121,7 +121,7 @@ impl Hub {
     /// wait, and it appears when it is whole.
     ///
     /// # Errors
-    /// That of `make`, [`Error::Disk`] and [`Error::Name`].
+    /// The error of `make`, [`Error::Disk`] and [`Error::Name`].
     pub fn converted<E: From<Error>>(
         &self,
         conversion: &Conversion<'_>,

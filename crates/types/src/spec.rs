@@ -38,7 +38,7 @@ pub struct ModelSpec {
     ///
     /// [`LoadOptions::max_tokens`]: crate::LoadOptions::max_tokens
     pub token_limit: Option<NonZeroU32>,
-    /// Whether texts are lower-cased before they are split into tokens, beside what the tokenizer does of
+    /// `true` if texts are lower-cased before they are split into tokens, beside what the tokenizer does of
     /// itself.
     pub lower_case: bool,
     /// Languages in plain words, such as `English`.

@@ -169,7 +169,7 @@ pub struct TextDense {
     pub pooling: Pooling,
     /// Poolings whose vectors follow that of `pooling` in one longer vector; none in most models.
     pub concat: List<Pooling>,
-    /// Whether the tokens of a prompt are pooled, too. `false` for INSTRUCTOR and its like, which pool the
+    /// `true` if the tokens of a prompt are pooled, too. `false` for INSTRUCTOR and its like, which pool the
     /// tokens of the text alone.
     pub pool_prompt: bool,
     /// For [`Encoder::Static`]: whether the unknown token has a row of the table like any other. model2vec
@@ -180,7 +180,7 @@ pub struct TextDense {
     pub accept_pooled: bool,
     /// Layers between pooling and `normalize`; none in most models.
     pub layers: List<Layer>,
-    /// Whether the vector is scaled to unit length (L2), as the last step.
+    /// `true` if the vector is scaled to unit length (L2), as the last step.
     pub normalize: bool,
     /// Every batch is padded to the tokenizer's limit instead of its longest text, because the graph
     /// reads the last position even where it is padding (SigLIP).
@@ -249,7 +249,7 @@ pub enum GraphOutput {
     Name(Str),
 }
 
-/// How token vectors become one vector. Padding takes no part in any of them.
+/// The step from token vectors to one vector. Padding takes no part in any of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",

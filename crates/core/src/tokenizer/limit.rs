@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{Presence, object};
 use crate::error::Error;
 
-/// How texts are split into tokens, beside what the model's files say.
+/// Options of tokenization beside those in the model's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TokenizerOptions {
     asked: Option<usize>,

@@ -1,4 +1,4 @@
-//! What can be said without a download: does the hub answer, and is a model there?
+//! Facts without a download: the hub's answer, and a model's presence.
 
 use std::{fs, time::Duration};
 

@@ -18,7 +18,7 @@ const MAX_BYTES: u64 = 128 << 20;
 #[derive(Debug)]
 pub(super) struct IfSplade {
     special: HashSet<u32>,
-    /// Whether special tokens are terms of a document, too.
+    /// `true` if special tokens are terms of a document, too.
     special_tokens: bool,
     /// Weights of query tokens, by id.
     idf: HashMap<u32, f32>,
@@ -62,7 +62,7 @@ impl IfSplade {
         Ok(kept.map(|(x, index)| (index, f64::from(x).ln_1p().ln_1p() as f32)).collect())
     }
 
-    /// Whether special tokens are terms like any other, where a text has them.
+    /// `true` if special tokens are terms like any other, where a text has them.
     pub(super) fn special_tokens(&self) -> bool {
         self.special_tokens
     }

@@ -41,7 +41,7 @@ pub struct DenseLayer {
     pub file: Str,
     /// Dimension of the result.
     pub dim: usize,
-    /// Whether there is a bias.
+    /// `true` if there is a bias.
     #[cfg_attr(feature = "serde", serde(default = "yes"))]
     pub bias: bool,
     /// Function of each component of the result.

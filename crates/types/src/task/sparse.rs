@@ -70,9 +70,9 @@ pub struct Bm25Config {
 pub struct SpladeConfig {
     /// The graph output with the logits, `(texts, tokens, vocabulary)`.
     pub output: GraphOutput,
-    /// Whether weights are summed over the tokens, as in the first SPLADE, in place of the largest.
+    /// `true` if weights are summed over the tokens, as in the first SPLADE, in place of the largest.
     pub sum: bool,
-    /// Whether the logarithm is taken twice: `ln(1 + ln(1 + max(x, 0)))`.
+    /// `true` if the logarithm is taken twice: `ln(1 + ln(1 + max(x, 0)))`.
     pub log_twice: bool,
 }
 
@@ -90,7 +90,7 @@ pub struct IfSpladeConfig {
     /// File with the weights of query tokens: a JSON object from token to number, or a safetensors file
     /// whose tensor `weight` has one for each id.
     pub idf_file: Str,
-    /// Whether special tokens are terms like any other: those around a document, and those in the text of a
+    /// `true` if special tokens are terms like any other: those around a document, and those in the text of a
     /// query. FastEmbed leaves them out, sentence-transformers does not.
     pub special_tokens: bool,
 }

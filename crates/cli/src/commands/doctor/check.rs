@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::report::{advice, causes};
 
-/// How bad it is.
+/// Severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Level {

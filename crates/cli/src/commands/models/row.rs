@@ -40,7 +40,7 @@ impl<'a> From<&'a Fact> for FactRow<'a> {
     }
 }
 
-/// Where the files of a model are.
+/// Place of a model's files.
 #[derive(Serialize)]
 pub(crate) struct RowSource<'a> {
     pub(crate) repo: Option<&'a str>,
