@@ -1,7 +1,7 @@
 //! `retrieval`: quality and speed of methods of retrieval on one labelled collection.
 //!
 //! The program `evaluate` of the examples embeds, searches and judges. The collection is made of the
-//! documentation that the other benchmarks embed ([`pairs`]), or is one of your own in the form of BEIR.
+//! documentation that the other benchmarks embed (`pairs`), or is one of your own in the form of BEIR.
 
 use std::{
     fs,
