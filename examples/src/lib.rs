@@ -12,9 +12,6 @@
 //! # Ok::<(), embedkit::Error>(())
 //! ```
 
-// Pages link to files of the repository, which are no items.
-#![allow(rustdoc::broken_intra_doc_links)]
-
 pub mod evaluation;
 
 macro_rules! pages {
