@@ -73,33 +73,27 @@ const CHECKPOINTS: [&str; 13] = [
 
 #[test]
 fn graphs_equal_pytorch() {
-    let Some(environment) = environment() else { return };
-    let out = tempfile::tempdir().unwrap();
-    let path = out.path().join("model.onnx");
-    for name in CHECKPOINTS {
-        let expected = Expected::read(name);
-        for key in expected.outputs() {
-            let (options, label) = options_of(key);
-            let done = convert(&data(name), &path, &options).unwrap();
-            let found = run(environment, &path, &done.inputs, &expected, label);
-            expected.check(name, key, &found);
-        }
-    }
+    each_output(&CHECKPOINTS, Expected::check);
 }
 
 /// The states of padding mean nothing, and implementations differ in them.
 #[test]
 fn architectures_equal_pytorch_where_tokens_are() {
+    each_output(&ARCHITECTURES, Expected::check_tokens);
+}
+
+/// Converts checkpoints for each of their expected outputs, and passes on name, key and output of the graph.
+fn each_output(names: &[&str], check: impl Fn(&Expected, &str, &str, &(Vec<usize>, Vec<f32>))) {
     let Some(environment) = environment() else { return };
     let out = tempfile::tempdir().unwrap();
     let path = out.path().join("model.onnx");
-    for name in ARCHITECTURES {
+    for name in names {
         let expected = Expected::read(name);
         for key in expected.outputs() {
             let (options, label) = options_of(key);
             let done = convert(&data(name), &path, &options).unwrap();
             let found = run(environment, &path, &done.inputs, &expected, label);
-            expected.check_tokens(name, key, &found);
+            check(&expected, name, key, &found);
         }
     }
 }
