@@ -144,10 +144,7 @@ pub enum Error {
         reason: &'static str,
     },
     /// The queue of a model has no room.
-    #[error(
-        "too much waits for the model{after}",
-        after = retry_after.map_or_else(String::new, |after| format!("; try again in {after:.0?}"))
-    )]
+    #[error("too much waits for the model")]
     Busy {
         /// The time until there may be room; unknown before the model has run anything.
         retry_after: Option<Duration>,
@@ -436,6 +433,7 @@ impl Error {
             Self::DeviceFailed { .. } => Some(Hint::OpenAgain),
             Self::TimedOut { .. } => Some(Hint::RaiseTimeout),
             Self::Thread { .. } => Some(Hint::FewerThreads),
+            Self::Busy { retry_after } => Some(Hint::RetryAfter(*retry_after)),
             Self::LoadGraph { reason, .. } if reason.contains("pthread_create failed") => {
                 Some(Hint::FewerThreads)
             }

@@ -70,6 +70,8 @@ pub mod scoring;
 
 #[cfg(feature = "convert")]
 pub use embedkit_convert as convert;
+#[cfg(feature = "any-model")]
+pub use embedkit_core::pipeline::{Class, Depth, Pending, QueueOptions};
 pub use embedkit_core::registry;
 #[cfg(feature = "onnx")]
 pub use embedkit_core::runtime;

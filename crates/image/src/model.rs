@@ -4,7 +4,11 @@ mod error;
 mod graph;
 mod step;
 
-use embedkit_core::{Dim, pipeline::Engine, registry};
+use embedkit_core::{
+    Dim,
+    pipeline::{Class, Depth, Engine, Pending, QueueOptions},
+    registry,
+};
 use embedkit_types::{
     Embed, Embedded, Error, LoadOptions, ModelFiles, ModelSpec, Role, SpecError, Task, TaskKind,
 };
@@ -107,8 +111,26 @@ impl ImageEmbedding {
         I: IntoIterator,
         I::Item: Into<ImageInput>,
     {
-        let detailed = |value| Embedded { value, tokens: 0, truncated: false };
-        self.embed(images).map(move |result| result.map(detailed))
+        self.embed(images).map(|result| result.map(detailed))
+    }
+
+    /// Puts images into the model's queue.
+    ///
+    /// # Errors
+    /// Those of loading, where the model is opened lazily, and of a queue that is full.
+    pub fn submit(
+        &self,
+        images: impl IntoIterator<Item: Into<ImageInput>>,
+        queue: QueueOptions,
+    ) -> Result<Pending<Embedded<Vec<f32>>>, Error> {
+        let images = images.into_iter().map(Into::into).collect();
+        Ok(self.engine.pending(images, queue)?.map_ok(detailed))
+    }
+
+    /// Load of the queue by [submitted](Self::submit) images of a class.
+    #[must_use]
+    pub fn depth(&self, class: Class) -> Depth {
+        self.engine.depth(class)
     }
 
     /// Embeds all images of a slice.
@@ -133,6 +155,11 @@ impl ImageEmbedding {
     pub fn device(&self) -> Result<&str, Error> {
         self.engine.step().graph.device()
     }
+}
+
+/// A vector in the form that all families have.
+fn detailed(value: Vec<f32>) -> Embedded<Vec<f32>> {
+    Embedded { value, tokens: 0, truncated: false }
 }
 
 impl Embed for ImageEmbedding {

@@ -4,7 +4,10 @@ use std::sync::{Arc, OnceLock};
 
 use embedkit_core::{
     onnx::{Row, TextGraph, TextGraphOptions},
-    pipeline::{Capacity, Engine, Pool, RunResult, Step, Stream, Workload, text_estimate},
+    pipeline::{
+        Capacity, Class, Depth, Engine, Pending, Pool, QueueOptions, RunResult, Step, Stream,
+        Workload, text_estimate,
+    },
     registry,
     tokenizer::{FirstText, PairTokenizer, TokenizerOptions, Tokens},
 };
@@ -125,16 +128,29 @@ impl TextCrossEncoder {
         Q: AsRef<str>,
         D: AsRef<str>,
     {
-        let mut last: Option<Arc<Query>> = None;
-        let pairs = pairs.into_iter().map(move |(query, document)| {
-            let query = match last.take().filter(|last| last.text == query.as_ref()) {
-                Some(same) => same,
-                None => Arc::new(Query::new(query.as_ref())),
-            };
-            last = Some(Arc::clone(&query));
-            (query, document.as_ref().to_owned())
-        });
-        self.stream(pairs)
+        self.stream(shared(pairs))
+    }
+
+    /// Puts pairs of a query and a document into the model's queue.
+    ///
+    /// # Errors
+    /// Those of loading, where the model is opened lazily, and of a queue that is full.
+    pub fn submit<Q, D>(
+        &self,
+        pairs: impl IntoIterator<Item = (Q, D)>,
+        queue: QueueOptions,
+    ) -> Result<Pending<Embedded<f32>>, Error>
+    where
+        Q: AsRef<str>,
+        D: AsRef<str>,
+    {
+        self.engine.pending(shared(pairs).collect(), queue)
+    }
+
+    /// Load of the queue by [submitted](Self::submit) pairs of a class.
+    #[must_use]
+    pub fn depth(&self, class: Class) -> Depth {
+        self.engine.depth(class)
     }
 
     /// The `k` best documents for a query, best first; of equal scores the one that came first.
@@ -199,6 +215,24 @@ impl Query {
     fn new(text: &str) -> Self {
         Self { text: text.to_owned(), tokens: OnceLock::new() }
     }
+}
+
+/// Pairs in which a query that follows itself is the same.
+fn shared<I, Q, D>(pairs: I) -> impl Iterator<Item = Pair> + use<I, Q, D>
+where
+    I: IntoIterator<Item = (Q, D)>,
+    Q: AsRef<str>,
+    D: AsRef<str>,
+{
+    let mut last: Option<Arc<Query>> = None;
+    pairs.into_iter().map(move |(query, document)| {
+        let query = match last.take().filter(|last| last.text == query.as_ref()) {
+            Some(same) => same,
+            None => Arc::new(Query::new(query.as_ref())),
+        };
+        last = Some(Arc::clone(&query));
+        (query, document.as_ref().to_owned())
+    })
 }
 
 impl Step for Model {

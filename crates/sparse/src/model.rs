@@ -6,7 +6,7 @@ use std::{sync::Arc, thread::available_parallelism};
 use either::Either;
 #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
 use embedkit_core::pipeline::Engine;
-use embedkit_core::pipeline::ParallelMap;
+use embedkit_core::pipeline::{Class, Depth, ParallelMap, Pending, QueueOptions};
 use embedkit_types::{
     BatchOptions, Embedded, Error, LoadOptions, ModelFiles, ModelSpec, Role, Sparse,
     SparseEmbedding, SparseKind, SpecError, Task, TaskKind,
@@ -138,6 +138,43 @@ impl SparseTextEmbedding {
         #[cfg(not(any(feature = "splade", feature = "bm42", feature = "minicoil")))]
         let results = mapped(texts);
         results
+    }
+
+    /// Puts texts into the model's queue. Vectors that need no run of a graph are computed when the
+    /// result is taken.
+    ///
+    /// # Errors
+    /// Those of loading, where the model is opened lazily, and of a queue that is full.
+    pub fn submit(
+        &self,
+        role: Role,
+        texts: impl IntoIterator<Item: AsRef<str>>,
+        queue: QueueOptions,
+    ) -> Result<Pending<Embedded<SparseEmbedding>>, Error> {
+        let texts = texts.into_iter().map(|text| text.as_ref().to_owned());
+        match &self.model.backend {
+            #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
+            Backend::Graph(engine) if !engine.step().looks_up(role) => {
+                engine.pending(texts.map(|text| (role, text)).collect(), queue)
+            }
+            _ => {
+                let model = Arc::clone(&self.model);
+                let embed = move |text: String| model.backend.embed(role, &text);
+                Ok(Pending::computed(texts.collect(), queue, embed))
+            }
+        }
+    }
+
+    /// Load of the queue by [submitted](Self::submit) texts of a class.
+    #[must_use]
+    pub fn depth(&self, class: Class) -> Depth {
+        let _ = class; // BM25 has no queue
+        match &self.model.backend {
+            #[cfg(feature = "bm25")]
+            Backend::Bm25(_) => Depth::default(),
+            #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
+            Backend::Graph(engine) => engine.depth(class),
+        }
     }
 
     /// The sum of the texts' tokens: those of the tokenizer, special tokens included, after

@@ -10,7 +10,11 @@ use std::thread::available_parallelism;
 use either::Either;
 #[cfg(feature = "static")]
 use embedkit_core::pipeline::ParallelMap;
-use embedkit_core::{Dim, tokenizer::Tokenizer};
+use embedkit_core::{
+    Dim,
+    pipeline::{Class, Depth, Pending, QueueOptions},
+    tokenizer::Tokenizer,
+};
 #[cfg(feature = "transformer")]
 use embedkit_core::{
     pipeline::{Capacity, Engine, Pool, RunResult, Step, Workload, text_estimate},
@@ -145,6 +149,43 @@ impl TextEmbedding {
         #[cfg(not(feature = "static"))]
         let results = engine.stream(texts.map(move |text| (role, text)));
         results
+    }
+
+    /// Puts texts into the model's queue. A lookup table has none: it computes each vector when the
+    /// result is taken.
+    ///
+    /// # Errors
+    /// Those of loading, where the model is opened lazily, and of a queue that is full.
+    pub fn submit(
+        &self,
+        role: Role,
+        texts: impl IntoIterator<Item: AsRef<str>>,
+        queue: QueueOptions,
+    ) -> Result<Pending<Embedded<Vec<f32>>>, Error> {
+        let texts = texts.into_iter().map(|text| text.as_ref().to_owned());
+        match &self.model.backend {
+            #[cfg(feature = "transformer")]
+            Backend::Transformer(engine) => {
+                engine.pending(texts.map(|text| (role, text)).collect(), queue)
+            }
+            #[cfg(feature = "static")]
+            Backend::Static(_) => {
+                let model = Arc::clone(&self.model);
+                let embed = move |text| model.look_up(role, text);
+                Ok(Pending::computed(texts.collect(), queue, embed))
+            }
+        }
+    }
+
+    /// Load of the queue by [submitted](Self::submit) texts of a class.
+    #[must_use]
+    pub fn depth(&self, class: Class) -> Depth {
+        match &self.model.backend {
+            #[cfg(feature = "transformer")]
+            Backend::Transformer(engine) => engine.depth(class),
+            #[cfg(feature = "static")]
+            Backend::Static(_) => Depth::default(),
+        }
     }
 
     /// The sum of the texts' tokens, special tokens included, after truncation. Needs no session.

@@ -1,6 +1,6 @@
 //! One error for all families and fronts.
 
-use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc};
+use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 /// An error of any part of embedkit: its [kind](ErrorKind), its cause, and a [`Hint`] where something
 /// can be done about it.
@@ -132,6 +132,8 @@ pub enum Hint {
     RaiseTimeout,
     /// Fewer threads have to be asked for.
     FewerThreads,
+    /// The queue has to become shorter; the time until it may be, where that is known.
+    RetryAfter(Option<Duration>),
     /// The description of the model has to name this file as its graph.
     NameModelFile(String),
     /// The prompt has to be put before the texts by the caller.
@@ -206,6 +208,8 @@ impl fmt::Display for Hint {
                 "ask for fewer threads and replicas, or raise the system's limit on processes and \
                  memory",
             ),
+            Self::RetryAfter(None) => f.write_str("try again later"),
+            Self::RetryAfter(Some(after)) => write!(f, "try again in {after:.1?}"),
             Self::NameModelFile(file) => {
                 write!(f, "if {file} is the graph, name it as `file` in the model's description")
             }

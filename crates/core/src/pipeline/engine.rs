@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     fmt,
+    ops::AddAssign,
     sync::{Arc, PoisonError},
     time::Instant,
 };
@@ -10,7 +11,7 @@ use std::{
 use embedkit_types::{BatchOptions, Error};
 
 use super::{
-    Capacity, Class, Outcome, Step, Stream, Ticket, Workload,
+    Capacity, Class, Outcome, Pending, QueueOptions, Step, Stream, Ticket, Workload,
     queue::{Chunk, Limits, Queue, Row, Terms, TicketId, Unprepared},
     rate::Rate,
     rows::{catching, run_rows},
@@ -85,6 +86,13 @@ struct Submitter {
     /// Notified when its turn may have come.
     turn: Arc<Condvar>,
     tokens: usize,
+}
+
+impl AddAssign for Depth {
+    fn add_assign(&mut self, other: Self) {
+        self.tokens += other.tokens;
+        self.callers += other.callers;
+    }
 }
 
 impl<S: Step> Engine<S> {
@@ -190,6 +198,24 @@ impl<S: Step> Engine<S> {
             return Err(CoreError::Busy { retry_after }.into());
         }
         Ok(self.admit(state, inputs, class, deadline)?)
+    }
+
+    /// Results of inputs whose place in the queue is a caller's choice.
+    ///
+    /// # Errors
+    /// Those of [`submit`](Self::submit), or of [`try_submit`](Self::try_submit) without waiting.
+    pub fn pending(
+        &self,
+        inputs: Vec<S::Input>,
+        options: QueueOptions,
+    ) -> Result<Pending<S::Output>, Error> {
+        let QueueOptions { class, deadline, wait } = options;
+        let ticket = if wait {
+            self.submit(inputs, class, deadline)?
+        } else {
+            self.try_submit(inputs, class, deadline)?
+        };
+        Ok(ticket.into())
     }
 
     /// Load of a class by bounded tickets, for monitoring; streams are not in it.

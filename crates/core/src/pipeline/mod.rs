@@ -13,6 +13,7 @@
 //! | [`Engine::stream`], [`Engine::open`] | for each result | two windows |
 //! | [`Engine::submit`] | for room in the queue | tokens of its class |
 //! | [`Engine::try_submit`] | never: [`Error::Busy`](crate::Error::Busy) | tokens of its class |
+//! | [`Engine::pending`] | as its [`QueueOptions`] say | tokens of its class |
 //!
 //! The queue is a state machine without threads and clocks; the engine puts locks around it, and a test
 //! tries interleavings of its threads.
@@ -23,6 +24,7 @@ mod engine;
 mod map;
 #[cfg(test)]
 mod model_check;
+mod pending;
 mod queue;
 mod rate;
 mod rows;
@@ -32,6 +34,7 @@ mod ticket;
 pub use self::{
     engine::{Depth, Engine},
     map::ParallelMap,
+    pending::{Pending, QueueOptions},
     queue::{Class, Grouping, Pool},
     rows::run_rows,
     stream::Stream,

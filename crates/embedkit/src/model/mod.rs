@@ -11,7 +11,10 @@ mod stream;
 
 use std::{fmt, iter, path::PathBuf, sync::Arc};
 
-use embedkit_core::registry;
+use embedkit_core::{
+    pipeline::{Class, Depth, Pending, QueueOptions},
+    registry,
+};
 use embedkit_types::{Embed, Embedded, ErrorKind, ModelSpec, Role};
 
 use self::{backend::Backend, encoders::Encoders, stream::Embeddings};
@@ -142,6 +145,70 @@ impl Model {
         I::Item: Into<Input>,
     {
         Embeddings::new(Arc::clone(&self.encoders), role, inputs.into_iter())
+    }
+
+    /// Puts inputs into the model's queue, where those of many callers share batches. The results are
+    /// those of [`embed`](Self::embed); a [`Pending`] gives them to a thread or, on any executor, to a
+    /// task. A server submits each request as [interactive](QueueOptions::INTERACTIVE); for one caller
+    /// with many inputs [`embed`](Self::embed) needs less memory.
+    ///
+    /// ```no_run
+    /// use embedkit::{Model, Options, QueueOptions, Role};
+    ///
+    /// # async fn handle(model: &Model) -> Result<(), embedkit::Error> {
+    /// let mut results = model.submit(Role::Query, ["who wrote it?"], QueueOptions::INTERACTIVE)?;
+    /// while let Some(result) = results.next_async().await {
+    ///     println!("{:?}", result?.value);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Inputs of several kinds are in one queue for each encoder; where one has no room, none is kept.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for an input that the model does not take, those of
+    /// [`open`](Self::open), and, where the queue is full and the options say not to wait,
+    /// [`ErrorKind::Busy`] with [`Hint::RetryAfter`](crate::Hint::RetryAfter).
+    pub fn submit<I>(
+        &self,
+        role: Role,
+        inputs: I,
+        queue: QueueOptions,
+    ) -> Result<Pending<Embedded<Output>>, Error>
+    where
+        I: IntoIterator,
+        I::Item: Into<Input>,
+    {
+        // One part for each kind of input, in order of their first input.
+        let mut parts: Vec<(InputKind, Vec<Input>)> = Vec::new();
+        let mut order = Vec::new();
+        for input in inputs.into_iter().map(Into::into) {
+            let kind = input.kind();
+            let part = parts.iter().position(|(of, _)| *of == kind).unwrap_or(parts.len());
+            if part == parts.len() {
+                parts.push((kind, Vec::new()));
+            }
+            parts[part].1.push(input);
+            order.push(part);
+        }
+        let submit = |(kind, inputs)| self.encoders.get(kind)?.submit(role, inputs, queue);
+        let mut pending = parts.into_iter().map(submit).collect::<Result<Vec<_>, Error>>()?;
+        Ok(match (pending.pop(), pending.is_empty()) {
+            (Some(only), true) => only,
+            (last, _) => {
+                pending.extend(last);
+                Pending::merged(pending, order)
+            }
+        })
+    }
+
+    /// Load of the queues of all encoders that are open, by submitted inputs of a class.
+    #[must_use]
+    pub fn depth(&self, class: Class) -> Depth {
+        let mut depth = Depth::default();
+        self.encoders.opened().for_each(|backend| depth += backend.depth(class));
+        depth
     }
 
     /// Embeds one query.

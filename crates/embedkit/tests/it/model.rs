@@ -6,12 +6,13 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Context, Poll, Wake},
     thread,
 };
 
 use embedkit::{
-    BatchOptions, Embed, ErrorKind, Input, InputKind, LoadOptions, Model, ModelSpec, Options,
-    Output, Role, TextEmbedding,
+    BatchOptions, Class, Embed, Embedded, Error, ErrorKind, Hint, Input, InputKind, LoadOptions,
+    Model, ModelSpec, Options, Output, Pending, QueueOptions, Role, TextEmbedding,
 };
 use embedkit_testkit::dense_case;
 
@@ -153,4 +154,69 @@ fn typed_models_share_their_inner_type() {
     assert_eq!(inner.query_embed_one("a").unwrap(), one);
     let ids: Vec<_> = TextEmbedding::supported_models().map(|spec| &*spec.id).collect();
     assert!(ids.contains(&embedkit::DEFAULT_MODEL) && !ids.contains(&"Qdrant/bm25"));
+}
+
+/// Takes all results as a task does that nothing but the model wakes.
+fn polled(mut pending: Pending<Embedded<Output>>) -> Vec<Result<Embedded<Output>, Error>> {
+    struct Unpark(thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Unpark(thread::current())).into();
+    let mut context = Context::from_waker(&waker);
+    let mut results = Vec::new();
+    loop {
+        match pending.poll_next(&mut context) {
+            Poll::Ready(Some(result)) => results.push(result),
+            Poll::Ready(None) => return results,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+#[test]
+fn submitted_inputs_give_the_results_of_embed() {
+    let Some(model) = dense() else { return };
+    let texts = || (0..40).map(|number| format!("text {number}"));
+    let expected: Vec<_> = model.embed(Role::Document, texts()).collect::<Result<_, _>>().unwrap();
+    for options in [QueueOptions::INTERACTIVE, QueueOptions::BULK] {
+        let pending = model.submit(Role::Document, texts(), options).unwrap();
+        assert_eq!(pending.len(), 40);
+        assert_eq!(pending.collect::<Result<Vec<_>, _>>().unwrap(), expected);
+        let pending = model.submit(Role::Document, texts(), options).unwrap();
+        assert_eq!(polled(pending).into_iter().collect::<Result<Vec<_>, _>>().unwrap(), expected);
+    }
+    assert!(
+        model.submit(Role::Raw, Vec::<Input>::new(), QueueOptions::BULK).unwrap().next().is_none()
+    );
+    let mixed = [Input::from("a"), Input::pair("a", "b")];
+    let error = model.submit(Role::Raw, mixed, QueueOptions::BULK).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+}
+
+#[test]
+fn a_full_queue_refuses_with_the_time_to_wait() {
+    let Some(load) = options() else { return };
+    let batch = BatchOptions { queue: Some(8), ..BatchOptions::default() };
+    let case = dense_case("mean");
+    let options = LoadOptions { batch, ..load };
+    let model = Model::builder_for([case.spec.clone()]).unwrap().dir(&case.dir).options(options);
+    let model = model.open().unwrap();
+    // Each text counts, before it is split, by its bytes.
+    let long = "word ".repeat(2000);
+    let mut taken = Vec::new();
+    let refused = loop {
+        match model.submit(Role::Raw, [&long, &long], QueueOptions::INTERACTIVE) {
+            Ok(pending) => taken.push(pending),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused.kind(), ErrorKind::Busy, "{refused}");
+    assert!(matches!(refused.hint(), Some(Hint::RetryAfter(_))), "{refused:?}");
+    assert!(model.depth(Class::Interactive).tokens > 0);
+    drop(taken);
+    let waits = QueueOptions { wait: true, ..QueueOptions::INTERACTIVE };
+    assert_eq!(model.submit(Role::Raw, [&long], waits).unwrap().count(), 1);
 }

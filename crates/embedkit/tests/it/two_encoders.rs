@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use embedkit::{Input, InputKind, Model, ModelSpec, OutputKind, Role, TaskKind};
+use embedkit::{Input, InputKind, Model, ModelSpec, OutputKind, QueueOptions, Role, TaskKind};
 use embedkit_testkit::{dense_case, image_case, picture};
 
 use crate::{open, options};
@@ -48,6 +48,11 @@ fn the_kind_of_an_input_decides() {
     let inputs = [image(), "a".into(), "b".into(), image(), Input::pair("a", "b"), "a".into()];
     let results: Vec<_> = model.embed(Role::Document, inputs.clone()).collect();
     assert_eq!(results.len(), inputs.len());
+    let fit = || inputs.iter().filter(|input| input.kind() != InputKind::Pair).cloned();
+    let submitted = model.submit(Role::Document, fit(), QueueOptions::BULK).unwrap();
+    let submitted: Vec<_> = submitted.map(Result::unwrap).collect();
+    let embedded = results.iter().filter_map(|result| result.as_ref().ok());
+    assert!(submitted.iter().eq(embedded));
     for (input, result) in inputs.into_iter().zip(results) {
         let alone = match input.kind() {
             InputKind::Text => texts.embed_one(Role::Document, input),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use embedkit_core::{
     Dim,
     onnx::{Row, TextGraph, TextGraphOptions},
-    pipeline::{Engine, only},
+    pipeline::{Class, Depth, Engine, Pending, QueueOptions, only},
     registry,
     tokenizer::{Padding, TokenizerOptions},
 };
@@ -212,6 +212,39 @@ impl LateInteractionMultimodalEmbedding {
     /// The first error, in input order.
     pub fn embed_image_batch(&self, images: &[ImageInput]) -> Result<Vec<MultiVector>, Error> {
         self.embed_image(images.iter().cloned()).collect()
+    }
+
+    /// Puts texts into the model's queue.
+    ///
+    /// # Errors
+    /// Those of loading, where the model is opened lazily, and of a queue that is full.
+    pub fn submit_text(
+        &self,
+        texts: impl IntoIterator<Item: AsRef<str>>,
+        queue: QueueOptions,
+    ) -> Result<Pending<Embedded<MultiVector>>, Error> {
+        let texts = texts.into_iter().map(|text| text.as_ref().to_owned());
+        self.texts.pending(texts.collect(), queue)
+    }
+
+    /// Puts images into the model's queue, which is another than that of texts.
+    ///
+    /// # Errors
+    /// Those of loading, where the model is opened lazily, and of a queue that is full.
+    pub fn submit_image(
+        &self,
+        images: impl IntoIterator<Item: Into<ImageInput>>,
+        queue: QueueOptions,
+    ) -> Result<Pending<Embedded<MultiVector>>, Error> {
+        self.images.pending(images.into_iter().map(Into::into).collect(), queue)
+    }
+
+    /// Load of both queues by submitted inputs of a class.
+    #[must_use]
+    pub fn depth(&self, class: Class) -> Depth {
+        let mut depth = self.texts.depth(class);
+        depth += self.images.depth(class);
+        depth
     }
 
     /// The sum of the texts' tokens, special tokens included, after truncation; with

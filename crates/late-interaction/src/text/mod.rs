@@ -5,7 +5,10 @@ mod tokens;
 use embedkit_core::{
     Dim, Layers,
     onnx::{Row, TextGraph, TextGraphOptions, round_to},
-    pipeline::{Capacity, Engine, Pool, RunResult, Step, Workload, text_estimate},
+    pipeline::{
+        Capacity, Class, Depth, Engine, Pending, Pool, QueueOptions, RunResult, Step, Workload,
+        text_estimate,
+    },
     tokenizer::{Padding, Side, TokenizerOptions, Tokens},
 };
 use embedkit_types::{
@@ -111,6 +114,26 @@ impl LateInteractionTextEmbedding {
         I::Item: AsRef<str>,
     {
         self.engine.stream(texts.into_iter().map(move |text| (role, text.as_ref().to_owned())))
+    }
+
+    /// Puts texts into the model's queue.
+    ///
+    /// # Errors
+    /// Those of loading, where the model is opened lazily, and of a queue that is full.
+    pub fn submit(
+        &self,
+        role: Role,
+        texts: impl IntoIterator<Item: AsRef<str>>,
+        queue: QueueOptions,
+    ) -> Result<Pending<Embedded<MultiVector>>, Error> {
+        let texts = texts.into_iter().map(|text| (role, text.as_ref().to_owned()));
+        self.engine.pending(texts.collect(), queue)
+    }
+
+    /// Load of the queue by [submitted](Self::submit) texts of a class.
+    #[must_use]
+    pub fn depth(&self, class: Class) -> Depth {
+        self.engine.depth(class)
     }
 
     /// The sum of the texts' tokens, special tokens included, after truncation. With

@@ -1,11 +1,12 @@
 //! Models of images, with texts beside them or without.
 
+use embedkit_core::pipeline::{Class, Depth, QueueOptions};
 use embedkit_image::ImageInput;
 use embedkit_types::Role;
 
 #[cfg(feature = "multimodal")]
 use super::texts::{text, texts};
-use super::{Backend, Inputs, Outputs, outputs};
+use super::{Backend, Inputs, Outputs, SubmitResult, output, outputs};
 use crate::{Error, model::input::Input};
 
 /// Images, where all inputs are.
@@ -21,6 +22,21 @@ impl Backend for embedkit_late_interaction::LateInteractionMultimodalEmbedding {
             Some(Input::Image(_)) => outputs(self.embed_image_detailed(images(Box::new(inputs)))),
             _ => outputs(self.embed_text_detailed(texts(Box::new(inputs)))),
         }
+    }
+
+    fn submit(&self, _: Role, inputs: Vec<Input>, queue: QueueOptions) -> SubmitResult {
+        let are_images = matches!(inputs.first(), Some(Input::Image(_)));
+        let inputs = Box::new(inputs.into_iter());
+        let pending = if are_images {
+            self.submit_image(images(inputs), queue)
+        } else {
+            self.submit_text(texts(inputs), queue)
+        };
+        Ok(pending?.map_ok(output))
+    }
+
+    fn depth(&self, class: Class) -> Depth {
+        self.depth(class)
     }
 
     fn token_count(&self, _: Role, input: &Input) -> Result<usize, Error> {
@@ -40,6 +56,14 @@ impl Backend for embedkit_late_interaction::LateInteractionMultimodalEmbedding {
 impl Backend for embedkit_image::ImageEmbedding {
     fn embed<'a>(&self, _: Role, inputs: Inputs<'a>) -> Outputs<'a> {
         outputs(self.embed_detailed(images(inputs)))
+    }
+
+    fn submit(&self, _: Role, inputs: Vec<Input>, queue: QueueOptions) -> SubmitResult {
+        Ok(self.submit(images(Box::new(inputs.into_iter())), queue)?.map_ok(output))
+    }
+
+    fn depth(&self, class: Class) -> Depth {
+        self.depth(class)
     }
 
     fn token_count(&self, _: Role, input: &Input) -> Result<usize, Error> {

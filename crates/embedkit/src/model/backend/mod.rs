@@ -9,6 +9,7 @@ mod texts;
 
 use std::fmt;
 
+use embedkit_core::pipeline::{Class, Depth, Pending, QueueOptions};
 #[cfg(feature = "late-interaction")]
 use embedkit_late_interaction as late;
 use embedkit_types::{Embedded, ErrorKind, ModelSpec, Role, TaskKind};
@@ -26,10 +27,19 @@ pub(super) type Inputs<'a> = Box<dyn Iterator<Item = Input> + Send + 'a>;
 /// A result for each input, in order.
 pub(super) type Outputs<'a> = Box<dyn Iterator<Item = Result<Embedded<Output>, Error>> + Send + 'a>;
 
+/// Results on their way, of inputs that a queue has taken.
+pub(super) type SubmitResult = Result<Pending<Embedded<Output>>, Error>;
+
 /// A family's model that is open.
 pub(super) trait Backend: fmt::Debug + Send + Sync {
     /// Embeds or scores inputs lazily.
     fn embed<'a>(&self, role: Role, inputs: Inputs<'a>) -> Outputs<'a>;
+
+    /// Puts inputs of one kind into the model's queue.
+    fn submit(&self, role: Role, inputs: Vec<Input>, queue: QueueOptions) -> SubmitResult;
+
+    /// Load of the queue by submitted inputs.
+    fn depth(&self, class: Class) -> Depth;
 
     /// Tokens of one input.
     fn token_count(&self, role: Role, input: &Input) -> Result<usize, Error>;
@@ -90,10 +100,13 @@ fn boxed<M: Load + Backend + 'static>(
 fn outputs<'a, T: Into<Output>>(
     results: impl Iterator<Item = Result<Embedded<T>, Error>> + Send + 'a,
 ) -> Outputs<'a> {
-    Box::new(results.map(|result| {
-        let Embedded { value, tokens, truncated } = result?;
-        Ok(Embedded { value: value.into(), tokens, truncated })
-    }))
+    Box::new(results.map(|result| Ok(output(result?))))
+}
+
+/// The result of a family as one of all families.
+fn output<T: Into<Output>>(result: Embedded<T>) -> Embedded<Output> {
+    let Embedded { value, tokens, truncated } = result;
+    Embedded { value: value.into(), tokens, truncated }
 }
 
 /// The error of an input whose tokens cannot be counted.

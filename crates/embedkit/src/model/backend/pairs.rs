@@ -1,17 +1,32 @@
 //! Models of pairs of a query and a document.
 
+use std::sync::Arc;
+
+use embedkit_core::pipeline::{Class, Depth, QueueOptions};
 use embedkit_types::Role;
 
-use super::{Backend, Inputs, Outputs, no_tokens, outputs};
+use super::{Backend, Inputs, Outputs, SubmitResult, no_tokens, output, outputs};
 use crate::{Error, model::input::Input};
+
+/// Pairs, where all inputs are.
+fn pairs(inputs: impl Iterator<Item = Input>) -> impl Iterator<Item = (Arc<str>, Arc<str>)> {
+    inputs.filter_map(|input| match input {
+        Input::Pair { query, document } => Some((query, document)),
+        _ => None,
+    })
+}
 
 impl Backend for embedkit_rerank::TextCrossEncoder {
     fn embed<'a>(&self, _: Role, inputs: Inputs<'a>) -> Outputs<'a> {
-        let pairs = inputs.filter_map(|input| match input {
-            Input::Pair { query, document } => Some((query, document)),
-            _ => None,
-        });
-        outputs(self.rerank_pairs_detailed(pairs))
+        outputs(self.rerank_pairs_detailed(pairs(inputs)))
+    }
+
+    fn submit(&self, _: Role, inputs: Vec<Input>, queue: QueueOptions) -> SubmitResult {
+        Ok(self.submit(pairs(inputs.into_iter()), queue)?.map_ok(output))
+    }
+
+    fn depth(&self, class: Class) -> Depth {
+        self.depth(class)
     }
 
     fn token_count(&self, _: Role, input: &Input) -> Result<usize, Error> {

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use embedkit_core::pipeline::{Class, Depth, QueueOptions};
 use embedkit_types::Role;
 
-use super::{Backend, Inputs, Outputs, no_tokens, outputs};
+use super::{Backend, Inputs, Outputs, SubmitResult, no_tokens, output, outputs};
 use crate::{Error, model::input::Input};
 
 /// Texts, where all inputs are.
@@ -26,6 +27,14 @@ impl Backend for embedkit_text_dense::TextEmbedding {
         outputs(self.embed_detailed(role, texts(inputs)))
     }
 
+    fn submit(&self, role: Role, inputs: Vec<Input>, queue: QueueOptions) -> SubmitResult {
+        Ok(self.submit(role, texts(Box::new(inputs.into_iter())), queue)?.map_ok(output))
+    }
+
+    fn depth(&self, class: Class) -> Depth {
+        self.depth(class)
+    }
+
     fn token_count(&self, _: Role, input: &Input) -> Result<usize, Error> {
         self.token_count([text(input)?])
     }
@@ -45,6 +54,14 @@ impl Backend for embedkit_sparse::SparseTextEmbedding {
         outputs(self.embed_detailed(role, texts(inputs)))
     }
 
+    fn submit(&self, role: Role, inputs: Vec<Input>, queue: QueueOptions) -> SubmitResult {
+        Ok(self.submit(role, texts(Box::new(inputs.into_iter())), queue)?.map_ok(output))
+    }
+
+    fn depth(&self, class: Class) -> Depth {
+        self.depth(class)
+    }
+
     fn token_count(&self, _: Role, input: &Input) -> Result<usize, Error> {
         self.token_count([text(input)?])
     }
@@ -62,6 +79,14 @@ impl Backend for embedkit_sparse::SparseTextEmbedding {
 impl Backend for embedkit_late_interaction::LateInteractionTextEmbedding {
     fn embed<'a>(&self, role: Role, inputs: Inputs<'a>) -> Outputs<'a> {
         outputs(self.embed_detailed(role, texts(inputs)))
+    }
+
+    fn submit(&self, role: Role, inputs: Vec<Input>, queue: QueueOptions) -> SubmitResult {
+        Ok(self.submit(role, texts(Box::new(inputs.into_iter())), queue)?.map_ok(output))
+    }
+
+    fn depth(&self, class: Class) -> Depth {
+        self.depth(class)
     }
 
     fn token_count(&self, role: Role, input: &Input) -> Result<usize, Error> {
