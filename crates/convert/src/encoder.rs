@@ -23,6 +23,8 @@ pub(crate) struct Encoder {
     pub(crate) masked_lm: Option<MaskedLm>,
     /// Head of a sequence classifier, if the architecture has one.
     pub(crate) classifier: Option<Classifier>,
+    /// Head of a causal language model, if the architecture has one.
+    pub(crate) causal_lm: Option<CausalLm>,
 }
 
 impl Encoder {
@@ -420,6 +422,23 @@ pub(crate) struct Classifier {
     pub(crate) labels: Option<usize>,
 }
 
+/// Head of a causal language model: the product with the vocabulary.
+#[derive(Clone, Debug)]
+pub(crate) struct CausalLm {
+    /// Tensor of the matrix, `[rows, width]`: that of the words, or one of its own.
+    pub(crate) matrix: String,
+    pub(crate) rows: usize,
+}
+
+impl CausalLm {
+    /// Its own matrix, or that of the words if the two are `tied`.
+    pub(crate) fn new(tied: bool, words: &Table) -> Self {
+        let matrix =
+            if tied { format!("{}.weight", words.name) } else { "lm_head.weight".to_owned() };
+        Self { matrix, rows: words.rows }
+    }
+}
+
 /// One state of a sequence.
 #[derive(Clone, Debug)]
 pub(crate) enum Pooling {
@@ -433,6 +452,8 @@ pub(crate) enum Pooling {
     LargestId,
     /// The state of the last token, padding or not.
     Last,
+    /// The state of the last token but padding.
+    LastAttended,
     /// Attention to all states by a query of its own, followed by a feed-forward network.
     Probe(Box<Probe>),
 }

@@ -107,6 +107,16 @@ pub enum Error {
         /// The head.
         head: Head,
     },
+    /// The vocabulary has no token with this id.
+    #[error("{model_type} has no token {token}: its vocabulary has {rows}")]
+    NoToken {
+        /// `model_type` of the configuration.
+        model_type: String,
+        /// Id of the token.
+        token: u32,
+        /// Size of the vocabulary.
+        rows: usize,
+    },
     /// The checkpoint lacks a tensor that the configuration and the head require.
     #[error("{} has no tensor {}", dir.display(), Alternatives(tried))]
     MissingTensor {
@@ -201,7 +211,9 @@ impl Error {
                 _ => ErrorKind::Runtime,
             },
             Self::NoWeights { .. } => ErrorKind::NotFound,
-            Self::UnknownHead { .. } | Self::Output { .. } => ErrorKind::InvalidInput,
+            Self::UnknownHead { .. } | Self::NoToken { .. } | Self::Output { .. } => {
+                ErrorKind::InvalidInput
+            }
             Self::TooLarge { .. }
             | Self::Json { .. }
             | Self::Damaged { .. }
@@ -228,7 +240,8 @@ impl Error {
         let advice = match self {
             Self::UnknownHead { .. } => {
                 let names = Head::ALL.map(Head::name).join(", ");
-                return Some(Hint::Advice(format!("the heads are {names}").into()));
+                let more = format!("{}-ID or {0}-ID-ID with ids of tokens", Head::NEXT_TOKEN);
+                return Some(Hint::Advice(format!("the heads are {names}, {more}").into()));
             }
             Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 "give the folder that holds config.json and model.safetensors"
@@ -254,11 +267,17 @@ impl Error {
                 if head_of("classifier") || head_of("pooler.dense") {
                     return Some(Hint::ConvertEncoder { missing: missing_head(Head::Classifier) });
                 }
+                if tried.iter().any(|name| name == "lm_head.weight") {
+                    let missing =
+                        missing_head(Head::NextToken { true_token: 0, false_token: None });
+                    return Some(Hint::ConvertEncoder { missing });
+                }
                 if ["cls.predictions", "lm_head", "vocab_"].into_iter().any(head_of) {
                     return Some(Hint::ConvertEncoder { missing: missing_head(Head::MaskedLm) });
                 }
                 "check that config.json belongs to the weights"
             }
+            Self::NoToken { .. } => "take the ids from the model's own tokenizer",
             Self::Shape { .. } => "check that config.json belongs to the weights",
             Self::TooLargeForF16 { .. } => "convert to f32",
             Self::Dtype { .. } => "convert the checkpoint before it is quantised",
@@ -294,6 +313,7 @@ fn missing_head(head: Head) -> &'static str {
         Head::Classifier => "sequence classifier",
         Head::Text => "vector of a text",
         Head::Image => "vector of an image",
+        Head::NextToken { .. } => "causal language model head",
     }
 }
 

@@ -30,7 +30,7 @@ pub fn safetensors_header(data: &[u8]) {
 }
 
 /// Weights of each architecture, to try a configuration on.
-const CHECKPOINTS: [&str; 19] = [
+const CHECKPOINTS: [&str; 20] = [
     "bert-mlm",
     "roberta-mlm",
     "distilbert-mlm",
@@ -45,6 +45,7 @@ const CHECKPOINTS: [&str; 19] = [
     "jina-bert-plain",
     "jina-v3-plain",
     "qwen3-plain",
+    "qwen3-tokens",
     "gemma-plain",
     "t5-plain",
     "clip",
@@ -74,7 +75,8 @@ pub fn config(data: &[u8]) {
         let folder = folders.path().join(name);
         let out = folder.join("model.onnx");
         fs::write(folder.join("config.json"), data).expect("it is writable");
-        for head in Head::ALL {
+        let next_token = Head::NextToken { true_token: 7, false_token: Some(5) };
+        for head in Head::ALL.into_iter().chain([next_token]) {
             match convert(&folder, &out, &ConvertOptions { head, ..ConvertOptions::default() }) {
                 Ok(done) => {
                     let size = fs::metadata(&out).expect("it was written").len();

@@ -2,8 +2,10 @@
 
 use crate::Error;
 use crate::checkpoint::Checkpoint;
-use crate::encoder::{Classifier, Encoder, Linear, MaskedLm, Part, Pooled, Table};
-use crate::graph::{BATCH, Dim, FLOAT, Graph, Port, SEQUENCE, Value};
+use crate::encoder::{
+    CausalLm, Classifier, Encoder, Linear, MaskedLm, Part, Pooled, Pooling, Table,
+};
+use crate::graph::{Attribute, BATCH, Dim, FLOAT, Graph, Port, SEQUENCE, Value};
 use crate::network::{End, Network};
 use crate::options::{ConvertOptions, Head};
 
@@ -47,6 +49,17 @@ pub(crate) fn build(
             let labels = labels(checkpoint, head)?;
             let logits = classify(&mut network, head, labels, &hidden)?;
             (logits, "logits".to_owned(), vec![BATCH, Dim::Fixed(labels)])
+        }
+        Head::NextToken { true_token, false_token } => {
+            let head = encoder.causal_lm.as_ref().ok_or_else(no_head)?;
+            let tokens: Vec<_> = [true_token].into_iter().chain(false_token).collect();
+            if let Some(&token) = tokens.iter().find(|&&token| token as usize >= head.rows) {
+                let (model_type, rows) = (encoder.model_type.clone(), head.rows);
+                return Err(Error::NoToken { model_type, token, rows });
+            }
+            let hidden = encode(End::Hidden)?;
+            let logits = next_token(&mut network, head, encoder.width, &tokens, &hidden)?;
+            (logits, "logits".to_owned(), vec![BATCH, Dim::Fixed(tokens.len())])
         }
     };
     let value = network.full(&value);
@@ -93,6 +106,28 @@ fn classify(
     let x = network.activate(&x, head.activation);
     let x = network.optional_norm(&x, head.norm.as_ref())?;
     network.linear(&x, &Linear::new(head.last.clone(), head.dense.to, labels))
+}
+
+/// Product of the state of each sequence's last token with the rows of `tokens`.
+fn next_token(
+    network: &mut Network<'_>,
+    head: &CausalLm,
+    width: usize,
+    tokens: &[u32],
+    hidden: &str,
+) -> Result<Value, Error> {
+    let x = network.pool(hidden, &Pooling::LastAttended)?;
+    let column = |&token: &u32| {
+        let part = Part { index: token as usize, count: head.rows };
+        network.matrix(&head.matrix, width, 1, part)
+    };
+    let columns = tokens.iter().map(column).collect::<Result<Vec<_>, _>>()?;
+    let columns: Vec<_> = columns.iter().map(String::as_str).collect();
+    let matrix = match columns[..] {
+        [only] => only.to_owned(),
+        _ => network.graph.add_with("Concat", &columns, &[("axis", Attribute::Int(1))]),
+    };
+    Ok(network.graph.add("MatMul", &[&x, &matrix]))
 }
 
 /// One vector for each input.

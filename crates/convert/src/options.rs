@@ -24,14 +24,27 @@ pub enum Head {
     Text,
     /// `image_embeds`, f32 `[batch_size, width]`, of an encoder of images.
     Image,
+    /// `logits` of one or two tokens as the next one after each sequence, f32 `[batch_size, 1]` or
+    /// `[batch_size, 2]`, for rerankers that are causal language models. Of the last matrix only the rows of
+    /// these tokens are in the graph.
+    NextToken {
+        /// Id of the token of the first column.
+        true_token: u32,
+        /// Id of the token of the second column, if there is one.
+        false_token: Option<u32>,
+    },
 }
 
 impl Head {
-    /// Every head, in the order of the documentation.
+    /// Name of a [`NextToken`](Self::NextToken), without its tokens.
+    pub const NEXT_TOKEN: &'static str = "next-token";
+
+    /// Every head without parameters, in the order of the documentation.
     pub const ALL: [Self; 6] =
         [Self::Hidden, Self::Attention, Self::MaskedLm, Self::Classifier, Self::Text, Self::Image];
 
-    /// Name that [`FromStr`] reads and [`Display`](fmt::Display) writes.
+    /// Name, which [`FromStr`] reads and [`Display`](fmt::Display) writes; those also have the tokens of a
+    /// [`NextToken`](Self::NextToken) after it, as in `next-token-9693-2152`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Hidden => "hidden",
@@ -40,13 +53,21 @@ impl Head {
             Self::Classifier => "classifier",
             Self::Text => "text",
             Self::Image => "image",
+            Self::NextToken { .. } => Self::NEXT_TOKEN,
         }
     }
 }
 
 impl fmt::Display for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.write_str(self.name())?;
+        if let Self::NextToken { true_token, false_token } = self {
+            write!(f, "-{true_token}")?;
+            if let Some(false_token) = false_token {
+                write!(f, "-{false_token}")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -57,7 +78,19 @@ impl FromStr for Head {
         Self::ALL
             .into_iter()
             .find(|head| head.name() == name)
+            .or_else(|| next_token(name))
             .ok_or_else(|| Error::UnknownHead { name: name.to_owned() })
+    }
+}
+
+/// The head of a name with ids of tokens.
+fn next_token(name: &str) -> Option<Head> {
+    let ids = name.strip_prefix(Head::NEXT_TOKEN)?.strip_prefix('-')?;
+    let ids: Vec<u32> = ids.split('-').map(|id| id.parse().ok()).collect::<Option<_>>()?;
+    match ids[..] {
+        [true_token] => Some(Head::NextToken { true_token, false_token: None }),
+        [true_token, no] => Some(Head::NextToken { true_token, false_token: Some(no) }),
+        _ => None,
     }
 }
 
@@ -118,8 +151,15 @@ mod tests {
 
     #[test]
     fn head_names_read_back() {
-        for head in Head::ALL {
+        let next = |false_token| Head::NextToken { true_token: 7, false_token };
+        for head in Head::ALL.into_iter().chain([next(None), next(Some(5))]) {
             assert_eq!(head.to_string().parse::<Head>().unwrap(), head);
+        }
+        assert_eq!(next(Some(5)).to_string(), "next-token-7-5");
+        for wrong in
+            ["next-token", "next-token-", "next-token-a", "next-token-1-2-3", "next-token1"]
+        {
+            assert!(wrong.parse::<Head>().is_err(), "{wrong}");
         }
         let error = "pooler".parse::<Head>().unwrap_err();
         assert_eq!(error.to_string(), "unknown head `pooler`");

@@ -45,6 +45,7 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
         layers: layers(fields, prefix, &layer)?,
         final_norm: None,
         pooled: None,
+        causal_lm: None,
         masked_lm: Some(MaskedLm {
             dense: Linear::new("predictions.dense", width, narrow),
             activation: layer.activation,

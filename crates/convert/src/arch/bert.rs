@@ -105,6 +105,7 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
             .collect(),
         final_norm: None,
         pooled: None,
+        causal_lm: None,
         masked_lm: Some(if bert {
             masked_lm(fields, width, layer.activation, layer.epsilon)?
         } else {

@@ -71,6 +71,7 @@ fn describe_text(fields: &Fields, _: &Checkpoint) -> Result<Encoder, Error> {
         }),
         masked_lm: None,
         classifier: None,
+        causal_lm: None,
     })
 }
 
@@ -128,6 +129,7 @@ fn describe_images(fields: &Fields, _: &Checkpoint) -> Result<Encoder, Error> {
         },
         masked_lm: None,
         classifier: None,
+        causal_lm: None,
     })
 }
 

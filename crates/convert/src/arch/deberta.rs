@@ -63,6 +63,7 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
         layers,
         final_norm: None,
         pooled: None,
+        causal_lm: None,
         masked_lm: Some(masked_lm(fields, width, layer.activation, layer.epsilon)?),
         classifier: Some(Classifier {
             pooling: Pooling::First,

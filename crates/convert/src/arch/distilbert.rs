@@ -60,6 +60,7 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
             .collect(),
         final_norm: None,
         pooled: None,
+        causal_lm: None,
         masked_lm: Some(MaskedLm {
             dense: Linear::new("vocab_transform", width, width),
             activation: layer.activation,

@@ -65,6 +65,7 @@ pub(super) fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encod
             .collect(),
         final_norm: None,
         pooled: None,
+        causal_lm: None,
         masked_lm: Some(roberta_lm(fields, width, layers.epsilon)?),
         classifier: Some(Classifier {
             pooling: Pooling::First,

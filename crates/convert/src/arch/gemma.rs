@@ -5,8 +5,8 @@ use super::{Architecture, even_head_width, kv_heads, prefix, rope, windowed_laye
 use crate::Error;
 use crate::checkpoint::Checkpoint;
 use crate::encoder::{
-    Activation, Attention, Embeddings, Encoder, Input, Layer, Linear, Mlp, Norm, NormKind,
-    Positions, Residual, Rotary, ScoreBias, Table,
+    Activation, Attention, CausalLm, Embeddings, Encoder, Input, Layer, Linear, Mlp, Norm,
+    NormKind, Positions, Residual, Rotary, ScoreBias, Table,
 };
 use crate::fields::Fields;
 
@@ -46,11 +46,16 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
         let sight = if windowed { &layers.local } else { &layers.global };
         layers.layer(&format!("{prefix}layers.{index}."), sight)
     });
+    let words = Table::new(format!("{prefix}embed_tokens"), fields.vocabulary()?, width);
+    // With a soft cap logits are no longer a product.
+    let capped = fields.get("final_logit_softcapping").is_some();
+    let tied = fields.flag("tie_word_embeddings", true)?;
+    let causal_lm = (!capped).then(|| CausalLm::new(tied, &words));
     Ok(Encoder {
         model_type: fields.model_type()?.to_owned(),
         width,
         input: Input::Tokens(Embeddings {
-            words: Table::new(format!("{prefix}embed_tokens"), fields.vocabulary()?, width),
+            words,
             scale: Some((width as f64).sqrt() as f32),
             types: None,
             positions: Positions::None,
@@ -62,6 +67,7 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
         pooled: None,
         masked_lm: None,
         classifier: None,
+        causal_lm,
     })
 }
 

@@ -53,6 +53,7 @@ pub(super) fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encod
         layers,
         final_norm: None,
         pooled: None,
+        causal_lm: None,
         masked_lm: Some(masked_lm(fields, width, hidden_act, epsilon)?),
         classifier: Some(Classifier {
             pooling: Pooling::First,

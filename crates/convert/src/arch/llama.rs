@@ -1,4 +1,4 @@
-//! Llama and its kin (Mistral, Qwen2, Qwen3) as encoders: root mean square norms before each part,
+//! Llama and its kin (Mistral, Qwen2, Qwen3) as encoders and rerankers: root mean square norms before each part,
 //! rotary positions, heads that share keys and values, gated feed-forward networks. Attention is causal
 //! unless the configuration says otherwise.
 
@@ -6,8 +6,8 @@ use super::{Architecture, even_head_width, kv_heads, prefix, rope, windowed_laye
 use crate::Error;
 use crate::checkpoint::Checkpoint;
 use crate::encoder::{
-    Activation, Attention, Embeddings, Encoder, Input, Layer, Linear, Mlp, Norm, Positions,
-    Residual, Rotary, ScoreBias, Table,
+    Activation, Attention, CausalLm, Embeddings, Encoder, Input, Layer, Linear, Mlp, Norm,
+    Positions, Residual, Rotary, ScoreBias, Table,
 };
 use crate::fields::Fields;
 
@@ -41,11 +41,13 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
     let described = described
         .map(|(index, bias)| layers.layer(&format!("{prefix}layers.{index}."), bias))
         .collect();
+    let words = Table::new(format!("{prefix}embed_tokens"), fields.vocabulary()?, width);
+    let causal_lm = CausalLm::new(fields.flag("tie_word_embeddings", false)?, &words);
     Ok(Encoder {
         model_type: model_type.to_owned(),
         width,
         input: Input::Tokens(Embeddings {
-            words: Table::new(format!("{prefix}embed_tokens"), fields.vocabulary()?, width),
+            words,
             scale: None,
             types: None,
             positions: Positions::None,
@@ -57,6 +59,7 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
         pooled: None,
         masked_lm: None,
         classifier: None,
+        causal_lm: Some(causal_lm),
     })
 }
 

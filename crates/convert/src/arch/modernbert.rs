@@ -73,6 +73,7 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
         pooled: None,
         masked_lm: Some(masked_lm(fields, width, norm("head.norm".to_owned()))?),
         classifier: Some(classifier(fields, width, norm("head.norm".to_owned()))?),
+        causal_lm: None,
     })
 }
 

@@ -70,6 +70,7 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
         pooled: None,
         masked_lm: Some(roberta_lm(fields, width, layer.epsilon)?),
         classifier: Some(roberta_classifier(fields, width)?),
+        causal_lm: None,
     })
 }
 

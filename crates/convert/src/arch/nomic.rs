@@ -81,6 +81,7 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
             .collect(),
         final_norm: None,
         pooled: None,
+        causal_lm: None,
         masked_lm: Some(MaskedLm {
             dense: Linear::new("cls.predictions.transform.dense", width, width),
             activation,

@@ -68,6 +68,7 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
         pooled: None,
         masked_lm: None,
         classifier: None,
+        causal_lm: None,
     })
 }
 

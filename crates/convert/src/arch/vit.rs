@@ -54,6 +54,7 @@ fn describe(fields: &Fields, checkpoint: &Checkpoint) -> Result<Encoder, Error> 
         pooled: Some(Pooled { pooling: Pooling::First, norm: None, projection: None }),
         masked_lm: None,
         classifier: None,
+        causal_lm: None,
     })
 }
 

@@ -14,6 +14,12 @@ impl Network<'_> {
         Ok(match pooling {
             Pooling::First => self.state_at(hidden, 0),
             Pooling::Last => self.state_at(hidden, -1),
+            Pooling::LastAttended => {
+                // The largest position among those of tokens, on whichever side the padding is.
+                let range = self.range();
+                let places = self.graph.add("Mul", &["attention_mask", &range]);
+                self.state_of_largest(hidden, &places)
+            }
             Pooling::Mean => self.mean(hidden),
             Pooling::TokenId(id) => {
                 let id = self.graph.int(*id as i64);

@@ -15,7 +15,7 @@ import zlib
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AlbertConfig, BertConfig, CLIPConfig, CLIPModel, DebertaV2Config, Dinov2Config, ElectraConfig, Gemma3TextConfig, GteConfig, JinaEmbeddingsV3Config, LlamaConfig, MistralConfig, ModernBertConfig, NomicBertConfig, Qwen2Config, Qwen3Config, SiglipConfig, SiglipModel, T5Config, T5EncoderModel, UMT5Config, UMT5EncoderModel, ViTConfig, XLMRobertaConfig
+from transformers import AlbertConfig, AutoModelForCausalLM, BertConfig, CLIPConfig, CLIPModel, DebertaV2Config, Dinov2Config, ElectraConfig, Gemma3TextConfig, GteConfig, JinaEmbeddingsV3Config, LlamaConfig, MistralConfig, ModernBertConfig, NomicBertConfig, Qwen2Config, Qwen3Config, SiglipConfig, SiglipModel, T5Config, T5EncoderModel, UMT5Config, UMT5EncoderModel, ViTConfig, XLMRobertaConfig
 
 from make import CLASSIFIER, HERE, LABELS, MLM, PLAIN, WORDS, inputs
 
@@ -27,6 +27,7 @@ MODERN = dict(
 )
 
 
+CAUSAL = AutoModelForCausalLM
 RANK = 2
 NARROW = dict(embedding_size=8, max_position_embeddings=24, layer_norm_eps=1e-3)
 DEBERTA = dict(max_position_embeddings=24, relative_attention=True, layer_norm_eps=1e-3, pooler_hidden_size=16)
@@ -298,6 +299,10 @@ CHECKPOINTS = [
     ("qwen3-plain", PLAIN, Qwen3Config(**DECODER, head_dim=6, rope_parameters=dict(rope_type="default", rope_theta=1e6)), torch.float32, {}),
     ("gemma-plain", PLAIN, Gemma3TextConfig(**GEMMA, sliding_window=7, sliding_window_pattern=2, use_bidirectional_attention=True), torch.float32, dict(config=gemma_of_the_hub, spread=0.2)),
     ("gemma-causal", PLAIN, Gemma3TextConfig(**dict(GEMMA, num_hidden_layers=2), sliding_window=5, attention_bias=True), torch.bfloat16, dict(spread=0.2)),
+    ("llama-tokens", CAUSAL, LlamaConfig(**DECODER), torch.float16, {}),
+    ("qwen2-tokens", CAUSAL, Qwen2Config(**DECODER), torch.bfloat16, {}),
+    ("qwen3-tokens", CAUSAL, Qwen3Config(**DECODER, head_dim=6, tie_word_embeddings=True), torch.float32, {}),
+    ("gemma-tokens", CAUSAL, Gemma3TextConfig(**GEMMA, sliding_window=7, sliding_window_pattern=2), torch.float32, dict(spread=0.2)),
     ("t5-plain", T5EncoderModel, T5Config(**T5, feed_forward_proj="relu", relative_attention_max_distance=12), torch.float32, dict(spread=0.2)),
     ("t5-gated", T5EncoderModel, T5Config(**T5, feed_forward_proj="gated-gelu", relative_attention_max_distance=40), torch.float16, dict(spread=0.2)),
     ("umt5-plain", UMT5EncoderModel, UMT5Config(**T5, relative_attention_max_distance=12), torch.bfloat16, dict(spread=0.2)),
@@ -382,18 +387,23 @@ def randomise(model, dtype, spread=0.3):
 
 def outputs(model, kind, ids, mask, given):
     with torch.no_grad():
-        encoder = model.base_model if kind in (MLM, CLASSIFIER) else model
+        encoder = model.base_model if kind in (MLM, CLASSIFIER, CAUSAL) else model
         result = {"hidden": encoder(input_ids=ids, attention_mask=mask, **given).last_hidden_state}
         got = model(input_ids=ids, attention_mask=mask, output_attentions=True, **given)
     result["attention"] = got.attentions[-1]
     if kind in (MLM, CLASSIFIER):
         result["mlm" if kind is MLM else "classifier"] = got.logits
+    if kind is CAUSAL:  # of the last token but padding
+        places = (mask * torch.arange(mask.shape[1])).argmax(dim=1)
+        last = got.logits[torch.arange(len(ids)), places]
+        result |= {"next-token-7-5": last[:, [7, 5]], "next-token-28": last[:, [28]]}
     return result
 
 
 def write(folder, model, dtype, changes):
     """The checkpoint as the architecture's own are: names as `save_pretrained` has them."""
     model.save_pretrained(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)
     tensors = load_file(folder / "model.safetensors")
     old, new = changes.get("prefix", ("", ""))
     tensors = {new + name.removeprefix(old) if name.startswith(old) else name: value for name, value in tensors.items()}
@@ -424,7 +434,7 @@ def expected(folder, model, kind, config):
             values[f"{label}.token_type_ids"] = token_types
         got = outputs(model, kind, ids, mask, given)
         if label != "short":
-            got = {"hidden": got["hidden"]}
+            got = {key: value for key, value in got.items() if key == "hidden" or key.startswith("next-token")}
         values |= {f"{label}.{key}": value for key, value in got.items()}
     return {key: value.contiguous().clone() for key, value in values.items()}
 
