@@ -13,7 +13,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use embedkit_types::{LateMultimodalKind, ModelSpec, SparseKind, Task};
+use embedkit_types::{DenseLayer, HybridHeads, LateMultimodalKind, ModelSpec, SparseKind, Task};
 use serde::Deserialize;
 
 use crate::repo;
@@ -168,6 +168,13 @@ fn named_files(task: &Task) -> Vec<&str> {
             SparseKind::MiniCoil(kind) => {
                 vec![&kind.weights_file, &kind.vocab_file, &kind.stopwords_file]
             }
+            SparseKind::TokenWeights(kind) => file_of(kind.head.as_ref()),
+            _ => vec![],
+        },
+        Task::TextHybrid(hybrid) => match &hybrid.heads {
+            HybridHeads::Layers { sparse, multi_vector, .. } => {
+                [file_of(sparse.as_ref()), file_of(multi_vector.as_ref())].concat()
+            }
             _ => vec![],
         },
         Task::LateMultimodal(late) => match late.kind {
@@ -177,6 +184,11 @@ fn named_files(task: &Task) -> Vec<&str> {
         },
         _ => vec![],
     }
+}
+
+/// File of a layer, where there is one.
+fn file_of(layer: Option<&DenseLayer>) -> Vec<&str> {
+    layer.map(|layer| layer.file.as_ref()).into_iter().collect()
 }
 
 /// Replaces the text between the markers.

@@ -11,7 +11,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
 use embedkit::postprocess::MuveraOptions;
 use embedkit_convert::Head;
-use embedkit_types::{BatchOptions, Device, LoadOptions, Prompts, Role, Task, Variant};
+use embedkit_types::{BatchOptions, Device, LoadOptions, Outputs, Prompts, Role, Task, Variant};
 
 #[cfg(test)]
 pub(crate) use examples::examples;
@@ -307,6 +307,10 @@ pub(crate) struct CompareArgs {
     /// Take the files of MODEL_B from this folder; nothing is fetched
     #[arg(long, value_name = "DIR", help_heading = "Model")]
     pub(crate) model_dir_b: Option<PathBuf>,
+    /// The kinds of embedding, of a model that gives several: one or more of dense, sparse and multi, with
+    /// commas between them [default: the first that the model gives]
+    #[arg(long, value_name = "KINDS")]
+    pub(crate) outputs: Option<Outputs>,
     /// The texts put before queries and documents: none, or those that the models' authors state
     #[arg(long, value_name = "WHICH", value_enum, default_value_t = PromptsArg::None, help_heading = "Model")]
     pub(crate) prompts: PromptsArg,
@@ -335,6 +339,10 @@ pub(crate) struct ModelArgs {
     /// file's name, such as O3 [default: fp32]
     #[arg(long, value_name = "VARIANT")]
     pub(crate) variant: Option<Variant>,
+    /// The kinds of embedding, of a model that gives several: one or more of dense, sparse and multi, with
+    /// commas between them [default: the first that the model gives]
+    #[arg(long, value_name = "KINDS")]
+    pub(crate) outputs: Option<Outputs>,
     /// The texts put before queries and documents: none, or those that the model's authors state
     #[arg(long, value_name = "WHICH", value_enum, default_value_t = PromptsArg::None)]
     pub(crate) prompts: PromptsArg,
@@ -573,7 +581,8 @@ Examples:
 #[command(after_help = "\
 Examples:
   embedkit convert ./all-MiniLM-L6-v2 ./all-MiniLM-L6-v2/model.onnx
-  embedkit convert ./cross-encoder model.onnx --head classifier")]
+  embedkit convert ./cross-encoder model.onnx --head classifier
+  embedkit convert ./reranker model.onnx --head next-token --true-token 9693 --false-token 2152")]
 pub(crate) struct ConvertArgs {
     /// Folder with config.json and model.safetensors
     pub(crate) dir: PathBuf,
@@ -581,9 +590,16 @@ pub(crate) struct ConvertArgs {
     #[arg(value_name = "OUT.onnx")]
     pub(crate) out: PathBuf,
     /// What the graph puts out: the last hidden states, the last layer's attention weights, the
-    /// vocabulary's logits, or those of a classifier
-    #[arg(long, value_parser = heads(), default_value_t = Head::Hidden)]
-    pub(crate) head: Head,
+    /// vocabulary's logits, those of a classifier, the vector of a text or an image, or the logits of
+    /// the next token
+    #[arg(long, value_parser = heads(), default_value = Head::Hidden.name())]
+    pub(crate) head: String,
+    /// Id of the token whose logit is the first column of --head next-token
+    #[arg(long, value_name = "ID", required_if_eq("head", Head::NEXT_TOKEN))]
+    pub(crate) true_token: Option<u32>,
+    /// Id of the token of the second column, if there is to be one
+    #[arg(long, value_name = "ID", requires = "true_token")]
+    pub(crate) false_token: Option<u32>,
     /// Leave the input token_type_ids out: all tokens are of type 0
     #[arg(long)]
     pub(crate) no_token_types: bool,

@@ -11,9 +11,9 @@ use std::{
 use anyhow::{Context as _, Error, Result, ensure};
 use embedkit::{
     Capabilities, DEFAULT_MODEL, DenseOptions, InputKind, Model, ModelBuilder, ModelSpec, Options,
-    OutputKind, Resolved, Task, TaskKind,
+    OutputKind, Outputs, Resolved, SpecError, Task, TaskKind,
     hub::{self, Event, Hub},
-    registry, resolve,
+    registry, resolve, select_outputs,
     sparse::OptionError,
     types::{AdapterTasks, LoadOptions, ModelFile, ModelFiles, SparseKind},
 };
@@ -65,6 +65,21 @@ impl Asked {
         Ok(resolve(name, options)?.into())
     }
 
+    /// The descriptions that are used for these kinds of embedding.
+    fn with(mut self, outputs: Option<Outputs>) -> Result<Self> {
+        let several = std::mem::take(&mut self.specs);
+        self.specs = select_outputs(several, outputs).map_err(|error| -> Error {
+            match error.downcast_ref::<SpecError>() {
+                Some(SpecError::NoOutput { known, .. }) if known.count() > 0 => {
+                    usage(error.to_string()).hint(format!("--outputs takes {known} here")).into()
+                }
+                Some(SpecError::NoOutput { .. }) => usage(error.to_string()).into(),
+                _ => error.into(),
+            }
+        })?;
+        Ok(self)
+    }
+
     fn builder(&self) -> Result<ModelBuilder> {
         let specs = self.specs.clone();
         Ok(match &self.found {
@@ -82,7 +97,7 @@ impl Selected {
     /// not have.
     pub(crate) fn new(args: &ModelArgs, run: &RunArgs) -> Result<Self> {
         let load = load_options(args, run);
-        let mut asked = Asked::new(args, &load)?;
+        let mut asked = Asked::new(args, &load)?.with(args.outputs)?;
         let id = asked.specs[0].id.clone();
         asked.specs.retain(|spec| spec.task.kind() != TaskKind::Rerank);
         if asked.specs.is_empty() {
@@ -102,7 +117,7 @@ impl Selected {
             return Err(usage("there is no default for --model here").hint(RERANKERS).into());
         }
         let load = load_options(args, run);
-        Self::of(rerankers(Asked::new(args, &load)?)?, args, load)
+        Self::of(rerankers(Asked::new(args, &load)?.with(args.outputs)?)?, args, load)
     }
 
     /// Looks up the second model of a search, which scores texts for a query.
@@ -112,12 +127,12 @@ impl Selected {
     pub(crate) fn reranker_by_name(name: &str, run: &RunArgs) -> Result<Self> {
         let load = run.load_options();
         let asked = rerankers(resolve(name, &load)?.into())?;
-        Self::without_options(asked, None, load)
+        Self::without_options(asked, None, load.into())
     }
 
-    fn without_options(asked: Asked, dir: Option<PathBuf>, options: LoadOptions) -> Result<Self> {
-        let capabilities = asked.builder()?.capabilities()?;
-        Ok(Self { asked, capabilities, dir, options: options.into() })
+    fn without_options(asked: Asked, dir: Option<PathBuf>, options: Options) -> Result<Self> {
+        let capabilities = asked.builder()?.options(options.clone()).capabilities()?;
+        Ok(Self { asked, capabilities, dir, options })
     }
 
     fn of(asked: Asked, args: &ModelArgs, options: LoadOptions) -> Result<Self> {
@@ -125,6 +140,7 @@ impl Selected {
         if let Some(dir) = &dir {
             check_dir(dir)?;
         }
+        let options = Options { outputs: args.outputs, ..options.into() };
         let mut selected = Self::without_options(asked, dir, options)?;
         if args.max_tokens.is_some() && !selected.has_tokens() {
             let what = format!("--max-tokens is given, and {} makes no tokens", selected.id());

@@ -72,6 +72,12 @@ pub enum Error {
         /// What the tokenizer said.
         reason: String,
     },
+    /// A template does not go with the tokenizer, or is none.
+    #[error("the template of pairs cannot be used: {reason}")]
+    Template {
+        /// Reason.
+        reason: String,
+    },
     /// A text has a token that the graph has no vector for.
     #[error(
         "the token {token:?} has the id {id}, but the token table of {path} has {rows} rows",
@@ -340,6 +346,7 @@ impl Error {
             | Self::Busy { .. }
             | Self::DeadlinePassed
             | Self::Tokenize { .. }
+            | Self::Template { .. }
             | Self::TokenWithoutRow { .. }
             | Self::TooManyTokens { .. }
             | Self::InputShape { .. }
@@ -367,6 +374,7 @@ impl Error {
             | Self::ExternalData { .. }
             | Self::TokenWithoutRow { .. } => ErrorKind::Damaged,
             Self::Tokenize { .. }
+            | Self::Template { .. }
             | Self::TooManyTokens { .. }
             | Self::TooMany { .. }
             | Self::DimTooLarge { .. } => ErrorKind::InvalidInput,
@@ -427,6 +435,9 @@ impl Error {
             Self::TokenWithoutRow { .. } => advice(
                 "the tokenizer does not belong to this graph, or tokens were added to it that the graph \
                  has no rows for: take both from one place",
+            ),
+            Self::Template { .. } => advice(
+                "correct the template in the model's description, or raise the limit on tokens",
             ),
             Self::TooManyTokens { limit, .. } => Some(Hint::LimitTokens(Some(*limit))),
             Self::OutOfMemory { .. } => Some(Hint::SmallerBatches),

@@ -8,7 +8,10 @@ use embedkit_types::{Activation, DenseLayer, Layer, ModelFiles};
 use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
+use self::state::State;
 use crate::{Error, MappedFile, l2_normalize};
+
+mod state;
 
 /// Most numbers of a matrix: 4 times that of the largest dimension and itself that is usual.
 const MOST_WEIGHTS: usize = 1 << 28;
@@ -90,12 +93,16 @@ impl Layers {
 impl Dense {
     fn open(path: PathBuf, layer: &DenseLayer) -> Result<Self, Error> {
         let map = MappedFile::open(&path)?;
-        let tensors = parse(&path, &map)?;
-        let weight = tensor(&path, &tensors, "linear.weight")?;
+        let tensors = Tensors::parse(&path, &map)?;
+        // A layer that was saved by itself has no prefix.
+        let prefix = if tensors.has("weight") { "" } else { "linear." };
+        let (weight_name, bias_name) = (format!("{prefix}weight"), format!("{prefix}bias"));
+        let (weight_name, bias_name) = (weight_name.as_str(), bias_name.as_str());
+        let weight = tensors.tensor(&path, weight_name)?;
         let &[dim, width] = weight.shape() else {
             return Err(wrong_shape(
                 &path,
-                "linear.weight",
+                weight_name,
                 &weight,
                 &format!("[{}, width]", layer.dim),
             ));
@@ -104,21 +111,21 @@ impl Dense {
         if dim != layer.dim || size.is_none() {
             return Err(wrong_shape(
                 &path,
-                "linear.weight",
+                weight_name,
                 &weight,
                 &format!("[{}, width]", layer.dim),
             ));
         }
         let bias = if layer.bias {
-            let bias = tensor(&path, &tensors, "linear.bias")?;
+            let bias = tensors.tensor(&path, bias_name)?;
             if bias.shape() != [dim] {
-                return Err(wrong_shape(&path, "linear.bias", &bias, &format!("[{dim}]")));
+                return Err(wrong_shape(&path, bias_name, &bias, &format!("[{dim}]")));
             }
-            numbers(&path, "linear.bias", &bias)?
+            numbers(&path, bias_name, &bias)?
         } else {
             vec![0.0; dim]
         };
-        let weight = numbers(&path, "linear.weight", &weight)?;
+        let weight = numbers(&path, weight_name, &weight)?;
         Ok(Self { width, weight, bias, activation: layer.activation, path })
     }
 
@@ -133,22 +140,20 @@ impl Dense {
     }
 
     fn wrong_width(&self, found: usize) -> Error {
-        let reason = format!(
-            "expected vectors of dimension {} for `linear.weight`, got {found}",
-            self.width
-        );
+        let reason =
+            format!("expected vectors of dimension {} for its weights, got {found}", self.width);
         Error::InvalidFile { path: self.path.clone(), reason }
     }
 }
 
-/// The numbers of a tensor of any shape in a safetensors file, widened from f16 or bf16.
+/// The numbers of a tensor of any shape in a safetensors file, or in a state of PyTorch, widened from f16 or bf16.
 ///
 /// # Errors
 /// A missing or damaged file, and a missing, oversized or integer tensor.
 pub fn read_tensor(path: &Path, name: &str) -> Result<Vec<f32>, Error> {
     let map = MappedFile::open(path)?;
-    let tensors = parse(path, &map)?;
-    let found = tensor(path, &tensors, name)?;
+    let tensors = Tensors::parse(path, &map)?;
+    let found = tensors.tensor(path, name)?;
     let size = found.shape().iter().try_fold(1_usize, |size, &dim| size.checked_mul(dim));
     if size.is_none_or(|size| size > MOST_WEIGHTS) {
         let expected = format!("of at most {MOST_WEIGHTS} numbers");
@@ -157,17 +162,46 @@ pub fn read_tensor(path: &Path, name: &str) -> Result<Vec<f32>, Error> {
     numbers(path, name, &found)
 }
 
-/// Parses a file; the crate checks header size, offsets, overlaps and shapes.
-fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>, Error> {
-    SafeTensors::deserialize(bytes)
-        .map_err(|error| Error::InvalidFile { path: path.to_owned(), reason: error.to_string() })
+/// The tensors of a file.
+enum Tensors<'a> {
+    Safetensors(SafeTensors<'a>),
+    State(State),
 }
 
-fn tensor<'a>(path: &Path, tensors: &SafeTensors<'a>, name: &str) -> Result<TensorView<'a>, Error> {
-    tensors.tensor(name).map_err(|_| {
-        let reason = format!("it has no tensor `{name}`, only {:?}", tensors.names());
-        Error::InvalidFile { path: path.to_owned(), reason }
-    })
+impl<'a> Tensors<'a> {
+    /// Parses a file; its crate checks the header size, offsets, overlaps and shapes of safetensors.
+    fn parse(path: &Path, bytes: &'a [u8]) -> Result<Self, Error> {
+        let invalid = |reason| Error::InvalidFile { path: path.to_owned(), reason };
+        if bytes.starts_with(state::MAGIC) {
+            return state::read(bytes).map(Self::State).map_err(invalid);
+        }
+        let parsed = SafeTensors::deserialize(bytes).map(Self::Safetensors);
+        parsed.map_err(|error| invalid(error.to_string()))
+    }
+
+    fn names(&self) -> Vec<&str> {
+        match self {
+            Self::Safetensors(tensors) => tensors.names(),
+            Self::State(state) => state.tensors.keys().map(String::as_str).collect(),
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.names().contains(&name)
+    }
+
+    fn tensor(&self, path: &Path, name: &str) -> Result<TensorView<'_>, Error> {
+        let found = match self {
+            Self::Safetensors(tensors) => tensors.tensor(name).ok(),
+            Self::State(state) => state.tensors.get(name).and_then(|tensor| {
+                TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.data).ok()
+            }),
+        };
+        found.ok_or_else(|| {
+            let reason = format!("it has no tensor `{name}`, only {:?}", self.names());
+            Error::InvalidFile { path: path.to_owned(), reason }
+        })
+    }
 }
 
 fn wrong_shape(path: &Path, name: &str, tensor: &TensorView<'_>, expected: &str) -> Error {

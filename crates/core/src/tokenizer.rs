@@ -7,6 +7,7 @@ mod cuts;
 mod limit;
 mod newer;
 mod pair;
+mod template;
 mod vocabulary;
 
 use std::{
@@ -30,6 +31,7 @@ pub(crate) use self::limit::Positions;
 pub use self::{
     limit::TokenizerOptions,
     pair::{FirstText, PairTokenizer},
+    template::TemplateTokenizer,
 };
 use crate::error::{Error, read_bounded};
 

@@ -1,5 +1,7 @@
 //! The encoder: its configuration, and the files with its graph or its weights.
 
+use std::fmt;
+
 use crate::{
     DescribeError,
     document::{Document, Origin, Reader},
@@ -16,16 +18,28 @@ pub enum Head {
     MaskedLm,
     /// Logits of a sequence classifier.
     Classifier,
+    /// Logits of tokens as the next one after each sequence.
+    NextToken {
+        /// Id of the first token.
+        true_token: u32,
+        /// Id of the second token, if there is one.
+        false_token: Option<u32>,
+    },
 }
 
-impl Head {
-    /// Name on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
+/// The name that `embedkit-convert` reads.
+impl fmt::Display for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Hidden => "hidden",
-            Self::MaskedLm => "mlm",
-            Self::Classifier => "classifier",
+            Self::Hidden => f.write_str("hidden"),
+            Self::MaskedLm => f.write_str("mlm"),
+            Self::Classifier => f.write_str("classifier"),
+            Self::NextToken { true_token, false_token: None } => {
+                write!(f, "next-token-{true_token}")
+            }
+            Self::NextToken { true_token, false_token: Some(false_token) } => {
+                write!(f, "next-token-{true_token}-{false_token}")
+            }
         }
     }
 }

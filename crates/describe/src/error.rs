@@ -56,6 +56,16 @@ pub enum DescribeError {
         /// Supported values.
         supported: String,
     },
+    /// A chat template cannot be asked about a pair.
+    #[error("{model}: the template in {file} cannot be used for pairs: {reason}")]
+    Template {
+        /// The model.
+        model: String,
+        /// The file.
+        file: String,
+        /// Reason.
+        reason: String,
+    },
     /// Two files say different things of one fact.
     #[error("{model}: {here}, and {there}")]
     Contradiction {
@@ -127,7 +137,7 @@ impl DescribeError {
             | Self::Contradiction { .. }
             | Self::TooLarge { .. }
             | Self::Json { .. } => ErrorKind::Damaged,
-            Self::Unsupported { .. } => ErrorKind::Unsupported,
+            Self::Unsupported { .. } | Self::Template { .. } => ErrorKind::Unsupported,
             Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 ErrorKind::NotFound
             }
@@ -141,6 +151,9 @@ impl DescribeError {
         let advice = match self {
             Self::Unknown { .. } | Self::Missing { .. } => {
                 "describe the model in a file of your own, with the fields of a row"
+            }
+            Self::Template { .. } => {
+                "describe the model in a file of your own, with `template`, `true_token` and `false_token`"
             }
             Self::MissingFile { .. } => return Some(Hint::IncompleteFolder),
             Self::Unsupported { supported, .. } => {

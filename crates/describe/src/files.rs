@@ -86,7 +86,7 @@ impl Files for Folder {
 }
 
 /// Files in the root that a description may be read from.
-const ROOT: [&str; 17] = [
+const ROOT: [&str; 18] = [
     "modules.json",
     "config_sentence_transformers.json",
     "config.json",
@@ -100,6 +100,7 @@ const ROOT: [&str; 17] = [
     "router_config.json",
     "artifact.metadata",
     "preprocessor_config.json",
+    "chat_template.jinja",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",

@@ -31,6 +31,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
+mod chat;
 mod checkpoint;
 mod document;
 mod error;
@@ -127,6 +128,7 @@ fn of_modules(reader: Reader<'_>, modules: &[Module]) -> Result<Description, Des
         None if has(Kind::SpladePooling) || has(Kind::Router) => {
             sparse::describe(reader, first, rest, config)
         }
+        None if has(Kind::LogitScore) => rerank::of_modules(reader, first, rest, config),
         None if has(Kind::MultiVectorMask) || config.is_some_and(late::is_pylate) => {
             late::of_modules(reader, first, rest, config)
         }

@@ -40,12 +40,13 @@ pub(crate) enum Kind {
     SparseStaticEmbedding,
     Router,
     MultiVectorMask,
+    LogitScore,
     /// Does nothing outside of training.
     Dropout,
 }
 
 /// Names of types, without their package, and the module that each is.
-const KINDS: [(&str, Kind); 12] = [
+const KINDS: [(&str, Kind); 13] = [
     ("Transformer", Kind::Transformer),
     ("MLMTransformer", Kind::Transformer),
     ("Pooling", Kind::Pooling),
@@ -57,6 +58,7 @@ const KINDS: [(&str, Kind); 12] = [
     ("Router", Kind::Router),
     ("Asym", Kind::Router),
     ("MultiVectorMask", Kind::MultiVectorMask),
+    ("LogitScore", Kind::LogitScore),
     ("Dropout", Kind::Dropout),
 ];
 

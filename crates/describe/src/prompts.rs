@@ -26,14 +26,7 @@ pub(crate) fn read(
     let texts = config.inner("prompts")?;
     let query = first(texts.as_ref(), &QUERY)?;
     let passage = first(texts.as_ref(), &PASSAGE)?;
-    let raw = match config.text("default_prompt_name")? {
-        None => None,
-        Some(name) => {
-            let missing = || config.missing(&format!("prompts.{name}"));
-            let text = texts.as_ref().ok_or_else(missing)?.text(name)?.ok_or_else(missing)?;
-            Some(text.to_owned()).filter(|text| !text.is_empty())
-        }
-    };
+    let raw = default(config)?;
     for (field, text) in
         [("prompts.query", &query), ("prompts.passage", &passage), ("prompts.raw", &raw)]
     {
@@ -46,6 +39,15 @@ pub(crate) fn read(
     }
     let [query, passage, raw] = [query, passage, raw].map(|text| text.map(Into::into));
     Ok(Some(ModelPrompts { query, passage, raw, unknown: false }))
+}
+
+/// The default prompt; an empty one is none.
+pub(crate) fn default(config: &Document) -> Result<Option<String>, DescribeError> {
+    let Some(name) = config.text("default_prompt_name")? else { return Ok(None) };
+    let missing = || config.missing(&format!("prompts.{name}"));
+    let texts = config.inner("prompts")?.ok_or_else(missing)?;
+    let text = texts.text(name)?.ok_or_else(missing)?;
+    Ok(Some(text.to_owned()).filter(|text| !text.is_empty()))
 }
 
 /// Refuses prompts for a model whose family has none.

@@ -82,6 +82,7 @@ fn check_task(document: &Document, head: Head) -> Result<(), DescribeError> {
         Head::Hidden => ("feature-extraction", "last_hidden_state"),
         Head::MaskedLm => ("fill-mask", "logits"),
         Head::Classifier => ("sequence-classification", "logits"),
+        Head::NextToken { .. } => ("text-generation", "logits"),
     };
     if let Some(found) = document.text("transformer_task")?
         && found != task

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use embedkit_core::read_bounded;
 use embedkit_describe::Checkpoint;
 #[cfg(feature = "hub")]
 use embedkit_hub::{Hub, OnEvent};
-use embedkit_types::{LoadOptions, ModelFiles, ModelSpec, SpecError};
+use embedkit_types::{ErrorKind, LoadOptions, ModelFiles, ModelSpec, SpecError};
 
-use crate::Error;
+use crate::{Error, checkpoint};
 
 /// Places to look for files: a folder of the caller's, or the cache and behind it the hub.
 #[derive(Clone, Default)]
@@ -39,10 +40,35 @@ impl FileSource {
             None if needed => self.fetch(spec, options)?,
             None => return Ok(None),
         };
-        match &self.checkpoint {
-            Some(checkpoint) => self.convert(spec, &files, checkpoint, options).map(Some),
-            None => Ok(Some(files)),
+        if let Some(checkpoint) = &self.checkpoint {
+            return self.convert(spec, &files, checkpoint, options).map(Some);
         }
+        let Some(mut checkpoint) = checkpoint::of_spec(spec) else { return Ok(Some(files)) };
+        let files = match checkpoint::index(&checkpoint) {
+            None => files,
+            Some(index) => {
+                let shards = shards(&files.root, index)?;
+                checkpoint.weights.extend(shards.iter().cloned());
+                self.with_more(spec, files, shards, options)?
+            }
+        };
+        self.convert(spec, &files, &checkpoint, options).map(Some)
+    }
+
+    /// The files of a model with further ones, which are fetched where no folder was named.
+    fn with_more(
+        &self,
+        spec: &ModelSpec,
+        files: ModelFiles,
+        more: Vec<String>,
+        options: &LoadOptions,
+    ) -> Result<ModelFiles, Error> {
+        if self.dir.is_some() {
+            return Ok(files);
+        }
+        let mut whole = spec.clone();
+        whole.additional_files.to_mut().extend(more.into_iter().map(Into::into));
+        self.fetch(&whole, options)
     }
 
     #[cfg(feature = "hub")]
@@ -76,7 +102,7 @@ impl FileSource {
     ) -> Result<ModelFiles, Error> {
         use embedkit_convert::{ConvertOptions, VERSION, convert};
 
-        let head = checkpoint.head.name().parse::<embedkit_convert::Head>()?;
+        let head = checkpoint.head.to_string().parse::<embedkit_convert::Head>()?;
         let dir = files.root.join(&checkpoint.folder);
         let mut inputs = checkpoint.weights.clone();
         inputs.push(match &*checkpoint.folder {
@@ -113,8 +139,19 @@ impl FileSource {
 /// Checks that the checkpoint, whose configuration is in `folder`, can be converted.
 #[cfg(feature = "convert")]
 pub(crate) fn check_checkpoint(folder: &Path, checkpoint: &Checkpoint) -> Result<(), Error> {
-    let head = checkpoint.head.name().parse::<embedkit_convert::Head>()?;
+    let head = checkpoint.head.to_string().parse::<embedkit_convert::Head>()?;
     Ok(embedkit_convert::check(folder, head)?)
+}
+
+/// The shards that the index in a folder names.
+fn shards(root: &Path, index: &str) -> Result<Vec<String>, Error> {
+    let path = root.join(index);
+    let wrong = |reason: String| {
+        let what = format!("{} is no index of shards: {reason}", path.display());
+        Error::new(ErrorKind::Damaged, what)
+    };
+    let content = read_bounded(&path, checkpoint::LARGEST_INDEX as u64)?;
+    Ok(checkpoint::shards(index, &content).map_err(wrong)?.into_iter().collect())
 }
 
 #[cfg(feature = "hub")]

@@ -31,6 +31,7 @@
 //! | `text-dense` | `TextEmbedding`: text to one vector |
 //! | `sparse` | `SparseTextEmbedding`: text to weighted terms; its kinds alone are `bm25`, `splade`, `bm42`, `minicoil` |
 //! | `late-interaction` | `LateInteractionTextEmbedding`: text to a vector for each token; MaxSim and token pooling |
+//! | `hybrid` | `HybridTextEmbedding`: one vector, weighted terms and a vector for each token in one pass |
 //! | `multimodal` | `LateInteractionMultimodalEmbedding`: text or page image to many vectors |
 //! | `image` | `ImageEmbedding`: image to one vector; `image-preprocess` is the way to the tensor alone |
 //! | `rerank` | `TextCrossEncoder`: query and document to a score |
@@ -59,6 +60,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
+mod checkpoint;
 mod files;
 mod load;
 #[cfg(feature = "any-model")]
@@ -78,6 +80,8 @@ pub use embedkit_core::runtime;
 pub use embedkit_describe as describe;
 #[cfg(feature = "hub")]
 pub use embedkit_hub as hub;
+#[cfg(feature = "hybrid")]
+pub use embedkit_hybrid::{self as hybrid, HybridOptions};
 #[cfg(feature = "image-preprocess")]
 pub use embedkit_image::{self as image, ImageInput, ImageOptions};
 #[cfg(feature = "late-interaction")]
@@ -92,13 +96,14 @@ pub use embedkit_sparse::{self as sparse, SparseOptions};
 pub use embedkit_text_dense::{self as text_dense, DenseOptions};
 pub use embedkit_types::{
     self as types, BatchOptions, Canonical, Device, Embed, Embedded, Error, ErrorKind, Hint,
-    LoadOptions, ModelFiles, ModelSpec, MultiVector, Profile, Prompts, Role, SparseEmbedding,
-    SpecError, Task, TaskKind, Variant, cache, scoring::Ranked,
+    HybridEmbedding, LoadOptions, ModelFiles, ModelSpec, MultiVector, Outputs, Profile, Prompts,
+    Role, SparseEmbedding, SpecError, Task, TaskKind, Variant, cache, scoring::Ranked,
 };
 pub use load::{Load, Loaded};
 #[cfg(feature = "any-model")]
 pub use model::{
     Capabilities, Difference, Input, InputKind, Model, ModelBuilder, Output, OutputKind,
+    select_outputs,
 };
 #[cfg(feature = "any-model")]
 pub use options::Options;
@@ -114,6 +119,9 @@ pub type SparseTextEmbedding = Loaded<embedkit_sparse::SparseTextEmbedding>;
 #[cfg(feature = "late-interaction")]
 pub type LateInteractionTextEmbedding =
     Loaded<embedkit_late_interaction::LateInteractionTextEmbedding>;
+/// A model that turns a text into one vector, weighted terms and a vector per token at once.
+#[cfg(feature = "hybrid")]
+pub type HybridTextEmbedding = Loaded<embedkit_hybrid::HybridTextEmbedding>;
 /// A model that turns a text, or the image of a page, into many vectors.
 #[cfg(feature = "multimodal")]
 pub type LateInteractionMultimodalEmbedding =

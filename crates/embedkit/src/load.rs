@@ -214,6 +214,13 @@ load!(
     |spec, files, options, ()| { Self::from_files(spec, files, options) }
 );
 load!(
+    "hybrid",
+    embedkit_hybrid::HybridTextEmbedding,
+    TextHybrid,
+    embedkit_hybrid::HybridOptions,
+    Self::from_files_with
+);
+load!(
     "multimodal",
     embedkit_late_interaction::LateInteractionMultimodalEmbedding,
     LateMultimodal,

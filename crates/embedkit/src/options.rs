@@ -1,6 +1,6 @@
 //! Choices at opening time, for any model.
 
-use embedkit_types::LoadOptions;
+use embedkit_types::{LoadOptions, Outputs};
 
 /// Options of a [`Model`](crate::Model): those that all models have, and those of the families, which
 /// act on models of the family and on no others. Plain fields with [`Default`]; use struct update syntax.
@@ -27,6 +27,9 @@ pub struct Options {
     /// Decoding and preprocessing of images.
     #[cfg(feature = "image-preprocess")]
     pub image: embedkit_image::ImageOptions,
+    /// Kinds of embedding that are wanted of a model that gives several, such as BGE-M3. `None`: those of the
+    /// first description of its id ([`select_outputs`](crate::select_outputs)).
+    pub outputs: Option<Outputs>,
 }
 
 impl Options {
@@ -59,6 +62,7 @@ impl From<LoadOptions> for Options {
             sparse: embedkit_sparse::SparseOptions::default(),
             #[cfg(feature = "image-preprocess")]
             image: embedkit_image::ImageOptions::default(),
+            outputs: None,
         }
     }
 }

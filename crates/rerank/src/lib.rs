@@ -25,6 +25,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Causal language models, such as Qwen3-Reranker, are opened the same way: their description has a
+//! template for the pair, and the score is `logit(yes) - logit(no)` after it.
+//!
 //! Documents are a list, also where there is only one; a string is none:
 //!
 //! ```compile_fail,E0277
@@ -40,6 +43,7 @@
 
 mod error;
 mod model;
+mod pairs;
 mod sigmoid;
 
 pub use embedkit_types::Error;

@@ -1,6 +1,6 @@
 //! [`TextCrossEncoder`], the model that applications hold.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use embedkit_core::{
     onnx::{Row, TextGraph, TextGraphOptions},
@@ -9,14 +9,17 @@ use embedkit_core::{
         Workload, text_estimate,
     },
     registry,
-    tokenizer::{FirstText, PairTokenizer, TokenizerOptions, Tokens},
+    tokenizer::Tokens,
 };
 use embedkit_types::{
-    Embedded, Error, LoadOptions, ModelFiles, ModelSpec, SpecError, Task, TaskKind,
+    Embedded, Error, LoadOptions, ModelFiles, ModelSpec, SpecError, Task, TaskKind, TokenScore,
     scoring::{Ranked, top_k},
 };
 
-use crate::NotANumber;
+use crate::{
+    NotANumber,
+    pairs::{PairForm, Query},
+};
 
 /// A model that scores a document for a query. Cheap to clone; every method takes `&self`, and
 /// several threads may score at once.
@@ -28,9 +31,18 @@ pub struct TextCrossEncoder {
 #[derive(Debug)]
 struct Model {
     id: String,
-    tokenizer: PairTokenizer,
+    pairs: PairForm,
     graph: TextGraph,
-    column: usize,
+    score: Score,
+}
+
+/// The number of the graph's output that is the score.
+#[derive(Debug)]
+enum Score {
+    /// A column of a classifier.
+    Column(usize),
+    /// Logits of the next token.
+    Tokens(TokenScore),
 }
 
 impl TextCrossEncoder {
@@ -53,15 +65,19 @@ impl TextCrossEncoder {
             return Err(SpecError::UnusedOption { id, option: "dim" }.into());
         }
         let span = tracing::info_span!("load", path = %files.root.display());
-        let tokenizer =
-            span.in_scope(|| PairTokenizer::load_with(files, TokenizerOptions::of(spec, options)))?;
+        let pairs = span.in_scope(|| PairForm::load(spec, task, files, options))?;
         let graph = TextGraphOptions {
             output: task.output.clone(),
-            padding: tokenizer.padding(),
+            more_outputs: Vec::new(),
+            padding: pairs.padding(),
             extra_inputs: Vec::new(),
         };
         let graph = TextGraph::open(files, options, graph)?;
-        let model = Model { id, tokenizer, graph, column: task.column };
+        let score = match &task.tokens {
+            Some(tokens) => Score::Tokens(tokens.clone()),
+            None => Score::Column(task.column),
+        };
+        let model = Model { id, pairs, graph, score };
         Ok(Self { engine: Engine::new(model, options.batch) })
     }
 
@@ -182,9 +198,9 @@ impl TextCrossEncoder {
         Q: AsRef<str>,
         D: AsRef<str>,
     {
-        let tokenizer = &self.engine.step().tokenizer;
+        let form = &self.engine.step().pairs;
         let count = |(query, document): (Q, D)| {
-            Ok(tokenizer.encode(query.as_ref(), document.as_ref())?.ids.len())
+            Ok(form.encode(&Query::new(query.as_ref()), document.as_ref())?.ids.len())
         };
         pairs.into_iter().map(count).sum()
     }
@@ -204,18 +220,6 @@ impl TextCrossEncoder {
 
 /// A query, which many documents may share, and a document.
 type Pair = (Arc<Query>, String);
-
-/// A query, split into tokens at the first document.
-struct Query {
-    text: String,
-    tokens: OnceLock<Result<FirstText, Error>>,
-}
-
-impl Query {
-    fn new(text: &str) -> Self {
-        Self { text: text.to_owned(), tokens: OnceLock::new() }
-    }
-}
 
 /// Pairs in which a query that follows itself is the same.
 fn shared<I, Q, D>(pairs: I) -> impl Iterator<Item = Pair> + use<I, Q, D>
@@ -241,10 +245,8 @@ impl Step for Model {
     type Output = Embedded<f32>;
 
     fn prepare(&self, (query, document): Pair) -> Result<Tokens, Error> {
-        let tokenizer = &self.tokenizer;
-        let first = query.tokens.get_or_init(|| Ok(tokenizer.first(&query.text)?));
-        let tokens = tokenizer.encode_with(first.as_ref().map_err(Clone::clone)?, &document)?;
-        self.graph.check(&tokens, |id| tokenizer.token(id))?;
+        let tokens = self.pairs.encode(&query, &document)?;
+        self.graph.check(&tokens, |id| self.pairs.token(id))?;
         Ok(tokens)
     }
 
@@ -265,14 +267,17 @@ impl Step for Model {
     }
 
     fn run(&self, workload: Workload, rows: &[Tokens]) -> RunResult<Self> {
-        let finish = |row: Row<'_>| score(&row, self.column);
+        let finish = |row: Row<'_>| match &self.score {
+            Score::Column(column) => of_column(&row, *column),
+            Score::Tokens(tokens) => of_tokens(&row, tokens),
+        };
         let scores = self.graph.run(workload, rows, &[], finish)?;
         Ok(scores.into_iter().zip(rows).map(|(score, row)| Ok(row.embedded(score?))).collect())
     }
 }
 
 /// The score of one pair: a column of the graph's output, without any change.
-fn score(row: &Row<'_>, column: usize) -> Result<f32, Error> {
+fn of_column(row: &Row<'_>, column: usize) -> Result<f32, Error> {
     let (&[_], Some(&score)) = (row.shape, row.values.get(column)) else {
         let expected = match column {
             0 => "[pairs, 1 or more columns]".to_owned(),
@@ -281,4 +286,30 @@ fn score(row: &Row<'_>, column: usize) -> Result<f32, Error> {
         return Err(row.shape_error(&expected).into());
     };
     Ok(score)
+}
+
+/// The score of one pair by the logits of the next token: those of the tokens alone, or of the whole
+/// vocabulary at each position, of which the last counts.
+fn of_tokens(row: &Row<'_>, tokens: &TokenScore) -> Result<f32, Error> {
+    let ids = [Some(tokens.true_token), tokens.false_token];
+    let wanted = ids.iter().flatten().count();
+    let logits = match *row.shape {
+        [columns] if columns == wanted => Some((row.values[0], row.values.get(1).copied())),
+        [positions, vocabulary] if row.per_token && positions > 0 => {
+            let last = &row.values[(positions - 1) * vocabulary..];
+            let logit = |id: u32| last.get(usize::try_from(id).ok()?).copied();
+            let no = tokens.false_token.map(logit);
+            logit(tokens.true_token).filter(|_| no != Some(None)).map(|yes| (yes, no.flatten()))
+        }
+        _ => None,
+    };
+    match logits {
+        Some((yes, Some(no))) => Ok(yes - no),
+        Some((yes, None)) => Ok(yes),
+        None => {
+            let last = ids.iter().flatten().max().map_or(0, |&id| u64::from(id) + 1);
+            let whole = format!("[pairs, tokens, {last} or more]");
+            Err(row.shape_error(&format!("[pairs, {wanted}] or {whole}")).into())
+        }
+    }
 }

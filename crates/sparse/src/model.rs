@@ -278,7 +278,7 @@ pub(crate) fn not_compiled(id: &str, kind: &SparseKind) -> Error {
 /// The feature that a kind of model belongs to.
 pub(crate) fn feature(kind: &SparseKind) -> &'static str {
     match kind.name() {
-        "if-splade" => "splade",
+        "if-splade" | "token-weights" => "splade",
         name => name,
     }
 }

@@ -43,7 +43,12 @@ impl Transformer {
             tokenizer.padding()
         };
         let extra_inputs = task.tasks.iter().map(|tasks| tasks.input.clone()).collect();
-        let graph = TextGraphOptions { output: task.output.clone(), padding, extra_inputs };
+        let graph = TextGraphOptions {
+            output: task.output.clone(),
+            more_outputs: Vec::new(),
+            padding,
+            extra_inputs,
+        };
         let layers = Layers::open(files, &task.layers)?;
         let graph = TextGraph::open(files, load, graph)?;
         Ok(Self { tokenizer, graph, task: task.clone(), layers, raw_task })

@@ -39,6 +39,7 @@ mod device;
 mod embed;
 mod error;
 mod files;
+mod hybrid;
 mod multi_vector;
 mod options;
 #[cfg(feature = "serde")]
@@ -55,6 +56,7 @@ pub use device::{Device, DeviceError};
 pub use embed::{Embed, Embedded, Role};
 pub use error::{Error, ErrorKind, Hint};
 pub use files::ModelFiles;
+pub use hybrid::HybridEmbedding;
 pub use multi_vector::{MultiVector, MultiVectorError, MultiVectorModel};
 pub use options::{BatchOptions, LoadOptions, OptionsError, Profile, Prompts};
 #[cfg(feature = "serde")]
@@ -64,8 +66,9 @@ pub use spec::{FileDigest, List, ModelPrompts, ModelSpec, Source, Str};
 pub use spec_error::SpecError;
 pub use task::{
     Activation, AdapterTasks, Bm25Config, Bm42Config, ColModernVbertConfig, ColPaliConfig,
-    DenseLayer, Encoder, GraphOutput, IfSpladeConfig, Image, ImagePooling, LateMultimodal,
-    LateMultimodalKind, LateText, Layer, Markers, MiniCoilConfig, Pooling, QueryPadding, Repeat,
-    Rerank, Sparse, SparseKind, SpladeConfig, Task, TaskKind, TextDense,
+    DenseLayer, Encoder, GraphOutput, HybridHeads, IfSpladeConfig, Image, ImagePooling,
+    LateMultimodal, LateMultimodalKind, LateText, Layer, Markers, MiniCoilConfig, Outputs,
+    OutputsError, Pooling, QueryPadding, Repeat, Rerank, Sparse, SparseKind, SpladeConfig, Task,
+    TaskKind, TemplateError, TemplatePart, TextDense, TextHybrid, TokenScore, TokenWeightsConfig,
 };
 pub use variant::{Variant, VariantError};

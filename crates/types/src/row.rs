@@ -12,8 +12,9 @@ mod tests;
 use serde::Deserialize;
 
 use crate::{
-    Activation, AdapterTasks, Encoder, FileDigest, GraphOutput, Layer, List, Markers, ModelPrompts,
-    ModelSpec, QueryPadding, Repeat, Role, Source, Sparse, SparseKind, Str, Task, TextDense,
+    Activation, AdapterTasks, DenseLayer, Encoder, FileDigest, GraphOutput, Layer, List, Markers,
+    ModelPrompts, ModelSpec, QueryPadding, Repeat, Role, Source, Sparse, SparseKind, Str, Task,
+    TextDense,
 };
 
 use checks::{Checks, is_blank_or_control};
@@ -162,6 +163,15 @@ row! {
     global_token: Str,
     column: usize,
     activation: Activation,
+    template: List<Str>,
+    true_token: u32,
+    false_token: u32,
+    head: DenseLayer,
+    sparse_head: DenseLayer,
+    multi_vector_head: DenseLayer,
+    sparse_output: GraphOutput,
+    multi_vector_output: GraphOutput,
+    skip_tokens: List<Str>,
 }
 
 /// [`Source`] as it is written; the model file may stand in it.

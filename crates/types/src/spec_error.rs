@@ -1,6 +1,6 @@
 //! Descriptions, builds and options that do not go together.
 
-use crate::{Error, ErrorKind, Hint, ModelSpec, TaskKind};
+use crate::{Error, ErrorKind, Hint, ModelSpec, Outputs, TaskKind};
 
 /// Why a model is not opened as it was asked for. The same for all families.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +56,16 @@ pub enum SpecError {
         /// Id of the model.
         id: String,
     },
+    /// A kind of embedding was asked for that the model does not give.
+    #[error("{id} gives {}, and {asked} is asked for", some(*known))]
+    NoOutput {
+        /// Id of the model.
+        id: String,
+        /// Kinds asked for.
+        asked: Outputs,
+        /// Kinds that the model gives.
+        known: Outputs,
+    },
     /// An option was given that the model has no use for.
     #[error("the option `{option}` has no meaning for {id}")]
     UnusedOption {
@@ -81,6 +91,7 @@ impl SpecError {
             Self::WrongTask { .. }
             | Self::NeedsFiles { .. }
             | Self::UnknownTask { .. }
+            | Self::NoOutput { .. }
             | Self::UnusedOption { .. } => ErrorKind::InvalidInput,
             Self::NotCompiled { .. } | Self::UnknownKind { .. } | Self::PromptUnknown { .. } => {
                 ErrorKind::Unsupported
@@ -100,6 +111,7 @@ impl SpecError {
             Self::NotCompiled { .. }
             | Self::UnknownKind { .. }
             | Self::UnknownTask { .. }
+            | Self::NoOutput { .. }
             | Self::UnusedOption { .. } => None,
         }
     }
@@ -110,4 +122,9 @@ impl From<SpecError> for Error {
         let hint = error.hint();
         Self::new(error.kind(), error).with_hint(hint)
     }
+}
+
+/// The kinds of embedding in words, also where there is none.
+fn some(outputs: Outputs) -> String {
+    if outputs.count() == 0 { "no embeddings".to_owned() } else { outputs.to_string() }
 }

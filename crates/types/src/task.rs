@@ -3,26 +3,31 @@
 //! Everything in which two models of a family differ is a value here, so no code ever asks which
 //! model it has before it.
 
+mod hybrid;
 mod image;
 mod late;
 mod layer;
 mod rerank;
 mod sparse;
+mod template;
 
 use std::{borrow::Cow, fmt};
 
 use crate::{List, Str};
 
+pub use hybrid::{HybridHeads, Outputs, OutputsError, TextHybrid};
 pub use image::{Image, ImagePooling};
 pub use late::{
     ColModernVbertConfig, ColPaliConfig, LateMultimodal, LateMultimodalKind, LateText, Markers,
     QueryPadding, Repeat,
 };
 pub use layer::{Activation, DenseLayer, Layer};
-pub use rerank::Rerank;
+pub use rerank::{Rerank, TokenScore};
 pub use sparse::{
     Bm25Config, Bm42Config, IfSpladeConfig, MiniCoilConfig, Sparse, SparseKind, SpladeConfig,
+    TokenWeightsConfig,
 };
+pub use template::{TemplateError, TemplatePart};
 
 /// The task of a model; one variant per family.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +45,8 @@ pub enum Task {
     Image(Image),
     /// Query and document to a score.
     Rerank(Rerank),
+    /// Text to one vector, weighted terms and a vector per token at once.
+    TextHybrid(TextHybrid),
 }
 
 /// The task of a model without the facts: the variants of [`Task`].
@@ -63,6 +70,8 @@ pub enum TaskKind {
     Image,
     /// Query and document to a score.
     Rerank,
+    /// Text to one vector, weighted terms and a vector per token at once.
+    TextHybrid,
 }
 
 impl TaskKind {
@@ -81,8 +90,8 @@ impl fmt::Display for TaskKind {
 
 impl Task {
     /// The names of all tasks, in the order of the variants.
-    pub const NAMES: [&'static str; 6] =
-        ["text-dense", "sparse", "late-text", "late-multimodal", "image", "rerank"];
+    pub const NAMES: [&'static str; 7] =
+        ["text-dense", "sparse", "late-text", "late-multimodal", "image", "rerank", "text-hybrid"];
 
     /// The kind of task.
     #[must_use]
@@ -94,6 +103,7 @@ impl Task {
             Self::LateMultimodal(_) => TaskKind::LateMultimodal,
             Self::Image(_) => TaskKind::Image,
             Self::Rerank(_) => TaskKind::Rerank,
+            Self::TextHybrid(_) => TaskKind::TextHybrid,
         }
     }
 
@@ -111,6 +121,7 @@ impl Task {
             Self::LateText(task) => Some(task.dim),
             Self::LateMultimodal(task) => Some(task.dim),
             Self::Image(task) => Some(task.dim),
+            Self::TextHybrid(task) => Some(task.dim),
             Self::Sparse(_) | Self::Rerank(_) => None,
         }
     }
@@ -121,6 +132,7 @@ impl Task {
         match self {
             Self::TextDense(task) => Some(task.pooling_name()),
             Self::Image(task) => Some(task.pooling.name().into()),
+            Self::TextHybrid(_) => Some(Pooling::Cls.name().into()),
             Self::Sparse(_) | Self::LateText(_) | Self::LateMultimodal(_) | Self::Rerank(_) => None,
         }
     }
@@ -134,16 +146,18 @@ impl Task {
             Self::LateText(task) => Some(task.normalize),
             Self::LateMultimodal(_) => Some(false),
             Self::Image(task) => Some(task.normalize),
+            Self::TextHybrid(_) => Some(true),
             Self::Sparse(_) | Self::Rerank(_) => None,
         }
     }
 
     /// Whether the search engine has to multiply the weights by the inverse document frequency;
-    /// `None` for all but sparse models.
+    /// `None` for models without weighted terms.
     #[must_use]
     pub fn requires_idf(&self) -> Option<bool> {
         match self {
             Self::Sparse(task) => Some(task.requires_idf),
+            Self::TextHybrid(task) if task.outputs().sparse => Some(false),
             _ => None,
         }
     }

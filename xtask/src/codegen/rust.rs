@@ -4,10 +4,10 @@ use std::fmt::Debug;
 
 use embedkit_types::{
     Activation, AdapterTasks, Bm25Config, Bm42Config, ColModernVbertConfig, ColPaliConfig,
-    DenseLayer, Encoder, FileDigest, GraphOutput, IfSpladeConfig, Image, ImagePooling,
+    DenseLayer, Encoder, FileDigest, GraphOutput, HybridHeads, IfSpladeConfig, Image, ImagePooling,
     LateMultimodal, LateMultimodalKind, LateText, Layer, List, Markers, MiniCoilConfig,
     ModelPrompts, ModelSpec, Pooling, QueryPadding, Repeat, Rerank, Source, Sparse, SparseKind,
-    SpladeConfig, Str, Task, TextDense,
+    SpladeConfig, Str, Task, TextDense, TextHybrid, TokenScore, TokenWeightsConfig,
 };
 
 use super::{OtherName, Table};
@@ -162,7 +162,10 @@ structs! {
     ColPaliConfig { text_start_ids, image_side, image_token_id, image_tokens, image_prompt_ids }
     ColModernVbertConfig { image_prefix, image_suffix, image_token, frame_token, global_token }
     Image { dim, output, pooling, normalize }
-    Rerank { output, column, activation }
+    Rerank { output, column, activation, tokens }
+    TokenScore { template, true_token, false_token }
+    TokenWeightsConfig { output, head, skip_tokens }
+    TextHybrid { dim, heads, skip_tokens }
 }
 
 impl Literal for GraphOutput {
@@ -170,6 +173,27 @@ impl Literal for GraphOutput {
         match self {
             Self::Index(index) => format!("GraphOutput::Index({index})"),
             Self::Name(name) => format!("GraphOutput::Name({})", name.literal()),
+        }
+    }
+}
+
+impl Literal for HybridHeads {
+    fn literal(&self) -> String {
+        match self {
+            Self::Layers { output, sparse, multi_vector } => format!(
+                "HybridHeads::Layers {{ output: {}, sparse: {}, multi_vector: {} }}",
+                output.literal(),
+                sparse.literal(),
+                multi_vector.literal()
+            ),
+            Self::Outputs { dense, sparse, multi_vector } => format!(
+                "HybridHeads::Outputs {{ dense: {}, sparse: {}, multi_vector: {} }}",
+                dense.literal(),
+                sparse.literal(),
+                multi_vector.literal()
+            ),
+            // The enum may grow; an unlisted variant cannot be rendered.
+            other => unreachable!("no literal for {other:?}"),
         }
     }
 }
@@ -203,7 +227,7 @@ macro_rules! enums {
     };
 }
 enums! {
-    Task { TextDense, Sparse, LateText, LateMultimodal, Image, Rerank }
-    SparseKind { Bm25, Splade, IfSplade, Bm42, MiniCoil }
+    Task { TextDense, Sparse, LateText, LateMultimodal, Image, Rerank, TextHybrid }
+    SparseKind { Bm25, Splade, IfSplade, Bm42, MiniCoil, TokenWeights }
     LateMultimodalKind { ColPali, ColModernVbert }
 }

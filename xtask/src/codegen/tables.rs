@@ -5,13 +5,14 @@ use embedkit_types::{ModelSpec, Task};
 use super::Table;
 
 /// Tasks in the order of their tables, with a description.
-const TASKS: [(&str, &str); 6] = [
+const TASKS: [(&str, &str); 7] = [
     ("text-dense", "Text to one vector"),
     ("sparse", "Text to weighted terms"),
     ("late-text", "Text to one vector per token"),
     ("late-multimodal", "Text or image of a page to many vectors"),
     ("image", "Image to one vector"),
     ("rerank", "Query and document to a score"),
+    ("text-hybrid", "Text to one vector, weighted terms and one vector per token at once"),
 ];
 
 /// A column: its head, and the cell of a model.

@@ -30,6 +30,7 @@ const FAMILIES: &[&str] = &[
     "embedkit-late-interaction",
     "embedkit-image",
     "embedkit-rerank",
+    "embedkit-hybrid",
 ];
 
 /// Test runner.

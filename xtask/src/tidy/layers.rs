@@ -23,6 +23,7 @@ pub(super) const LAYERS: &[Layer] = &[
     layer("embedkit-convert", &["embedkit-core", "embedkit-types"]), // core for quantising only
     layer("embedkit-text-dense", &["embedkit-core", "embedkit-types"]),
     layer("embedkit-sparse", &["embedkit-core", "embedkit-types"]),
+    layer("embedkit-hybrid", &["embedkit-core", "embedkit-types"]),
     layer("embedkit-image", &["embedkit-core", "embedkit-types"]),
     layer("embedkit-rerank", &["embedkit-core", "embedkit-types"]),
     // The only edge between families: page images are preprocessed like others.
@@ -35,6 +36,7 @@ pub(super) const LAYERS: &[Layer] = &[
             "embedkit-core",
             "embedkit-describe",
             "embedkit-hub",
+            "embedkit-hybrid",
             "embedkit-image",
             "embedkit-late-interaction",
             "embedkit-postprocess",
@@ -70,7 +72,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("hyper", &[]),
     ("tokio", &[]),
     ("hf-hub", &["embedkit-hub"]),
-    ("zip", &["embedkit-hub", "xtask"]),
+    ("zip", &["embedkit-core", "embedkit-hub", "xtask"]),
     ("clap", &["embedkit-bench", "embedkit-cli", "xtask"]),
     ("indicatif", &["embedkit-cli"]),
     ("anyhow", &["embedkit-bench", "embedkit-cli", "embedkit-examples", "xtask"]),
@@ -118,13 +120,18 @@ pub(super) const LIGHT_USES: &[LightUse] = &[
     light("embedkit-image", "preprocess", &[RUNTIME, TOKENIZER, HTTP]),
     light("embedkit-image", "models", &[TOKENIZER, HTTP]),
     light("embedkit-rerank", "", &[HTTP, IMAGE]),
+    light("embedkit-hybrid", "", &[HTTP, IMAGE]),
     light("embedkit-late-interaction", "", &[RUNTIME, TOKENIZER, HTTP, IMAGE]),
     light("embedkit-late-interaction", "text", &[HTTP, IMAGE]),
     light("embedkit-late-interaction", "multimodal", &[HTTP]),
     light("embedkit-postprocess", "", &[RUNTIME, TOKENIZER, HTTP, IMAGE]),
     light("embedkit", "image-preprocess", &[RUNTIME, TOKENIZER, HTTP]),
     light("embedkit", "bm25,postprocess", &[RUNTIME, TOKENIZER, HTTP, IMAGE]),
-    light("embedkit", "text-dense,sparse,late-interaction,rerank,load-dynamic", &[HTTP, IMAGE]),
+    light(
+        "embedkit",
+        "text-dense,sparse,late-interaction,hybrid,rerank,load-dynamic",
+        &[HTTP, IMAGE],
+    ),
 ];
 
 /// Relevant part of the output of `cargo metadata --no-deps`.

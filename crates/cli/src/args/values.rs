@@ -5,14 +5,15 @@ use std::{
     time::Duration,
 };
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::PossibleValuesParser;
 use embedkit::postprocess::MuveraOptions;
 use embedkit_convert::Head;
 use embedkit_types::{Device, DeviceError};
 
 /// The heads of a conversion, by name.
-pub(super) fn heads() -> impl TypedValueParser<Value = Head> {
-    PossibleValuesParser::new(Head::ALL.map(Head::name)).try_map(|name| name.parse::<Head>())
+pub(super) fn heads() -> PossibleValuesParser {
+    let names = Head::ALL.into_iter().map(Head::name);
+    names.chain([Head::NEXT_TOKEN]).collect::<Vec<_>>().into()
 }
 
 /// A number of things of which there has to be one.

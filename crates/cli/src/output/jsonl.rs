@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use embedkit::{MultiVector, Output};
+use embedkit::{HybridEmbedding, MultiVector, Output, SparseEmbedding};
 use serde::{Serialize, Serializer};
 
 use super::target::{Buffered, Sink};
@@ -30,9 +30,33 @@ struct Line<'a> {
 #[serde(untagged)]
 enum Fields<'a> {
     Vector { embedding: &'a [f32] },
-    Weights { indices: &'a [u32], values: &'a [f32] },
+    Weights(Weights<'a>),
     Vectors { embedding: Rows<'a> },
     Score { score: f32 },
+    Several(Several<'a>),
+}
+
+/// Several embeddings, under the names of `--outputs`.
+#[derive(Serialize)]
+struct Several<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dense: Option<&'a [f32]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sparse: Option<Weights<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    multi: Option<Rows<'a>>,
+}
+
+#[derive(Serialize)]
+struct Weights<'a> {
+    indices: &'a [u32],
+    values: &'a [f32],
+}
+
+impl<'a> From<&'a SparseEmbedding> for Weights<'a> {
+    fn from(terms: &'a SparseEmbedding) -> Self {
+        Self { indices: terms.indices(), values: terms.values() }
+    }
 }
 
 /// An array of arrays.
@@ -48,11 +72,16 @@ impl<'a> Fields<'a> {
     fn of(output: &'a Output) -> Result<Self> {
         Ok(match output {
             Output::Dense(embedding) => Self::Vector { embedding },
-            Output::Sparse(terms) => {
-                Self::Weights { indices: terms.indices(), values: terms.values() }
-            }
+            Output::Sparse(terms) => Self::Weights(terms.into()),
             Output::MultiVector(vectors) => Self::Vectors { embedding: Rows(vectors) },
             Output::Score(score) => Self::Score { score: *score },
+            Output::Hybrid(HybridEmbedding { dense, sparse, multi_vector }) => {
+                Self::Several(Several {
+                    dense: dense.as_deref(),
+                    sparse: sparse.as_ref().map(Weights::from),
+                    multi: multi_vector.as_ref().map(Rows),
+                })
+            }
             other => bail!("{} has no form in JSON", other.kind()),
         })
     }
@@ -104,8 +133,6 @@ impl Jsonl {
 mod tests {
     use std::fs;
 
-    use embedkit::SparseEmbedding;
-
     use super::*;
     use crate::{input::Origin, output::Target};
 
@@ -148,6 +175,21 @@ mod tests {
             (Output::MultiVector(vectors), r#"{"index":0,"embedding":[[0.1,2.0],[3.0,4.0]]}"#),
             (Output::MultiVector(none), r#"{"index":0,"embedding":[]}"#),
             (Output::Score(-0.1), r#"{"index":0,"score":-0.1}"#),
+            (
+                Output::Hybrid(HybridEmbedding {
+                    dense: Some(vec![1.0]),
+                    sparse: Some([(3, 0.5)].into_iter().collect()),
+                    multi_vector: Some(MultiVector::new(vec![0.1, 2.0], 2).unwrap()),
+                }),
+                r#"{"index":0,"dense":[1.0],"sparse":{"indices":[3],"values":[0.5]},"multi":[[0.1,2.0]]}"#,
+            ),
+            (
+                Output::Hybrid(HybridEmbedding {
+                    dense: Some(vec![]),
+                    ..HybridEmbedding::default()
+                }),
+                r#"{"index":0,"dense":[]}"#,
+            ),
         ] {
             assert_eq!(written(&[Record::good(0, output)]), [line]);
         }

@@ -16,6 +16,8 @@ mod session;
 mod tables;
 #[cfg(feature = "tokenizer")]
 mod text;
+#[cfg(feature = "tokenizer")]
+mod token_weights;
 mod watchdog;
 
 /// The files that a graph names as its weights, checked as before it is loaded.
@@ -36,3 +38,5 @@ pub use round::round_to;
 pub use session::{Input, Session, Values, View};
 #[cfg(feature = "tokenizer")]
 pub use text::{Row, TextGraph, TextGraphOptions};
+#[cfg(feature = "tokenizer")]
+pub use token_weights::TokenWeights;

@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Borrow,
+    ops::Range,
     sync::{Arc, OnceLock},
 };
 
@@ -34,6 +35,8 @@ const PADDING_POSITION: i64 = 1;
 pub struct TextGraphOptions {
     /// The output that is read.
     pub output: GraphOutput,
+    /// Outputs that are read beside it, of the same run.
+    pub more_outputs: Vec<GraphOutput>,
     /// How rows are brought to one length.
     pub padding: Padding,
     /// Names of inputs beyond token ids, mask and token types, which the family feeds itself and the
@@ -55,7 +58,8 @@ pub struct TextGraph {
 /// Inputs and outputs that the graph declares.
 #[derive(Debug, Clone)]
 struct Bound {
-    output: usize,
+    /// The output that is read, and those beside it.
+    outputs: Vec<usize>,
     mask: bool,
     types: bool,
     /// Position id of the first token, for a graph that takes position ids.
@@ -92,7 +96,7 @@ struct UseCache {
 }
 
 /// The output of the graph for one text, without padding.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Row<'a> {
     /// Vectors of the positions, one after the other, or the one vector of a graph that pools.
     pub values: &'a [f32],
@@ -108,6 +112,8 @@ pub struct Row<'a> {
     /// True for a graph that computes in half precision.
     pub half: bool,
     graph: &'a TextGraph,
+    /// Position of the output in the graph.
+    output: usize,
     whole: &'a [usize],
 }
 
@@ -122,7 +128,7 @@ impl Row<'_> {
     /// The error for a shape that the family cannot use; `expected` is in words.
     #[must_use]
     pub fn shape_error(&self, expected: &str) -> Error {
-        self.graph.shape_error(self.whole, expected)
+        self.graph.shape_error(self.output, self.whole, expected)
     }
 }
 
@@ -171,7 +177,7 @@ impl TextGraph {
     /// # Errors
     /// Those of loading, where the graph is opened lazily.
     pub fn dim(&self) -> Result<Option<usize>, Error> {
-        self.session.output_width(self.bound()?.output)
+        self.session.output_width(self.bound()?.outputs[0])
     }
 
     /// Which rows may share a batch, so that a text's result does not depend on its neighbours.
@@ -253,6 +259,21 @@ impl TextGraph {
         extra: &[Input<'_>],
         mut finish: impl FnMut(Row<'_>) -> T,
     ) -> Result<Vec<T>, Error> {
+        self.run_all(workload, rows, extra, |outputs| finish(outputs[0]))
+    }
+
+    /// [`run`](Self::run) for a graph of several outputs: `finish` gets a row of each, in the order of the
+    /// options.
+    ///
+    /// # Errors
+    /// Those of [`run`](Self::run).
+    pub fn run_all<T, R: Borrow<Tokens>>(
+        &self,
+        workload: Workload,
+        rows: &[R],
+        extra: &[Input<'_>],
+        mut finish: impl FnMut(&[Row<'_>]) -> T,
+    ) -> Result<Vec<T>, Error> {
         let bound = self.bound()?;
         if !bound.mask && rows.iter().any(|row| !row.borrow().attention.is_empty()) {
             // It would attend to tokens that it must not attend to.
@@ -293,10 +314,10 @@ impl TextGraph {
         let tokens: usize = rows.iter().map(|row| row.borrow().ids.len()).sum();
         let span = tracing::debug_span!("run", rows = rows.len(), length, tokens);
         let entered = span.enter();
-        self.session.run(workload, &inputs, &[bound.output], |views| {
+        self.session.run(workload, &inputs, &bound.outputs, |views| {
             drop(entered);
             let _finish = tracing::debug_span!("finish", rows = rows.len()).entered();
-            self.finish(rows, length, &views[0], &mut finish)
+            self.finish(rows, length, views, &mut finish)
         })?
     }
 
@@ -304,43 +325,44 @@ impl TextGraph {
         &self,
         rows: &[R],
         length: usize,
-        view: &View<'_>,
-        finish: &mut impl FnMut(Row<'_>) -> T,
+        views: &[View<'_>],
+        finish: &mut impl FnMut(&[Row<'_>]) -> T,
     ) -> Result<Vec<T>, Error> {
-        let Some((&batch, per_row)) = view.shape.split_first() else {
-            return Err(self.shape_error(view.shape, "one row per text"));
-        };
-        if batch != rows.len() {
-            return Err(self.shape_error(view.shape, &format!("{} rows", rows.len())));
+        let outputs = &self.bound()?.outputs;
+        for (view, &output) in views.iter().zip(outputs) {
+            let expected = match view.shape.first() {
+                None => "one row per text".to_owned(),
+                Some(&batch) if batch != rows.len() => format!("{} rows", rows.len()),
+                Some(_) => continue,
+            };
+            return Err(self.shape_error(output, view.shape, &expected));
         }
-        let size: usize = per_row.iter().product();
-        // With more axes, as an attention has, the first is not that of the tokens, even where it
-        // happens to be as long.
-        let per_token = per_row.len() == 2 && per_row[0] == length;
-        let mut shape = per_row.to_vec();
         let one = |(index, row): (usize, &R)| {
             let row: &Tokens = row.borrow();
-            let mut values = &view.values[index * size..(index + 1) * size];
+            let cut = |view: &View<'_>| self.options.padding.cut(&view.shape[1..], length, row);
+            let cuts: Vec<_> = views.iter().map(cut).collect();
             let attended = if row.attention.is_empty() {
                 row.ids.len()
             } else {
                 row.attention.iter().filter(|&&attended| attended).count()
             };
-            if per_token {
-                let position = size / length;
-                let kept = row.ids.len().max(1);
-                let start = match self.options.padding.side {
-                    Side::Left => length - kept,
-                    Side::Right => 0,
-                };
-                values = &values[start * position..(start + kept) * position];
-                shape[0] = kept;
-            }
-            let whole = view.shape;
-            let half = view.half;
-            let shape = shape.as_slice();
-            let unpooled = row.unpooled;
-            finish(Row { values, shape, attended, unpooled, per_token, half, graph: self, whole })
+            let of_output = |place: usize| {
+                let (view, cut) = (&views[place], &cuts[place]);
+                let size: usize = view.shape[1..].iter().product();
+                Row {
+                    values: &view.values[index * size..][..size][cut.values.clone()],
+                    shape: &cut.shape,
+                    attended,
+                    unpooled: row.unpooled,
+                    per_token: cut.per_token,
+                    half: view.half,
+                    graph: self,
+                    output: outputs[place],
+                    whole: view.shape,
+                }
+            };
+            let rows: Vec<_> = (0..views.len()).map(of_output).collect();
+            finish(&rows)
         };
         Ok(rows.iter().enumerate().map(one).collect())
     }
@@ -383,8 +405,9 @@ impl TextGraph {
                 known: known.iter().map(ToString::to_string).collect(),
             });
         }
+        let outputs = std::iter::once(&self.options.output).chain(&self.options.more_outputs);
         let bound = Bound {
-            output: self.session.output(&self.options.output)?,
+            outputs: outputs.map(|output| self.session.output(output)).collect::<Result<_, _>>()?,
             mask: declared.contains(&ATTENTION_MASK),
             types: declared.contains(&TOKEN_TYPE_IDS),
             first_position: if declared.contains(&POSITION_IDS)
@@ -414,14 +437,44 @@ impl TextGraph {
         }
     }
 
-    fn shape_error(&self, found: &[usize], expected: &str) -> Error {
-        let output = self.bound.get().map_or(0, |bound| bound.output);
+    fn shape_error(&self, output: usize, found: &[usize], expected: &str) -> Error {
         Error::OutputShape {
             path: self.session.path().to_owned(),
             output: self.session.output_name(output).unwrap_or_default().to_owned(),
             found: found.to_vec(),
             expected: expected.to_owned(),
         }
+    }
+}
+
+/// The part of an output that belongs to the tokens of one text.
+struct Cut {
+    values: Range<usize>,
+    shape: Vec<usize>,
+    /// True where the first axis of the shape is that of the tokens.
+    per_token: bool,
+}
+
+impl Padding {
+    /// The part that belongs to a text, of its output with this shape in a batch of `length`.
+    fn cut(&self, shape: &[usize], length: usize, row: &Tokens) -> Cut {
+        let size: usize = shape.iter().product();
+        let mut shape = shape.to_vec();
+        // With more axes, as an attention has, the first is not that of the tokens, even where it
+        // happens to be as long.
+        let per_token = shape.len() == 2 && shape[0] == length;
+        let mut values = 0..size;
+        if per_token {
+            let position = size / length;
+            let kept = row.ids.len().max(1);
+            let start = match self.side {
+                Side::Left => length - kept,
+                Side::Right => 0,
+            };
+            values = start * position..(start + kept) * position;
+            shape[0] = kept;
+        }
+        Cut { values, shape, per_token }
     }
 }
 

@@ -19,7 +19,12 @@ fn open(name: &str, timeout: Option<Duration>) -> Option<TextGraph> {
     files.model = fault(name);
     let load = LoadOptions { onnxruntime: Some(runtime_library()?), timeout, ..load_options() };
     let output = GraphOutput::Index(0);
-    let options = TextGraphOptions { output, padding: PADDING, extra_inputs: vec![] };
+    let options = TextGraphOptions {
+        output,
+        more_outputs: Vec::new(),
+        padding: PADDING,
+        extra_inputs: vec![],
+    };
     Some(TextGraph::open(&files, &load, options).unwrap())
 }
 
@@ -74,7 +79,12 @@ fn a_token_without_a_row_is_named() {
     let files = dense_case("mean").files();
     let load = LoadOptions { onnxruntime: Some(library), ..load_options() };
     let output = GraphOutput::Index(0);
-    let options = TextGraphOptions { output, padding: PADDING, extra_inputs: vec![] };
+    let options = TextGraphOptions {
+        output,
+        more_outputs: Vec::new(),
+        padding: PADDING,
+        extra_inputs: vec![],
+    };
     let graph = TextGraph::open(&files, &load, options).unwrap();
     graph.check(&tokens(3), |_| None).unwrap();
     let strange = Tokens { ids: vec![3, 70_000, 80_000], ..Tokens::default() };

@@ -65,6 +65,7 @@ fn loading_running_and_finishing_are_reported_with_counts() {
         };
         let options = TextGraphOptions {
             output: GraphOutput::Index(0),
+            more_outputs: Vec::new(),
             padding: tokenizer.padding(),
             extra_inputs: vec![],
         };

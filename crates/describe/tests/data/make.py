@@ -5,6 +5,7 @@ Every folder is saved by sentence-transformers, changed as its entry says, and l
 expected.json was computed from the files that are here.
 """
 
+import functools
 import json
 import pathlib
 import shutil
@@ -16,11 +17,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer, SparseEncoder
 from sentence_transformers.base.modules import Dense, Normalize, Router, Transformer
+from sentence_transformers.cross_encoder.modules import LogitScore
 from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 from sentence_transformers.sentence_transformer.modules import Pooling, StaticEmbedding
 from sentence_transformers.sparse_encoder.modules import MLMTransformer, SparseStaticEmbedding, SpladePooling
-from tokenizers import Tokenizer
-from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification, BertConfig, BertTokenizerFast
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers import AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSequenceClassification, BertConfig, BertTokenizerFast, GteConfig, LlamaConfig, ModernBertConfig, PreTrainedTokenizerFast, Qwen3Config
 
 HERE = pathlib.Path(__file__).parent
 WORDS = (
@@ -196,6 +198,107 @@ def late():
     return MultiVectorEncoder(modules=modules), MultiVectorEncoder, None
 
 
+SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+# Roles as sentence-transformers gives them to a pair.
+TEMPLATE = """{%- set task = messages | selectattr("role", "eq", "system") | map(attribute="content") | first | default("Find an answer") -%}
+{%- set query = messages | selectattr("role", "eq", "query") | map(attribute="content") | first -%}
+{%- set document = messages | selectattr("role", "eq", "document") | map(attribute="content") | first -%}
+<|start|>system
+Answer yes or no.<|end|>
+<|start|>user
+<Task>: {{ task }}
+<Query>: {{ query }}
+<Document>: {{ document }}<|end|>
+<|start|>assistant
+<think>
+
+</think>
+
+"""
+LOOP = """{% for message in messages %}
+    {% if message.role == 'query' %}
+Q: {{ message.content }}
+    {% elif message.role == 'document' %}
+D: {{ message.content }}
+    {% else %}
+{{ raise_exception('unknown role') }}
+    {% endif %}
+{% endfor %}
+Relevant:"""
+DECODER_LIMIT = 160
+DECODER = dict(
+    hidden_size=16, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=24,
+    max_position_embeddings=DECODER_LIMIT, rms_norm_eps=1e-3, pad_token_id=0, bos_token_id=0, eos_token_id=2,
+)
+DECODER_PAIRS = [
+    ["the fox", "the quick brown fox jumps over the lazy dog."],
+    ["What runs?", "cats sleep"],
+    ["a query with more words than the others have, even a comma.", ""],
+    ["", "Fox, Dog! \u00fcber 123"],
+    ["the fox", "the dog sleeps under the tree, the cat jumps over the house. " * 20],
+    ["the fox?\n", " the dog sleeps\n\n" * 60],
+]
+
+
+def byte_tokenizer(template):
+    """Byte-level BPE as the tokenizers of Qwen are, of a few words."""
+    inner = Tokenizer(models.BPE())
+    inner.normalizer = normalizers.NFC()
+    inner.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex(SPLIT), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    inner.decoder = decoders.ByteLevel()
+    special = ["<|pad|>", "<|start|>", "<|end|>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=340, special_tokens=special, initial_alphabet=sorted(alphabet), show_progress=False)
+    inner.train_from_iterator(TEXTS + ["yes no yes no Yes No?\n query.\n"] * 4, trainer)
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<|pad|>", eos_token="<|end|>", model_max_length=DECODER_LIMIT)
+    wrapped.chat_template = template
+    return wrapped
+
+
+def decoder(config, template, answers, change=None, **more):
+    """A causal language model that scores by the logits of its answers."""
+
+    def build():
+        wrapped = byte_tokenizer(template)
+        tokens = [wrapped.convert_tokens_to_ids(answer) for answer in answers]
+        assert None not in tokens, answers
+        with tempfile.TemporaryDirectory() as folder:
+            full = config(vocab_size=len(wrapped), **DECODER)
+            randomise(AutoModelForCausalLM.from_config(full), 7).save_pretrained(folder)
+            wrapped.save_pretrained(folder)
+            module = Transformer(folder, transformer_task="text-generation")
+        modules = [module, LogitScore(*tokens)]
+        return CrossEncoder(modules=modules, activation_fn=torch.nn.Identity(), **more), CrossEncoder, change
+
+    return build
+
+
+def template_in_config(folder):
+    """The place of the template before transformers 4.52."""
+    template = (folder / "chat_template.jinja").read_text()
+    (folder / "chat_template.jinja").unlink()
+    rewrite(folder / "tokenizer_config.json", lambda values: values | {"chat_template": template})
+
+
+def classifier(config, **more):
+    """A cross-encoder of one of the newer architectures, with what belongs to its classifier."""
+
+    def build():
+        with tempfile.TemporaryDirectory() as folder:
+            usual = dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24)
+            full = config(vocab_size=len(WORDS), num_labels=1, max_position_embeddings=POSITIONS, **usual, **more)
+            randomise(AutoModelForSequenceClassification.from_config(full), 8).save_pretrained(folder)
+            tokenizer().save_pretrained(folder)
+            module = Transformer(folder, transformer_task="sequence-classification")
+        return CrossEncoder(modules=[module]), CrossEncoder, None
+
+    return build
+
+
 PROMPTS = {"query": "query: ", "document": "document: ", "other": "other: "}
 EVERY = ("lasttoken", "cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean")
 
@@ -226,11 +329,27 @@ MODELS = {
     "splade-sum": sparse(lambda: splade("sum", "log1p_relu")),
     "splade-table": lambda: (SparseEncoder(modules=routed()), SparseEncoder, in_root),
     "reranker": reranker,
+    "reranker-modernbert": classifier(
+        ModernBertConfig, classifier_pooling="mean", classifier_activation="silu", classifier_bias=True, local_attention=8,
+        pad_token_id=0, bos_token_id=2, cls_token_id=2, eos_token_id=3, sep_token_id=3,
+    ),
+    "reranker-gte": classifier(GteConfig, type_vocab_size=0),
+    "decoder": decoder(
+        functools.partial(Qwen3Config, head_dim=6, tie_word_embeddings=True), TEMPLATE, ["yes", "no"], prompts={"query": "Find who runs"}, default_prompt_name="query"
+    ),
+    "decoder-one-token": decoder(LlamaConfig, LOOP, ["yes"], template_in_config),
     "late": late,
 }
 
 
 def expected(model):
+    if isinstance(model, CrossEncoder) and isinstance(model[-1], LogitScore):
+        plain = torch.nn.Identity()
+        scores = model.predict(DECODER_PAIRS, activation_fn=plain).tolist()
+        alone = [model.predict([pair], activation_fn=plain).item() for pair in DECODER_PAIRS]
+        assert max(abs(one - other) for one, other in zip(scores, alone)) < 1e-5, (scores, alone)
+        ids = [model.preprocess([pair], prompt=model._resolve_prompt(None, None))["input_ids"][0].tolist() for pair in DECODER_PAIRS]
+        return {"pairs": DECODER_PAIRS, "scores": scores, "input_ids": ids}
     if isinstance(model, CrossEncoder):
         pairs = [["the fox", text] for text in TEXTS]
         return {"texts": TEXTS, "scores": model.predict(pairs, activation_fn=torch.nn.Identity()).tolist()}
@@ -252,6 +371,7 @@ def make(name):
     model.save(str(folder), create_model_card=False)
     if change:
         change(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)
     for path in folder.rglob("*.json"):
         text = path.read_text()
         path.write_text(text if text.endswith("\n") else text + "\n")

@@ -6,6 +6,7 @@ use std::{
 };
 
 use embedkit_convert::{ConvertOptions, Head as ConvertHead, convert};
+use embedkit_core::tokenizer::{TemplateTokenizer, TokenizerOptions};
 use embedkit_describe::{Description, Folder, Head, describe};
 use embedkit_late_interaction::LateInteractionTextEmbedding;
 use embedkit_rerank::TextCrossEncoder;
@@ -47,14 +48,8 @@ fn files(name: &str, found: &Description) -> (tempfile::TempDir, ModelFiles) {
     let out = tempfile::tempdir().unwrap();
     copy(&folder(name), out.path());
     if let Some(checkpoint) = &found.checkpoint {
-        assert_eq!(checkpoint.model_type, "bert");
         assert_eq!(checkpoint.weights, ["model.safetensors"]);
-        let head = match checkpoint.head {
-            Head::Hidden => ConvertHead::Hidden,
-            Head::MaskedLm => ConvertHead::MaskedLm,
-            Head::Classifier => ConvertHead::Classifier,
-            other => panic!("{other:?}"),
-        };
+        let head: ConvertHead = checkpoint.head.to_string().parse().unwrap();
         fs::create_dir(out.path().join("onnx")).unwrap();
         let options = ConvertOptions { head, ..ConvertOptions::default() };
         convert(&folder(name), &out.path().join(found.spec.file.as_ref()), &options).unwrap();
@@ -154,14 +149,70 @@ fn sparse_vectors_are_those_of_sentence_transformers() {
 #[test]
 fn scores_are_those_of_a_cross_encoder() {
     let Some(options) = options() else { return };
-    let found = describe_folder("reranker");
-    let Task::Rerank(task) = &found.spec.task else { panic!("{:?}", found.spec) };
-    assert_eq!(task.activation, Some(Activation::Tanh));
-    let (_out, files) = files("reranker", &found);
-    let model = TextCrossEncoder::from_files(&found.spec, &files, &options).unwrap();
-    let Scores { texts, scores } = expected("reranker");
-    let results: Vec<f32> = model.rerank("the fox", &texts).collect::<Result<_, _>>().unwrap();
-    close("reranker", &results, &scores);
+    for (name, activation) in [
+        ("reranker", Activation::Tanh),
+        ("reranker-modernbert", Activation::Sigmoid),
+        ("reranker-gte", Activation::Sigmoid),
+    ] {
+        let found = describe_folder(name);
+        let Task::Rerank(task) = &found.spec.task else { panic!("{:?}", found.spec) };
+        assert_eq!(task.activation, Some(activation));
+        assert_eq!(found.checkpoint.as_ref().unwrap().head, Head::Classifier);
+        let (_out, files) = files(name, &found);
+        let model = TextCrossEncoder::from_files(&found.spec, &files, &options).unwrap();
+        let Scores { texts, scores } = expected(name);
+        let results: Vec<f32> = model.rerank("the fox", &texts).collect::<Result<_, _>>().unwrap();
+        close(name, &results, &scores);
+        for (text, expected) in zip_equal(&texts, &scores) {
+            let alone = model.rerank("the fox", [text]).next().unwrap().unwrap();
+            close(&format!("{name}, {text:?} alone"), &[alone], &[*expected]);
+        }
+    }
+}
+
+/// Results of a causal language model, one for each pair.
+#[derive(Deserialize)]
+struct PairScores {
+    pairs: Vec<(String, String)>,
+    scores: Vec<f32>,
+    /// Tokens that the model saw.
+    input_ids: Vec<Vec<u32>>,
+}
+
+#[test]
+fn scores_are_those_of_a_causal_language_model() {
+    let Some(options) = options() else { return };
+    for name in ["decoder", "decoder-one-token"] {
+        let found = describe_folder(name);
+        let Task::Rerank(task) = &found.spec.task else { panic!("{:?}", found.spec) };
+        let tokens = task.tokens.as_ref().unwrap();
+        let (_out, files) = files(name, &found);
+        let PairScores { pairs, scores, input_ids } = expected(name);
+        let template =
+            TemplateTokenizer::load_with(&files, TokenizerOptions::default(), &tokens.template);
+        let template = template.unwrap();
+        let mut cut = 0;
+        for ((query, document), expected) in zip_equal(&pairs, &input_ids) {
+            let tokens = template.encode(query, document).unwrap();
+            assert_eq!(tokens.ids, *expected, "{name}, {query:?} {document:?}");
+            cut += usize::from(tokens.truncated);
+        }
+        assert_eq!(cut, 2, "{name}: two documents are above the limit");
+
+        let model = TextCrossEncoder::from_files(&found.spec, &files, &options).unwrap();
+        let together: Vec<_> = model.rerank_pairs_detailed(pairs_of(&pairs)).collect();
+        for ((pair, expected), result) in zip_equal(zip_equal(&pairs, &scores), together) {
+            let what = format!("{name}, {pair:?}");
+            let found = result.unwrap();
+            close(&what, &[found.value], &[*expected]);
+            let alone = model.rerank(&pair.0, [&pair.1]).next().unwrap().unwrap();
+            close(&format!("{what} alone"), &[alone], &[*expected]);
+        }
+    }
+}
+
+fn pairs_of(pairs: &[(String, String)]) -> Vec<(&str, &str)> {
+    pairs.iter().map(|(query, document)| (query.as_str(), document.as_str())).collect()
 }
 
 #[test]

@@ -7,7 +7,7 @@ use embedkit_core::registry;
 use embedkit_hub::Event;
 use embedkit_types::{ErrorKind, ModelSpec};
 
-use super::{capabilities::Capabilities, encoders::Encoders};
+use super::{capabilities::Capabilities, encoders::Encoders, selection::select_outputs};
 use crate::{
     Error, Options,
     files::FileSource,
@@ -73,10 +73,13 @@ impl ModelBuilder {
     /// Inputs, outputs, and further facts of the model, with the options given so far.
     ///
     /// # Errors
-    /// Those of [`resolve`], for a model that is not built in.
+    /// Those of [`resolve`], for a model that is not built in, and of [`select_outputs`].
     pub fn capabilities(&self) -> Result<Capabilities, Error> {
         match &self.subject {
-            Subject::Specs(specs) => Ok(Capabilities::of(specs, &self.options.load)),
+            Subject::Specs(specs) => {
+                let specs = select_outputs(specs.clone(), self.options.outputs)?;
+                Ok(Capabilities::of(&specs, &self.options))
+            }
             Subject::Name(_) => self.clone().resolve()?.capabilities(),
         }
     }

@@ -1,10 +1,12 @@
 //! Facts of a model that callers of any model ask for.
 
 use embedkit_types::{
-    LateText, LoadOptions, ModelPrompts, ModelSpec, Prompts, Sparse, SparseKind, Task, TaskKind,
+    LateText, LoadOptions, ModelPrompts, ModelSpec, Outputs, Prompts, Sparse, SparseKind, Task,
+    TaskKind,
 };
 
 use super::{input::InputKind, output::OutputKind};
+use crate::Options;
 
 /// Abilities of a [`Model`](crate::Model), known before it is opened.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,7 +35,7 @@ pub struct Capabilities {
 
 impl Capabilities {
     /// Those of a model with one description or more, the first of which stands for the model.
-    pub(super) fn of(specs: &[ModelSpec], options: &LoadOptions) -> Self {
+    pub(super) fn of(specs: &[ModelSpec], options: &Options) -> Self {
         let first = &specs[0];
         let (mut tasks, mut inputs, mut outputs) = (Vec::new(), Vec::new(), Vec::new());
         for spec in specs {
@@ -43,7 +45,7 @@ impl Capabilities {
                     inputs.push(kind);
                 }
             }
-            let output = output_of(&spec.task);
+            let output = output_of(&spec.task, options.outputs);
             if !outputs.contains(&output) {
                 outputs.push(output);
             }
@@ -57,7 +59,7 @@ impl Capabilities {
             max_tokens: first.max_tokens,
             prompts: first.prompts.clone(),
             requires_idf: first.task.requires_idf() == Some(true),
-            uses_roles: specs.iter().any(|spec| uses_roles(spec, options)),
+            uses_roles: specs.iter().any(|spec| uses_roles(spec, &options.load)),
         }
     }
 
@@ -78,7 +80,9 @@ impl Capabilities {
 /// a test does.
 pub(super) fn inputs_of(task: &Task) -> &'static [InputKind] {
     match task {
-        Task::TextDense(_) | Task::Sparse(_) | Task::LateText(_) => &[InputKind::Text],
+        Task::TextDense(_) | Task::Sparse(_) | Task::LateText(_) | Task::TextHybrid(_) => {
+            &[InputKind::Text]
+        }
         Task::LateMultimodal(_) => &[InputKind::Text, InputKind::Image],
         Task::Image(_) => &[InputKind::Image],
         Task::Rerank(_) => &[InputKind::Pair],
@@ -86,8 +90,14 @@ pub(super) fn inputs_of(task: &Task) -> &'static [InputKind] {
     }
 }
 
-fn output_of(task: &Task) -> OutputKind {
+fn output_of(task: &Task, asked: Option<Outputs>) -> OutputKind {
     match task {
+        Task::TextHybrid(task) => match asked.unwrap_or_else(|| task.outputs()) {
+            Outputs { dense: true, sparse: false, multi_vector: false } => OutputKind::Dense,
+            Outputs { dense: false, sparse: true, multi_vector: false } => OutputKind::Sparse,
+            Outputs { dense: false, sparse: false, multi_vector: true } => OutputKind::MultiVector,
+            _ => OutputKind::Hybrid,
+        },
         Task::Sparse(_) => OutputKind::Sparse,
         Task::LateText(_) | Task::LateMultimodal(_) => OutputKind::MultiVector,
         Task::Rerank(_) => OutputKind::Score,
@@ -105,7 +115,9 @@ fn uses_roles(spec: &ModelSpec, options: &LoadOptions) -> bool {
     };
     match &spec.task {
         Task::TextDense(dense) => prompted || dense.tasks.is_some(),
-        Task::Sparse(Sparse { kind, .. }) => !matches!(kind, SparseKind::Splade(_)),
+        Task::Sparse(Sparse { kind, .. }) => {
+            !matches!(kind, SparseKind::Splade(_) | SparseKind::TokenWeights(_))
+        }
         Task::LateText(LateText { markers, query_padding, .. }) => {
             prompted || markers.is_some() || query_padding.is_some()
         }
@@ -124,11 +136,11 @@ mod tests {
         for spec in registry::models() {
             assert!(!inputs_of(&spec.task).is_empty(), "{} of task {}", spec.id, spec.task.name());
             let dense = matches!(spec.task, Task::TextDense(_) | Task::Image(_));
-            assert_eq!(output_of(&spec.task) == OutputKind::Dense, dense, "{}", spec.id);
+            let output = output_of(&spec.task, None);
+            assert_eq!(output == OutputKind::Dense, dense, "{}", spec.id);
             assert_eq!(
                 spec.task.dim().is_none(),
-                inputs_of(&spec.task)[0] == InputKind::Pair
-                    || output_of(&spec.task) == OutputKind::Sparse,
+                inputs_of(&spec.task)[0] == InputKind::Pair || output == OutputKind::Sparse,
                 "{}",
                 spec.id
             );
@@ -139,7 +151,7 @@ mod tests {
     fn roles_matter_where_they_change_the_result() {
         let matter = |id: &str, options: &LoadOptions| {
             let specs: Vec<_> = registry::find(id).unwrap().into_iter().cloned().collect();
-            Capabilities::of(&specs, options).uses_roles
+            Capabilities::of(&specs, &options.clone().into()).uses_roles
         };
         let plain = LoadOptions::default();
         for (id, expected) in [
@@ -161,7 +173,7 @@ mod tests {
     fn an_id_may_stand_for_two_encoders() {
         let specs: Vec<_> =
             registry::find("jinaai/jina-clip-v1").unwrap().into_iter().cloned().collect();
-        let capabilities = Capabilities::of(&specs, &LoadOptions::default());
+        let capabilities = Capabilities::of(&specs, &Options::default());
         assert_eq!(capabilities.tasks, [TaskKind::TextDense, TaskKind::Image]);
         assert!(capabilities.takes(InputKind::Text) && capabilities.takes(InputKind::Image));
         assert_eq!((capabilities.outputs, capabilities.dim), (vec![OutputKind::Dense], Some(768)));

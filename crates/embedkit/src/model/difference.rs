@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use embedkit_types::{ErrorKind, SparseEmbedding};
+use embedkit_types::{ErrorKind, HybridEmbedding, SparseEmbedding};
 
 use super::output::Output;
 use crate::Error;
@@ -78,6 +78,7 @@ impl Output {
             (Self::Score(one), Self::Score(other)) => {
                 Ok(Difference::between(*one, *other, || "the score".to_owned()))
             }
+            (Self::Hybrid(one), Self::Hybrid(other)) => parts(one, other),
             (Self::Dense(one), Self::Dense(other)) => unlike(format!(
                 "one vector has {} components, the other {}",
                 one.len(),
@@ -93,6 +94,27 @@ impl Output {
             _ => unlike(format!("{} differ from {} in kind", self.kind(), other.kind())),
         }
     }
+}
+
+/// The largest difference of the parts.
+fn parts(one: &HybridEmbedding, other: &HybridEmbedding) -> Result<Difference, Error> {
+    let outputs = |parts: &HybridEmbedding| {
+        let HybridEmbedding { dense, sparse, multi_vector } = parts.clone();
+        let vectors = multi_vector.map(Output::MultiVector);
+        [dense.map(Output::Dense), sparse.map(Output::Sparse), vectors]
+    };
+    let mut largest = Difference::NONE;
+    for pair in outputs(one).into_iter().zip(outputs(other)) {
+        match pair {
+            (None, None) => {}
+            (Some(one), Some(other)) => largest = largest.or(one.difference(&other)?),
+            _ => {
+                let what = "one output has a kind of embedding that the other lacks";
+                return Err(Error::new(ErrorKind::InvalidInput, what));
+            }
+        }
+    }
+    Ok(largest)
 }
 
 fn numbers(one: &[f32], other: &[f32], place: impl Fn(usize) -> String) -> Difference {

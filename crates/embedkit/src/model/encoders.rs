@@ -8,6 +8,7 @@ use super::{
     backend::{self, Backend},
     capabilities::{self, Capabilities},
     input::InputKind,
+    selection::select_outputs,
 };
 use crate::{Error, Options, files::FileSource};
 
@@ -35,7 +36,8 @@ impl Encoders {
         files: FileSource,
         options: Options,
     ) -> Result<Self, Error> {
-        let capabilities = Capabilities::of(&specs, &options.load);
+        let specs = select_outputs(specs, options.outputs)?;
+        let capabilities = Capabilities::of(&specs, &options);
         let encoder = |spec| Encoder { spec, opening: Mutex::new(()), open: OnceLock::new() };
         let list = specs.into_iter().map(encoder).collect();
         let encoders = Self { capabilities, files, options, list };

@@ -7,6 +7,7 @@ mod difference;
 mod encoders;
 mod input;
 mod output;
+mod selection;
 mod stream;
 
 use std::{fmt, iter, path::PathBuf, sync::Arc};
@@ -26,6 +27,7 @@ pub use self::{
     difference::Difference,
     input::{Input, InputKind},
     output::{Output, OutputKind},
+    selection::select_outputs,
 };
 
 /// Any model: dense, sparse, late-interaction, image or reranker, chosen when the program runs.
@@ -42,7 +44,8 @@ pub use self::{
 /// ```
 ///
 /// An id may stand for two encoders, of texts and of images (Jina CLIP, SigLIP 2): the kind of an input
-/// decides, and each encoder is opened when it is first needed. A clone shares everything; every method
+/// decides, and each encoder is opened when it is first needed. One that gives several kinds of embedding
+/// (BGE-M3) gives those of [`Options::outputs`]. A clone shares everything; every method
 /// takes `&self`, and several threads may embed at once.
 ///
 /// Results are those of the typed models, such as `TextEmbedding`.

@@ -1,17 +1,14 @@
 //! The graph of a model that brings several files: the ONNX file of the variant that is wanted, else the
 //! checkpoint that has to be converted.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use embedkit_describe::{Checkpoint, Files};
 use embedkit_types::{ModelSpec, SpecError, Str, Variant};
-use serde::Deserialize;
 
 use super::ResolveError;
-use crate::Error;
-
-/// Largest index of shards, in bytes: a hundred bytes for each of 100,000 tensors.
-const LARGEST_INDEX: usize = 10_000_000;
+use crate::{
+    Error,
+    checkpoint::{self, LARGEST_INDEX},
+};
 
 /// Endings of files with weights that are programs, or of other frameworks.
 const PICKLED: [&str; 5] = [".bin", ".pt", ".pth", ".ckpt", ".h5"];
@@ -97,11 +94,6 @@ fn without_weights(model: String, paths: &[String]) -> ResolveError {
     }
 }
 
-#[derive(Deserialize)]
-struct Index {
-    weight_map: BTreeMap<String, String>,
-}
-
 /// Checks that the files of an index of shards are there, before any of them is fetched.
 pub(super) fn check_shards(
     model: &str,
@@ -109,24 +101,15 @@ pub(super) fn check_shards(
     files: &dyn Files,
     paths: &[String],
 ) -> Result<(), Error> {
-    let Some(index) = checkpoint.weights.first().filter(|file| file.ends_with(".json")) else {
-        return Ok(());
-    };
+    let Some(index) = checkpoint::index(checkpoint) else { return Ok(()) };
     let wrong = |reason: String| ResolveError::File {
         model: model.to_owned(),
         file: index.clone(),
         reason,
     };
     let text = files.read(index, LARGEST_INDEX + 1).map_err(|error| wrong(error.to_string()))?;
-    let text = text.unwrap_or_default();
-    if text.len() > LARGEST_INDEX {
-        return Err(wrong(format!("it has more than {LARGEST_INDEX} bytes")).into());
-    }
-    let Index { weight_map } =
-        serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
-    let shards: BTreeSet<_> = weight_map.into_values().collect();
-    for file in shards {
-        let path = format!("{}{file}", prefix(&checkpoint.folder));
+    let shards = checkpoint::shards(index, &text.unwrap_or_default()).map_err(wrong)?;
+    for path in shards {
         if !paths.contains(&path) {
             let (model, index) = (model.to_owned(), index.clone());
             return Err(ResolveError::NoShard { model, file: path, index }.into());

@@ -111,6 +111,7 @@ impl LateInteractionMultimodalEmbedding {
             options,
             TextGraphOptions {
                 output: task.output.clone(),
+                more_outputs: Vec::new(),
                 padding,
                 extra_inputs: vec![PIXEL_VALUES.into()],
             },

@@ -72,7 +72,12 @@ impl LateInteractionTextEmbedding {
         let documents = TextGraph::open(
             files,
             options,
-            TextGraphOptions { output: task.output.clone(), padding, extra_inputs: Vec::new() },
+            TextGraphOptions {
+                output: task.output.clone(),
+                more_outputs: Vec::new(),
+                padding,
+                extra_inputs: Vec::new(),
+            },
         )?;
         // Beyond their own length queries are only padded to even out a batch.
         let queries = match rules.query_padding_id() {

@@ -12,6 +12,8 @@ mod step;
 #[cfg(any(feature = "bm42", feature = "minicoil"))]
 mod subwords;
 
+#[cfg(feature = "splade")]
+use embedkit_core::onnx::TokenWeights;
 use embedkit_core::{
     onnx::{Row, TextGraph, TextGraphOptions},
     pipeline::Workload,
@@ -44,6 +46,8 @@ enum Kind {
     Splade(SpladeConfig),
     #[cfg(feature = "splade")]
     IfSplade(if_splade::IfSplade),
+    #[cfg(feature = "splade")]
+    TokenWeights(TokenWeights),
     #[cfg(feature = "bm42")]
     Bm42(Box<bm42::Bm42>),
     #[cfg(feature = "minicoil")]
@@ -78,6 +82,12 @@ impl GraphModel {
                 let kind = if_splade::IfSplade::open(facts, files, &tokenizer)?;
                 (&facts.output, Kind::IfSplade(kind))
             }
+            #[cfg(feature = "splade")]
+            SparseKind::TokenWeights(facts) => {
+                let (head, skip) = (facts.head.as_ref(), &facts.skip_tokens);
+                let kind = TokenWeights::open(files, head, skip, &tokenizer)?;
+                (&facts.output, Kind::TokenWeights(kind))
+            }
             #[cfg(feature = "bm42")]
             SparseKind::Bm42(facts) => {
                 let kind = bm42::Bm42::open(facts, files, &tokenizer, options)?;
@@ -93,6 +103,7 @@ impl GraphModel {
         let _ = options; // SPLADE has none
         let graph = TextGraphOptions {
             output: output.clone(),
+            more_outputs: Vec::new(),
             padding: tokenizer.padding(),
             extra_inputs: Vec::new(),
         };
@@ -130,7 +141,7 @@ impl GraphModel {
         role == Role::Query
             && match &self.kind {
                 #[cfg(feature = "splade")]
-                Kind::Splade(_) => false,
+                Kind::Splade(_) | Kind::TokenWeights(_) => false,
                 #[cfg(feature = "splade")]
                 Kind::IfSplade(_) => true,
                 #[cfg(feature = "bm42")]
@@ -189,6 +200,8 @@ impl GraphModel {
             Kind::Splade(facts) => splade::finish(row, facts),
             #[cfg(feature = "splade")]
             Kind::IfSplade(kind) => kind.finish(row),
+            #[cfg(feature = "splade")]
+            Kind::TokenWeights(kind) => Ok(kind.terms(&text.ids, row)?),
             #[cfg(feature = "bm42")]
             Kind::Bm42(kind) => kind.finish(text, row, &self.tokenizer),
             #[cfg(feature = "minicoil")]

@@ -105,13 +105,19 @@ impl Checks {
     /// The output that the row names, else the first.
     pub(super) fn output(&self, row: &mut Row) -> Result<GraphOutput, RowError> {
         let output = row.output.take().unwrap_or(GraphOutput::Index(0));
-        match &output {
-            GraphOutput::Index(index) => {
-                self.range("output", *index, 0..=1023)?;
-            }
-            GraphOutput::Name(name) => self.text("output", name)?,
-        }
+        self.graph_output("output", &output)?;
         Ok(output)
+    }
+
+    pub(super) fn graph_output(
+        &self,
+        field: &'static str,
+        output: &GraphOutput,
+    ) -> Result<(), RowError> {
+        match output {
+            GraphOutput::Index(index) => self.range(field, *index, 0..=1023).map(drop),
+            GraphOutput::Name(name) => self.text(field, name),
+        }
     }
 
     /// A path that stays within the folder it is joined to, on every platform. Ids become parts of

@@ -2,9 +2,10 @@
 //! is left is an error.
 
 use crate::{
-    Bm25Config, Bm42Config, ColModernVbertConfig, ColPaliConfig, Encoder, IfSpladeConfig, Image,
-    ImagePooling, LateMultimodal, LateMultimodalKind, LateText, Layer, List, MiniCoilConfig,
-    Pooling, Rerank, Sparse, SparseKind, SpladeConfig, Task, TextDense,
+    Bm25Config, Bm42Config, ColModernVbertConfig, ColPaliConfig, DenseLayer, Encoder, HybridHeads,
+    IfSpladeConfig, Image, ImagePooling, LateMultimodal, LateMultimodalKind, LateText, Layer, List,
+    MiniCoilConfig, Pooling, Rerank, Sparse, SparseKind, SpladeConfig, Str, Task, TemplatePart,
+    TextDense, TextHybrid, TokenScore, TokenWeightsConfig,
 };
 
 use super::{
@@ -26,6 +27,7 @@ pub(super) fn read(row: &mut Row, checks: &Checks) -> Result<Task, RowError> {
         "late-multimodal" => Task::LateMultimodal(late_multimodal(row, checks)?),
         "image" => Task::Image(image(row, checks)?),
         "rerank" => Task::Rerank(rerank(row, checks)?),
+        "text-hybrid" => Task::TextHybrid(text_hybrid(row, checks)?),
         _ => {
             return Err(RowError::UnknownTask { id: row.id.to_string(), task: row.task.clone() });
         }
@@ -99,13 +101,70 @@ fn check_layers(layers: &[Layer], dim: usize, checks: &Checks) -> Result<(), Row
     checks.require(layers.len() <= MOST_LAYERS, "layers", &layers.len(), &rule)?;
     for layer in layers {
         if let Layer::Dense(dense) = layer {
-            checks.path("layers.dense.file", &dense.file)?;
-            checks.range("layers.dense.dim", dense.dim, DIMS)?;
+            check_dense("layers.dense.file", "layers.dense.dim", dense, checks)?;
         }
     }
     let last = layers.iter().rev().find_map(Layer::dim);
     let found = last.unwrap_or(dim);
     checks.require(found == dim, "layers.dense.dim", &found, &format!("{dim} at last, the `dim`"))
+}
+
+fn check_dense(
+    file: &'static str,
+    dim: &'static str,
+    layer: &DenseLayer,
+    checks: &Checks,
+) -> Result<(), RowError> {
+    checks.path(file, &layer.file)?;
+    checks.range(dim, layer.dim, DIMS).map(drop)
+}
+
+/// A layer from the vector of a token to its weight.
+fn weight_head(
+    field: &'static str,
+    head: Option<DenseLayer>,
+    checks: &Checks,
+) -> Result<Option<DenseLayer>, RowError> {
+    if let Some(head) = &head {
+        checks.path(field, &head.file)?;
+        checks.require(head.dim == 1, field, &head.dim, "of `dim` 1")?;
+    }
+    Ok(head)
+}
+
+fn skip_tokens(row: &mut Row, checks: &Checks) -> Result<List<Str>, RowError> {
+    let tokens = row.skip_tokens.take().unwrap_or_default();
+    for token in tokens.iter() {
+        checks.text("skip_tokens", token)?;
+    }
+    Ok(tokens)
+}
+
+fn text_hybrid(row: &mut Row, checks: &Checks) -> Result<TextHybrid, RowError> {
+    let dim = checks.dim(row)?;
+    let output = checks.output(row)?;
+    let outputs = [row.sparse_output.take(), row.multi_vector_output.take()];
+    let skip_tokens = skip_tokens(row, checks)?;
+    if outputs.iter().any(Option::is_some) {
+        let [sparse, multi_vector] = outputs;
+        for (field, output) in [("sparse_output", &sparse), ("multi_vector_output", &multi_vector)]
+        {
+            if let Some(output) = output {
+                checks.graph_output(field, output)?;
+            }
+        }
+        let heads = HybridHeads::Outputs { dense: output, sparse, multi_vector };
+        return Ok(TextHybrid { dim, heads, skip_tokens });
+    }
+    let sparse = weight_head("sparse_head", row.sparse_head.take(), checks)?;
+    let multi_vector = row.multi_vector_head.take();
+    if let Some(head) = &multi_vector {
+        check_dense("multi_vector_head", "multi_vector_head", head, checks)?;
+    } else if sparse.is_none() {
+        checks.present("sparse_head", None::<DenseLayer>)?;
+    }
+    let heads = HybridHeads::Layers { output, sparse, multi_vector };
+    Ok(TextHybrid { dim, heads, skip_tokens })
 }
 
 fn sparse(row: &mut Row, checks: &Checks) -> Result<Sparse, RowError> {
@@ -143,8 +202,13 @@ fn sparse(row: &mut Row, checks: &Checks) -> Result<Sparse, RowError> {
             vocab_file: checks.present_path("vocab_file", row.vocab_file.take())?,
             stopwords_file: checks.present_path("stopwords_file", row.stopwords_file.take())?,
         }),
+        "token-weights" => SparseKind::TokenWeights(TokenWeightsConfig {
+            output: checks.output(row)?,
+            head: weight_head("head", row.head.take(), checks)?,
+            skip_tokens: skip_tokens(row, checks)?,
+        }),
         other => {
-            let expected = "bm25, splade, if-splade, bm42 or minicoil";
+            let expected = "bm25, splade, if-splade, bm42, minicoil or token-weights";
             return Err(checks.invalid("kind", &other, expected));
         }
     };
@@ -238,10 +302,26 @@ fn image(row: &mut Row, checks: &Checks) -> Result<Image, RowError> {
 }
 
 fn rerank(row: &mut Row, checks: &Checks) -> Result<Rerank, RowError> {
+    let output = checks.output(row)?;
+    let activation = row.activation.take();
+    if row.template.is_some() {
+        // Whatever the graph gives, these tokens are the score, and a column has no meaning.
+        let tokens = Some(token_score(row, checks)?);
+        return Ok(Rerank { output, activation, tokens, ..Rerank::DEFAULT });
+    }
     let column = row.column.take().unwrap_or(Rerank::DEFAULT.column);
-    Ok(Rerank {
-        output: checks.output(row)?,
-        column: checks.range("column", column, 0..=1023)?,
-        activation: row.activation.take(),
-    })
+    let column = checks.range("column", column, 0..=1023)?;
+    Ok(Rerank { output, column, activation, tokens: None })
+}
+
+fn token_score(row: &mut Row, checks: &Checks) -> Result<TokenScore, RowError> {
+    let template = checks.present("template", row.template.take())?;
+    if let Err(error) = TemplatePart::parse(&template) {
+        return Err(checks.invalid("template", &template.join("\n"), &error.to_string()));
+    }
+    let true_token = checks.present("true_token", row.true_token.take())?;
+    let false_token = row.false_token.take();
+    let other = false_token != Some(true_token);
+    checks.require(other, "false_token", &true_token, "another token than `true_token`")?;
+    Ok(TokenScore { template, true_token, false_token })
 }

@@ -26,7 +26,7 @@ const DENSE: &str = r#"
 "#;
 
 /// One row of each kind, with nothing that could be left out.
-const LEAST: [&str; 11] = [
+const LEAST: [&str; 15] = [
     "task = 'text-dense'\ndim = 8\npooling = 'none'\nnormalize = false",
     "task = 'text-dense'\ndim = 8\nencoder = 'static'",
     "task = 'sparse'\nkind = 'bm25'\nrequires_idf = true\nk = 1.2\nb = 0.75\navg_len = 256.0\n\
@@ -45,6 +45,10 @@ const LEAST: [&str; 11] = [
      image_suffix = 'b'\nimage_token = 'c'\nframe_token = 'd'\nglobal_token = 'e'\n\
      text_augmentation = { token = 'x', times = 1 }",
     "task = 'image'\ndim = 8\npooling = 'flatten'\nnormalize = true",
+    "task = 'sparse'\nkind = 'token-weights'\nrequires_idf = false",
+    "task = 'rerank'\ntemplate = ['{query}', '{document}']\ntrue_token = 7",
+    "task = 'text-hybrid'\ndim = 8\nsparse_head = { file = 'sparse.pt', dim = 1 }",
+    "task = 'text-hybrid'\ndim = 8\nsparse_output = 1",
 ];
 
 fn read(text: &str) -> Result<ModelSpec, String> {

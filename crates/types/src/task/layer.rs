@@ -29,7 +29,9 @@ impl Layer {
 }
 
 /// A linear layer: `activation(weight * x + bias)`, with the tensors `linear.weight` `[dim, width]` and
-/// `linear.bias` `[dim]` of a safetensors file in f32, f16 or bf16.
+/// `linear.bias` `[dim]`, or `weight` and `bias`, in f32, f16 or bf16, of a safetensors file or of a state that
+/// PyTorch has saved (`.pt`). Such a state is a pickled file: it is read as the plain tensors that it
+/// holds, and nothing in it is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",

@@ -1,8 +1,8 @@
 //! Facts of models that turn a text into weighted terms.
 
-use crate::Str;
+use crate::{List, Str};
 
-use super::GraphOutput;
+use super::{DenseLayer, GraphOutput};
 
 /// Facts of a model that turns a text into a sparse vector: indices of terms with their weights.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +32,8 @@ pub enum SparseKind {
     Bm42(Bm42Config),
     /// BM25 whose known words carry a few numbers for their meaning in the context.
     MiniCoil(MiniCoilConfig),
+    /// Tokens, each with a weight by its vector: the sparse part of BGE-M3.
+    TokenWeights(TokenWeightsConfig),
 }
 
 impl SparseKind {
@@ -44,6 +46,7 @@ impl SparseKind {
             Self::IfSplade(_) => "if-splade",
             Self::Bm42(_) => "bm42",
             Self::MiniCoil(_) => "minicoil",
+            Self::TokenWeights(_) => "token-weights",
         }
     }
 }
@@ -129,4 +132,17 @@ pub struct MiniCoilConfig {
     pub vocab_file: Str,
     /// File with the stopwords, one a line; none are used where it is missing.
     pub stopwords_file: Str,
+}
+
+/// Facts of token weights. A term is the id of a token, with its largest weight in the text; a weight
+/// that is not positive is left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenWeightsConfig {
+    /// The graph output that is read: with `head` the vectors of tokens, `(texts, tokens, width)`, else the
+    /// weights, `(texts, tokens, 1)` or `(texts, tokens)`.
+    pub output: GraphOutput,
+    /// Layer from a token's vector to its weight, one number.
+    pub head: Option<DenseLayer>,
+    /// Tokens that are no terms, such as `<s>`.
+    pub skip_tokens: List<Str>,
 }

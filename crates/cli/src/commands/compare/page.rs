@@ -213,6 +213,7 @@ fn output(model: &Model) -> String {
     match model.output {
         name if name == OutputKind::Dense.name() => format!("one vector{dim}"),
         name if name == OutputKind::MultiVector.name() => format!("vectors{dim}"),
+        name if name == OutputKind::Hybrid.name() => "several embeddings".to_owned(),
         _ => "weighted terms".to_owned(),
     }
 }

@@ -3,13 +3,14 @@
 use super::row::{Row, size};
 
 /// Heading and meaning of each task, in the order of the registry.
-const HEADINGS: [(&str, &str); 6] = [
+const HEADINGS: [(&str, &str); 7] = [
     ("text-dense", "a text to one vector"),
     ("sparse", "a text to weighted words"),
     ("late-text", "a text to a vector for each token"),
     ("late-multimodal", "a text or the image of a page to many vectors"),
     ("image", "an image to one vector"),
     ("rerank", "a query and a text to a score"),
+    ("text-hybrid", "a text to a vector, weighted tokens and a vector for each token at once"),
 ];
 /// Columns behind the id, with the space before each.
 const FACTS: usize = 7 + 8 + 9 + 10;

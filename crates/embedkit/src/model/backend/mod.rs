@@ -4,7 +4,12 @@
 mod images;
 #[cfg(feature = "rerank")]
 mod pairs;
-#[cfg(any(feature = "text-dense", feature = "any-sparse", feature = "late-interaction"))]
+#[cfg(any(
+    feature = "text-dense",
+    feature = "any-sparse",
+    feature = "late-interaction",
+    feature = "hybrid"
+))]
 mod texts;
 
 use std::fmt;
@@ -69,6 +74,11 @@ pub(super) fn open(
         #[cfg(feature = "late-interaction")]
         TaskKind::LateText => {
             boxed::<late::LateInteractionTextEmbedding>(spec, files, options, &())
+        }
+        #[cfg(feature = "hybrid")]
+        TaskKind::TextHybrid => {
+            let hybrid = embedkit_hybrid::HybridOptions { outputs: options.outputs };
+            boxed::<embedkit_hybrid::HybridTextEmbedding>(spec, files, options, &hybrid)
         }
         #[cfg(feature = "multimodal")]
         TaskKind::LateMultimodal => {

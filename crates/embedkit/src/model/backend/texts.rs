@@ -101,3 +101,31 @@ impl Backend for embedkit_late_interaction::LateInteractionTextEmbedding {
         self.device()
     }
 }
+
+#[cfg(feature = "hybrid")]
+impl Backend for embedkit_hybrid::HybridTextEmbedding {
+    fn embed<'a>(&self, role: Role, inputs: Inputs<'a>) -> Outputs<'a> {
+        outputs(self.embed_detailed(role, texts(inputs)))
+    }
+
+    fn submit(&self, role: Role, inputs: Vec<Input>, queue: QueueOptions) -> SubmitResult {
+        Ok(self.submit(role, texts(Box::new(inputs.into_iter())), queue)?.map_ok(output))
+    }
+
+    fn depth(&self, class: Class) -> Depth {
+        self.depth(class)
+    }
+
+    fn token_count(&self, _: Role, input: &Input) -> Result<usize, Error> {
+        self.token_count([text(input)?])
+    }
+
+    fn dim(&self) -> Option<usize> {
+        let outputs = self.outputs();
+        (outputs.dense || outputs.multi_vector).then(|| self.embedding_size())
+    }
+
+    fn device(&self) -> Result<&str, Error> {
+        self.device()
+    }
+}
