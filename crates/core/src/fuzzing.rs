@@ -22,6 +22,14 @@ pub fn onnx_outline(data: &[u8]) {
     }
 }
 
+/// A state of PyTorch (`.pt`) of a stranger: what is read of it is in the file, and nothing is run.
+///
+/// # Panics
+/// Where a tensor has another size than its shape.
+pub fn torch_state(data: &[u8]) {
+    crate::layers::state::fuzz(data);
+}
+
 /// A folder with the folder `model`, in which a file may be read, and a file beside it, which may not.
 struct Folder(PathBuf);
 
@@ -54,11 +62,15 @@ mod tests {
 
     #[test]
     fn kept_inputs() {
-        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/onnx_outline");
-        let files: Vec<_> = fs::read_dir(dir).unwrap().collect();
-        assert!(files.len() > 3);
-        for file in files {
-            onnx_outline(&fs::read(file.unwrap().path()).unwrap());
+        let targets: [(_, fn(&[u8])); 2] =
+            [("onnx_outline", onnx_outline), ("torch_state", torch_state)];
+        for (name, target) in targets {
+            let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(name);
+            let files: Vec<_> = fs::read_dir(dir).unwrap().collect();
+            assert!(files.len() > 3);
+            for file in files {
+                target(&fs::read(file.unwrap().path()).unwrap());
+            }
         }
     }
 }

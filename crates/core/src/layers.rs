@@ -11,7 +11,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use self::state::State;
 use crate::{Error, MappedFile, l2_normalize};
 
-mod state;
+pub(crate) mod state;
 
 /// Most numbers of a matrix: 4 times that of the largest dimension and itself that is usual.
 const MOST_WEIGHTS: usize = 1 << 28;

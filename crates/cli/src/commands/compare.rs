@@ -81,7 +81,7 @@ fn model_args(model: &str, dir: Option<PathBuf>, args: &CompareArgs) -> ModelArg
         model_dir: dir,
         model_spec: described.then(|| PathBuf::from(model)),
         variant: None,
-        outputs: None,
+        outputs: args.outputs,
         prompts: args.prompts,
         max_tokens: args.max_tokens,
         options: Vec::new(),

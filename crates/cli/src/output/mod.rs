@@ -39,7 +39,11 @@ pub(crate) fn check(format: Format, kind: OutputKind, on_error: OnError) -> Resu
     if format != Format::Jsonl && !array {
         let name = if format == Format::Npy { "npy" } else { "parquet" };
         let what = format!("{name} has no place for {kind}, which this model gives");
-        return Err(usage(what).hint("use --format jsonl").into());
+        let hint = match kind {
+            OutputKind::Hybrid => "use --format jsonl, or one kind of embedding: --outputs dense",
+            _ => "use --format jsonl",
+        };
+        return Err(usage(what).hint(hint).into());
     }
     if format == Format::Npy && on_error == OnError::Skip {
         return Err(usage("npy has no place for the errors of --on-error skip")

@@ -8,6 +8,7 @@ mod convert;
 mod doctor;
 mod embed;
 mod failures;
+mod hybrid;
 mod images;
 mod late;
 mod models;

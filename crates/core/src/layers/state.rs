@@ -420,7 +420,7 @@ fn view(arguments: &[Item]) -> Step<View> {
         expected.insert(0, total);
         total = total
             .checked_mul(dim)
-            .filter(|&total| total <= MOST_WEIGHTS)
+            .filter(|total| (1..=MOST_WEIGHTS).contains(total))
             .ok_or_else(|| odd("a tensor"))?;
     }
     let counts = shape.iter().zip(strides.iter().zip(&expected));
@@ -444,6 +444,20 @@ fn short() -> String {
 
 fn odd(part: &str) -> String {
     format!("its description has {part} of another form than PyTorch writes")
+}
+
+/// A state of a stranger: each tensor that is read has the size of its shape, and is in the file.
+///
+/// # Panics
+/// Where that does not hold.
+#[cfg(all(feature = "onnx", any(test, fuzzing)))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let Ok(state) = read(bytes) else { return };
+    for Tensor { dtype, shape, data } in state.tensors.values() {
+        let each = if *dtype == Dtype::F32 { 4 } else { 2 };
+        assert_eq!(data.len(), each * shape.iter().product::<usize>());
+        assert!(data.len() <= bytes.len());
+    }
 }
 
 #[cfg(test)]

@@ -15,8 +15,12 @@
 mod families;
 #[cfg(all(feature = "text-dense", feature = "convert"))]
 mod folders;
+#[cfg(all(feature = "hybrid", feature = "late-interaction"))]
+mod hybrid;
 #[cfg(feature = "text-dense")]
 mod model;
+#[cfg(all(feature = "rerank", feature = "convert"))]
+mod rerankers;
 #[cfg(all(feature = "text-dense", feature = "image"))]
 mod two_encoders;
 

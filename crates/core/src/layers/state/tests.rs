@@ -11,7 +11,7 @@ const WEIGHT: [f32; 6] = [0.5, -1.25, 2.0, 3.5, 0.0, -0.75];
 const BIAS: [f32; 2] = [0.25, -8.0];
 
 fn path(name: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/states").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/torch_state").join(name)
 }
 
 /// The defect of a file of PyTorch's.

@@ -166,9 +166,6 @@ const FASTEMBED_RS: &[(TaskKind, &str, &str)] = &[
     (TaskKind::Rerank, "jinaai/jina-reranker-v2-base-multilingual", "onnx/model.onnx"),
 ];
 
-/// Learned sparse weights of BGE-M3 need a head that is not in its graph.
-const WITHOUT_HEAD: (TaskKind, &str) = (TaskKind::Sparse, "BAAI/bge-m3");
-
 /// Its repository has an exact graph, too, so the row of the quantised one is found by its id.
 const BY_ID: &str = "Xenova/all-MiniLM-L6-v2";
 
@@ -191,13 +188,11 @@ fn models_of_fastembed_come_first_in_its_order() {
 #[test]
 fn codes_of_fastembed_rs_resolve() {
     for (task, code, _) in FASTEMBED_RS {
-        if (*task, *code) != WITHOUT_HEAD && *code != BY_ID {
+        if *code != BY_ID {
             let spec = find_task(code, *task).unwrap_or_else(|error| panic!("{code}: {error}"));
             assert_eq!(spec.task.kind(), *task, "{code}");
         }
     }
-    let (task, id) = WITHOUT_HEAD;
-    assert!(find_task(id, task).is_err());
     assert!(find(BY_ID).is_err());
 }
 
@@ -209,8 +204,7 @@ fn files_of_fastembed_rs_have_rows() {
             spec.task.kind() == *task && repo.eq_ignore_ascii_case(code) && spec.file == *file
         };
         let known = models().iter().any(has_file);
-        let absent = *code == OTHER_GRAPH || (*task, *code) == WITHOUT_HEAD;
-        assert_eq!(known, !absent, "{code} {file}");
+        assert_eq!(known, *code != OTHER_GRAPH, "{code} {file}");
     }
 }
 

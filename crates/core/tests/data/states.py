@@ -1,10 +1,10 @@
-"""Makes the states beside this file with PyTorch 2.15. Usage: python make.py"""
+"""Makes the states of `../corpus/torch_state` with PyTorch 2.15. Usage: python states.py"""
 
 import pathlib
 
 import torch
 
-HERE = pathlib.Path(__file__).parent
+HERE = pathlib.Path(__file__).parent.parent / "corpus/torch_state"
 weight = torch.tensor([[0.5, -1.25, 2.0], [3.5, 0.0, -0.75]])
 bias = torch.tensor([0.25, -8.0])
 
