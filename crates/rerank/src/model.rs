@@ -288,28 +288,70 @@ fn of_column(row: &Row<'_>, column: usize) -> Result<f32, Error> {
     Ok(score)
 }
 
-/// The score of one pair by the logits of the next token: those of the tokens alone, or of the whole
-/// vocabulary at each position, of which the last counts.
+/// The score of one pair by the logits of the next token.
 fn of_tokens(row: &Row<'_>, tokens: &TokenScore) -> Result<f32, Error> {
-    let ids = [Some(tokens.true_token), tokens.false_token];
-    let wanted = ids.iter().flatten().count();
-    let logits = match *row.shape {
-        [columns] if columns == wanted => Some((row.values[0], row.values.get(1).copied())),
-        [positions, vocabulary] if row.per_token && positions > 0 => {
-            let last = &row.values[(positions - 1) * vocabulary..];
-            let logit = |id: u32| last.get(usize::try_from(id).ok()?).copied();
-            let no = tokens.false_token.map(logit);
-            logit(tokens.true_token).filter(|_| no != Some(None)).map(|yes| (yes, no.flatten()))
+    let score = token_score(row.shape, row.values, row.per_token, tokens);
+    score.ok_or_else(|| {
+        let ids = [Some(tokens.true_token), tokens.false_token];
+        let columns = ids.iter().flatten().count();
+        let words = ids.iter().flatten().max().map_or(0, |&id| u64::from(id) + 1);
+        let expected = format!("[pairs, {columns}] or [pairs, tokens, {words} or more]");
+        row.shape_error(&expected).into()
+    })
+}
+
+/// The logit of the one token, less that of the other: of these tokens alone, or of the whole vocabulary at
+/// each position, of which the last counts. `None` for other shapes.
+fn token_score(
+    shape: &[usize],
+    values: &[f32],
+    per_token: bool,
+    tokens: &TokenScore,
+) -> Option<f32> {
+    let (logits, ids) = match *shape {
+        [columns] if columns == 1 + usize::from(tokens.false_token.is_some()) => {
+            (values, (0, tokens.false_token.map(|_| 1)))
         }
-        _ => None,
+        [positions, vocabulary] if per_token && positions > 0 => {
+            let last = values.get((positions - 1) * vocabulary..)?;
+            (last, (tokens.true_token, tokens.false_token))
+        }
+        _ => return None,
     };
-    match logits {
-        Some((yes, Some(no))) => Ok(yes - no),
-        Some((yes, None)) => Ok(yes),
-        None => {
-            let last = ids.iter().flatten().max().map_or(0, |&id| u64::from(id) + 1);
-            let whole = format!("[pairs, tokens, {last} or more]");
-            Err(row.shape_error(&format!("[pairs, {wanted}] or {whole}")).into())
-        }
+    let logit = |id: u32| logits.get(usize::try_from(id).ok()?).copied();
+    let yes = logit(ids.0)?;
+    Some(match ids.1 {
+        Some(no) => yes - logit(no)?,
+        None => yes,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn score(shape: &[usize], values: &[f32], no: Option<u32>) -> Option<f32> {
+        let tokens = TokenScore { template: vec![].into(), true_token: 2, false_token: no };
+        token_score(shape, values, shape.len() == 2, &tokens)
+    }
+
+    #[test]
+    fn logits_are_those_of_the_tokens_or_of_the_whole_vocabulary() {
+        let two = [0.0, 0.0, 9.0, 0.0, 1.0, 2.5, 4.0, 8.0];
+        assert_eq!(score(&[2], &[3.0, 1.0], Some(1)), Some(2.0));
+        assert_eq!(score(&[1], &[3.0], None), Some(3.0));
+        assert_eq!(score(&[2, 4], &two, Some(1)), Some(1.5));
+        assert_eq!(score(&[2, 4], &two, None), Some(4.0));
+    }
+
+    #[test]
+    fn other_shapes_have_no_score() {
+        assert_eq!(score(&[1], &[3.0], Some(1)), None);
+        assert_eq!(score(&[2], &[3.0, 1.0], None), None);
+        // Tokens that the vocabulary does not have.
+        assert_eq!(score(&[1, 2], &[1.0, 2.0], None), None);
+        assert_eq!(score(&[1, 3], &[1.0, 2.0, 3.0], Some(3)), None);
+        assert_eq!(score(&[0, 4], &[], Some(1)), None);
+        assert_eq!(score(&[1, 1, 4], &[0.0; 4], Some(1)), None);
     }
 }

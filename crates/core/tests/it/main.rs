@@ -9,4 +9,5 @@ mod fuzzed;
 mod operators;
 mod pipeline;
 mod spans;
+mod template;
 mod tokens;
