@@ -16,6 +16,7 @@ const USE_RUNTIME: &[&str] = &[
     "embedkit-late-interaction",
     "embedkit-image",
     "embedkit-rerank",
+    "embedkit-hybrid",
     "embedkit",
     "embedkit-cli",
 ];

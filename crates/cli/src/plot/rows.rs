@@ -250,6 +250,10 @@ fn no_vector(object: &Map<String, Value>) -> CliError {
         return failure("expected one vector, got a score")
             .hint("a map is drawn of dense embeddings");
     }
+    if ["dense", "sparse", "multi"].iter().any(|name| object.contains_key(*name)) {
+        return failure("expected one vector, got several embeddings")
+            .hint("`embedkit embed --outputs dense` gives one of them");
+    }
     failure("\"embedding\" is not given")
 }
 

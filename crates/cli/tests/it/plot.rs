@@ -127,6 +127,7 @@ fn what_is_no_dense_embedding_is_refused_with_its_line() {
             Some("dense"),
         ),
         ("{\"score\":1.0}\n", "expected one vector, got a score", Some("dense")),
+        ("{\"dense\":[1.0]}\n", "got several embeddings", Some("--outputs dense")),
         ("{\"index\":0}\n", "\"embedding\" is not given", None),
         ("{\"embedding\":[1.0,\"a\"]}\n", "expected an array of numbers", None),
         ("{\"embedding\":1}\n", "expected an array of numbers", None),
