@@ -33,6 +33,7 @@ pages! {
     dense: "docs/guide/dense.md",
     sparse: "docs/guide/sparse.md",
     late_interaction: "docs/guide/late-interaction.md",
+    several_embeddings: "docs/guide/several-embeddings.md",
     muvera: "docs/guide/muvera.md",
     scoring: "docs/guide/scoring.md",
     options: "docs/reference/options.md",
