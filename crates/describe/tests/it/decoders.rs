@@ -43,7 +43,7 @@ fn templates_become_texts_with_two_places() {
     let head = Head::NextToken { true_token: 7, false_token: Some(5) };
     assert_eq!(found.checkpoint.unwrap().head, head);
     let found = tokens(&with_texts(plain));
-    assert_eq!(found.template, ["Q: {query}\nD: {document}<end>\n"]);
+    assert_eq!(found.template[..], ["Q: {query}\nD: {document}<end>\n"]);
     assert_eq!((found.true_token, found.false_token), (7, Some(5)));
     // A text before them, the tokens of the tokenizer, and Python's methods.
     let system =
@@ -54,7 +54,7 @@ fn templates_become_texts_with_two_places() {
     let prompted = with_texts(&format!("{system}{rest}"))
         .with("tokenizer_config.json", special)
         .with("config_sentence_transformers.json", prompts);
-    assert_eq!(tokens(&prompted).template, ["FIND IT <s>{query}|{document}</s>"]);
+    assert_eq!(tokens(&prompted).template[..], ["FIND IT <s>{query}|{document}</s>"]);
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn structured_messages_have_parts() {
     let settings = SETTINGS.replace("flat", "structured");
     let template = "{{ query.content[0].text }} {{ document.content[0]['text'] }}";
     let model = with_texts(template).with("sentence_bert_config.json", settings);
-    assert_eq!(tokens(&model).template, ["{query} {document}"]);
+    assert_eq!(tokens(&model).template[..], ["{query} {document}"]);
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn the_older_place_of_a_template_is_read() {
     fails(&model, ErrorKind::NotFound, &["chat_template.jinja"]);
     let config = format!(r#"{{"chat_template": "{template}"}}"#);
     assert_eq!(
-        tokens(&model.with("tokenizer_config.json", config)).template,
+        tokens(&model.with("tokenizer_config.json", config)).template[..],
         ["{query} {document}"]
     );
 }

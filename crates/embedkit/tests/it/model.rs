@@ -12,7 +12,8 @@ use std::{
 
 use embedkit::{
     BatchOptions, Class, Embed, Embedded, Error, ErrorKind, Hint, Input, InputKind, LoadOptions,
-    Model, ModelSpec, Options, Output, Pending, QueueOptions, Role, TextEmbedding,
+    Model, ModelSpec, Options, Output, Pending, QueueOptions, Role, Task, TextEmbedding,
+    types::Rerank,
 };
 use embedkit_testkit::dense_case;
 
@@ -115,7 +116,8 @@ fn a_model_is_opened_once_and_its_failure_is_told_each_time() {
     std::fs::remove_file(&files.model).unwrap();
     let Some(options) = options() else { return };
     // Two descriptions: each is opened when it is needed.
-    let other = ModelSpec { id: "other".into(), ..case.spec.clone() };
+    let task = Task::Rerank(Rerank::DEFAULT);
+    let other = ModelSpec { id: "other".into(), task, ..case.spec.clone() };
     let builder = Model::builder_for([case.spec.clone(), other]).unwrap();
     let model = builder.dir(dir.path()).options(options).open().unwrap();
     let results: Vec<_> = model.embed(Role::Raw, ["a", "b"]).collect();
