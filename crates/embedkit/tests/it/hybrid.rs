@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use embedkit::{
     Embedded, ErrorKind, HybridEmbedding, HybridTextEmbedding, Model, Options, Output, OutputKind,
-    Outputs, Role, SpecError,
+    Outputs, QueueOptions, Role, SpecError,
     scoring::max_sim,
     types::{GraphOutput, HybridHeads, LoadOptions, ModelFiles, ModelSpec, Task, TextHybrid},
 };
@@ -53,6 +53,8 @@ fn all_embeddings_are_those_of_the_typed_model() {
         let typed: Vec<_> = typed.embed_detailed(role, TEXTS).map(Result::unwrap).collect();
         let any: Vec<_> = model.embed(role, TEXTS).map(Result::unwrap).collect();
         assert_eq!(any.len(), typed.len());
+        let submitted = model.submit(role, TEXTS, QueueOptions::BULK).unwrap();
+        assert_eq!(submitted.map(Result::unwrap).collect::<Vec<_>>(), any);
         for (any, Embedded { value, tokens, truncated }) in any.into_iter().zip(typed) {
             assert_eq!(any, Embedded { value: Output::Hybrid(value), tokens, truncated });
         }
