@@ -6,6 +6,7 @@
 //! and makes no object but numbers, texts, tuples, dictionaries and tensors.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     io::{Cursor, Read},
     rc::Rc,
@@ -54,7 +55,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<State, String> {
             archive.len()
         ));
     }
-    let names = archive.file_names().map(|name| name.map(|name| name.into_owned()));
+    let names = archive.file_names().map(|name| name.map(Cow::into_owned));
     let names: Vec<String> = names.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
     let Some(pickled) = names.iter().find(|name| name.ends_with("/data.pkl")) else {
         return Err("the archive has no data.pkl, so PyTorch has not saved it".to_owned());

@@ -215,10 +215,13 @@ impl From<&TemplatePart<'_>> for Part {
 
 /// A text with a pair in it.
 fn fill(parts: &[Part], pair: Pair<'_>) -> String {
-    let text = |part| match part {
-        &Part::Text(ref text) => text.as_str(),
-        Part::Query => pair.query,
-        Part::Document => pair.document,
-    };
-    parts.iter().map(text).collect()
+    let mut filled = String::new();
+    for part in parts {
+        filled.push_str(match part {
+            Part::Text(text) => text,
+            Part::Query => pair.query,
+            Part::Document => pair.document,
+        });
+    }
+    filled
 }
