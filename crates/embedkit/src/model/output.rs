@@ -249,7 +249,7 @@ impl Part<'_> {
 
 #[cfg(feature = "late-interaction")]
 fn max_sim(query: &MultiVector, document: &MultiVector) -> Result<f32, Error> {
-    Ok(embedkit_late_interaction::max_sim(query, document)?)
+    embedkit_late_interaction::max_sim(query, document)
 }
 
 #[cfg(not(feature = "late-interaction"))]
