@@ -2,19 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use embedkit_describe::Checkpoint;
 #[cfg(feature = "hub")]
 use embedkit_hub::{Hub, OnEvent};
-use embedkit_types::{LoadOptions, ModelFiles, ModelSpec, SpecError};
+use embedkit_types::{LoadOptions, ModelFiles, ModelSpec};
 
-use crate::Error;
+use crate::{Error, conversion::Conversion};
 
 /// Places to look for files: a folder of the caller's, or the cache and behind it the hub.
 #[derive(Clone, Default)]
 pub(crate) struct FileSource {
     pub(crate) dir: Option<PathBuf>,
-    /// The checkpoint that the graph has to be made from.
-    pub(crate) checkpoint: Option<Checkpoint>,
+    /// The conversion that makes the graph, of a model that was described by its own files.
+    pub(crate) conversion: Option<Conversion>,
     /// True where the description was read from the model's own files, and the graph chosen among them.
     pub(crate) described: bool,
     /// Hears of downloads and conversions.
@@ -30,17 +29,18 @@ impl FileSource {
         options: &LoadOptions,
         needed: bool,
     ) -> Result<Option<ModelFiles>, Error> {
-        if options.variant.is_some() && !self.described {
-            let id = spec.id.to_string();
-            return Err(SpecError::UnusedOption { id, option: "variant" }.into());
-        }
+        let conversion = if self.described {
+            self.conversion.clone()
+        } else {
+            Conversion::of(spec, options.variant.as_ref())?
+        };
         let files = match &self.dir {
             Some(dir) => in_dir(dir, spec)?,
             None if needed => self.fetch(spec, options)?,
             None => return Ok(None),
         };
-        match &self.checkpoint {
-            Some(checkpoint) => self.convert(spec, &files, checkpoint, options).map(Some),
+        match conversion {
+            Some(conversion) => self.convert(spec, &files, &conversion, options).map(Some),
             None => Ok(Some(files)),
         }
     }
@@ -62,7 +62,7 @@ impl FileSource {
     #[cfg(not(feature = "hub"))]
     #[expect(clippy::unused_self, reason = "the hub is compiled out")]
     fn fetch(&self, spec: &ModelSpec, _: &LoadOptions) -> Result<ModelFiles, Error> {
-        Err(SpecError::NeedsFiles { id: spec.id.to_string() }.into())
+        Err(embedkit_types::SpecError::NeedsFiles { id: spec.id.to_string() }.into())
     }
 
     /// The files with a graph that is made from the checkpoint among them, once, and kept in the cache.
@@ -71,29 +71,32 @@ impl FileSource {
         &self,
         spec: &ModelSpec,
         files: &ModelFiles,
-        checkpoint: &Checkpoint,
+        conversion: &Conversion,
         options: &LoadOptions,
     ) -> Result<ModelFiles, Error> {
-        use embedkit_convert::{ConvertOptions, VERSION, convert};
+        use embedkit_convert::{ConvertOptions, Precision, VERSION, convert_with_progress};
 
-        let head = checkpoint.head.name().parse::<embedkit_convert::Head>()?;
-        let dir = files.root.join(&checkpoint.folder);
-        let mut inputs = checkpoint.weights.clone();
-        inputs.push(match &*checkpoint.folder {
-            "" => "config.json".to_owned(),
-            folder => format!("{folder}/config.json"),
-        });
-        let conversion = embedkit_hub::Conversion {
+        let head = conversion.head.name().parse::<embedkit_convert::Head>()?;
+        let dir = files.root.join(&conversion.folder);
+        let mut inputs = conversion.weights.clone();
+        inputs.push(conversion.file("config.json"));
+        let (precision, suffix) =
+            if conversion.is_f16() { (Precision::F16, "-f16") } else { (Precision::F32, "") };
+        let kept = embedkit_hub::Conversion {
             spec,
             root: &files.root,
             inputs: &inputs,
-            recipe: &format!("{head}-{VERSION}"),
+            recipe: &format!("{head}{suffix}-{VERSION}"),
             file: "model.onnx",
         };
-        let convert_options = ConvertOptions { head, ..ConvertOptions::default() };
-        let make = |out: &Path| convert(&dir, out, &convert_options).map(drop).map_err(Error::from);
-        let model = self.hub(options)?.converted(&conversion, make)?;
-        Ok(ModelFiles { root: files.root.clone(), model })
+        let convert_options = ConvertOptions { head, precision, ..ConvertOptions::default() };
+        let make = |out: &Path, on_progress: &mut dyn FnMut(u64, u64)| {
+            convert_with_progress(&dir, out, &convert_options, on_progress)
+                .map(drop)
+                .map_err(Error::from)
+        };
+        let model = self.hub(options)?.converted(&kept, make)?;
+        Ok(ModelFiles { model, ..files.clone() })
     }
 
     #[cfg(not(feature = "convert"))]
@@ -102,18 +105,18 @@ impl FileSource {
         &self,
         spec: &ModelSpec,
         _: &ModelFiles,
-        _: &Checkpoint,
+        _: &Conversion,
         _: &LoadOptions,
     ) -> Result<ModelFiles, Error> {
         let (id, package, feature) = (spec.id.to_string(), "embedkit", "convert");
-        Err(SpecError::NotCompiled { id, package, feature }.into())
+        Err(embedkit_types::SpecError::NotCompiled { id, package, feature }.into())
     }
 }
 
 /// Checks that the checkpoint, whose configuration is in `folder`, can be converted.
 #[cfg(feature = "convert")]
-pub(crate) fn check_checkpoint(folder: &Path, checkpoint: &Checkpoint) -> Result<(), Error> {
-    let head = checkpoint.head.name().parse::<embedkit_convert::Head>()?;
+pub(crate) fn check_checkpoint(folder: &Path, conversion: &Conversion) -> Result<(), Error> {
+    let head = conversion.head.name().parse::<embedkit_convert::Head>()?;
     Ok(embedkit_convert::check(folder, head)?)
 }
 
@@ -133,7 +136,7 @@ impl std::fmt::Debug for FileSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("FileSource")
             .field("dir", &self.dir)
-            .field("checkpoint", &self.checkpoint)
+            .field("conversion", &self.conversion)
             .finish_non_exhaustive()
     }
 }

@@ -59,6 +59,9 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "any-model")]
+pub mod canary;
+mod conversion;
 mod files;
 mod load;
 #[cfg(feature = "any-model")]

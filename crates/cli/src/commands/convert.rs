@@ -9,7 +9,7 @@ pub(crate) fn run(args: &ConvertArgs, report: &Report) -> Result<()> {
     let options = ConvertOptions {
         head: args.head,
         token_types: !args.no_token_types,
-        ..ConvertOptions::default()
+        precision: args.precision,
     };
     let mut bar = None;
     let converted = convert_with_progress(&args.dir, &args.out, &options, &mut |done, all| {

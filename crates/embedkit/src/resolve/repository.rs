@@ -53,11 +53,11 @@ pub(super) fn in_repository(
         spec.source = source.clone();
     }
     #[cfg(feature = "convert")]
-    if let Some(checkpoint) = &found.files.checkpoint {
-        let config = format!("{}/config.json", checkpoint.folder);
+    if let Some(conversion) = &found.files.conversion {
+        let config = format!("{}/config.json", conversion.folder);
         let config = snapshot.on_disk(config.trim_start_matches('/'));
         if let Some(folder) = config.as_deref().and_then(std::path::Path::parent) {
-            crate::files::check_checkpoint(folder, checkpoint)?;
+            crate::files::check_checkpoint(folder, conversion)?;
         }
     }
     Ok(found)
