@@ -3,7 +3,7 @@
 use embedkit_describe::{Checkpoint, Head};
 use embedkit_types::{Encoder, ModelSpec, Sparse, SparseKind, SpecError, Task, TextDense, Variant};
 
-use crate::{Error, resolve::error::ResolveError};
+use crate::{Error, error::ResolveError};
 
 /// Name of the variant with f16 weights, which a checkpoint is converted to on demand.
 const F16: &str = "fp16";

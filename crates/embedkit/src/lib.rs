@@ -62,6 +62,7 @@
 #[cfg(feature = "any-model")]
 pub mod canary;
 mod conversion;
+mod error;
 mod files;
 mod load;
 #[cfg(feature = "any-model")]
@@ -98,6 +99,7 @@ pub use embedkit_types::{
     LoadOptions, ModelFiles, ModelSpec, MultiVector, Profile, Prompts, Role, SparseEmbedding,
     SpecError, Task, TaskKind, Variant, cache, scoring::Ranked,
 };
+pub use error::ResolveError;
 pub use load::{Load, Loaded};
 #[cfg(feature = "any-model")]
 pub use model::{
@@ -105,7 +107,7 @@ pub use model::{
 };
 #[cfg(feature = "any-model")]
 pub use options::Options;
-pub use resolve::{ResolveError, Resolved, resolve};
+pub use resolve::{Resolved, resolve};
 
 /// A model that turns a text into one vector.
 #[cfg(feature = "text-dense")]

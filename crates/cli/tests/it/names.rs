@@ -241,7 +241,7 @@ fn a_variant_that_is_not_there_is_an_error_that_names_the_others() {
         let args = ["embed", "--model", arg(dir.path()), "--variant", variant, "a"];
         Program::new(args).args(more).run()
     };
-    embed("fp16", &[]).failure(1, "no graph of the variant fp16", Some("--variant: fp32"));
+    embed("q4", &[]).failure(1, "no graph of the variant q4", Some("--variant: fp16, fp32"));
     embed("a/b", &[]).status_is(2);
     let built_in = ["embed", "--model", "BAAI/bge-small-en-v1.5", "--variant", "fp16", "a"];
     Program::new(built_in).run().failure(1, "`variant` has no meaning", None);

@@ -7,8 +7,7 @@ use embedkit_describe::{Checkpoint, Files};
 use embedkit_types::{ModelSpec, SpecError, Str, Variant};
 use serde::Deserialize;
 
-use super::ResolveError;
-use crate::{Error, conversion::Conversion};
+use crate::{Error, conversion::Conversion, error::ResolveError};
 
 /// Largest index of shards, in bytes: a hundred bytes for each of 100,000 tensors.
 const LARGEST_INDEX: usize = 10_000_000;

@@ -1,6 +1,5 @@
 //! From a name to a model: a built-in id, a folder that describes itself, or a repository of the hub.
 
-pub(crate) mod error;
 mod graph;
 #[cfg(feature = "hub")]
 mod repository;
@@ -11,9 +10,7 @@ use embedkit_core::registry;
 use embedkit_describe::{Description, Fact, Files, Folder, describe};
 use embedkit_types::{Canonical, LoadOptions, ModelSpec, SpecError};
 
-use crate::{Error, conversion::Conversion, files::FileSource};
-
-pub use error::ResolveError;
+use crate::{Error, conversion::Conversion, error::ResolveError, files::FileSource};
 
 /// A model that was looked up by name: its descriptions, and the files that they were read from.
 ///

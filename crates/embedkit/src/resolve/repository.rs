@@ -6,8 +6,8 @@ use embedkit_describe::{Files, wanted};
 use embedkit_hub::{Hub, Snapshot};
 use embedkit_types::{Hint, LoadOptions, Source};
 
-use super::{ResolveError, Resolved, described};
-use crate::Error;
+use super::{Resolved, described};
+use crate::{Error, error::ResolveError};
 
 /// Largest file that a description is read from, in bytes. The largest one is the index of shards.
 const LARGEST: u64 = 16 << 20;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use embedkit::{Device, LoadOptions, Model, TextEmbedding};
+use embedkit::{DEFAULT_MODEL, Device, LoadOptions, Model, TextEmbedding, resolve};
 use embedkit_testkit::dense_case;
 
 #[test]
@@ -42,4 +42,13 @@ fn the_cpu_is_never_checked() {
         assert_eq!(model.device().unwrap(), "cpu");
     }
     assert!(!cache.path().join("devices").exists());
+}
+
+#[test]
+fn a_built_in_model_has_its_published_values() {
+    let found = resolve(DEFAULT_MODEL, &LoadOptions::default()).unwrap();
+    let known = found.canonical().unwrap();
+    assert_eq!((known.texts.len(), known.vectors.len()), (1, 1));
+    let none = resolve("intfloat/e5-base-v2", &LoadOptions::default()).unwrap();
+    assert!(none.canonical().is_none());
 }
