@@ -1,4 +1,4 @@
-//! `codegen`: renders files from `models.toml`.
+//! `codegen`: renders files from `models.toml` and from the published values of models.
 //!
 //! Rows are read with the types of `embedkit-types`, never with `embedkit-core`, so that this builds
 //! even if the generated file there does not.
@@ -16,7 +16,7 @@ use anyhow::{Context as _, bail, ensure};
 use embedkit_types::{DenseLayer, HybridHeads, LateMultimodalKind, ModelSpec, SparseKind, Task};
 use serde::Deserialize;
 
-use crate::repo;
+use crate::{canonical, repo};
 
 /// Marks around the table in the README.
 const MARKERS: (&str, &str) = ("<!-- models:begin -->", "<!-- models:end -->");
@@ -27,7 +27,8 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     let root = repo::root();
     let source = root.join("models.toml");
     let text = fs::read_to_string(&source).with_context(|| repo::short(&source))?;
-    let table = parse(&text).context("models.toml")?;
+    let mut table = parse(&text).context("models.toml")?;
+    canonical::fill(&mut table.model, &canonical::published()?);
 
     let mut rendered = vec![
         (root.join("crates/core/src/registry/generated.rs"), rust::render(&table)),

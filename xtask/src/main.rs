@@ -7,6 +7,7 @@
 
 mod bench;
 mod book;
+mod canonical;
 mod codegen;
 mod demo;
 mod golden;

@@ -10,12 +10,12 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
 use embedkit::postprocess::MuveraOptions;
-use embedkit_convert::Head;
+use embedkit_convert::Precision;
 use embedkit_types::{BatchOptions, Device, LoadOptions, Outputs, Prompts, Role, Task, Variant};
 
 #[cfg(test)]
 pub(crate) use examples::examples;
-use values::{count, device, factor, heads, key_value, muvera, seconds, some_threads};
+use values::{count, device, factor, heads, key_value, muvera, precisions, seconds, some_threads};
 
 /// Embeddings for retrieval on ONNX Runtime: embed, search and rerank from the shell.
 #[derive(Debug, Parser)]
@@ -336,7 +336,7 @@ pub(crate) struct ModelArgs {
     #[arg(long, value_name = "FILE.toml")]
     pub(crate) model_spec: Option<PathBuf>,
     /// The graph, where a folder or repository has several: fp32, fp16, int8, q4, or the end of the
-    /// file's name, such as O3 [default: fp32]
+    /// file's name, such as O3; a checkpoint without a graph becomes one of fp32 or fp16 [default: fp32]
     #[arg(long, value_name = "VARIANT")]
     pub(crate) variant: Option<Variant>,
     /// The kinds of embedding, of a model that gives several: one or more of dense, sparse and multi, with
@@ -410,6 +410,9 @@ pub(crate) struct RunArgs {
     /// auto, cpu, cuda[:N[,M…]], tensorrt, coreml, directml, openvino or migraphx
     #[arg(long, global = true, value_name = "DEVICE", value_parser = device, default_value = "auto")]
     pub(crate) device: Device,
+    /// Use a device other than the CPU without comparing results when a model first runs there
+    #[arg(long, global = true)]
+    pub(crate) skip_canary: bool,
     /// Where models and the runtime library are kept [default: the user's cache folder]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
@@ -432,6 +435,7 @@ impl RunArgs {
     pub(crate) fn load_options(&self) -> LoadOptions {
         LoadOptions {
             device: self.device.clone(),
+            skip_canary: self.skip_canary,
             threads: self.threads,
             replicas: self.replicas,
             timeout: self.timeout,
@@ -582,7 +586,8 @@ Examples:
 Examples:
   embedkit convert ./all-MiniLM-L6-v2 ./all-MiniLM-L6-v2/model.onnx
   embedkit convert ./cross-encoder model.onnx --head classifier
-  embedkit convert ./reranker model.onnx --head next-token --true-token 9693 --false-token 2152")]
+  embedkit convert ./reranker model.onnx --head next-token --true-token 9693 --false-token 2152
+  embedkit convert ./all-MiniLM-L6-v2 model_fp16.onnx --precision f16")]
 pub(crate) struct ConvertArgs {
     /// Folder with config.json and model.safetensors
     pub(crate) dir: PathBuf,
@@ -603,6 +608,9 @@ pub(crate) struct ConvertArgs {
     /// Leave the input token_type_ids out: all tokens are of type 0
     #[arg(long)]
     pub(crate) no_token_types: bool,
+    /// Numbers of the graph: f16 takes half the memory of a GPU, and is slower than f32 on most CPUs
+    #[arg(long, value_name = "NUMBERS", value_parser = precisions(), default_value = "f32")]
+    pub(crate) precision: Precision,
 }
 
 #[derive(Debug, Args)]

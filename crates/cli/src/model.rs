@@ -22,6 +22,7 @@ use crate::{
     args::{ModelArgs, RoleArg, RunArgs},
     image_options,
     input::{AcceptedInputs, QueryKey},
+    progress::{Busy, Bytes},
     report::{CliError, Report, causes, failure, usage},
 };
 
@@ -436,6 +437,25 @@ pub(crate) fn open_hub(options: &LoadOptions, report: &Report) -> Result<Hub> {
     Ok(hub.with_progress(Arc::new(show_downloads(report))))
 }
 
+/// A conversion that is shown.
+enum Converting {
+    /// Its size is not known yet.
+    Begun(#[expect(dead_code, reason = "it is shown until it is dropped")] Busy),
+    Writing(Bytes),
+}
+
+impl Converting {
+    /// Shows so many bytes, with the bar that `show` makes where there is none.
+    fn reached(&mut self, bytes: u64, show: impl FnOnce() -> Bytes) {
+        if let Self::Begun(_) = self {
+            *self = Self::Writing(show());
+        }
+        if let Self::Writing(bar) = self {
+            bar.reached(bytes);
+        }
+    }
+}
+
 /// A progress bar for each file that is downloaded, and one for a checkpoint that is converted.
 pub(crate) fn show_downloads(report: &Report) -> impl Fn(Event<'_>) + Send + Sync + 'static {
     let shown = Mutex::new(HashMap::new());
@@ -461,7 +481,15 @@ pub(crate) fn show_downloads(report: &Report) -> impl Fn(Event<'_>) + Send + Syn
             }
             Event::Finished { file, .. } => drop(shown.remove(file)),
             Event::Converting { model } => {
-                converting.insert(model.to_owned(), report.busy(&format!("converting {model}")));
+                let busy = report.busy(&format!("converting {model}"));
+                converting.insert(model.to_owned(), Converting::Begun(busy));
+            }
+            Event::Writing { model, bytes, size } => {
+                if let Some(shown) = converting.get_mut(model) {
+                    shown.reached(bytes, || {
+                        report.bytes(&format!("converting {model}"), Some(size))
+                    });
+                }
             }
             Event::Converted { model } => drop(converting.remove(model)),
             _ => {}

@@ -220,6 +220,8 @@ pub(crate) struct Disentangled {
 pub(crate) struct Rotary {
     /// Angle per position of each pair, `head_width / 2` in all.
     pub(crate) frequencies: Arc<[f32]>,
+    /// Factor of cosines and sines.
+    pub(crate) scale: f32,
 }
 
 impl Rotary {
@@ -228,7 +230,14 @@ impl Rotary {
     pub(crate) fn new(theta: f64, head_width: usize) -> Self {
         let exponents = (0..head_width / 2).map(|pair| (2 * pair) as f32 / head_width as f32);
         let power = |exponent: f32| theta.powf(exponent.into()) as f32;
-        Self { frequencies: exponents.map(|exponent| 1.0 / power(exponent)).collect() }
+        let frequencies = exponents.map(|exponent| 1.0 / power(exponent)).collect();
+        Self { frequencies, scale: 1.0 }
+    }
+
+    /// The same with other frequencies.
+    pub(crate) fn map(self, change: impl FnMut(f32) -> f32) -> Self {
+        let frequencies = self.frequencies.iter().copied().map(change).collect();
+        Self { frequencies, ..self }
     }
 }
 

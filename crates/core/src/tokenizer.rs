@@ -3,6 +3,7 @@
 //! Truncation is applied here. Padding is only *described* here ([`Padding`]), since a text is padded
 //! in a batch.
 
+mod byte_pairs;
 mod cuts;
 mod limit;
 mod newer;
@@ -17,7 +18,7 @@ use std::{
     path::Path,
 };
 
-use embedkit_types::{Embedded, ModelFiles};
+use embedkit_types::{Embedded, ModelFiles, TokenizerFiles};
 use serde_json::{Map, Value};
 use tokenizers::{
     AddedToken, Encoding, ModelWrapper, NormalizerWrapper, PaddingDirection, PostProcessor,
@@ -124,8 +125,9 @@ pub struct Tokenizer {
 
 impl Tokenizer {
     /// Loads `tokenizer.json`, `tokenizer_config.json` and, if they exist, `config.json`,
-    /// `special_tokens_map.json` and `sentence_bert_config.json` from the root of `files`. Without
-    /// `tokenizer.json`, `vocab.txt` is read as a BERT vocabulary.
+    /// `special_tokens_map.json` and `sentence_bert_config.json` from the folder of the tokenizer. Without
+    /// `tokenizer.json`, `vocab.txt` is read as a BERT vocabulary, or `vocab.json` with `merges.txt` as one
+    /// of byte-level BPE.
     ///
     /// # Errors
     /// Missing, oversized or invalid files; no usable limit (one between the number of special tokens
@@ -139,10 +141,10 @@ impl Tokenizer {
     /// # Errors
     /// See [`load`](Self::load), for the limit in force.
     pub fn load_with(files: &ModelFiles, options: TokenizerOptions) -> Result<Self, Error> {
-        let config_path = files.path("tokenizer_config.json");
+        let config_path = files.tokenizer_path("tokenizer_config.json");
         let Source { mut inner, config: tokenizer_config } = Source::read(files)?;
-        let config = object(&files.path("config.json"), Presence::Optional)?;
-        let tokens_path = files.path("special_tokens_map.json");
+        let config = object(&files.tokenizer_path("config.json"), Presence::Optional)?;
+        let tokens_path = files.tokenizer_path("special_tokens_map.json");
         let special_tokens = object(&tokens_path, Presence::Optional)?;
 
         let settled = limit::settle(files, &tokenizer_config, &config, options)?;
@@ -192,7 +194,7 @@ impl Tokenizer {
         files: &ModelFiles,
         options: TokenizerOptions,
     ) -> Result<(Self, Option<u32>), Error> {
-        let path = files.path("tokenizer.json");
+        let path = files.tokenizer_path("tokenizer.json");
         let bytes = read_bounded(&path, MAX_TOKENIZER_BYTES)?;
         let mut inner = parse_bytes(&path, &bytes)?;
         inner.with_padding(None);
@@ -232,7 +234,7 @@ impl Tokenizer {
         let limit = self.own_limit.max(self.limit);
         if limit > MAX_PADDING {
             return Err(Error::InvalidFile {
-                path: files.path("tokenizer_config.json"),
+                path: files.tokenizer_path("tokenizer_config.json"),
                 reason: format!(
                     "expected a limit of at most {MAX_PADDING} tokens to pad every text to, got {limit}"
                 ),
@@ -345,35 +347,43 @@ struct Source {
 }
 
 impl Source {
-    /// Reads `tokenizer.json` and its configuration, or a `vocab.txt` for both.
+    /// Reads `tokenizer.json` and its configuration, or a vocabulary for both.
     fn read(files: &ModelFiles) -> Result<Self, Error> {
-        let path = files.path("tokenizer.json");
-        let config_path = files.path("tokenizer_config.json");
+        let path = files.tokenizer_path("tokenizer.json");
+        let config_path = files.tokenizer_path("tokenizer_config.json");
         match read_bounded(&path, MAX_TOKENIZER_BYTES) {
             Ok(bytes) => Ok(Self {
                 inner: parse_bytes(&path, &bytes)?,
                 config: object(&config_path, Presence::Required)?,
             }),
-            Err(error) if is_missing(&error) && files.path(vocabulary::FILE).is_file() => {
-                let mut config = object(&config_path, Presence::Optional)?;
-                let path = files.path(vocabulary::FILE);
-                let vocabulary = vocabulary::tokenizer_json(files, &mut config)?;
-                let inner = parse_bytes(&path, &vocabulary.json)?;
-                // The library assigns ids from the size of the vocabulary on.
-                for (token, id) in vocabulary.ids {
-                    let found = inner.token_to_id(&token).map(u64::from);
-                    if found != Some(id) {
-                        let reason = format!(
-                            "the files beside it give the token {token:?} the id {id}, and its \
-                             place is {found:?}"
-                        );
-                        return Err(Error::InvalidFile { path, reason });
-                    }
-                }
-                Ok(Self { inner, config })
-            }
+            Err(error) if is_missing(&error) => match Self::from_vocabulary(files) {
+                Some(source) => source,
+                None => Err(error),
+            },
             Err(error) => Err(error),
         }
+    }
+
+    /// Makes a tokenizer from the vocabulary of the folder; `None` where there is none.
+    fn from_vocabulary(files: &ModelFiles) -> Option<Result<Self, Error>> {
+        let has = |form: TokenizerFiles| {
+            form.names().iter().all(|name| files.tokenizer_path(name).is_file())
+        };
+        let form =
+            [TokenizerFiles::WordPiece, TokenizerFiles::BytePairs].into_iter().find(|&f| has(f))?;
+        let read = || {
+            let config_path = files.tokenizer_path("tokenizer_config.json");
+            let mut config = object(&config_path, Presence::Optional)?;
+            let document = match form {
+                TokenizerFiles::BytePairs => byte_pairs::tokenizer_json(files, &mut config)?,
+                _ => vocabulary::tokenizer_json(files, &mut config)?,
+            };
+            let path = files.tokenizer_path(form.names()[0]);
+            let inner = parse_bytes(&path, &document.json)?;
+            document.check_ids(&inner, &path)?;
+            Ok(Self { inner, config })
+        };
+        Some(read())
     }
 }
 
@@ -549,7 +559,7 @@ fn padding(
     config: &Map<String, Value>,
     limit: usize,
 ) -> Result<Padding, Error> {
-    let path = files.path("tokenizer_config.json");
+    let path = files.tokenizer_path("tokenizer_config.json");
     let serialised = inner.get_padding();
     let configured = match tokenizer_config.get("pad_token") {
         Some(Value::Object(token)) => token.get("content").and_then(Value::as_str),
@@ -572,7 +582,7 @@ fn padding(
         }
         (None, Some(id)) => {
             id.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| Error::InvalidFile {
-                path: files.path("config.json"),
+                path: files.tokenizer_path("config.json"),
                 reason: format!("`pad_token_id`: expected a token id, got {id}"),
             })?
         }
@@ -581,7 +591,7 @@ fn padding(
     let largest = limit.clamp(USUAL_MULTIPLE, MAX_PADDING);
     if multiple_of > largest {
         return Err(Error::InvalidFile {
-            path: files.path("tokenizer.json"),
+            path: files.tokenizer_path("tokenizer.json"),
             reason: format!(
                 "`pad_to_multiple_of`: expected at most {largest} for a limit of {limit} tokens, got \
                  {multiple_of}"

@@ -66,6 +66,16 @@ pub enum DescribeError {
         /// Reason.
         reason: String,
     },
+    /// The tokenizer is in a format that is not read.
+    #[error(
+        "{model}: the tokenizer is in {file} only, a model of SentencePiece, which is not read"
+    )]
+    SentencePiece {
+        /// The model.
+        model: String,
+        /// The file.
+        file: String,
+    },
     /// Two files say different things of one fact.
     #[error("{model}: {here}, and {there}")]
     Contradiction {
@@ -137,7 +147,9 @@ impl DescribeError {
             | Self::Contradiction { .. }
             | Self::TooLarge { .. }
             | Self::Json { .. } => ErrorKind::Damaged,
-            Self::Unsupported { .. } | Self::Template { .. } => ErrorKind::Unsupported,
+            Self::Unsupported { .. } | Self::Template { .. } | Self::SentencePiece { .. } => {
+                ErrorKind::Unsupported
+            }
             Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 ErrorKind::NotFound
             }
@@ -158,6 +170,10 @@ impl DescribeError {
             Self::MissingFile { .. } => return Some(Hint::IncompleteFolder),
             Self::Unsupported { supported, .. } => {
                 return Some(Hint::Advice(format!("supported: {supported}").into()));
+            }
+            Self::SentencePiece { .. } => {
+                "write tokenizer.json with transformers: \
+                 AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
             }
             Self::Contradiction { .. } => {
                 "check that all files are of one model, or describe it in a file of your own"

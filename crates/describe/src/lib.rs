@@ -46,6 +46,7 @@ mod sentence;
 mod settings;
 mod sparse;
 mod table;
+mod tokenizer;
 mod vocabulary;
 
 use embedkit_types::ModelSpec;
@@ -101,10 +102,12 @@ const LOOKED_FOR: &[&str] = &[modules::FILE, late::METADATA, "config.json"];
 /// do about it.
 pub fn describe(id: &str, files: &dyn Files) -> Result<Description, DescribeError> {
     let reader = Reader::new(id, files);
-    match modules::read(&reader)? {
+    let mut found = match modules::read(&reader)? {
         Some(modules) => of_modules(reader, &modules),
         None => of_checkpoint(reader),
-    }
+    }?;
+    tokenizer::settle(&Reader::new(id, files), &mut found)?;
+    Ok(found)
 }
 
 /// Describes a chain of sentence-transformers, by the type of model that its configuration states or else

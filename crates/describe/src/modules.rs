@@ -85,7 +85,7 @@ impl Module {
         reader.unsupported(file, field, &self.type_name, &format!("at this place {supported}"))
     }
 
-    /// Refuses an encoder in a folder of its own: tokenizer and configuration are read from the root.
+    /// Refuses a module in a folder of its own, where the files of its vocabulary are read from the root.
     pub(crate) fn in_root(&self, reader: &Reader<'_>) -> Result<(), DescribeError> {
         if self.path.is_empty() {
             return Ok(());

@@ -39,10 +39,10 @@ pub(crate) fn of_modules(
             other.out_of_place(&reader, "nothing behind the Transformer but one LogitScore")
         );
     }
-    first.in_root(&reader)?;
     let settings = Settings::read(&mut reader, first, Head::Classifier)?;
     let encoder = Config::read(&reader, &first.path, crate::modules::FILE)?;
     let mut found = of_checkpoint(reader, &encoder, config)?;
+    found.spec.folder = first.path.clone().into();
     found.spec.token_limit = settings.token_limit;
     found.spec.lower_case = settings.lower_case;
     Ok(found)

@@ -43,7 +43,6 @@ fn transformer(
     rest: &[Module],
     config: Option<&Document>,
 ) -> Result<Description, DescribeError> {
-    first.in_root(&reader)?;
     let encoder = Config::read(&reader, &first.path, modules::FILE)?;
     let hidden = encoder.hidden()?;
     let settings = Settings::read(&mut reader, first, Head::Hidden)?;
@@ -79,6 +78,7 @@ fn transformer(
         id: reader.model.to_owned().into(),
         file: graphs.first().cloned().map_or(ModelSpec::DEFAULT.file, Into::into),
         additional_files: layers.files.into_iter().map(Into::into).collect(),
+        folder: first.path.clone().into(),
         token_limit: settings.token_limit,
         lower_case: settings.lower_case,
         prompts,

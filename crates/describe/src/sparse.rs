@@ -128,7 +128,6 @@ fn finish(
     kind: SparseKind,
     files: Vec<String>,
 ) -> Result<Description, DescribeError> {
-    transformer.in_root(&reader)?;
     let encoder = Config::read(&reader, &transformer.path, crate::modules::FILE)?;
     let settings = Settings::read(&mut reader, transformer, Head::MaskedLm)?;
     let vocab_size = encoder.document.size("vocab_size", VOCABULARIES)?;
@@ -141,6 +140,7 @@ fn finish(
         id: reader.model.to_owned().into(),
         file: graphs.first().cloned().map_or(ModelSpec::DEFAULT.file, Into::into),
         additional_files: files.into_iter().map(Into::into).collect(),
+        folder: transformer.path.clone().into(),
         token_limit: settings.token_limit,
         lower_case: settings.lower_case,
         task: Task::Sparse(Sparse { requires_idf: false, vocab_size, kind }),

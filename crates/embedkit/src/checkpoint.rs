@@ -49,8 +49,8 @@ fn head(task: &Task) -> Option<Head> {
 }
 
 /// The index of a checkpoint in shards; `None` where the weights are in one file.
-pub(crate) fn index(checkpoint: &Checkpoint) -> Option<&String> {
-    checkpoint.weights.first().filter(|file| file.ends_with(INDEX))
+pub(crate) fn index(weights: &[String]) -> Option<&String> {
+    weights.first().filter(|file| file.ends_with(INDEX))
 }
 
 /// The shards that an index names, as paths within the model's folder.
@@ -96,7 +96,7 @@ mod tests {
         let rerank = Task::Rerank(Rerank { tokens: Some(tokens), ..Rerank::DEFAULT });
         let found = of_spec(&spec("model.safetensors.index.json", rerank)).unwrap();
         assert_eq!(found.head, Head::NextToken { true_token: 7, false_token: None });
-        assert_eq!(index(&found).unwrap(), "model.safetensors.index.json");
+        assert_eq!(index(&found.weights).unwrap(), "model.safetensors.index.json");
     }
 
     #[test]

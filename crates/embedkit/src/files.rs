@@ -3,19 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use embedkit_core::read_bounded;
-use embedkit_describe::Checkpoint;
 #[cfg(feature = "hub")]
 use embedkit_hub::{Hub, OnEvent};
 use embedkit_types::{ErrorKind, LoadOptions, ModelFiles, ModelSpec, SpecError};
 
-use crate::{Error, checkpoint};
+use crate::{Error, checkpoint, conversion::Conversion};
 
 /// Places to look for files: a folder of the caller's, or the cache and behind it the hub.
 #[derive(Clone, Default)]
 pub(crate) struct FileSource {
     pub(crate) dir: Option<PathBuf>,
-    /// The checkpoint that the graph has to be made from.
-    pub(crate) checkpoint: Option<Checkpoint>,
+    /// The conversion that makes the graph, of a model that was described by its own files.
+    pub(crate) conversion: Option<Conversion>,
     /// True where the description was read from the model's own files, and the graph chosen among them.
     pub(crate) described: bool,
     /// Hears of downloads and conversions.
@@ -31,39 +30,39 @@ impl FileSource {
         options: &LoadOptions,
         needed: bool,
     ) -> Result<Option<ModelFiles>, Error> {
-        if options.variant.is_some() && !self.described {
-            let id = spec.id.to_string();
-            return Err(SpecError::UnusedOption { id, option: "variant" }.into());
-        }
+        let conversion = if self.described {
+            self.conversion.clone()
+        } else {
+            Conversion::of(spec, options.variant.as_ref())?
+        };
         let files = match &self.dir {
             Some(dir) => in_dir(dir, spec)?,
             None if needed => self.fetch(spec, options)?,
             None => return Ok(None),
         };
-        if let Some(checkpoint) = &self.checkpoint {
-            return self.convert(spec, &files, checkpoint, options).map(Some);
-        }
-        let Some(mut checkpoint) = checkpoint::of_spec(spec) else { return Ok(Some(files)) };
-        let files = match checkpoint::index(&checkpoint) {
-            None => files,
-            Some(index) => {
-                let shards = shards(&files.root, index)?;
-                checkpoint.weights.extend(shards.iter().cloned());
-                self.with_more(spec, files, shards, options)?
-            }
+        let Some(mut conversion) = conversion else { return Ok(Some(files)) };
+        let files = if self.described {
+            files
+        } else {
+            self.with_shards(spec, files, &mut conversion, options)?
         };
-        self.convert(spec, &files, &checkpoint, options).map(Some)
+        self.convert(spec, &files, &conversion, options).map(Some)
     }
 
-    /// The files of a model with further ones, which are fetched where no folder was named.
-    fn with_more(
+    /// The files of a registered model with all shards of its checkpoint, which are fetched where no folder
+    /// was named.
+    fn with_shards(
         &self,
         spec: &ModelSpec,
         files: ModelFiles,
-        more: Vec<String>,
+        conversion: &mut Conversion,
         options: &LoadOptions,
     ) -> Result<ModelFiles, Error> {
-        if self.dir.is_some() {
+        let Some(index) = checkpoint::index(&conversion.weights) else { return Ok(files) };
+        let mut more = shards(&files.root, index)?;
+        more.retain(|file| !conversion.weights.contains(file));
+        conversion.weights.extend(more.iter().cloned());
+        if more.is_empty() || self.dir.is_some() {
             return Ok(files);
         }
         let mut whole = spec.clone();
@@ -97,29 +96,32 @@ impl FileSource {
         &self,
         spec: &ModelSpec,
         files: &ModelFiles,
-        checkpoint: &Checkpoint,
+        conversion: &Conversion,
         options: &LoadOptions,
     ) -> Result<ModelFiles, Error> {
-        use embedkit_convert::{ConvertOptions, VERSION, convert};
+        use embedkit_convert::{ConvertOptions, Precision, VERSION, convert_with_progress};
 
-        let head = checkpoint.head.to_string().parse::<embedkit_convert::Head>()?;
-        let dir = files.root.join(&checkpoint.folder);
-        let mut inputs = checkpoint.weights.clone();
-        inputs.push(match &*checkpoint.folder {
-            "" => "config.json".to_owned(),
-            folder => format!("{folder}/config.json"),
-        });
-        let conversion = embedkit_hub::Conversion {
+        let head = conversion.head.to_string().parse::<embedkit_convert::Head>()?;
+        let dir = files.root.join(&conversion.folder);
+        let mut inputs = conversion.weights.clone();
+        inputs.push(conversion.file("config.json"));
+        let (precision, suffix) =
+            if conversion.is_f16() { (Precision::F16, "-f16") } else { (Precision::F32, "") };
+        let kept = embedkit_hub::Conversion {
             spec,
             root: &files.root,
             inputs: &inputs,
-            recipe: &format!("{head}-{VERSION}"),
+            recipe: &format!("{head}{suffix}-{VERSION}"),
             file: "model.onnx",
         };
-        let convert_options = ConvertOptions { head, ..ConvertOptions::default() };
-        let make = |out: &Path| convert(&dir, out, &convert_options).map(drop).map_err(Error::from);
-        let model = self.hub(options)?.converted(&conversion, make)?;
-        Ok(ModelFiles { root: files.root.clone(), model })
+        let convert_options = ConvertOptions { head, precision, ..ConvertOptions::default() };
+        let make = |out: &Path, on_progress: &mut dyn FnMut(u64, u64)| {
+            convert_with_progress(&dir, out, &convert_options, on_progress)
+                .map(drop)
+                .map_err(Error::from)
+        };
+        let model = self.hub(options)?.converted(&kept, make)?;
+        Ok(ModelFiles { model, ..files.clone() })
     }
 
     #[cfg(not(feature = "convert"))]
@@ -128,7 +130,7 @@ impl FileSource {
         &self,
         spec: &ModelSpec,
         _: &ModelFiles,
-        _: &Checkpoint,
+        _: &Conversion,
         _: &LoadOptions,
     ) -> Result<ModelFiles, Error> {
         let (id, package, feature) = (spec.id.to_string(), "embedkit", "convert");
@@ -138,8 +140,8 @@ impl FileSource {
 
 /// Checks that the checkpoint, whose configuration is in `folder`, can be converted.
 #[cfg(feature = "convert")]
-pub(crate) fn check_checkpoint(folder: &Path, checkpoint: &Checkpoint) -> Result<(), Error> {
-    let head = checkpoint.head.to_string().parse::<embedkit_convert::Head>()?;
+pub(crate) fn check_checkpoint(folder: &Path, conversion: &Conversion) -> Result<(), Error> {
+    let head = conversion.head.to_string().parse::<embedkit_convert::Head>()?;
     Ok(embedkit_convert::check(folder, head)?)
 }
 
@@ -170,7 +172,7 @@ impl std::fmt::Debug for FileSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("FileSource")
             .field("dir", &self.dir)
-            .field("checkpoint", &self.checkpoint)
+            .field("conversion", &self.conversion)
             .finish_non_exhaustive()
     }
 }

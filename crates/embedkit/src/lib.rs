@@ -60,7 +60,11 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "any-model")]
+pub mod canary;
 mod checkpoint;
+mod conversion;
+mod error;
 mod files;
 mod load;
 #[cfg(feature = "any-model")]
@@ -99,6 +103,7 @@ pub use embedkit_types::{
     HybridEmbedding, LoadOptions, ModelFiles, ModelSpec, MultiVector, Outputs, Profile, Prompts,
     Role, SparseEmbedding, SpecError, Task, TaskKind, Variant, cache, scoring::Ranked,
 };
+pub use error::ResolveError;
 pub use load::{Load, Loaded};
 #[cfg(feature = "any-model")]
 pub use model::{
@@ -107,7 +112,7 @@ pub use model::{
 };
 #[cfg(feature = "any-model")]
 pub use options::Options;
-pub use resolve::{ResolveError, Resolved, resolve};
+pub use resolve::{Resolved, resolve};
 
 /// A model that turns a text into one vector.
 #[cfg(feature = "text-dense")]

@@ -7,6 +7,8 @@ use embedkit_types::{
     Embed, LoadOptions, ModelFiles, ModelSpec, MultiVectorModel, Role, SpecError, TaskKind,
 };
 
+#[cfg(feature = "any-model")]
+use crate::canary;
 use crate::{Error, files::FileSource, resolve::resolve};
 
 /// A family's model, as [`Loaded`] opens it.
@@ -193,7 +195,11 @@ macro_rules! load {
                     &$options,
                 ) -> Result<Self, Error> = $open;
                 let missing = || crate::SpecError::NeedsFiles { id: spec.id.to_string() };
-                open(spec, files.ok_or_else(missing)?, options, family_options)
+                let files = files.ok_or_else(missing)?;
+                let model = open(spec, files, options, family_options)?;
+                let subject = canary::Subject { spec, files: Some(files), options };
+                canary::check(&model, subject, |on_cpu| open(spec, files, on_cpu, family_options))?;
+                Ok(model)
             }
         }
     };
@@ -253,9 +259,13 @@ impl Load for embedkit_sparse::SparseTextEmbedding {
         options: &LoadOptions,
         family_options: &Self::Options,
     ) -> Result<Self, Error> {
-        match files {
-            Some(files) => Self::from_files_with(spec, files, options, family_options),
-            None => Self::without_files(spec, options, family_options),
-        }
+        let Some(files) = files else {
+            return Self::without_files(spec, options, family_options);
+        };
+        let open = |options: &_| Self::from_files_with(spec, files, options, family_options);
+        let model = open(options)?;
+        let subject = canary::Subject { spec, files: Some(files), options };
+        canary::check(&model, subject, open)?;
+        Ok(model)
     }
 }

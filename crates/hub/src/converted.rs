@@ -47,11 +47,11 @@ pub struct Conversion<'a> {
 }
 
 /// The graph of a conversion: from the cache, else made by `make`, which gets the path of the file to
-/// write and may put further files beside it.
+/// write, may put further files beside it, and tells of the bytes that are written so far and of all.
 pub(crate) fn converted<E: From<Error>>(
     hub: &Hub,
     conversion: &Conversion<'_>,
-    make: impl FnOnce(&Path) -> Result<(), E>,
+    make: impl FnOnce(&Path, &mut dyn FnMut(u64, u64)) -> Result<(), E>,
 ) -> Result<PathBuf, E> {
     let place = place(hub, conversion)?;
     let (folder, name) = (place.parent().unwrap_or(&place), last_part(&place));
@@ -70,7 +70,8 @@ pub(crate) fn converted<E: From<Error>>(
     let work = staging::work_dir(folder)?;
     let made = work.path().join("made");
     staging::own_folder(&made)?;
-    make(&made.join(conversion.file))?;
+    let mut writing = |bytes, size| hub.emit(Event::Writing { model: id, bytes, size });
+    make(&made.join(conversion.file), &mut writing)?;
     seal(&made)?;
     staging::publish_dir(&made, &place, work.path())?;
     hub.emit(Event::Converted { model: id });

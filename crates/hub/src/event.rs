@@ -48,6 +48,15 @@ pub enum Event<'a> {
         /// Id of the model.
         model: &'a str,
     },
+    /// So many bytes of the graph are written.
+    Writing {
+        /// Id of the model.
+        model: &'a str,
+        /// Bytes from the start of the graph.
+        bytes: u64,
+        /// Bytes of the whole graph.
+        size: u64,
+    },
     /// The graph is complete and in its place.
     Converted {
         /// Id of the model.

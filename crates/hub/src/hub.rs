@@ -117,15 +117,15 @@ impl Hub {
     }
 
     /// The path of a graph that is made from files of a model: as it was made before, else `make` writes
-    /// it to the path that it is given, and further files beside it. One process makes it while others
-    /// wait, and it appears when it is whole.
+    /// it to the path that it is given, and further files beside it, and tells of the bytes that are
+    /// written so far and of all. One process makes it while others wait, and it appears when it is whole.
     ///
     /// # Errors
     /// The error of `make`, [`Error::Disk`] and [`Error::Name`].
     pub fn converted<E: From<Error>>(
         &self,
         conversion: &Conversion<'_>,
-        make: impl FnOnce(&Path) -> Result<(), E>,
+        make: impl FnOnce(&Path, &mut dyn FnMut(u64, u64)) -> Result<(), E>,
     ) -> Result<PathBuf, E> {
         converted::converted(self, conversion, make)
     }

@@ -5,7 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use embedkit_types::{Encoder, LateMultimodalKind, ModelFiles, ModelSpec, SparseKind, Task};
+use embedkit_types::{
+    Encoder, LateMultimodalKind, ModelFiles, ModelSpec, SparseKind, Task, TokenizerFiles,
+};
 
 use crate::{Error, error::DiskResult, names};
 
@@ -26,19 +28,24 @@ impl NeededFiles {
     }
 }
 
-const TOKENIZER: &str = "tokenizer.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
-const VOCABULARY: &str = "vocab.txt";
 const PREPROCESSOR_CONFIG: &str = "preprocessor_config.json";
 const CONFIG: &str = "config.json";
 const SPECIAL_TOKENS: &str = "special_tokens_map.json";
+const ADDED_TOKENS: &str = "added_tokens.json";
 /// Has the limit on tokens of some models.
 const SENTENCE_CONFIG: &str = "sentence_bert_config.json";
 
-/// Files that are read beside the model file and its additional files, from the root of the repository.
+/// Files that are read beside the model file and its additional files.
 struct Companions {
     model: bool,
+    /// Files of a tokenizer, from the folder of the tokenizer.
+    tokenizer: bool,
+    /// `tokenizer_config.json` is read where there is a tokenizer.
+    tokenizer_config: bool,
+    /// Further files, from the root.
     required: &'static [&'static str],
+    /// From the folder of the tokenizer.
     optional: &'static [&'static str],
 }
 
@@ -46,29 +53,43 @@ impl Companions {
     /// A graph that reads tokens. New kinds of tasks are treated so until they say otherwise here.
     const TEXT: Self = Self {
         model: true,
-        required: &[TOKENIZER, TOKENIZER_CONFIG],
+        tokenizer: true,
+        tokenizer_config: true,
+        required: &[],
         optional: &[CONFIG, SPECIAL_TOKENS, SENTENCE_CONFIG],
     };
     /// A table of rows per token.
     const STATIC: Self = Self {
-        model: true,
-        required: &[TOKENIZER],
+        tokenizer_config: false,
         optional: &[TOKENIZER_CONFIG, CONFIG, SPECIAL_TOKENS],
+        ..Self::TEXT
     };
-    const IMAGE: Self = Self { model: true, required: &[PREPROCESSOR_CONFIG], optional: &[CONFIG] };
+    const IMAGE: Self = Self {
+        tokenizer: false,
+        tokenizer_config: false,
+        required: &[PREPROCESSOR_CONFIG],
+        optional: &[CONFIG],
+        ..Self::TEXT
+    };
     const TEXT_AND_IMAGE: Self = Self {
-        model: true,
-        required: &[TOKENIZER, TOKENIZER_CONFIG, PREPROCESSOR_CONFIG],
+        required: &[PREPROCESSOR_CONFIG],
         optional: &[CONFIG, SPECIAL_TOKENS],
+        ..Self::TEXT
     };
     /// Tiles: the side of an image is read from the model's configuration.
     const TEXT_AND_TILES: Self = Self {
-        model: true,
-        required: &[TOKENIZER, TOKENIZER_CONFIG, PREPROCESSOR_CONFIG, CONFIG],
+        required: &[PREPROCESSOR_CONFIG, CONFIG],
         optional: &[SPECIAL_TOKENS],
+        ..Self::TEXT
     };
     /// Lists of words and nothing else; the model file only keeps a place.
-    const WORDS: Self = Self { model: false, required: &[], optional: &[] };
+    const WORDS: Self = Self {
+        model: false,
+        tokenizer: false,
+        tokenizer_config: false,
+        required: &[],
+        optional: &[],
+    };
 
     fn of(spec: &ModelSpec) -> &'static Self {
         match &spec.task {
@@ -88,6 +109,30 @@ impl Companions {
             _ => &Self::TEXT,
         }
     }
+
+    /// Files of the tokenizer that have to be there, in the given form.
+    fn of_tokenizer(&self, spec: &ModelSpec, form: TokenizerFiles) -> Vec<String> {
+        let files = form.names().iter().filter(|_| self.tokenizer);
+        // A vocabulary alone has usual settings.
+        let config = self.tokenizer_config && form == TokenizerFiles::Json;
+        let config = config.then_some(&TOKENIZER_CONFIG);
+        files.chain(config).map(|name| spec.in_folder(name)).collect()
+    }
+
+    fn required(&self, spec: &ModelSpec) -> Vec<String> {
+        let mut files = self.of_tokenizer(spec, spec.tokenizer);
+        files.extend(self.required.iter().map(|&name| name.to_owned()));
+        files
+    }
+
+    fn optional(&self, spec: &ModelSpec) -> Vec<String> {
+        let of_vocabulary: &[_] = match spec.tokenizer {
+            TokenizerFiles::Json => &[],
+            _ if !self.tokenizer => &[],
+            _ => &[TOKENIZER_CONFIG, ADDED_TOKENS],
+        };
+        self.optional.iter().chain(of_vocabulary).map(|name| spec.in_folder(name)).collect()
+    }
 }
 
 /// The files that `spec` needs from its repository.
@@ -95,18 +140,17 @@ impl Companions {
 pub fn needed_files(spec: &ModelSpec) -> NeededFiles {
     let companions = Companions::of(spec);
     let mut required: Vec<String> = Vec::new();
-    let model = companions.model.then_some(spec.file.as_ref());
-    let additional = spec.additional_files.iter().map(AsRef::as_ref);
-    for name in model.into_iter().chain(additional).chain(companions.required.iter().copied()) {
-        if !required.iter().any(|known| known == name) {
-            required.push(name.into());
+    let model = companions.model.then(|| spec.file.to_string());
+    let additional = spec.additional_files.iter().map(ToString::to_string);
+    for name in model.into_iter().chain(additional).chain(companions.required(spec)) {
+        if !required.contains(&name) {
+            required.push(name);
         }
     }
-    let optional = companions.optional.iter().filter(|name| !required.iter().any(|r| r == *name));
+    let optional = companions.optional(spec).into_iter().filter(|name| !required.contains(name));
     // A file that is pinned is known to be there, and the model is not the same without it.
-    let (pinned, optional): (Vec<_>, Vec<_>) = optional
-        .map(|name| (*name).to_owned())
-        .partition(|name: &String| spec.pinned(name).is_some());
+    let (pinned, optional): (Vec<_>, Vec<_>) =
+        optional.partition(|name: &String| spec.pinned(name).is_some());
     required.extend(pinned);
     NeededFiles { required, optional }
 }
@@ -114,28 +158,34 @@ pub fn needed_files(spec: &ModelSpec) -> NeededFiles {
 /// The files of `spec` in a folder of the user's own, which is laid out like the repository.
 ///
 /// The model file, `tokenizer.json` and their like have to be there; additional files are checked by
-/// their readers, since not all are needed for every use. `vocab.txt` may take the place of
-/// `tokenizer.json` and `tokenizer_config.json`, as it does for BERT models of old. No network.
+/// their readers, since not all are needed for every use. A vocabulary (`vocab.txt`, or `vocab.json` with
+/// `merges.txt`) may take the place of `tokenizer.json` and `tokenizer_config.json`, as it does for
+/// models of old. No network.
 ///
 /// # Errors
 /// [`Error::Missing`] with the names of the files that are not there, [`Error::Disk`] where `dir` is
 /// not a folder that can be read.
 pub fn local(dir: &Path, spec: &ModelSpec) -> Result<ModelFiles, Error> {
     let companions = Companions::of(spec);
-    let model = companions.model.then_some(spec.file.as_ref());
-    let names: Vec<&str> = model.into_iter().chain(companions.required.iter().copied()).collect();
+    let model = companions.model.then(|| spec.file.to_string());
+    let names: Vec<_> = model.iter().cloned().chain(companions.required(spec)).collect();
     fs::read_dir(dir).or_disk("open", dir)?;
-    let mut missing = missing(dir, names)?;
-    // A static model's table has no use for it.
-    let tokenizer = companions.required.contains(&TOKENIZER_CONFIG);
-    if tokenizer && missing.iter().any(|name| name == TOKENIZER) && dir.join(VOCABULARY).is_file() {
-        missing.retain(|name| name != TOKENIZER && name != TOKENIZER_CONFIG);
+    let mut missing = missing(dir, names.iter().map(String::as_str))?;
+    let tokenizer = companions.of_tokenizer(spec, spec.tokenizer);
+    // A static model's table has no use for a vocabulary.
+    if companions.tokenizer_config && missing.contains(&spec.in_folder(spec.tokenizer.names()[0])) {
+        let is_there = |form: &TokenizerFiles| {
+            form.names().iter().all(|name| dir.join(spec.in_folder(name)).is_file())
+        };
+        if TokenizerFiles::ALL.iter().any(is_there) {
+            missing.retain(|name| !tokenizer.contains(name));
+        }
     }
     if missing.is_empty() {
         return Ok(ModelFiles::in_dir(dir, spec));
     }
     let found = match model {
-        Some(model) if missing.iter().any(|name| name == model) => model_files(dir),
+        Some(model) if missing.contains(&model) => model_files(dir),
         _ => Vec::new(),
     };
     Err(Error::Missing { model: spec.id.to_string(), dir: dir.into(), missing, found })
@@ -190,6 +240,9 @@ mod tests {
 
     use super::*;
 
+    const TOKENIZER: &str = "tokenizer.json";
+    const VOCABULARY: &str = "vocab.txt";
+
     fn spec(encoder: Encoder) -> ModelSpec {
         ModelSpec {
             id: "a/b".into(),
@@ -209,6 +262,42 @@ mod tests {
         assert_eq!(files.optional, [SPECIAL_TOKENS, SENTENCE_CONFIG]);
         let files = needed_files(&spec(Encoder::Static));
         assert!(!files.required.iter().any(|name| name == TOKENIZER_CONFIG));
+    }
+
+    #[test]
+    fn files_of_a_vocabulary_and_of_a_folder_are_needed() {
+        let plain = ModelSpec { additional_files: Vec::new().into(), ..spec(Encoder::Transformer) };
+        let vocabulary = ModelSpec { tokenizer: TokenizerFiles::WordPiece, ..plain.clone() };
+        let files = needed_files(&vocabulary);
+        assert_eq!(files.required, ["onnx/model.onnx", VOCABULARY]);
+        assert!(files.optional.iter().any(|name| name == TOKENIZER_CONFIG));
+        let folder = ModelSpec {
+            tokenizer: TokenizerFiles::BytePairs,
+            folder: "0_Transformer".into(),
+            ..plain
+        };
+        let files = needed_files(&folder);
+        let expect = ["onnx/model.onnx", "0_Transformer/vocab.json", "0_Transformer/merges.txt"];
+        assert_eq!(files.required, expect);
+        assert!(files.optional.iter().all(|name| name.starts_with("0_Transformer/")), "{files:?}");
+
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("onnx")).unwrap();
+        fs::create_dir(dir.path().join("0_Transformer")).unwrap();
+        for name in &expect[..2] {
+            fs::write(dir.path().join(name), "x").unwrap();
+        }
+        let Err(Error::Missing { missing, .. }) = local(dir.path(), &folder) else {
+            panic!("half a vocabulary was accepted");
+        };
+        assert_eq!(missing, expect[2..]);
+        fs::write(dir.path().join(expect[2]), "x").unwrap();
+        let files = local(dir.path(), &folder).unwrap();
+        assert_eq!(files.tokenizer_dir, dir.path().join("0_Transformer"));
+        // A tokenizer.json takes the place of either.
+        fs::remove_file(dir.path().join(expect[1])).unwrap();
+        fs::write(dir.path().join("0_Transformer/tokenizer.json"), "x").unwrap();
+        local(dir.path(), &folder).unwrap();
     }
 
     #[test]

@@ -37,7 +37,8 @@ pub(crate) fn find(hub: &Hub, spec: &ModelSpec) -> Result<Found, Vec<String>> {
             let root = dir.snapshot(&commit);
             let own = repository.dir(&hub.cache_dir);
             let model = external::model_path(&own, &commit, &root, spec);
-            return Ok(Found { files: ModelFiles { root, model }, commit });
+            let files = ModelFiles { model, ..ModelFiles::in_dir(root, spec) };
+            return Ok(Found { files, commit });
         }
         missing = lacking;
     }

@@ -62,7 +62,7 @@ pub use options::{BatchOptions, LoadOptions, OptionsError, Profile, Prompts};
 #[cfg(feature = "serde")]
 pub use row::{ModelFile, RowError};
 pub use sparse::{SparseEmbedding, SparseError};
-pub use spec::{FileDigest, List, ModelPrompts, ModelSpec, Source, Str};
+pub use spec::{FileDigest, List, ModelPrompts, ModelSpec, Source, Str, TokenizerFiles};
 pub use spec_error::SpecError;
 pub use task::{
     Activation, AdapterTasks, Bm25Config, Bm42Config, ColModernVbertConfig, ColPaliConfig,

@@ -51,6 +51,11 @@ pub struct LoadOptions {
     pub lazy: bool,
     /// Loading: ONNX Runtime keeps its CPU memory in an arena, or not; its own default when `None`.
     pub arena: Option<bool>,
+    /// Loading: the first use of a model on a device other than the CPU compares no results. They are
+    /// compared once for each model and device, with results that are known or with those of the CPU, and
+    /// what deviates is an error; never for `lazy` models. `EMBEDKIT_SKIP_CANARY=1` in the environment does
+    /// the same.
+    pub skip_canary: bool,
     /// Loading: options of the execution provider, by its own names.
     pub provider_options: Vec<(String, String)>,
     /// Loading: the ONNX Runtime library, before all other places.

@@ -12,9 +12,9 @@ mod tests;
 use serde::Deserialize;
 
 use crate::{
-    Activation, AdapterTasks, DenseLayer, Encoder, FileDigest, GraphOutput, Layer, List, Markers,
-    ModelPrompts, ModelSpec, QueryPadding, Repeat, Role, Source, Sparse, SparseKind, Str, Task,
-    TextDense,
+    Activation, AdapterTasks, Canonical, DenseLayer, Encoder, FileDigest, GraphOutput, Layer, List,
+    Markers, ModelPrompts, ModelSpec, QueryPadding, Repeat, Role, Source, Sparse, SparseKind, Str,
+    Task, TextDense, TokenizerFiles,
 };
 
 use checks::{Checks, is_blank_or_control};
@@ -85,6 +85,10 @@ macro_rules! row {
             #[serde(default)]
             additional_files: List<Str>,
             #[serde(default)]
+            folder: Str,
+            #[serde(default)]
+            tokenizer: TokenizerFiles,
+            #[serde(default)]
             files: List<FileDigest>,
             license: Option<Str>,
             size_gb: Option<f32>,
@@ -114,6 +118,7 @@ macro_rules! row {
 
 row! {
     prompts: ModelPrompts,
+    canonical: Canonical,
     dim: usize,
     encoder: Encoder,
     output: GraphOutput,
@@ -191,9 +196,9 @@ impl TryFrom<Row> for ModelSpec {
         let checks = Checks { id: row.id.to_string(), task: row.task.clone() };
         checks.path("id", &row.id)?;
         let task = task::read(&mut row, &checks)?;
-        let prompts = match task {
-            Task::TextDense(_) => row.prompts.take(),
-            _ => None,
+        let (prompts, canonical) = match task {
+            Task::TextDense(_) => (row.prompts.take(), row.canonical.take()),
+            _ => (None, None),
         };
         if let Some(field) = row.left_over() {
             return Err(RowError::Unexpected { id: checks.id, task: checks.task, field });
@@ -207,6 +212,11 @@ impl TryFrom<Row> for ModelSpec {
         };
         checks.path("file", &file)?;
         row.check(prompts.as_ref(), &checks)?;
+        if let Some(known) = &canonical {
+            let found = known.check();
+            let problem = found.as_ref().err().map_or("", String::as_str);
+            checks.require(found.is_ok(), "canonical", &problem, "vectors of its texts")?;
+        }
 
         Ok(Self {
             id: row.id,
@@ -217,6 +227,8 @@ impl TryFrom<Row> for ModelSpec {
             },
             file,
             additional_files: row.additional_files,
+            folder: row.folder,
+            tokenizer: row.tokenizer,
             files: row.files,
             license: row.license,
             size_gb: row.size_gb,
@@ -227,6 +239,7 @@ impl TryFrom<Row> for ModelSpec {
             year: row.year,
             prompts,
             alias_of: row.alias_of,
+            canonical,
             notice: row.notice,
             task,
         })
@@ -238,6 +251,9 @@ impl Row {
     fn check(&self, prompts: Option<&ModelPrompts>, checks: &Checks) -> Result<(), RowError> {
         for path in self.additional_files.iter() {
             checks.path("additional_files", path)?;
+        }
+        if !self.folder.is_empty() {
+            checks.path("folder", &self.folder)?;
         }
         for (n, pinned) in self.files.iter().enumerate() {
             let FileDigest { path, size: _, sha256 } = pinned;

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, num::NonZeroU32};
 
-use crate::{Pooling, Prompts, Role, Task, TextDense};
+use crate::{Canonical, Pooling, Prompts, Role, Task, TextDense};
 
 /// A string that is a constant for built-in models and owned for a user's.
 pub type Str = Cow<'static, str>;
@@ -23,6 +23,11 @@ pub struct ModelSpec {
     pub file: Str,
     /// Further files that the model needs, relative to the root of the source.
     pub additional_files: List<Str>,
+    /// Folder of the tokenizer and of the encoder's configuration, relative to the root of the source; empty
+    /// for the root, where nearly all models have them.
+    pub folder: Str,
+    /// Files that the tokenizer is read from.
+    pub tokenizer: TokenizerFiles,
     /// What files are known to be, none or all of those that the model needs.
     pub files: List<FileDigest>,
     /// The licence's identifier, lower case, as FastEmbed states it.
@@ -49,6 +54,8 @@ pub struct ModelSpec {
     pub prompts: Option<ModelPrompts>,
     /// The id that this one is an old spelling of: the model loads, with a warning.
     pub alias_of: Option<Str>,
+    /// Known results, to compare with.
+    pub canonical: Option<Canonical>,
     /// What whoever opens the model should be told, such as that earlier releases gave other
     /// vectors. A warning, never an error.
     pub notice: Option<Str>,
@@ -64,6 +71,8 @@ impl ModelSpec {
         source: Source::DEFAULT,
         file: Cow::Borrowed("onnx/model.onnx"),
         additional_files: Cow::Borrowed(&[]),
+        folder: Cow::Borrowed(""),
+        tokenizer: TokenizerFiles::Json,
         files: Cow::Borrowed(&[]),
         license: None,
         size_gb: None,
@@ -74,9 +83,16 @@ impl ModelSpec {
         year: None,
         prompts: None,
         alias_of: None,
+        canonical: None,
         notice: None,
         task: Task::TextDense(TextDense { pooling: Pooling::Mean, ..TextDense::DEFAULT }),
     };
+
+    /// Path of a file in the folder of the tokenizer, relative to the root of the source.
+    #[must_use]
+    pub fn in_folder(&self, name: &str) -> String {
+        if self.folder.is_empty() { name.to_owned() } else { format!("{}/{name}", self.folder) }
+    }
 
     /// Size and hash that the file at `path`, relative to the root of the source, is pinned to.
     #[must_use]
@@ -97,6 +113,38 @@ impl ModelSpec {
             },
         };
         (!prompts.unknown).then_some(prompts)
+    }
+}
+
+/// Files that a tokenizer is read from, with `tokenizer_config.json` beside them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
+pub enum TokenizerFiles {
+    /// `tokenizer.json`.
+    #[default]
+    Json,
+    /// `vocab.txt`, the vocabulary of BERT's `WordPiece`.
+    WordPiece,
+    /// `vocab.json` and `merges.txt`, of byte-level BPE.
+    BytePairs,
+}
+
+impl TokenizerFiles {
+    /// Every form, the one that is taken first where there are several.
+    pub const ALL: [Self; 3] = [Self::Json, Self::WordPiece, Self::BytePairs];
+
+    /// Names of the files.
+    #[must_use]
+    pub const fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Json => &["tokenizer.json"],
+            Self::WordPiece => &["vocab.txt"],
+            Self::BytePairs => &["vocab.json", "merges.txt"],
+        }
     }
 }
 

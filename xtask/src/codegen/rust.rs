@@ -3,11 +3,12 @@
 use std::fmt::Debug;
 
 use embedkit_types::{
-    Activation, AdapterTasks, Bm25Config, Bm42Config, ColModernVbertConfig, ColPaliConfig,
-    DenseLayer, Encoder, FileDigest, GraphOutput, HybridHeads, IfSpladeConfig, Image, ImagePooling,
-    LateMultimodal, LateMultimodalKind, LateText, Layer, List, Markers, MiniCoilConfig,
-    ModelPrompts, ModelSpec, Pooling, QueryPadding, Repeat, Rerank, Source, Sparse, SparseKind,
-    SpladeConfig, Str, Task, TextDense, TextHybrid, TokenScore, TokenWeightsConfig,
+    Activation, AdapterTasks, Bm25Config, Bm42Config, Canonical, ColModernVbertConfig,
+    ColPaliConfig, DenseLayer, Encoder, FileDigest, GraphOutput, HybridHeads, IfSpladeConfig,
+    Image, ImagePooling, LateMultimodal, LateMultimodalKind, LateText, Layer, List, Markers,
+    MiniCoilConfig, ModelPrompts, ModelSpec, Pooling, QueryPadding, Repeat, Rerank, Source, Sparse,
+    SparseKind, SpladeConfig, Str, Task, TextDense, TextHybrid, TokenScore, TokenWeightsConfig,
+    TokenizerFiles,
 };
 
 use super::{OtherName, Table};
@@ -49,6 +50,8 @@ fn fields(spec: &ModelSpec) -> Vec<String> {
         source,
         file,
         additional_files,
+        folder,
+        tokenizer,
         files,
         license,
         size_gb,
@@ -60,6 +63,7 @@ fn fields(spec: &ModelSpec) -> Vec<String> {
         year,
         prompts,
         alias_of,
+        canonical,
         notice,
         task,
     } = spec;
@@ -68,6 +72,8 @@ fn fields(spec: &ModelSpec) -> Vec<String> {
         format!("source: {}", source.literal()),
         format!("file: {}", file.literal()),
         format!("additional_files: {}", additional_files.literal()),
+        format!("folder: {}", folder.literal()),
+        format!("tokenizer: {}", tokenizer.literal()),
         format!("files: {}", files.literal()),
         format!("license: {}", license.literal()),
         format!("size_gb: {}", size_gb.literal()),
@@ -78,6 +84,7 @@ fn fields(spec: &ModelSpec) -> Vec<String> {
         format!("year: {}", year.literal()),
         format!("prompts: {}", prompts.literal()),
         format!("alias_of: {}", alias_of.literal()),
+        format!("canonical: {}", canonical.literal()),
         format!("notice: {}", notice.literal()),
         format!("task: {}", task.literal()),
     ]
@@ -122,6 +129,7 @@ as_debug!("Pooling::": Pooling);
 as_debug!("Activation::": Activation);
 as_debug!("Encoder::": Encoder);
 as_debug!("ImagePooling::": ImagePooling);
+as_debug!("TokenizerFiles::": TokenizerFiles);
 
 /// Structs, field by field, destructured so that a new field is not forgotten here.
 macro_rules! structs {
@@ -138,6 +146,7 @@ macro_rules! structs {
 structs! {
     Source { repo, revision, url }
     FileDigest { path, size, sha256 }
+    Canonical { texts, vectors, tolerance }
     ModelPrompts { query, passage, raw, unknown }
     TextDense {
         dim, encoder, output, pooling, concat, pool_prompt, pool_unknown, accept_pooled, layers,

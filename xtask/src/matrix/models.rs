@@ -17,12 +17,12 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use embedkit_hub::{Error, Hub};
 use embedkit_types::{ModelSpec, Task, cache::cache_dir};
-use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
     assets::{self, Set},
+    canonical::{self, Published},
     codegen, repo, run,
     steps::{Outcome, Steps},
 };
@@ -40,40 +40,6 @@ const PICTURE_URL: &str = "https://raw.githubusercontent.com/qdrant/fastembed/\
     c48247f/tests/misc/image.jpeg";
 const PICTURE_SHA256: &str = "dea9e7ef97386345f7cff32f9055da4982da5471c48d575146c796ab4563b04e";
 
-/// Published values of a model: the starts of vectors and rows, or complete values of other kinds.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Canonical {
-    model: String,
-    task: String,
-    #[serde(rename = "as", default)]
-    role: Option<String>,
-    #[serde(default)]
-    option: Option<String>,
-    #[serde(default)]
-    query: Option<String>,
-    inputs: Vec<String>,
-    /// The inputs are names of pictures.
-    #[serde(default)]
-    image: bool,
-    /// The first components of the first vectors.
-    #[serde(default)]
-    vectors: Vec<Vec<f64>>,
-    /// The first components of the first rows of the first matrix.
-    #[serde(default)]
-    rows: Vec<Vec<f64>>,
-    /// The sparse vector, or with `more` its beginning.
-    #[serde(default)]
-    indices: Vec<u64>,
-    #[serde(default)]
-    values: Vec<f64>,
-    #[serde(default)]
-    more: bool,
-    #[serde(default)]
-    scores: Vec<f64>,
-    tolerance: f64,
-}
-
 /// Checks all models and ends with a table and a count by kind of check.
 pub(super) fn run(largest: f32, part: Option<&str>) -> Result<()> {
     assets::ensure(Set::Test)?;
@@ -81,7 +47,7 @@ pub(super) fn run(largest: f32, part: Option<&str>) -> Result<()> {
     let program = Program { embedkit, runtime: assets::newest_runtime() };
     let table = fs::read_to_string(repo::root().join("models.toml"))?;
     let specs = codegen::parse(&table)?.model;
-    let canonical = canonical()?;
+    let canonical = canonical::published()?;
     let hub = Hub::from_env(cache_dir(|name| std::env::var_os(name)), false)?;
     let chosen = |spec: &&ModelSpec| {
         part.is_none_or(|part| spec.id.to_lowercase().contains(&part.to_lowercase()))
@@ -175,12 +141,6 @@ fn picture() -> Result<PathBuf> {
     Ok(folder)
 }
 
-fn canonical() -> Result<Vec<Canonical>> {
-    let path = repo::root().join("xtask").join("matrix").join("canonical.jsonl");
-    let text = fs::read_to_string(&path).with_context(|| repo::short(&path))?;
-    text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
-}
-
 /// Returns `true` if a model is available without the hub.
 fn is_local(spec: &ModelSpec) -> bool {
     spec.id == ASSET || needs_no_files(spec)
@@ -188,12 +148,6 @@ fn is_local(spec: &ModelSpec) -> bool {
 
 fn needs_no_files(spec: &ModelSpec) -> bool {
     matches!(&spec.task, Task::Sparse(task) if task.kind.name() == "bm25")
-}
-
-impl Canonical {
-    fn describes(&self, spec: &ModelSpec) -> bool {
-        self.model.eq_ignore_ascii_case(&spec.id) && self.task == spec.task.name()
-    }
 }
 
 /// The command line program, and the runtime for it.
@@ -226,7 +180,7 @@ impl Program {
     }
 
     /// Compares with known values; pictures are in `folder`.
-    fn compare(&self, spec: &ModelSpec, known: &Canonical, folder: &Path) -> Result<()> {
+    fn compare(&self, spec: &ModelSpec, known: &Published, folder: &Path) -> Result<()> {
         let command = if known.query.is_some() { "rerank" } else { "embed" };
         let answers = self.answers(spec, command, |run| {
             let flags =
@@ -321,7 +275,7 @@ fn vectors(answer: &Value) -> Result<Vec<Vec<f64>>> {
     }
 }
 
-impl Canonical {
+impl Published {
     fn check(&self, answers: &[Value]) -> Result<()> {
         for (n, expected) in self.vectors.iter().enumerate() {
             let found = vectors(&answers[n])?;
@@ -371,7 +325,7 @@ mod tests {
     fn published_values_are_of_registered_models() {
         let specs = codegen::parse(&fs::read_to_string(repo::root().join("models.toml")).unwrap());
         let specs = specs.unwrap().model;
-        let canonical = canonical().unwrap();
+        let canonical = canonical::published().unwrap();
         assert!(canonical.len() > 50);
         for known in &canonical {
             let model = &known.model;
@@ -387,7 +341,7 @@ mod tests {
 
     #[test]
     fn a_wrong_number_is_named() {
-        let known: Canonical = serde_json::from_value(json!({
+        let known: Published = serde_json::from_value(json!({
             "model": "m", "task": "text-dense", "inputs": ["a"], "vectors": [[1.0, 2.0]],
             "tolerance": 0.001
         }))
@@ -401,7 +355,7 @@ mod tests {
 
     #[test]
     fn a_sparse_beginning_is_told_from_a_whole_vector() {
-        let known = |more: bool| -> Canonical {
+        let known = |more: bool| -> Published {
             serde_json::from_value(json!({
                 "model": "m", "task": "sparse", "inputs": ["a"], "indices": [1, 5],
                 "values": [0.5, 0.25], "more": more, "tolerance": 0.001

@@ -7,13 +7,21 @@ use std::{
 
 use clap::builder::PossibleValuesParser;
 use embedkit::postprocess::MuveraOptions;
-use embedkit_convert::Head;
+use embedkit_convert::{Head, Precision};
 use embedkit_types::{Device, DeviceError};
 
 /// The heads of a conversion, by name.
 pub(super) fn heads() -> PossibleValuesParser {
     let names = Head::ALL.into_iter().map(Head::name);
     names.chain([Head::NEXT_TOKEN]).collect::<Vec<_>>().into()
+}
+
+/// The numbers of a graph, by name.
+pub(super) fn precisions() -> impl TypedValueParser<Value = Precision> {
+    PossibleValuesParser::new(["f32", "f16"]).map(|name| match name.as_str() {
+        "f16" => Precision::F16,
+        _ => Precision::F32,
+    })
 }
 
 /// A number of things of which there has to be one.

@@ -20,7 +20,7 @@ pub(crate) fn run(args: &ConvertArgs, report: &Report) -> Result<()> {
         }
     };
     let options =
-        ConvertOptions { head, token_types: !args.no_token_types, ..ConvertOptions::default() };
+        ConvertOptions { head, token_types: !args.no_token_types, precision: args.precision };
     let mut bar = None;
     let converted = convert_with_progress(&args.dir, &args.out, &options, &mut |done, all| {
         bar.get_or_insert_with(|| report.bytes("converting", Some(all))).reached(done);

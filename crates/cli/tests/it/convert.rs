@@ -29,6 +29,26 @@ fn a_checkpoint_becomes_a_graph() {
 }
 
 #[test]
+fn half_precision_takes_half_the_space() {
+    let checkpoint = Path::new(env!("CARGO_MANIFEST_DIR")).join("../convert/tests/data/bert-plain");
+    let dir = tempfile::tempdir().unwrap();
+    let size = |precision: &str| {
+        let out = dir.path().join(precision);
+        let line = ["convert", arg(&checkpoint), arg(&out), "-q", "--precision", precision];
+        Program::new(line).run().silent_success();
+        let graph = fs::read(&out).unwrap();
+        // The raw data of the word embeddings, the largest tensor.
+        let name = b"word_embeddings";
+        assert!(graph.windows(name.len()).any(|part| part == name), "{precision}");
+        graph.len()
+    };
+    let (full, half) = (size("f32"), size("f16"));
+    assert!(half < full, "{half} bytes of f16, {full} of f32");
+    let line = ["convert", arg(&checkpoint), arg(dir.path()), "--precision", "f64"];
+    assert_eq!(Program::new(line).run().status, 2);
+}
+
+#[test]
 fn a_folder_without_a_checkpoint_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("model.onnx");

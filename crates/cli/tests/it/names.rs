@@ -81,6 +81,85 @@ fn a_folder_is_shown_with_the_files_that_describe_it() {
     pull.failure(1, "is a folder", Some("models list"));
 }
 
+/// Moves the encoder of a folder with its files to a folder of its own.
+fn move_encoder(dir: &Path) {
+    const ENCODER: &str = "0_Transformer";
+    std::fs::create_dir(dir.join(ENCODER)).unwrap();
+    for name in names(dir) {
+        if dir.join(&name).is_file() && name != "modules.json" {
+            std::fs::rename(dir.join(&name), dir.join(ENCODER).join(&name)).unwrap();
+        }
+    }
+    let modules = std::fs::read_to_string(dir.join("modules.json")).unwrap();
+    assert!(modules.contains(r#""path":"""#), "{modules}");
+    let modules = modules.replacen(r#""path":"""#, &format!(r#""path":"{ENCODER}""#), 1);
+    std::fs::write(dir.join("modules.json"), modules).unwrap();
+}
+
+#[test]
+fn an_encoder_in_a_folder_of_its_own_is_fetched_and_run() {
+    let Some(library) = runtime_library() else { return };
+    let (dir, cache) = (sentence_folder(), tempfile::tempdir().unwrap());
+    move_encoder(dir.path());
+    let embed = |model: &str| ["embed", "--model", model, TINY_TEXT].map(str::to_owned);
+    let local = Program::new(embed(arg(dir.path()))).args(["--cache-dir", arg(cache.path())]);
+    check_vector(&local.var("ORT_DYLIB_PATH", &library).run().silent_success());
+
+    let repo = Repo::of_dir(REPO, dir.path());
+    let server = Server::start(move |request| repo.reply(request));
+    let args = embed(REPO);
+    let args = args.each_ref().map(String::as_str);
+    let first = online(&server, cache.path(), &args).var("ORT_DYLIB_PATH", &library).run();
+    check_vector(&first.silent_success());
+    let second = offline(cache.path(), &args).var("ORT_DYLIB_PATH", &library).run();
+    check_vector(&second.silent_success());
+    let pull = ["models", "verify", REPO];
+    let verified = offline(cache.path(), &pull).run().silent_success();
+    assert!(verified.text().contains("0_Transformer/tokenizer.json"), "{}", verified.text());
+}
+
+#[test]
+fn a_vocabulary_is_fetched_where_there_is_no_tokenizer() {
+    let Some(library) = runtime_library() else { return };
+    let (dir, cache) = (sentence_folder(), tempfile::tempdir().unwrap());
+    std::fs::remove_file(dir.path().join("tokenizer.json")).unwrap();
+    let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(str::to_owned);
+    let words = (special.len()..29).map(|id| format!("w{id}"));
+    let lines: Vec<_> = special.into_iter().chain(words).collect();
+    std::fs::write(dir.path().join("vocab.txt"), lines.join("\n")).unwrap();
+    let config = r#"{"model_max_length": 16}"#;
+    std::fs::write(dir.path().join("tokenizer_config.json"), config).unwrap();
+
+    let repo = Repo::of_dir(REPO, dir.path());
+    let server = Server::start(move |request| repo.reply(request));
+    let fetched = online(&server, cache.path(), &["embed", "--model", REPO, "w6 W18"])
+        .var("ORT_DYLIB_PATH", &library)
+        .run()
+        .silent_success();
+    let local = offline(cache.path(), &["embed", "--model", arg(dir.path()), "w6 W18"])
+        .var("ORT_DYLIB_PATH", &library)
+        .run()
+        .silent_success();
+    assert_eq!(fetched.text(), local.text());
+    let show = Program::new(["models", "show", arg(dir.path())]).run().silent_success();
+    let line = show.text().lines().find(|line| line.contains("vocab.txt"));
+    assert!(line.is_some(), "{}", show.text());
+    let verify = offline(cache.path(), &["models", "verify", REPO]).run().silent_success();
+    assert!(verify.text().contains("vocab.txt"), "{}", verify.text());
+}
+
+#[test]
+fn a_checkpoint_is_one_of_half_precision_on_demand() {
+    let Some(library) = runtime_library() else { return };
+    let (dir, cache) = (sentence_folder(), tempfile::tempdir().unwrap());
+    let args = ["embed", "--model", arg(dir.path()), "--variant", "fp16", TINY_TEXT];
+    let half = offline(cache.path(), &args).var("ORT_DYLIB_PATH", &library).run();
+    let vector = embedding(&half.silent_success().records()[0]);
+    assert_close(&vector, &TINY_VECTOR, 2e-2);
+    let graphs = names(&cache.path().join("converted"));
+    assert!(graphs.len() == 1 && graphs[0].contains("hidden-f16-"), "{graphs:?}");
+}
+
 #[test]
 fn a_repository_is_fetched_converted_and_opened_offline() {
     let Some(library) = runtime_library() else { return };
@@ -162,7 +241,7 @@ fn a_variant_that_is_not_there_is_an_error_that_names_the_others() {
         let args = ["embed", "--model", arg(dir.path()), "--variant", variant, "a"];
         Program::new(args).args(more).run()
     };
-    embed("fp16", &[]).failure(1, "no graph of the variant fp16", Some("--variant: fp32"));
+    embed("q4", &[]).failure(1, "no graph of the variant q4", Some("--variant: fp16, fp32"));
     embed("a/b", &[]).status_is(2);
     let built_in = ["embed", "--model", "BAAI/bge-small-en-v1.5", "--variant", "fp16", "a"];
     Program::new(built_in).run().failure(1, "`variant` has no meaning", None);

@@ -94,13 +94,15 @@ fn sights(fields: &Fields, head_width: usize) -> Result<[Sight; 2], Error> {
     // A window counts the token itself; in both directions half of it lies on each side.
     let window = if causal { size - 1 } else { size / 2 };
     let parameters = fields.object("rope_parameters")?;
-    let rotary = |kind, names, default| -> Result<Rotary, Error> {
+    let scaling = fields.object("rope_scaling")?;
+    let rotary = |kind, scaling, names, default| -> Result<Rotary, Error> {
         let parameters = parameters.as_ref().map(|all| all.object(kind)).transpose()?.flatten();
-        rope::from_parameters(fields, parameters.as_ref(), head_width, names, default)
+        rope::from_parameters(fields, [parameters.as_ref(), scaling], head_width, names, default)
     };
     let bias = |window| ScoreBias { causal, window, ..ScoreBias::default() };
-    let global = rotary("full_attention", &["rope_theta"], 1_000_000.0)?;
-    let local = rotary("sliding_attention", &["rope_local_base_freq"], 10_000.0)?;
+    // An older configuration scales the layers that see everything, and no others.
+    let global = rotary("full_attention", scaling.as_ref(), &["rope_theta"], 1_000_000.0)?;
+    let local = rotary("sliding_attention", None, &["rope_local_base_freq"], 10_000.0)?;
     Ok([
         Sight { rotary: global, bias: bias(None) },
         Sight { rotary: local, bias: bias(Some(window)) },

@@ -113,9 +113,11 @@ impl Layers {
 /// Rotary positions and reach of layers that see everything, and of those that see a window.
 fn sights(fields: &Fields, head_width: usize) -> Result<[Sight; 2], Error> {
     let parameters = fields.object("rope_parameters")?;
+    let scaling = fields.object("rope_scaling")?;
     let rotary = |kind, names, default| -> Result<Rotary, Error> {
         let parameters = parameters.as_ref().map(|all| all.object(kind)).transpose()?.flatten();
-        rope::from_parameters(fields, parameters.as_ref(), head_width, names, default)
+        let parameters = [parameters.as_ref(), scaling.as_ref()];
+        rope::from_parameters(fields, parameters, head_width, names, default)
     };
     // Without a θ of their own, layers with a window have that of the others.
     let local =

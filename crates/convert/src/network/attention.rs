@@ -125,7 +125,15 @@ impl Network<'_> {
         let axes = graph.ints(&[1]);
         let positions = graph.add("Unsqueeze", &[&positions, &axes]);
         let angles = graph.add("Mul", &[&positions, &frequencies]);
-        let [cosines, sines] = ["Cos", "Sin"].map(|function| graph.add(function, &[&angles]));
+        let [cosines, sines] = ["Cos", "Sin"].map(|function| {
+            let values = graph.add(function, &[&angles]);
+            if rotary.scale == 1.0 {
+                return values;
+            }
+            let name = format!("rotary_scale_{}", rotary.scale);
+            let scale = graph.full_floats(&name, &[], &[rotary.scale]);
+            graph.add("Mul", &[&values, &scale])
+        });
         let (cosines, sines) = (self.own(&cosines), self.own(&sines));
         let rotation = Rotation { cosines, sines };
         self.rotations.push((rotary.clone(), rotation.clone()));

@@ -289,12 +289,22 @@ fn variants_that_are_not_modelled_are_refused() {
         json!(0),
         "global_rope_theta is 0, not a positive",
     );
-    check("modernbert-mlm", "rope_scaling", json!({"type": "yarn"}), "rope_scaling `yarn`");
+    check("modernbert-mlm", "rope_scaling", json!({"type": "longrope"}), "rope_scaling `longrope`");
     check("modernbert-mlm", "rope_parameters", full(), "rope_parameters is a list, not an object");
     check("gte-plain", "logn_attention_scale", json!(true), "logn_attention_scale `true`");
     check("gte-plain", "layer_norm_type", json!("rms_norm"), "layer_norm_type `rms_norm`");
     check("gte-plain", "position_embedding_type", json!("absolute"), "`absolute`");
     check("gte-plain", "rope_scaling", json!({"type": "ntk"}), "rope_scaling has no factor");
+    let llama3 =
+        json!({"rope_type": "llama3", "factor": 8, "low_freq_factor": 4, "high_freq_factor": 4});
+    check("llama-plain", "rope_scaling", llama3, "high_freq_factor is 4, expected more than");
+    let no_bands = json!({"rope_type": "llama3", "factor": 8});
+    check("llama-plain", "rope_scaling", no_bands, "rope_scaling has no low_freq_factor");
+    let yarn = json!({"rope_type": "yarn", "factor": 4, "rope_theta": 1});
+    check("qwen3-plain", "rope_parameters", yarn, "rope_theta is 1, expected more than 1");
+    let negative = json!({"rope_type": "yarn", "factor": -4});
+    check("qwen3-plain", "rope_parameters", negative, "factor is -4, not a positive number");
+    check("qwen3-plain", "partial_rotary_factor", json!(0.5), "partial_rotary_factor `0.5`");
     check(
         "gte-plain",
         "rope_scaling",

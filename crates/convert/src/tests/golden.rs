@@ -19,7 +19,7 @@ const TOLERANCE: f32 = 3e-5;
 const HIDDEN_TOLERANCE: f32 = 1e-5;
 
 /// Checkpoints of architectures with values for one token, a few, and as many as the model takes.
-const ARCHITECTURES: [&str; 35] = [
+const ARCHITECTURES: [&str; 41] = [
     "modernbert-mlm",
     "modernbert-classifier",
     "modernbert-plain",
@@ -46,6 +46,12 @@ const ARCHITECTURES: [&str; 35] = [
     "qwen2-plain",
     "qwen2-bidirectional",
     "qwen3-plain",
+    "llama-linear",
+    "llama-dynamic",
+    "llama-llama3",
+    "qwen2-yarn",
+    "qwen3-yarn",
+    "gemma-linear",
     "gemma-plain",
     "gemma-causal",
     "llama-tokens",

@@ -36,6 +36,7 @@ DEBERTA = dict(max_position_embeddings=24, relative_attention=True, layer_norm_e
 DECODER = dict(USUAL, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=24, rms_norm_eps=1e-3, pad_token_id=0, bos_token_id=1, eos_token_id=2)
 
 
+SCALED = dict(DECODER, num_hidden_layers=2, head_dim=12)
 GEMMA = dict(DECODER, head_dim=6, query_pre_attn_scalar=5)
 T5 = dict(d_model=16, d_kv=6, d_ff=24, num_layers=2, num_heads=2, vocab_size=WORDS, relative_attention_num_buckets=8, layer_norm_epsilon=1e-3, pad_token_id=0)
 
@@ -46,9 +47,21 @@ def gemma_of_the_hub(config):
     return config | dict(sliding_window_pattern=2, rope_theta=1e6, rope_local_base_freq=1e4, rope_scaling=None)
 
 
+def gemma_linear_of_the_hub(config):
+    """The same, of larger models, whose positions are scaled in the layers that see everything."""
+    return gemma_of_the_hub(config) | dict(rope_scaling=dict(rope_type="linear", factor=8.0))
+
+
 def rope_of_the_hub(config):
     """The entry that configurations had before transformers 5."""
     return config | dict(rope_theta=config.pop("rope_parameters")["rope_theta"], rope_scaling=None)
+
+
+def scaled_of_the_hub(config):
+    """The entries that configurations had before transformers 5, of scaled positions."""
+    parameters = config.pop("rope_parameters")
+    theta, kind = parameters.pop("rope_theta"), parameters.pop("rope_type")
+    return config | dict(rope_theta=theta, rope_scaling=dict(parameters, type=kind))
 
 
 def jina_of_the_hub(config):
@@ -297,6 +310,12 @@ CHECKPOINTS = [
     ("qwen2-plain", PLAIN, Qwen2Config(**DECODER, use_sliding_window=True, sliding_window=5, max_window_layers=1), torch.bfloat16, {}),
     ("qwen2-bidirectional", PLAIN, Qwen2Config(**DECODER, is_causal=False), torch.float32, dict(config=rope_of_the_hub)),
     ("qwen3-plain", PLAIN, Qwen3Config(**DECODER, head_dim=6, rope_parameters=dict(rope_type="default", rope_theta=1e6)), torch.float32, {}),
+    ("llama-linear", PLAIN, LlamaConfig(**SCALED, rope_parameters=dict(rope_type="linear", rope_theta=1e4, factor=2.5)), torch.float32, dict(config=scaled_of_the_hub)),
+    ("llama-dynamic", PLAIN, LlamaConfig(**SCALED, rope_parameters=dict(rope_type="dynamic", rope_theta=1e4, factor=4.0)), torch.float32, {}),
+    ("llama-llama3", PLAIN, LlamaConfig(**SCALED, rope_parameters=dict(rope_type="llama3", rope_theta=20.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=16)), torch.float32, {}),
+    ("qwen2-yarn", PLAIN, Qwen2Config(**SCALED, rope_parameters=dict(rope_type="yarn", rope_theta=20.0, factor=4.0, original_max_position_embeddings=12, beta_fast=2.0, beta_slow=0.2)), torch.float32, dict(config=scaled_of_the_hub)),
+    ("qwen3-yarn", PLAIN, Qwen3Config(**SCALED, rope_parameters=dict(rope_type="yarn", rope_theta=1e4, factor=3.0, mscale=0.7, mscale_all_dim=1.2, truncate=False)), torch.float32, {}),
+    ("gemma-linear", PLAIN, Gemma3TextConfig(**dict(GEMMA, num_hidden_layers=2), sliding_window=5, layer_types=["sliding_attention", "full_attention"], rope_parameters=dict(sliding_attention=dict(rope_type="default", rope_theta=1e4), full_attention=dict(rope_type="linear", rope_theta=1e6, factor=8.0))), torch.float32, dict(config=gemma_linear_of_the_hub, spread=0.2)),
     ("gemma-plain", PLAIN, Gemma3TextConfig(**GEMMA, sliding_window=7, sliding_window_pattern=2, use_bidirectional_attention=True), torch.float32, dict(config=gemma_of_the_hub, spread=0.2)),
     ("gemma-causal", PLAIN, Gemma3TextConfig(**dict(GEMMA, num_hidden_layers=2), sliding_window=5, attention_bias=True), torch.bfloat16, dict(spread=0.2)),
     ("llama-tokens", CAUSAL, LlamaConfig(**DECODER), torch.float16, {}),

@@ -45,8 +45,7 @@ fn dense(activation: Activation) -> DenseLayer {
 
 fn open(tensors: &[(&str, Stored)], layers: &[Layer]) -> Result<Layers, Error> {
     let folder = tempfile::tempdir().unwrap();
-    let files =
-        ModelFiles { root: folder.path().to_owned(), model: folder.path().join("model.onnx") };
+    let files = ModelFiles::new(folder.path(), folder.path().join("model.onnx"));
     fs::create_dir(folder.path().join("2_Dense")).unwrap();
     let bytes = serialize(tensors.iter().map(|(name, tensor)| (*name, tensor)), None).unwrap();
     fs::write(folder.path().join("2_Dense/model.safetensors"), bytes).unwrap();

@@ -296,3 +296,35 @@ fn facts_of_image_models() {
         );
     }
 }
+
+#[test]
+fn published_values_are_in_the_rows_of_their_models() {
+    let known = |id: &str| find_task(id, TaskKind::TextDense).unwrap().canonical.as_ref();
+    let bge = known("BAAI/bge-small-en-v1.5").unwrap();
+    assert_eq!(*bge.texts, ["hello world"]);
+    assert_eq!(bge.vectors[0][..2], [0.015_223_74, -0.022_717_99]);
+    assert!(known("jinaai/jina-embeddings-v3").is_none(), "its values are of tasks");
+    assert!(known("intfloat/e5-base-v2").is_none());
+    let rows: Vec<_> = models().iter().filter_map(|spec| spec.canonical.as_ref()).collect();
+    assert!(rows.len() > 25, "{}", rows.len());
+    for known in rows {
+        known.check().unwrap();
+        assert!(known.vectors.iter().all(|vector| vector.len() <= 16), "the registry stays small");
+    }
+}
+
+#[test]
+fn checkpoints_name_their_shards_and_layers() {
+    let large = find_task("qwen/qwen3-embedding-8b", TaskKind::TextDense).unwrap();
+    assert_eq!(large.file, "model.safetensors.index.json");
+    assert_eq!(large.additional_files.len(), 4);
+    let task = dense("Qwen/Qwen3-Embedding-8B");
+    assert_eq!((task.dim, task.pooling, task.normalize), (4096, Pooling::LastToken, true));
+    let prompt = large.prompts.as_ref().unwrap().query.as_deref().unwrap();
+    assert!(prompt.ends_with("\nQuery:"), "{prompt:?}");
+    let task = dense("sentence-transformers/LaBSE");
+    assert_eq!((task.pooling, task.layers.len(), task.normalize), (Pooling::Cls, 1, true));
+    for spec in models().iter().filter(|spec| spec.file.ends_with(".safetensors.index.json")) {
+        assert!(spec.additional_files.iter().any(|file| file.ends_with(".safetensors")));
+    }
+}

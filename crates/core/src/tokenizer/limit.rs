@@ -73,11 +73,11 @@ pub(super) fn settle(
     options: TokenizerOptions,
 ) -> Result<Limit, Error> {
     const SENTENCE_CONFIG: &str = "sentence_bert_config.json";
-    let path = files.path("tokenizer_config.json");
+    let path = files.tokenizer_path("tokenizer_config.json");
     let positions = Positions::of(config).count;
     let tokenizers = of_tokenizer(tokenizer_config);
     let others = || -> Result<_, Error> {
-        let sentences = object(&files.path(SENTENCE_CONFIG), Presence::Optional)?;
+        let sentences = object(&files.tokenizer_path(SENTENCE_CONFIG), Presence::Optional)?;
         let sentences = sentences.get("max_seq_length").and_then(whole);
         Ok(sentences
             .map(|tokens| (tokens, SENTENCE_CONFIG))
@@ -206,7 +206,7 @@ impl Positions {
     /// A config.json that is not a JSON object.
     #[cfg(feature = "onnx")]
     pub(crate) fn load(files: &ModelFiles) -> Result<Self, Error> {
-        Ok(Self::of(&object(&files.path("config.json"), Presence::Optional)?))
+        Ok(Self::of(&object(&files.tokenizer_path("config.json"), Presence::Optional)?))
     }
 }
 
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn limits_are_taken_in_their_order() {
         let dir = tempfile::tempdir().unwrap();
-        let files = ModelFiles { root: dir.path().into(), model: dir.path().join("model.onnx") };
+        let files = ModelFiles::new(dir.path(), dir.path().join("model.onnx"));
         let sentences = dir.path().join("sentence_bert_config.json");
         std::fs::write(&sentences, r#"{"max_seq_length": 16.0}"#).unwrap();
         let config = map(r#"{"max_position_embeddings": 20}"#);

@@ -49,7 +49,7 @@ impl PairTokenizer {
     pub fn load_with(files: &ModelFiles, options: TokenizerOptions) -> Result<Self, Error> {
         let mut tokenizer = Tokenizer::load_with(files, options)?;
         let special = special_count(&tokenizer.inner, Texts::Pair);
-        let path = files.path("tokenizer_config.json");
+        let path = files.tokenizer_path("tokenizer_config.json");
         let (limit, side) = (tokenizer.limit, tokenizer.truncation_side);
         truncate(&mut tokenizer.inner, &path, limit, side, Texts::Pair, special)?;
         Ok(Self { tokenizer, room: limit - special })

@@ -41,6 +41,26 @@ pub(super) struct Document {
     pub(super) ids: Vec<(String, u64)>,
 }
 
+impl Document {
+    /// Checks the ids of the tokens: the library assigns those from the size of the vocabulary on.
+    pub(super) fn check_ids(
+        &self,
+        inner: &tokenizers::Tokenizer,
+        path: &Path,
+    ) -> Result<(), Error> {
+        for (token, id) in &self.ids {
+            let found = inner.token_to_id(token).map(u64::from);
+            if found != Some(*id) {
+                let reason = format!(
+                    "the files beside it give the token {token:?} the id {id}, and its place is {found:?}"
+                );
+                return Err(Error::InvalidFile { path: path.to_owned(), reason });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Builds the `tokenizer.json` that transformers would write for the folder. `config`, the content of
 /// tokenizer_config.json, gets BERT's padding token if it names none.
 ///
@@ -51,8 +71,8 @@ pub(super) fn tokenizer_json(
     files: &ModelFiles,
     config: &mut Map<String, Value>,
 ) -> Result<Document, Error> {
-    let path = files.path(FILE);
-    let config_path = files.path("tokenizer_config.json");
+    let path = files.tokenizer_path(FILE);
+    let config_path = files.tokenizer_path("tokenizer_config.json");
     let invalid = |path: &Path, reason| Error::InvalidFile { path: path.to_owned(), reason };
     if let Some(class) = config.get("tokenizer_class").and_then(Value::as_str)
         && !BERT.contains(&class.strip_suffix("Fast").unwrap_or(class))
@@ -73,7 +93,7 @@ pub(super) fn tokenizer_json(
     }
     let vocab = lines(text);
 
-    let map = object(&files.path("special_tokens_map.json"), Presence::Optional)?;
+    let map = object(&files.tokenizer_path("special_tokens_map.json"), Presence::Optional)?;
     let mut special = Vec::with_capacity(SPECIAL.len());
     for (key, usual) in SPECIAL {
         let named = map.get(key).and_then(content).or(config.get(key).and_then(content));
@@ -89,13 +109,7 @@ pub(super) fn tokenizer_json(
     added.sort_by_key(|(id, _)| *id);
     let name = |token: &Value| token["content"].as_str().unwrap_or_default().to_owned();
     let ids = added.iter().map(|(id, token)| (name(token), *id)).collect();
-    let added: Vec<Value> = added
-        .into_iter()
-        .map(|(id, mut token)| {
-            token["id"] = id.into();
-            token
-        })
-        .collect();
+    let added = with_ids(added);
     let [unknown, separator, padding, class, _] = &special[..] else {
         return Err(invalid(&path, "no special tokens".to_owned()));
     };
@@ -147,12 +161,21 @@ fn lines(text: &str) -> Map<String, Value> {
     lines.zip(0_u64..).map(|(line, id)| (line.to_owned(), id.into())).collect()
 }
 
+/// Added tokens as `tokenizer.json` has them.
+pub(super) fn with_ids(tokens: Vec<(u64, Value)>) -> Vec<Value> {
+    let with_id = |(id, mut token): (u64, Value)| {
+        token["id"] = id.into();
+        token
+    };
+    tokens.into_iter().map(with_id).collect()
+}
+
 /// Text of a token that is a string or an object.
-fn content(value: &Value) -> Option<&str> {
+pub(super) fn content(value: &Value) -> Option<&str> {
     value.get("content").unwrap_or(value).as_str().filter(|content| !content.is_empty())
 }
 
-fn token(content: &str, special: bool) -> Value {
+pub(super) fn token(content: &str, special: bool) -> Value {
     json!({
         "id": 0, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
         "normalized": !special, "special": special,
@@ -160,11 +183,11 @@ fn token(content: &str, special: bool) -> Value {
 }
 
 /// Tokens with explicit ids: `added_tokens_decoder` of tokenizer_config.json, else `added_tokens.json`.
-fn added_tokens(
+pub(super) fn added_tokens(
     files: &ModelFiles,
     config: &Map<String, Value>,
 ) -> Result<Vec<(u64, Value)>, Error> {
-    let config_path = files.path("tokenizer_config.json");
+    let config_path = files.tokenizer_path("tokenizer_config.json");
     let invalid = |path: &Path, reason| Error::InvalidFile { path: path.to_owned(), reason };
     if let Some(Value::Object(tokens)) = config.get("added_tokens_decoder") {
         let one = |(id, fields): (&String, &Value)| {
@@ -188,7 +211,7 @@ fn added_tokens(
         };
         return tokens.iter().map(one).collect();
     }
-    let path = files.path("added_tokens.json");
+    let path = files.tokenizer_path("added_tokens.json");
     let tokens = object(&path, Presence::Optional)?;
     let one = |(content, id): (String, Value)| {
         let number = id.as_u64().filter(|&id| u32::try_from(id).is_ok());

@@ -40,7 +40,7 @@ pub fn tokenizer_config(data: &[u8]) {
     for (name, part) in names.iter().zip(data.splitn(3, |byte| *byte == 0)) {
         fs::write(dir.path().join(name), part).expect("it is writable");
     }
-    let files = ModelFiles { root: dir.path().into(), model: dir.path().join("model.onnx") };
+    let files = ModelFiles::new(dir.path(), dir.path().join("model.onnx"));
     let Ok(tokenizer) = Tokenizer::load(&files) else { return };
     let padding = tokenizer.padding();
     assert!(matches!(padding.side, Side::Left | Side::Right) && padding.multiple_of > 0);

@@ -1,7 +1,9 @@
 //! Token ids of every golden case, without a runtime.
 
-use embedkit_core::tokenizer::{Side, Tokenizer, TokenizerOptions};
-use embedkit_testkit::{Repair, dense_cases};
+use std::path::{Path, PathBuf};
+
+use embedkit_core::tokenizer::{PairTokenizer, Side, Tokenizer, TokenizerOptions};
+use embedkit_testkit::{Repair, dense_cases, zip_equal};
 use embedkit_types::{Encoder, LoadOptions, ModelFiles, Task};
 
 #[test]
@@ -33,6 +35,75 @@ fn ids_and_masks_equal_the_original() {
         checked += 1;
     }
     assert!(checked > 80, "only {checked} cases have tokens");
+}
+
+/// Ids that transformers gives for a vocabulary of byte-level BPE.
+#[derive(serde::Deserialize)]
+struct Expected {
+    texts: Vec<String>,
+    ids: Vec<Vec<u32>>,
+    pair: ExpectedPair,
+}
+
+#[derive(serde::Deserialize)]
+struct ExpectedPair {
+    first: String,
+    second: String,
+    ids: Vec<u32>,
+}
+
+#[test]
+fn byte_pairs_without_a_tokenizer_file_equal_transformers() {
+    for name in ["roberta", "roberta-prefix-space", "qwen2", "gpt2"] {
+        let root = byte_pairs().join(name);
+        let files = ModelFiles::new(&root, root.join("model.onnx"));
+        let expected = std::fs::read(root.join("expected.json")).unwrap();
+        let expected: Expected = serde_json::from_slice(&expected).unwrap();
+        let tokenizer = Tokenizer::load(&files).unwrap();
+        for (text, ids) in zip_equal(&expected.texts, &expected.ids) {
+            assert_eq!(tokenizer.encode(text).unwrap().ids, *ids, "{name}: {text:?}");
+        }
+        let pairs = PairTokenizer::load(&files).unwrap();
+        let ExpectedPair { first, second, ids } = expected.pair;
+        assert_eq!(pairs.encode(&first, &second).unwrap().ids, ids, "{name}");
+    }
+}
+
+fn byte_pairs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/byte-pairs")
+}
+
+#[test]
+fn damaged_vocabularies_of_byte_pairs_are_errors() {
+    let load = |changed: &[(&str, &str)]| {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["vocab.json", "merges.txt", "tokenizer_config.json", "config.json"] {
+            std::fs::copy(byte_pairs().join("roberta").join(name), dir.path().join(name)).unwrap();
+        }
+        for (name, content) in changed {
+            std::fs::write(dir.path().join(name), content).unwrap();
+        }
+        Tokenizer::load(&ModelFiles::new(dir.path(), dir.path().join("model.onnx")))
+    };
+    load(&[]).unwrap();
+    // Without a class the type of the model decides.
+    let limit = r#"{"model_max_length": 32}"#;
+    load(&[("tokenizer_config.json", limit)]).unwrap();
+    for (changed, part) in [
+        (vec![("vocab.json", "[]")], "vocab.json"),
+        (vec![("vocab.json", r#"{"a": -1}"#)], "the id of the token \"a\" is -1"),
+        (vec![("vocab.json", r#"{"a": 0}"#), ("merges.txt", "")], "\"<s>\" has no id"),
+        (vec![("merges.txt", "#version: 0.2\na\n")], "vocab.json"),
+        (vec![("merges.txt", "a zzzz\n")], "vocab.json"),
+        (
+            vec![("tokenizer_config.json", r#"{"tokenizer_class": "CLIPTokenizer"}"#)],
+            "CLIPTokenizer",
+        ),
+        (vec![("tokenizer_config.json", limit), ("config.json", "{}")], "the model type none"),
+    ] {
+        let error = load(&changed).unwrap_err().to_string();
+        assert!(error.contains(part), "{changed:?}: {error}");
+    }
 }
 
 #[test]
@@ -113,7 +184,7 @@ fn padded_as(padding: &str, limit: u64) -> Result<Tokenizer, embedkit_core::Erro
     let config = format!(r#"{{"model_max_length": {limit}, "pad_token": "[PAD]"}}"#);
     std::fs::write(folder.path().join("tokenizer_config.json"), config).unwrap();
     let root = folder.path().to_owned();
-    Tokenizer::load(&ModelFiles { model: root.join("model.onnx"), root })
+    Tokenizer::load(&ModelFiles::new(&root, root.join("model.onnx")))
 }
 
 /// Padding of a strategy to a multiple.

@@ -47,15 +47,22 @@ fn describe_folder(name: &str) -> Description {
 fn files(name: &str, found: &Description) -> (tempfile::TempDir, ModelFiles) {
     let out = tempfile::tempdir().unwrap();
     copy(&folder(name), out.path());
-    if let Some(checkpoint) = &found.checkpoint {
-        assert_eq!(checkpoint.weights, ["model.safetensors"]);
-        let head: ConvertHead = checkpoint.head.to_string().parse().unwrap();
-        fs::create_dir(out.path().join("onnx")).unwrap();
-        let options = ConvertOptions { head, ..ConvertOptions::default() };
-        convert(&folder(name), &out.path().join(found.spec.file.as_ref()), &options).unwrap();
-    }
-    let files = ModelFiles::in_dir(out.path(), &found.spec);
+    let files = with_graph(out.path(), found);
     (out, files)
+}
+
+/// The files of a model in a folder, which gets a graph where the model has a checkpoint.
+fn with_graph(dir: &Path, found: &Description) -> ModelFiles {
+    if let Some(checkpoint) = &found.checkpoint {
+        let of_checkpoint = Path::new(&checkpoint.folder);
+        assert_eq!(checkpoint.weights, [of_checkpoint.join("model.safetensors").to_str().unwrap()]);
+        let head: ConvertHead = checkpoint.head.to_string().parse().unwrap();
+        fs::create_dir(dir.join("onnx")).unwrap();
+        let options = ConvertOptions { head, ..ConvertOptions::default() };
+        let graph = dir.join(found.spec.file.as_ref());
+        convert(&dir.join(of_checkpoint), &graph, &options).unwrap();
+    }
+    ModelFiles::in_dir(dir, &found.spec)
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -123,6 +130,51 @@ fn dense_vectors_are_those_of_sentence_transformers() {
             }
         }
     }
+}
+
+/// A copy of the folder whose encoder lies in a folder of its own, with all of its files.
+fn with_encoder_folder(name: &str) -> tempfile::TempDir {
+    const ENCODER: &str = "0_Transformer";
+    let out = tempfile::tempdir().unwrap();
+    copy(&folder(name), out.path());
+    fs::create_dir(out.path().join(ENCODER)).unwrap();
+    for entry in fs::read_dir(out.path()).unwrap() {
+        let (file, path) = entry.map(|entry| (entry.file_name(), entry.path())).unwrap();
+        let of_chain = ["modules.json", "config_sentence_transformers.json", "expected.json"];
+        if path.is_file() && !of_chain.iter().any(|name| file == *name) {
+            fs::rename(&path, out.path().join(ENCODER).join(&file)).unwrap();
+        }
+    }
+    let modules = out.path().join("modules.json");
+    let text = fs::read_to_string(&modules).unwrap();
+    assert!(text.contains(r#""path": """#));
+    let text = text.replacen(r#""path": """#, &format!(r#""path": "{ENCODER}""#), 1);
+    fs::write(modules, text).unwrap();
+    out
+}
+
+#[test]
+fn an_encoder_in_a_folder_of_its_own_gives_the_same_vectors() {
+    let Some(options) = options() else { return };
+    for name in ["mean-normalize", "dense-tanh", "lower-case"] {
+        let dir = with_encoder_folder(name);
+        let found = describe(name, &Folder::open(dir.path()).unwrap()).unwrap();
+        assert_eq!(found.spec.folder, "0_Transformer");
+        let files = with_graph(dir.path(), &found);
+        let model = TextEmbedding::from_files(&found.spec, &files, &options).unwrap();
+        let Expected { texts, document, .. } = expected::<Expected<Vec<f32>>>(name);
+        let results = model.embed_batch(Role::Document, &texts).unwrap();
+        for ((text, expected), vector) in zip_equal(zip_equal(&texts, &document), &results) {
+            close(&format!("{name}, {text:?}"), vector, expected);
+        }
+    }
+    let dir = with_encoder_folder("reranker");
+    let found = describe("reranker", &Folder::open(dir.path()).unwrap()).unwrap();
+    let files = with_graph(dir.path(), &found);
+    let model = TextCrossEncoder::from_files(&found.spec, &files, &options).unwrap();
+    let Scores { texts, scores } = expected("reranker");
+    let results: Vec<f32> = model.rerank("the fox", &texts).collect::<Result<_, _>>().unwrap();
+    close("reranker", &results, &scores);
 }
 
 #[test]

@@ -285,7 +285,7 @@ fn a_bare_encoder_lacks_its_pooling() {
     fails(&model, ErrorKind::Damaged, &["`pooling` is missing in modules.json"]);
     let only = chain(&[("Transformer", "")]);
     fails(&only, ErrorKind::Damaged, &["`Pooling` is missing in modules.json"]);
-    let elsewhere = chain(&[("Transformer", "0_BERT"), ("Pooling", "1_Pooling")]);
+    let elsewhere = chain(&[("Transformer", "0_BERT"), ("MultiVectorMask", "1_Mask")]);
     fails(&elsewhere, ErrorKind::Unsupported, &["[0].path", "0_BERT"]);
     let other = chain(&[("BoW", ""), ("Dense", "1_Dense")]);
     fails(&other, ErrorKind::Unsupported, &["[0].type", "models.BoW"]);

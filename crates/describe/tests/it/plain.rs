@@ -1,7 +1,7 @@
 //! Chains of a transformer, a pooling and perhaps a normalisation, and errors in their files.
 
 use embedkit_describe::{Files, Folder, Head, describe, wanted};
-use embedkit_types::{ErrorKind, Pooling, Task};
+use embedkit_types::{Error, ErrorKind, Pooling, Task, TokenizerFiles};
 
 use crate::memory::{Model, fails};
 
@@ -46,6 +46,44 @@ fn a_checkpoint_without_a_graph_says_how_to_convert_it() {
     let checkpoint = found.checkpoint.unwrap();
     assert_eq!((checkpoint.model_type.as_str(), checkpoint.head), ("bert", Head::Hidden));
     assert_eq!(checkpoint.weights, ["model.safetensors"]);
+}
+
+#[test]
+fn an_encoder_may_have_a_folder_of_its_own() {
+    let modules = MODULES.replacen(r#""path": """#, r#""path": "0_Transformer""#, 1);
+    let mut model = e5().with("modules.json", modules).with("0_Transformer/onnx/model.onnx", "");
+    for name in ["config.json", "sentence_bert_config.json", "model.safetensors"] {
+        let content = model.0.remove(name).unwrap();
+        model = model.with(&format!("0_Transformer/{name}"), content);
+    }
+    let found = model.with("0_Transformer/vocab.txt", "").describe().unwrap();
+    assert_eq!(found.spec.folder, "0_Transformer");
+    assert_eq!(found.spec.file, "0_Transformer/onnx/model.onnx");
+    assert_eq!(found.spec.tokenizer, TokenizerFiles::WordPiece);
+    assert_eq!(found.fact("max_tokens").unwrap().file, "0_Transformer/sentence_bert_config.json");
+    let checkpoint = found.checkpoint.unwrap();
+    assert_eq!(checkpoint.folder, "0_Transformer");
+    assert_eq!(checkpoint.weights, ["0_Transformer/model.safetensors"]);
+}
+
+#[test]
+fn a_tokenizer_may_be_a_vocabulary() {
+    let form = |files: &[&str]| {
+        let model = files.iter().fold(e5(), |model, file| model.with(file, ""));
+        model.describe().map(|found| found.spec.tokenizer)
+    };
+    assert_eq!(form(&[]).unwrap(), TokenizerFiles::Json);
+    assert_eq!(form(&["vocab.txt"]).unwrap(), TokenizerFiles::WordPiece);
+    assert_eq!(form(&["vocab.json", "merges.txt"]).unwrap(), TokenizerFiles::BytePairs);
+    assert_eq!(form(&["vocab.json"]).unwrap(), TokenizerFiles::Json, "half of it is nothing");
+    assert_eq!(form(&["tokenizer.json", "vocab.txt"]).unwrap(), TokenizerFiles::Json);
+    let found = e5().with("vocab.txt", "").describe().unwrap();
+    assert_eq!(found.fact("tokenizer").unwrap().file, "vocab.txt");
+    let model = e5().with("sentencepiece.bpe.model", "");
+    fails(&model, ErrorKind::Unsupported, &["sentencepiece.bpe.model", "SentencePiece"]);
+    let hint = Error::from(model.describe().unwrap_err()).hint().unwrap().to_string();
+    assert!(hint.contains("save_pretrained"), "{hint}");
+    assert_eq!(form(&["sentencepiece.bpe.model", "tokenizer.json"]).unwrap(), TokenizerFiles::Json);
 }
 
 #[test]

@@ -78,7 +78,7 @@ impl Capabilities {
 
 /// Inputs of a model of a task. The compiler does not ask for a new task here, since the enum may grow:
 /// a test does.
-pub(super) fn inputs_of(task: &Task) -> &'static [InputKind] {
+pub(crate) fn inputs_of(task: &Task) -> &'static [InputKind] {
     match task {
         Task::TextDense(_) | Task::Sparse(_) | Task::LateText(_) | Task::TextHybrid(_) => {
             &[InputKind::Text]

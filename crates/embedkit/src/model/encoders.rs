@@ -5,9 +5,10 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use embedkit_types::{ErrorKind, ModelSpec};
 
 use super::{
-    backend::{self, Backend},
+    backend::Backend,
     capabilities::{self, Capabilities},
     input::InputKind,
+    opening,
     selection::select_outputs,
 };
 use crate::{Error, Options, files::FileSource};
@@ -88,7 +89,7 @@ impl Encoders {
         if let Some(open) = encoder.open.get() {
             return Ok(&**open);
         }
-        let backend = backend::open(&encoder.spec, &self.files, &self.options)?;
+        let backend = opening::open(&encoder.spec, &self.files, &self.options)?;
         if !self.options.load.lazy {
             tracing::debug!(model = %encoder.spec.id, device = backend.device()?, "model opened");
         }

@@ -1,12 +1,13 @@
 //! [`Model`]: any model.
 
-mod backend;
+pub(crate) mod backend;
 mod builder;
-mod capabilities;
-mod difference;
+pub(crate) mod capabilities;
+pub(crate) mod difference;
 mod encoders;
-mod input;
-mod output;
+pub(crate) mod input;
+mod opening;
+pub(crate) mod output;
 mod selection;
 mod stream;
 

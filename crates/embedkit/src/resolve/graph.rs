@@ -4,23 +4,29 @@
 use embedkit_describe::{Checkpoint, Files};
 use embedkit_types::{ModelSpec, SpecError, Str, Variant};
 
-use super::ResolveError;
 use crate::{
     Error,
     checkpoint::{self, LARGEST_INDEX},
+    conversion::Conversion,
+    error::ResolveError,
 };
 
 /// Endings of files with weights that are programs, or of other frameworks.
 const PICKLED: [&str; 5] = [".bin", ".pt", ".pth", ".ckpt", ".h5"];
+/// Files with such endings that a training leaves, without weights of the model.
+const OF_TRAINING: [&str; 4] =
+    ["training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth"];
+/// Endings of files with weights that are read.
+const READ: [&str; 2] = [".onnx", ".safetensors"];
 
-/// Puts the graph into the description, or gives the checkpoint that it has to be made from.
+/// Puts the graph into the description, or gives the conversion that makes it.
 pub(super) fn choose(
     spec: &mut ModelSpec,
     graphs: &[String],
     checkpoint: Option<Checkpoint>,
     paths: &[String],
     variant: Option<&Variant>,
-) -> Result<Option<Checkpoint>, Error> {
+) -> Result<Option<Conversion>, Error> {
     let model = spec.id.to_string();
     if graphs.is_empty() && checkpoint.is_none() {
         // A table of vectors or lists of words: there is one file, and the description names it.
@@ -36,19 +42,19 @@ pub(super) fn choose(
         add_files(spec, data.cloned());
         return Ok(None);
     }
-    let convertible = checkpoint.filter(|checkpoint| !checkpoint.weights.is_empty());
-    let exact = Variant::default();
-    match convertible {
-        Some(checkpoint) if wanted == exact => {
-            spec.file = checkpoint.weights[0].clone().into();
-            let config = [format!("{}config.json", prefix(&checkpoint.folder))];
-            add_files(spec, checkpoint.weights[1..].iter().cloned().chain(config));
-            Ok(Some(checkpoint))
+    let checkpoint = checkpoint.filter(|checkpoint| !checkpoint.weights.is_empty());
+    let conversion = checkpoint.as_ref().and_then(|found| Conversion::new(found, Some(&wanted)));
+    match conversion {
+        Some(conversion) => {
+            spec.file = conversion.weights[0].clone().into();
+            let config = [format!("{}config.json", prefix(&conversion.folder))];
+            add_files(spec, conversion.weights[1..].iter().cloned().chain(config));
+            Ok(Some(conversion))
         }
-        convertible => {
+        None => {
             let mut known: Vec<_> =
                 graphs.iter().map(|graph| Variant::name_of(graph).to_owned()).collect();
-            known.extend(convertible.map(|_| exact.to_string()));
+            known.extend(checkpoint.into_iter().flat_map(|_| Conversion::variants()));
             known.sort();
             known.dedup();
             Err(if known.is_empty() {
@@ -85,23 +91,43 @@ fn is_data_of(graph: &str, path: &str) -> bool {
 }
 
 fn without_weights(model: String, paths: &[String]) -> ResolveError {
-    let pickled = |path: &&String| PICKLED.iter().any(|ending| path.ends_with(ending));
-    let files: Vec<_> = paths.iter().filter(pickled).cloned().collect();
-    if files.is_empty() {
-        ResolveError::NoWeights { model }
-    } else {
-        ResolveError::Pickled { model, files }
+    match pickled(paths) {
+        files if files.is_empty() => ResolveError::NoWeights { model },
+        files => ResolveError::Pickled { model, files },
     }
+}
+
+/// The error of a model that cannot be opened whatever its description says: all its weights are in files
+/// that are not read.
+pub(super) fn only_pickled(model: &str, paths: &[String]) -> Option<ResolveError> {
+    if paths.iter().any(|path| ends_with_one(path, &READ)) {
+        return None;
+    }
+    let files = Some(pickled(paths)).filter(|files| !files.is_empty())?;
+    Some(ResolveError::Pickled { model: model.to_owned(), files })
+}
+
+fn pickled(paths: &[String]) -> Vec<String> {
+    let of_training = |path: &str| {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        OF_TRAINING.contains(&name)
+    };
+    let is_pickled = |path: &&String| ends_with_one(path, &PICKLED) && !of_training(path);
+    paths.iter().filter(is_pickled).cloned().collect()
+}
+
+fn ends_with_one(path: &str, endings: &[&str]) -> bool {
+    endings.iter().any(|ending| path.ends_with(ending))
 }
 
 /// Checks that the files of an index of shards are there, before any of them is fetched.
 pub(super) fn check_shards(
     model: &str,
-    checkpoint: &Checkpoint,
+    conversion: &Conversion,
     files: &dyn Files,
     paths: &[String],
 ) -> Result<(), Error> {
-    let Some(index) = checkpoint::index(checkpoint) else { return Ok(()) };
+    let Some(index) = checkpoint::index(&conversion.weights) else { return Ok(()) };
     let wrong = |reason: String| ResolveError::File {
         model: model.to_owned(),
         file: index.clone(),

@@ -1,6 +1,5 @@
 //! From a name to a model: a built-in id, a folder that describes itself, or a repository of the hub.
 
-mod error;
 mod graph;
 #[cfg(feature = "hub")]
 mod repository;
@@ -11,9 +10,7 @@ use embedkit_core::registry;
 use embedkit_describe::{Description, Fact, Files, Folder, describe};
 use embedkit_types::{Canonical, LoadOptions, ModelSpec, SpecError};
 
-use crate::{Error, files::FileSource};
-
-pub use error::ResolveError;
+use crate::{Error, conversion::Conversion, error::ResolveError, files::FileSource};
 
 /// A model that was looked up by name: its descriptions, and the files that they were read from.
 ///
@@ -32,7 +29,6 @@ pub struct Resolved {
     pub specs: Vec<ModelSpec>,
     /// Fields that were read from the model's files, each with its file; empty for a built-in model.
     pub facts: Vec<Fact>,
-    canonical: Option<Canonical>,
     pub(crate) files: FileSource,
 }
 
@@ -43,10 +39,10 @@ impl Resolved {
         Self { specs, ..self.clone() }
     }
 
-    /// Known results, from the file `canonical.json` of a model that is not built in.
+    /// Known results, from the registry or from the file `canonical.json` of another model.
     #[must_use]
     pub fn canonical(&self) -> Option<&Canonical> {
-        self.canonical.as_ref()
+        self.specs.iter().find_map(|spec| spec.canonical.as_ref())
     }
 
     /// The folder that the model was found in, where its name is the path of one.
@@ -80,13 +76,10 @@ pub fn resolve(name: &str, options: &LoadOptions) -> Result<Resolved, Error> {
 
 fn built_in(specs: &[&ModelSpec], options: &LoadOptions) -> Result<Resolved, Error> {
     let specs: Vec<_> = specs.iter().map(|&spec| spec.clone()).collect();
-    if options.variant.is_some() {
-        return Err(
-            SpecError::UnusedOption { id: specs[0].id.to_string(), option: "variant" }.into()
-        );
+    for spec in &specs {
+        Conversion::of(spec, options.variant.as_ref())?;
     }
-    let files = FileSource::default();
-    Ok(Resolved { specs, facts: Vec::new(), canonical: None, files })
+    Ok(Resolved { specs, facts: Vec::new(), files: FileSource::default() })
 }
 
 /// True for a name that may stand for a model though it is not built in.
@@ -117,8 +110,8 @@ fn in_folder(name: &str, dir: PathBuf, options: &LoadOptions) -> Result<Resolved
     let files = Folder::open(&dir).map_err(no_folder)?;
     let mut found = described(name, &files, options)?;
     #[cfg(feature = "convert")]
-    if let Some(checkpoint) = &found.files.checkpoint {
-        crate::files::check_checkpoint(&dir.join(&checkpoint.folder), checkpoint)?;
+    if let Some(conversion) = &found.files.conversion {
+        crate::files::check_checkpoint(&dir.join(&conversion.folder), conversion)?;
     }
     found.files.dir = Some(dir);
     Ok(found)
@@ -135,20 +128,25 @@ fn in_repository(_: &str, _: &LoadOptions, unknown: &Error) -> Result<Resolved, 
 /// The description of a model with the graph that is wanted of it, or with the checkpoint that has to be
 /// converted.
 fn described(name: &str, files: &dyn Files, options: &LoadOptions) -> Result<Resolved, Error> {
-    let Description { mut spec, facts, graphs, checkpoint, .. } = describe(name, files)?;
     let paths = files.paths();
-    let checkpoint =
+    let described = describe(name, files);
+    if let Some(error) = described.is_err().then(|| graph::only_pickled(name, &paths)).flatten() {
+        // Nobody should complete a description in vain.
+        return Err(error.into());
+    }
+    let Description { mut spec, facts, graphs, checkpoint, .. } = described?;
+    let conversion =
         graph::choose(&mut spec, &graphs, checkpoint, &paths, options.variant.as_ref())?;
-    if let Some(checkpoint) = &checkpoint {
-        graph::check_shards(name, checkpoint, files, &paths)?;
+    if let Some(conversion) = &conversion {
+        graph::check_shards(name, conversion, files, &paths)?;
         if cfg!(not(feature = "convert")) {
             let (package, feature) = ("embedkit", "convert");
             return Err(SpecError::NotCompiled { id: name.into(), package, feature }.into());
         }
     }
-    let canonical = canonical(name, files)?;
-    let files = FileSource { checkpoint, described: true, ..FileSource::default() };
-    Ok(Resolved { specs: vec![spec], facts, canonical, files })
+    spec.canonical = canonical(name, files)?;
+    let files = FileSource { conversion, described: true, ..FileSource::default() };
+    Ok(Resolved { specs: vec![spec], facts, files })
 }
 
 /// Known results of a model, where it brings some.

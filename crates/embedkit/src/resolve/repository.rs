@@ -6,8 +6,8 @@ use embedkit_describe::{Files, wanted};
 use embedkit_hub::{Hub, Snapshot};
 use embedkit_types::{Hint, LoadOptions, Source};
 
-use super::{ResolveError, Resolved, described};
-use crate::Error;
+use super::{Resolved, described};
+use crate::{Error, error::ResolveError};
 
 /// Largest file that a description is read from, in bytes. The largest one is the index of shards.
 const LARGEST: u64 = 16 << 20;
@@ -53,11 +53,11 @@ pub(super) fn in_repository(
         spec.source = source.clone();
     }
     #[cfg(feature = "convert")]
-    if let Some(checkpoint) = &found.files.checkpoint {
-        let config = format!("{}/config.json", checkpoint.folder);
+    if let Some(conversion) = &found.files.conversion {
+        let config = format!("{}/config.json", conversion.folder);
         let config = snapshot.on_disk(config.trim_start_matches('/'));
         if let Some(folder) = config.as_deref().and_then(std::path::Path::parent) {
-            crate::files::check_checkpoint(folder, checkpoint)?;
+            crate::files::check_checkpoint(folder, conversion)?;
         }
     }
     Ok(found)

@@ -4,13 +4,14 @@ use std::{
     fs,
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
 use embedkit::{
-    Error, ErrorKind, Hint, InputKind, LoadOptions, Model, ResolveError, SpecError, TextEmbedding,
+    Error, ErrorKind, Hint, InputKind, LoadOptions, Model, ModelSpec, ResolveError, SpecError,
+    TextEmbedding,
     hub::{self, Event},
     resolve,
 };
@@ -66,11 +67,15 @@ fn a_checkpoint_is_converted_once() {
     let load = || {
         let count = Arc::clone(&converted);
         let builder = Model::builder(name(&dir)).unwrap().options(options.clone());
-        let builder = builder.on_event(move |event| {
-            count.fetch_add(
-                usize::from(matches!(event, Event::Converted { .. })),
-                Ordering::Relaxed,
-            );
+        let written = Mutex::new((0, 0));
+        let builder = builder.on_event(move |event| match event {
+            Event::Writing { bytes, size, .. } => *written.lock().unwrap() = (bytes, size),
+            Event::Converted { .. } => {
+                let (bytes, size) = *written.lock().unwrap();
+                assert!(bytes == size && size > 0, "{bytes} of {size} bytes");
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => {}
         });
         builder.open().unwrap()
     };
@@ -96,6 +101,45 @@ fn a_checkpoint_is_converted_once() {
 
     let typed = TextEmbedding::load(name(&dir), options).unwrap();
     assert_eq!(typed.embedding_size(), 8);
+}
+
+#[test]
+fn a_checkpoint_becomes_a_graph_of_half_precision_on_demand() {
+    let (dir, cache) = (sentence_folder(), tempfile::tempdir().unwrap());
+    let Some(options) = running(cache.path()) else { return };
+    let half = LoadOptions { variant: Some("fp16".parse().unwrap()), ..options.clone() };
+    let vector = |options: &LoadOptions| {
+        let model = Model::load(name(&dir), options.clone()).unwrap();
+        model.query(TINY_TEXT).unwrap().into_dense().unwrap()
+    };
+    let (half, full) = (vector(&half), vector(&options));
+    assert_close(&full, &TINY_VECTOR, TOLERANCE);
+    assert_close(&half, &TINY_VECTOR, 2e-2);
+    assert_ne!(half, full, "each has a graph of its own");
+    assert_eq!(fs::read_dir(cache.path().join("converted")).unwrap().count(), 2);
+}
+
+/// A row may name a checkpoint as its file.
+#[test]
+fn a_description_that_names_a_checkpoint_is_converted() {
+    let (dir, cache) = (sentence_folder(), tempfile::tempdir().unwrap());
+    let Some(options) = running(cache.path()) else { return };
+    let found = resolve(name(&dir), &options).unwrap().specs.remove(0);
+    let spec = ModelSpec { id: "me/of-a-row".into(), file: "model.safetensors".into(), ..found };
+    let open = |variant: Option<&str>| {
+        let variant = variant.map(|name| name.parse().unwrap());
+        let options = LoadOptions { variant, ..options.clone() };
+        Model::builder_for([spec.clone()]).unwrap().dir(dir.path()).options(options).open()
+    };
+    for variant in [None, Some("fp32"), Some("fp16")] {
+        let vector = open(variant).unwrap().query(TINY_TEXT).unwrap().into_dense().unwrap();
+        assert_close(&vector, &TINY_VECTOR, 2e-2);
+    }
+    let error = open(Some("q4")).unwrap_err();
+    let Some(ResolveError::NoVariant { known, .. }) = error.downcast_ref() else {
+        panic!("{error}")
+    };
+    assert_eq!(known, &["fp32", "fp16"]);
 }
 
 #[test]
@@ -162,9 +206,11 @@ fn the_variant_is_taken_that_is_wanted_and_no_other() {
         assert_eq!(error.kind(), ErrorKind::NotFound);
         assert!(matches!(error.hint(), Some(Hint::ChooseVariant(_))));
     }
-    // The checkpoint is the exact one.
+    // The checkpoint is the exact one, and becomes one of f16 where there is no such file.
     write(&dir, "model.safetensors", "x");
     assert_eq!(file(&dir, &offline(cache.path())).unwrap(), "model.safetensors");
+    fs::remove_file(dir.path().join("onnx/model_fp16.onnx")).unwrap();
+    assert_eq!(file(&dir, &wanting("fp16")).unwrap(), "model.safetensors");
     let error = resolve_error(&dir, &wanting("q4"));
     let Some(ResolveError::NoVariant { known, .. }) = error.downcast_ref() else {
         panic!("{error}")
@@ -208,6 +254,17 @@ fn what_cannot_be_opened_is_told_apart() {
     write(&dir, "model.safetensors.index.json", "[]");
     let error = resolve_error(&dir, &options);
     assert!(matches!(error.downcast_ref(), Some(ResolveError::File { .. })), "{error}");
+
+    // That comes before what else is wrong: nobody should complete a description in vain.
+    let dir = tempfile::tempdir().unwrap();
+    write(&dir, "config.json", "{}");
+    write(&dir, "pytorch_model.bin", "x");
+    write(&dir, "training_args.bin", "x");
+    let error = resolve_error(&dir, &options);
+    let Some(ResolveError::Pickled { files, .. }) = error.downcast_ref() else { panic!("{error}") };
+    assert_eq!(files, &["pytorch_model.bin"]);
+    write(&dir, "model.safetensors", "x");
+    assert!(resolve_error(&dir, &options).to_string().contains("model_type"));
 
     let dir = sentence_folder();
     let config = fs::read_to_string(dir.path().join("config.json")).unwrap();

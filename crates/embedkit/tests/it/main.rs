@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[cfg(feature = "text-dense")]
+mod canary;
 #[cfg(all(
     feature = "text-dense",
     feature = "any-sparse",

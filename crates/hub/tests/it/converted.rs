@@ -4,9 +4,10 @@ use std::{
     cell::Cell,
     fs,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex},
 };
 
-use embedkit_hub::{Conversion, Error, Hub};
+use embedkit_hub::{Conversion, Error, Event, Hub};
 use embedkit_types::{ModelSpec, Source};
 
 use embedkit_testkit::hub::{Repo, Server};
@@ -23,9 +24,10 @@ fn convert(hub: &Hub, spec: &ModelSpec, root: &Path, recipe: &str, made: &Cell<u
     let inputs = ["weights".to_owned()];
     let conversion = Conversion { spec, root, inputs: &inputs, recipe, file: "model.onnx" };
     let weights = fs::read_to_string(root.join("weights")).unwrap();
-    let make = |path: &Path| -> Result<(), Error> {
+    let make = |path: &Path, written: &mut dyn FnMut(u64, u64)| -> Result<(), Error> {
         made.set(made.get() + 1);
         fs::write(path, format!("{weights}{weights}")).unwrap();
+        written(3, 6);
         fs::write(path.with_extension("onnx_data"), "data").unwrap();
         Ok(())
     };
@@ -60,6 +62,26 @@ fn a_graph_is_made_once_for_the_same_files_and_recipe() {
 }
 
 #[test]
+fn whoever_waits_hears_of_the_bytes() {
+    let (dir, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fs::write(dir.path().join("weights"), "one").unwrap();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hears = Arc::clone(&heard);
+    let hub = Hub::new(cache.path()).with_progress(Arc::new(move |event| {
+        hears.lock().unwrap().push(match event {
+            Event::Converting { .. } => (0, 0),
+            Event::Writing { bytes, size, .. } => (bytes, size),
+            Event::Converted { .. } => (9, 9),
+            other => panic!("{other:?}"),
+        });
+    }));
+    for _ in 0..2 {
+        convert(&hub, &local(), dir.path(), "x", &Cell::new(0));
+    }
+    assert_eq!(*heard.lock().unwrap(), [(0, 0), (3, 6), (9, 9)]);
+}
+
+#[test]
 fn a_graph_that_was_cut_off_is_made_again() {
     let (dir, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (hub, made) = (Hub::new(cache.path()), Cell::new(0));
@@ -91,7 +113,7 @@ fn a_failure_leaves_nothing() {
     let convert = |name: &str| {
         let (root, inputs) = (dir.path(), &[name.to_owned()]);
         let conversion = Conversion { spec: &spec, root, inputs, recipe: "x", file: "model.onnx" };
-        let fail = |path: &Path| {
+        let fail = |path: &Path, _: &mut dyn FnMut(u64, u64)| {
             fs::write(path, "half").unwrap();
             Err(Error::NoCacheDir)
         };

@@ -161,7 +161,7 @@ fn convert(hub: &Hub, dir: &Path, between: impl FnOnce()) -> std::path::PathBuf 
     let spec = local();
     let conversion =
         Conversion { spec: &spec, root: dir, inputs: &inputs, recipe: "x", file: "model.onnx" };
-    hub.converted(&conversion, |path| -> Result<(), Error> {
+    hub.converted(&conversion, |path, _| -> Result<(), Error> {
         fs::write(path, "half").unwrap();
         between();
         fs::write(path, "whole").unwrap();

@@ -32,7 +32,7 @@ impl Bm42 {
         options: &SparseOptions,
     ) -> Result<Self, Error> {
         let no_prefix = || CoreError::InvalidFile {
-            path: files.path("tokenizer.json"),
+            path: files.tokenizer_path("tokenizer.json"),
             reason: "its model does not mark tokens that continue a word, so words cannot be put \
                      together again"
                 .to_owned(),

@@ -335,7 +335,7 @@ fn tokens_of_long_texts_are_those_of_whole_tokenisation() {
     }
     for name in ["minilm", "static-tokenlearn"] {
         let Some(root) = embedkit_testkit::asset(name) else { continue };
-        let files = embedkit_types::ModelFiles { model: root.join("model.onnx"), root };
+        let files = embedkit_types::ModelFiles::new(&root, root.join("model.onnx"));
         let load = || match name {
             "static-tokenlearn" => {
                 Tokenizer::load_static(&files, super::super::TokenizerOptions::default()).unwrap().0

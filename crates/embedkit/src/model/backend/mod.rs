@@ -15,28 +15,22 @@ mod texts;
 use std::fmt;
 
 use embedkit_core::pipeline::{Class, Depth, Pending, QueueOptions};
-#[cfg(feature = "late-interaction")]
-use embedkit_late_interaction as late;
-use embedkit_types::{Embedded, ErrorKind, ModelSpec, Role, TaskKind};
+use embedkit_types::{Embedded, ErrorKind, Role};
 
 use super::{input::Input, output::Output};
-use crate::{
-    Error, Options,
-    files::FileSource,
-    load::{self, Load},
-};
+use crate::Error;
 
 /// Inputs of one kind, which the model takes.
-pub(super) type Inputs<'a> = Box<dyn Iterator<Item = Input> + Send + 'a>;
+pub(crate) type Inputs<'a> = Box<dyn Iterator<Item = Input> + Send + 'a>;
 
 /// A result for each input, in order.
-pub(super) type Outputs<'a> = Box<dyn Iterator<Item = Result<Embedded<Output>, Error>> + Send + 'a>;
+pub(crate) type Outputs<'a> = Box<dyn Iterator<Item = Result<Embedded<Output>, Error>> + Send + 'a>;
 
 /// Results on their way, of inputs that a queue has taken.
-pub(super) type SubmitResult = Result<Pending<Embedded<Output>>, Error>;
+pub(crate) type SubmitResult = Result<Pending<Embedded<Output>>, Error>;
 
 /// A family's model that is open.
-pub(super) trait Backend: fmt::Debug + Send + Sync {
+pub(crate) trait Backend: fmt::Debug + Send + Sync {
     /// Embeds or scores inputs lazily.
     fn embed<'a>(&self, role: Role, inputs: Inputs<'a>) -> Outputs<'a>;
 
@@ -54,56 +48,6 @@ pub(super) trait Backend: fmt::Debug + Send + Sync {
 
     /// Name of the device.
     fn device(&self) -> Result<&str, Error>;
-}
-
-/// Opens the model of a description.
-pub(super) fn open(
-    spec: &ModelSpec,
-    files: &FileSource,
-    options: &Options,
-) -> Result<Box<dyn Backend>, Error> {
-    match spec.task.kind() {
-        #[cfg(feature = "text-dense")]
-        TaskKind::TextDense => {
-            boxed::<embedkit_text_dense::TextEmbedding>(spec, files, options, &options.dense)
-        }
-        #[cfg(feature = "any-sparse")]
-        TaskKind::Sparse => {
-            boxed::<embedkit_sparse::SparseTextEmbedding>(spec, files, options, &options.sparse)
-        }
-        #[cfg(feature = "late-interaction")]
-        TaskKind::LateText => {
-            boxed::<late::LateInteractionTextEmbedding>(spec, files, options, &())
-        }
-        #[cfg(feature = "hybrid")]
-        TaskKind::TextHybrid => {
-            let hybrid = embedkit_hybrid::HybridOptions { outputs: options.outputs };
-            boxed::<embedkit_hybrid::HybridTextEmbedding>(spec, files, options, &hybrid)
-        }
-        #[cfg(feature = "multimodal")]
-        TaskKind::LateMultimodal => {
-            boxed::<late::LateInteractionMultimodalEmbedding>(spec, files, options, &options.image)
-        }
-        #[cfg(feature = "image")]
-        TaskKind::Image => {
-            boxed::<embedkit_image::ImageEmbedding>(spec, files, options, &options.image)
-        }
-        #[cfg(feature = "rerank")]
-        TaskKind::Rerank => boxed::<embedkit_rerank::TextCrossEncoder>(spec, files, options, &()),
-        other => {
-            let what = format!("{} is a model for {other}, which this build lacks", spec.id);
-            Err(Error::new(ErrorKind::Unsupported, what))
-        }
-    }
-}
-
-fn boxed<M: Load + Backend + 'static>(
-    spec: &ModelSpec,
-    files: &FileSource,
-    options: &Options,
-    family_options: &M::Options,
-) -> Result<Box<dyn Backend>, Error> {
-    Ok(Box::new(load::open::<M>(files, spec, &options.load, family_options)?))
 }
 
 /// The results of a family as those of all families.
