@@ -17,8 +17,8 @@ use datafusion::{
     },
     error::{DataFusionError, Result},
     logical_expr::{
-        ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
-        async_udf::AsyncScalarUDFImpl,
+        ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature,
+        TypeSignature, Volatility, async_udf::AsyncScalarUDFImpl,
     },
 };
 use embedkit::{Embedded, ErrorKind, Input, InputKind, Output, OutputKind, Role};
@@ -130,8 +130,12 @@ pub(crate) struct ModelFunction {
 
 impl ModelFunction {
     pub(crate) fn new(family: Family, models: Models) -> Self {
+        let (least, most) = family.arguments();
+        // The wrapper of asynchronous functions passes no coercion of one's own on, and that to a common type
+        // would hide the name of the model in a cast.
+        let texts = (least..=most).map(TypeSignature::Any).collect();
         // Anything else would be evaluated by the planner, on another machine than the data.
-        let signature = Signature::user_defined(Volatility::Volatile);
+        let signature = Signature::one_of(texts, Volatility::Volatile);
         Self { family, models, signature }
     }
 }
@@ -160,16 +164,14 @@ impl ScalarUDFImpl for ModelFunction {
         &self.signature
     }
 
-    fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
-        let (least, most) = self.family.arguments();
-        args::texts(self.name(), given, least, most)
-    }
-
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
         Err(DataFusionError::Plan(format!("the type of {} depends on the model", self.name())))
     }
 
     fn return_field_from_args(&self, given: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        for field in given.arg_fields {
+            args::text(self.name(), field.data_type())?;
+        }
         let model = args::constant(&given, 0, self.name(), "the model")?;
         if self.family != Family::Rerank && given.arg_fields.len() == 3 {
             args::role(Some(args::constant(&given, 2, self.name(), "the role")?), self.name())?;

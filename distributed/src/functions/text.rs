@@ -1,8 +1,11 @@
 //! Columns of texts, read where they are.
 
 use datafusion::{
-    arrow::array::{Array, ArrayRef, AsArray, LargeStringArray, StringArray, StringViewArray},
-    arrow::datatypes::DataType,
+    arrow::{
+        array::{Array, ArrayRef, AsArray, LargeStringArray, StringArray, StringViewArray},
+        compute::cast,
+        datatypes::DataType,
+    },
     error::{DataFusionError, Result},
     logical_expr::ColumnarValue,
 };
@@ -29,6 +32,11 @@ impl Texts {
         let (array, constant) = match value {
             ColumnarValue::Array(array) => (ArrayRef::clone(array), false),
             ColumnarValue::Scalar(scalar) => (scalar.to_array()?, true),
+        };
+        let array = match array.data_type() {
+            DataType::Null => cast(&array, &DataType::Utf8)?,
+            DataType::Dictionary(_, value) => cast(&array, value)?,
+            _ => array,
         };
         let column = match array.data_type() {
             DataType::Utf8 => Column::Utf8(array.as_string().clone()),
@@ -72,7 +80,10 @@ impl Texts {
 mod tests {
     use std::sync::Arc;
 
-    use datafusion::common::ScalarValue;
+    use datafusion::{
+        arrow::{array::DictionaryArray, datatypes::Int8Type},
+        common::ScalarValue,
+    };
 
     use super::*;
 
@@ -89,6 +100,11 @@ mod tests {
             let found: Vec<_> = (0..3).map(|row| texts.get(row)).collect();
             assert_eq!(found, values);
         }
+        let null = Texts::new(&ColumnarValue::Scalar(ScalarValue::Null), 2).unwrap();
+        assert_eq!((null.get(0), null.get(1)), (None, None));
+        let words = DictionaryArray::<Int8Type>::from_iter(values);
+        let words = Texts::new(&ColumnarValue::Array(Arc::new(words)), 3).unwrap();
+        assert_eq!((words.get(1), words.get(2)), (None, Some("ü")));
     }
 
     #[test]

@@ -23,8 +23,8 @@ use datafusion::{
     physical_plan::ExecutionPlan,
     prelude::SessionContext,
 };
-use futures::TryStreamExt as _;
-use object_store::ObjectMeta;
+use futures::{StreamExt as _, TryStreamExt as _};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _};
 use serde::{Deserialize, Serialize};
 
 use super::{JobError, SourceConfig};
@@ -115,11 +115,12 @@ impl Source {
         files.dedup_by(|a, b| a.location == b.location);
         let store = store.ok_or_else(|| JobError::Config("there is no input".to_owned()))?;
         let options = file_options(config, &files)?;
+        let objects = state.runtime_env().object_store(&store)?;
+        if options.format == Format::Parquet {
+            check_footers(&objects, &files).await?;
+        }
         let schema = match config.columns.is_empty() {
-            true => {
-                let objects = state.runtime_env().object_store(&store)?;
-                options.file_format()?.infer_schema(&state, &objects, &files).await?
-            }
+            true => options.file_format()?.infer_schema(&state, &objects, &files).await?,
             false => declared(session, config).await?,
         };
         Ok(Self { store, files, options, schema })
@@ -141,6 +142,32 @@ impl Source {
     pub(crate) fn url(&self, file: &ObjectMeta) -> String {
         format!("{}{}", self.store.as_str(), file.location)
     }
+}
+
+/// Refuses files that end in no footer or in a longer one than they have, which readers need not expect.
+async fn check_footers(
+    objects: &Arc<dyn ObjectStore>,
+    files: &[ObjectMeta],
+) -> Result<(), JobError> {
+    /// Length of the footer, and the mark behind it; the mark stands at the beginning, too.
+    const END: u64 = 8;
+    const MARK: &[u8] = b"PAR1";
+    let check = |file: &ObjectMeta| {
+        let (objects, file) = (Arc::clone(objects), file.clone());
+        async move {
+            let wrong =
+                |reason: String| JobError::Input { file: file.location.to_string(), reason };
+            let start = file.size.checked_sub(END).filter(|&start| start >= MARK.len() as u64);
+            let start = start.ok_or_else(|| wrong("it is too short for Parquet".to_owned()))?;
+            let end = objects.get_range(&file.location, start..file.size).await;
+            let end = end.map_err(|error| wrong(error.to_string()))?;
+            match end.split_first_chunk() {
+                Some((length, MARK)) if u64::from(u32::from_le_bytes(*length)) < start => Ok(()),
+                _ => Err(wrong("it does not end as Parquet does".to_owned())),
+            }
+        }
+    };
+    futures::stream::iter(files.iter().map(check)).buffered(16).try_collect().await
 }
 
 /// The format of all files, from the configuration or their names.

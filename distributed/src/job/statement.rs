@@ -96,6 +96,7 @@ fn check(plan: &LogicalPlan) -> Result<(), String> {
             LogicalPlan::Limit(_) => Some("LIMIT"),
             LogicalPlan::Window(_) => Some("a window"),
             LogicalPlan::Join(_) => Some("a join"),
+            LogicalPlan::Subquery(_) => Some("a subquery"),
             _ => Some("more than one table or something else than a SELECT"),
         };
         refused = refused.or(name);
@@ -212,7 +213,7 @@ mod tests {
             ("SELECT id FROM source LIMIT 3", "LIMIT"),
             ("SELECT row_number() OVER () FROM source", "a window"),
             ("SELECT a.id FROM source a JOIN source b ON a.id = b.id", "a join"),
-            ("SELECT id FROM source WHERE id IN (SELECT max(id) FROM source)", "an aggregate"),
+            ("SELECT id FROM source WHERE id IN (SELECT max(id) FROM source)", "a subquery"),
             ("SELECT 1", "something else"),
             ("SELECT nothing FROM source", "nothing"),
             ("DROP TABLE source", "something else"),

@@ -156,7 +156,7 @@ mod tests {
             units.iter().map(|unit| unit.rows.unwrap()).collect()
         };
         assert_eq!(rows(20), [20, 20, 5]);
-        assert_eq!(rows(29), [20, 20, 5]);
+        assert_eq!(rows(29), [20, 25]);
         assert_eq!(rows(1), [10, 10, 10, 10, 5]);
         assert_eq!(rows(1000), [45]);
     }
