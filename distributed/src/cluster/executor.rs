@@ -2,8 +2,9 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use ballista_core::registry::BallistaFunctionRegistry;
@@ -12,6 +13,9 @@ use tokio::task::spawn_blocking;
 
 use super::{ClusterError, MESSAGE_BYTES, codec::UnitCodec, scheduler::config_producer};
 use crate::{Models, all_functions, storage};
+
+/// Bytes that a disk has to have room for.
+const PROBE_BYTES: usize = 1 << 20;
 
 /// Choices of an executor. Plain fields with [`Default`]; use struct update syntax.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,7 +63,8 @@ impl Default for ExecutorOptions {
 /// `on_start` is called between the two.
 ///
 /// # Errors
-/// The first model that cannot be opened, a port that is taken, and those of Ballista.
+/// The first model that cannot be opened, a port that is taken, a folder of results that cannot be written, at
+/// the start or later, and those of Ballista.
 pub async fn run_executor(
     options: &ExecutorOptions,
     models: &Models,
@@ -97,8 +102,40 @@ pub async fn run_executor(
         override_logical_codec: Some(Arc::new(UnitCodec::default())),
         ..ExecutorProcessConfig::default()
     };
+    probe(work_dir)?;
     on_start();
-    Ok(start_executor_process(Arc::new(config)).await?)
+    let period = Duration::from_secs(options.heartbeat_s.max(1));
+    tokio::select! {
+        ended = start_executor_process(Arc::new(config)) => Ok(ended?),
+        error = lose_disk(work_dir, period) => Err(error),
+    }
+}
+
+/// Waits until the folder of results cannot be written. An executor without it fails its tasks faster than
+/// others finish theirs, so that it would be given most of them.
+async fn lose_disk(work_dir: &Path, period: Duration) -> ClusterError {
+    loop {
+        tokio::time::sleep(period).await;
+        let dir = work_dir.to_owned();
+        match spawn_blocking(move || probe(&dir)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return error,
+            Err(panic) => {
+                return ClusterError::Option(format!("the disk could not be tried: {panic}"));
+            }
+        }
+    }
+}
+
+/// Writes a file as large as a small result.
+fn probe(work_dir: &Path) -> Result<(), ClusterError> {
+    let path = work_dir.join(".probe");
+    let written =
+        std::fs::write(&path, vec![0; PROBE_BYTES]).and_then(|()| std::fs::remove_file(&path));
+    written.map_err(|source| {
+        let what = format!("results cannot be written to {}", work_dir.display());
+        ClusterError::System { what, source }
+    })
 }
 
 /// The port, or one that is free now.

@@ -116,7 +116,7 @@ pub struct RunConfig {
     pub in_flight: usize,
     /// Times that a unit is tried where the trouble may pass.
     pub attempts: usize,
-    /// Seconds before the second attempt; each further wait is twice as long.
+    /// Seconds before the second attempt; each further wait is twice as long, up to a minute.
     pub pause_s: f64,
     /// Seconds between two lines of progress.
     pub progress_s: f64,

@@ -30,6 +30,8 @@ use crate::Models;
 
 /// Rows of a row group of a part. It is written as soon as it is full, so that memory stays flat.
 const ROW_GROUP: usize = 8192;
+/// Longest wait between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Most bytes of a list of failed rows that is read back.
 const LARGEST_LIST: u64 = 1 << 30;
 
@@ -242,7 +244,7 @@ impl Driver {
             }
             tracing::warn!(attempt, file = %self.source.files[unit.file].location, "{error}");
             tokio::time::sleep(pause).await;
-            pause *= 2;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
         unreachable!("attempts end")
     }

@@ -48,7 +48,7 @@ fn rows_that_fail_are_listed_with_their_reasons() {
     let (_dir, spec) = model_with_fault();
     let Some(library) = embedkit_testkit::runtime_library() else { return };
     let bench = Bench::new();
-    let mut rows = texts(0, 500);
+    let mut rows: Vec<_> = (0..500).map(|id| "a dog and the fox ".repeat(1 + id % 3)).collect();
     rows[123] = "the fox ".repeat(40);
     rows[321] = "a dog ".repeat(40);
     write_parquet(&bench.path("a.parquet"), 0, &rows, 100);

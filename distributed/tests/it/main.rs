@@ -4,4 +4,5 @@
 mod cluster;
 mod functions;
 mod job;
+mod overhead;
 mod support;
