@@ -3,7 +3,9 @@
 use std::io::{self, Write};
 
 use datafusion::{
-    arrow::util::pretty::pretty_format_batches, error::Result, prelude::SessionContext,
+    arrow::{array::RecordBatch, util::pretty::pretty_format_batches},
+    error::Result,
+    prelude::SessionContext,
 };
 
 /// Rows that a statement shows at most.
@@ -21,7 +23,7 @@ pub async fn show(
 ) -> Result<()> {
     // One row more tells whether there are others, without all of them.
     let found = session.sql(sql).await?.limit(0, Some(rows.saturating_add(1)))?.collect().await?;
-    let count: usize = found.iter().map(|batch| batch.num_rows()).sum();
+    let count: usize = found.iter().map(RecordBatch::num_rows).sum();
     let mut left = rows;
     let shown: Vec<_> = found
         .into_iter()

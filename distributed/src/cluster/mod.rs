@@ -24,18 +24,30 @@ pub enum ClusterError {
     Option(String),
     /// A model cannot be opened, or the engine fails.
     #[error("{}", .0.strip_backtrace())]
-    Engine(#[from] DataFusionError),
+    Engine(DataFusionError),
     /// Ballista fails.
     #[error("{0}")]
-    Ballista(#[from] BallistaError),
+    Ballista(BallistaError),
     /// The system fails, such as with a port that is taken.
-    #[error("{what}: {source}")]
+    #[error("{what}")]
     System {
         /// What was tried.
         what: String,
         /// Cause.
         source: std::io::Error,
     },
+}
+
+impl From<DataFusionError> for ClusterError {
+    fn from(error: DataFusionError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<BallistaError> for ClusterError {
+    fn from(error: BallistaError) -> Self {
+        Self::Ballista(error)
+    }
 }
 
 /// Most bytes of a message between processes: plans of wide statements.

@@ -24,6 +24,10 @@ use crate::{error::RowError, models::Models};
 
 const NAME: &str = "bm25";
 
+/// Texts that the library embeds on the thread that asks for them. Partitions are the engine's threads, and more
+/// of them would only hand texts about.
+const INLINE: usize = 8;
+
 /// Documents as weighted terms; it needs neither files nor a runtime, so it is an ordinary function.
 #[derive(Debug)]
 pub(crate) struct Bm25Function {
@@ -87,16 +91,22 @@ impl ScalarUDFImpl for Bm25Function {
         let rows = texts.rows();
         let nonnull = (0..rows).filter(|&row| texts.get(row).is_some()).count();
         self.models.begin(&entry, nonnull)?;
+        let model = entry.open()?;
         let mut column = Box::new(Sparse::new(rows));
-        let inputs = (0..rows).filter_map(|row| texts.get(row)).map(Input::from);
-        let mut results = entry.open()?.embed(Role::Document, inputs);
-        for row in 0..rows {
-            let result = texts.get(row).and_then(|_| results.next());
-            match result.map(|result| result.map_err(RowError::from)) {
-                Some(Ok(result)) => column.push(result)?,
-                Some(Err(RowError::Fatal(error))) => return Err(error),
-                Some(Err(RowError::Bad { reason, .. })) => column.push_bad(&reason),
-                None => column.push_null(),
+        let mut row = 0;
+        while row < rows {
+            let chunk = row..rows.min(row + INLINE);
+            row = chunk.end;
+            let inputs = chunk.clone().filter_map(|row| texts.get(row)).map(Input::from);
+            let mut results = model.embed(Role::Document, inputs);
+            for row in chunk {
+                let result = texts.get(row).and_then(|_| results.next());
+                match result.map(|result| result.map_err(RowError::from)) {
+                    Some(Ok(result)) => column.push(result)?,
+                    Some(Err(RowError::Fatal(error))) => return Err(error),
+                    Some(Err(RowError::Bad { reason, .. })) => column.push_bad(&reason),
+                    None => column.push_null(),
+                }
             }
         }
         Ok(ColumnarValue::Array(column.finish()?))

@@ -120,10 +120,10 @@ impl ScalarUDFImpl for MuveraFunction {
             _ => None,
         };
         let (options, _) = args::muvera(options)?;
-        let kind = given.arg_fields[0].data_type();
-        let Some(dim) = types::multi_dim(kind) else {
-            return Err(args::multi(MUVERA, kind).unwrap_err());
-        };
+        let kind = args::multi(MUVERA, given.arg_fields[0].data_type())?;
+        let dim = types::multi_dim(&kind).ok_or_else(|| {
+            DataFusionError::Internal(format!("the vectors of {kind} have no dimension"))
+        })?;
         let size = self.models.muvera(dim, &options)?.embedding_size();
         Ok(Arc::new(Field::new(MUVERA, types::dense(size)?, true)))
     }

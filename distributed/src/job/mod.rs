@@ -73,14 +73,14 @@ pub enum JobError {
         example: String,
     },
     /// A unit failed for good.
-    #[error("{unit} failed after {attempts} attempts: {source}")]
+    #[error("{unit} failed after {attempts} attempts: {cause}")]
     Unit {
         /// File and range.
         unit: String,
         /// Attempts.
         attempts: usize,
         /// The last error.
-        source: Box<JobError>,
+        cause: Box<JobError>,
     },
     /// The engine failed.
     #[error("{}", .0.strip_backtrace())]

@@ -1,6 +1,7 @@
 //! The driver of a job.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     io::Write as _,
     sync::Arc,
@@ -101,7 +102,7 @@ pub async fn run(
     let mut waiting: Vec<_> =
         named.into_iter().filter(|(hash, _)| !finished.contains_key(hash)).collect();
     // Units are taken from the end; the order is that of the files.
-    waiting.sort_by(|(_, a), (_, b)| (b.file, b.range).cmp(&(a.file, a.range)));
+    waiting.sort_by_key(|(_, unit)| Reverse((unit.file, unit.range)));
     let driver = Arc::new(driver);
     let retries = work(&driver, waiting, on_progress).await?;
     let Progress { rows, failed, .. } = driver.counters.now();
@@ -240,7 +241,7 @@ impl Driver {
                     Some((start, end)) => format!("{} (bytes {start} to {end})", file.location),
                     None => file.location.to_string(),
                 };
-                return Err(JobError::Unit { unit, attempts: attempt, source: Box::new(error) });
+                return Err(JobError::Unit { unit, attempts: attempt, cause: Box::new(error) });
             }
             tracing::warn!(attempt, file = %self.source.files[unit.file].location, "{error}");
             tokio::time::sleep(pause).await;
@@ -283,7 +284,7 @@ impl Driver {
 
     fn output(&self, hash: &str) -> Result<Output, JobError> {
         if let Some(collection) = &self.qdrant {
-            return Ok(Output::Qdrant(collection.clone()));
+            return Ok(Output::Qdrant(Box::new(collection.clone())));
         }
         // Vectors neither repeat nor compress.
         let properties = WriterProperties::builder()
@@ -300,7 +301,7 @@ impl Driver {
 /// A part that is being written.
 enum Output {
     Parquet(Box<ArrowWriter<super::folder::Pending>>),
-    Qdrant(Collection),
+    Qdrant(Box<Collection>),
 }
 
 impl Output {

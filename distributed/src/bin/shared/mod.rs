@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Args;
+use datafusion::error::DataFusionError;
 use embedkit::LoadOptions;
 use embedkit_datafusion::{FunctionOptions, NamedModel};
 
@@ -89,8 +90,26 @@ pub(crate) fn run(program: impl Future<Output = anyhow::Result<()>>) -> ExitCode
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed(&error) => ExitCode::SUCCESS,
-        Err(error) => fail(&format!("{error:#}")),
+        Err(error) => fail(&message(&error)),
     }
+}
+
+/// The error and its causes in one line, without causes whose words an error has already.
+fn message(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let words = match cause.downcast_ref::<DataFusionError>() {
+            Some(error) => error.strip_backtrace(),
+            None => cause.to_string(),
+        };
+        if !text.contains(&words) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&words);
+        }
+    }
+    text
 }
 
 /// True where the reader of the output has gone away.
