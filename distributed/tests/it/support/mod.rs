@@ -1,6 +1,6 @@
 //! Sessions, files and texts of the tests.
 
-pub mod process;
+pub(crate) mod process;
 
 use std::{
     fs::File,
@@ -27,10 +27,10 @@ use embedkit_datafusion::{FunctionOptions, Models, NamedModel, config, embedded}
 use embedkit_testkit::{Case, fault};
 
 /// Name of MiniLM in SQL.
-pub const MINILM: &str = "sentence-transformers/all-MiniLM-L6-v2";
+pub(crate) const MINILM: &str = "sentence-transformers/all-MiniLM-L6-v2";
 
 /// A session with models, or `None` where there is no ONNX Runtime.
-pub fn session(models: Vec<NamedModel>) -> Option<(SessionContext, Models)> {
+pub(crate) fn session(models: Vec<NamedModel>) -> Option<(SessionContext, Models)> {
     let load = LoadOptions {
         onnxruntime: Some(embedkit_testkit::runtime_library()?),
         offline: true,
@@ -40,13 +40,13 @@ pub fn session(models: Vec<NamedModel>) -> Option<(SessionContext, Models)> {
 }
 
 /// A session with options.
-pub fn with_options(options: FunctionOptions) -> (SessionContext, Models) {
+pub(crate) fn with_options(options: FunctionOptions) -> (SessionContext, Models) {
     let models = Models::new(options);
     (embedded(&models, config()).unwrap(), models)
 }
 
 /// A tiny model of the test kit by the name of its case.
-pub fn tiny<G>(case: &Case<G>) -> NamedModel {
+pub(crate) fn tiny<G>(case: &Case<G>) -> NamedModel {
     NamedModel {
         dir: Some(case.dir.clone()),
         spec: Some(case.spec.clone()),
@@ -55,7 +55,7 @@ pub fn tiny<G>(case: &Case<G>) -> NamedModel {
 }
 
 /// A folder with a tiny model that fails for texts of more than 30 tokens, and its description.
-pub fn model_with_fault() -> (tempfile::TempDir, PathBuf) {
+pub(crate) fn model_with_fault() -> (tempfile::TempDir, PathBuf) {
     let case = embedkit_testkit::dense_case("mean-normalized");
     let (dir, files) = case.copy();
     std::fs::copy(fault("hidden"), &files.model).unwrap();
@@ -65,7 +65,7 @@ pub fn model_with_fault() -> (tempfile::TempDir, PathBuf) {
 }
 
 /// A table of texts with their positions as ids.
-pub fn register(session: &SessionContext, texts: &[Option<String>]) {
+pub(crate) fn register(session: &SessionContext, texts: &[Option<String>]) {
     let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..texts.len() as i64));
     let texts: ArrayRef = Arc::new(StringArray::from_iter(texts.iter().map(Option::as_deref)));
     let batch = RecordBatch::try_from_iter([("id", ids), ("text", texts)]).unwrap();
@@ -82,11 +82,11 @@ pub async fn rows(session: &SessionContext, sql: &str) -> RecordBatch {
 }
 
 /// Vectors of a column; `None` for NULL.
-pub fn vectors(column: &ArrayRef) -> Vec<Option<Vec<f32>>> {
+pub(crate) fn vectors(column: &ArrayRef) -> Vec<Option<Vec<f32>>> {
     list_of_vectors(column.as_fixed_size_list())
 }
 
-pub fn list_of_vectors(column: &FixedSizeListArray) -> Vec<Option<Vec<f32>>> {
+pub(crate) fn list_of_vectors(column: &FixedSizeListArray) -> Vec<Option<Vec<f32>>> {
     let vector = |row: usize| {
         column
             .is_valid(row)
@@ -96,7 +96,7 @@ pub fn list_of_vectors(column: &FixedSizeListArray) -> Vec<Option<Vec<f32>>> {
 }
 
 /// Texts of a few words, of several lengths; the same for the same numbers.
-pub fn texts(from: usize, to: usize) -> Vec<String> {
+pub(crate) fn texts(from: usize, to: usize) -> Vec<String> {
     const WORDS: [&str; 16] = [
         "the", "fox", "dog", "snail", "garden", "slow", "river", "over", "a", "jumps", "quiet",
         "stone", "winter", "eats", "and", "leaves",
@@ -111,7 +111,7 @@ pub fn texts(from: usize, to: usize) -> Vec<String> {
 }
 
 /// Writes a Parquet file of ids and texts in row groups of `group` rows.
-pub fn write_parquet(path: &Path, first: i64, texts: &[String], group: usize) {
+pub(crate) fn write_parquet(path: &Path, first: i64, texts: &[String], group: usize) {
     let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(first..first + texts.len() as i64));
     let texts: ArrayRef = Arc::new(StringArray::from_iter_values(texts));
     let batch = RecordBatch::try_from_iter([("id", ids), ("text", texts)]).unwrap();
@@ -123,7 +123,7 @@ pub fn write_parquet(path: &Path, first: i64, texts: &[String], group: usize) {
 }
 
 /// Names of the parts in a folder, in order.
-pub fn parts(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn parts(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut parts: Vec<_> = entries
         .filter(|path| {
@@ -135,7 +135,7 @@ pub fn parts(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The ids of all parts, in order.
-pub fn ids(folder: &Path) -> Vec<i64> {
+pub(crate) fn ids(folder: &Path) -> Vec<i64> {
     let mut ids = Vec::new();
     for part in parts(folder) {
         let file = File::open(part).unwrap();
@@ -151,7 +151,7 @@ pub fn ids(folder: &Path) -> Vec<i64> {
 }
 
 /// Bytes of all parts by name.
-pub fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let read = |path: PathBuf| {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         (name, std::fs::read(path).unwrap())

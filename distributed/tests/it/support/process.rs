@@ -13,7 +13,7 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// `embedkit-sql job`, with options of models.
-pub fn job(description: &Path, options: &[String]) -> Command {
+pub(crate) fn job(description: &Path, options: &[String]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_embedkit-sql"));
     command.arg("job").arg(description).arg("--quiet").args(options);
     command
@@ -21,7 +21,7 @@ pub fn job(description: &Path, options: &[String]) -> Command {
 
 /// Runs a program to its end, which has to be good.
 #[track_caller]
-pub fn succeed(command: &mut Command) -> String {
+pub(crate) fn succeed(command: &mut Command) -> String {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", shown(&output));
     String::from_utf8(output.stdout).unwrap()
@@ -29,7 +29,7 @@ pub fn succeed(command: &mut Command) -> String {
 
 /// Runs a program to its end, which has to be an error.
 #[track_caller]
-pub fn fail(command: &mut Command) -> String {
+pub(crate) fn fail(command: &mut Command) -> String {
     let output = command.output().unwrap();
     assert!(!output.status.success(), "{command:?}: {}", shown(&output));
     let error = String::from_utf8(output.stderr).unwrap();
@@ -44,7 +44,7 @@ fn shown(output: &Output) -> String {
 
 /// Waits until something holds.
 #[track_caller]
-pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(start.elapsed() < PATIENCE, "waited too long for {what}");
@@ -53,13 +53,13 @@ pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// A process that is killed with the test.
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
     out: BufReader<ChildStdout>,
 }
 
 impl Process {
-    pub fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
         Self { child, out }
@@ -67,29 +67,29 @@ impl Process {
 
     /// Its next line.
     #[track_caller]
-    pub fn line(&mut self) -> String {
+    pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         self.out.read_line(&mut line).unwrap();
         assert!(!line.is_empty(), "the process ended: {:?}", self.child.try_wait());
         line.trim().to_owned()
     }
 
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    pub fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 
     /// Ends it at once.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Asks it to end, and returns the rest of its output.
-    pub fn terminate(mut self) -> String {
+    pub(crate) fn terminate(mut self) -> String {
         let id = self.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
         let mut rest = String::new();
@@ -99,7 +99,7 @@ impl Process {
     }
 
     /// Resident memory in bytes.
-    pub fn memory(&self) -> u64 {
+    pub(crate) fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
@@ -114,21 +114,27 @@ impl Drop for Process {
 }
 
 /// A job's files in a temporary folder.
-pub struct Bench {
+pub(crate) struct Bench {
     dir: tempfile::TempDir,
 }
 
 impl Bench {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { dir: tempfile::tempdir().unwrap() }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// Writes the description of a job with a folder for its parts, and returns both.
-    pub fn job(&self, name: &str, statement: &str, source: &str, more: &str) -> (PathBuf, PathBuf) {
+    pub(crate) fn job(
+        &self,
+        name: &str,
+        statement: &str,
+        source: &str,
+        more: &str,
+    ) -> (PathBuf, PathBuf) {
         let (description, folder) = (self.path(&format!("{name}.toml")), self.path(name));
         let text = format!(
             "statement = \"{statement}\"\n{more}\n[source]\n{source}\n[sink]\nfolder = '{}'\n",
@@ -140,10 +146,10 @@ impl Bench {
 }
 
 /// Numbers that look random and are the same in every run.
-pub struct Numbers(pub u64);
+pub(crate) struct Numbers(pub u64);
 
 impl Numbers {
-    pub fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0 =
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % limit
@@ -152,7 +158,7 @@ impl Numbers {
 
 /// Runs a job again and again and kills it after it has got on, `kills` times; then lets it end.
 #[track_caller]
-pub fn run_with_kills(make: impl Fn() -> Command, folder: &Path, kills: usize) -> String {
+pub(crate) fn run_with_kills(make: impl Fn() -> Command, folder: &Path, kills: usize) -> String {
     let mut numbers = Numbers(7);
     for kill in 0..kills {
         let before = if folder.is_dir() { super::parts(folder).len() } else { 0 };
