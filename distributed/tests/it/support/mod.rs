@@ -73,7 +73,7 @@ pub(crate) fn register(session: &SessionContext, texts: &[Option<String>]) {
 }
 
 /// The rows of a statement as one batch.
-pub async fn rows(session: &SessionContext, sql: &str) -> RecordBatch {
+pub(crate) async fn rows(session: &SessionContext, sql: &str) -> RecordBatch {
     let frame = session.sql(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
     let schema = Arc::new(frame.schema().as_arrow().clone());
     let found = frame.collect().await.unwrap_or_else(|error| panic!("{sql}: {error}"));
