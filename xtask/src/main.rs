@@ -16,6 +16,7 @@ mod matrix;
 mod pictures;
 mod registry;
 mod release;
+mod sql;
 mod steps;
 mod test;
 mod tidy;
@@ -56,6 +57,8 @@ enum Command {
     Pictures(pictures::Arguments),
     /// Measure speed, memory and quality, beside the peers
     Bench(bench::Arguments),
+    /// Test SQL functions, jobs and clusters (distributed)
+    Sql(sql::Arguments),
     /// Fetch ONNX Runtime and the models of demo, tests and benchmarks
     Assets(assets::Arguments),
     /// Test every runtime, device, feature set or model
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         Command::Book(arguments) => book::run(&arguments),
         Command::Pictures(arguments) => pictures::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Sql(arguments) => sql::run(&arguments),
         Command::Assets(arguments) => assets::run(&arguments),
         Command::Matrix(arguments) => matrix::run(&arguments),
         Command::Registry(command) => registry::run(&command),

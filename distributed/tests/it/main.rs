@@ -1,0 +1,8 @@
+//! Functions, jobs and clusters. One program, since the engines take long to link.
+
+#[cfg(feature = "cluster")]
+mod cluster;
+mod functions;
+mod job;
+mod overhead;
+mod support;
