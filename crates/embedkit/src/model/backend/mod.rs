@@ -12,7 +12,9 @@ use std::fmt;
 use embedkit_core::pipeline::{Class, Depth, Pending, QueueOptions};
 #[cfg(feature = "late-interaction")]
 use embedkit_late_interaction as late;
-use embedkit_types::{Embedded, ErrorKind, ModelSpec, Role, TaskKind};
+#[cfg(feature = "any-sparse")]
+use embedkit_sparse::Terms;
+use embedkit_types::{Embedded, ErrorKind, ModelSpec, Role, SpecError, TaskKind};
 
 use super::{input::Input, output::Output};
 use crate::{
@@ -25,7 +27,8 @@ use crate::{
 pub(super) type Inputs<'a> = Box<dyn Iterator<Item = Input> + Send + 'a>;
 
 /// A result for each input, in order.
-pub(super) type Outputs<'a> = Box<dyn Iterator<Item = Result<Embedded<Output>, Error>> + Send + 'a>;
+pub(super) type Outputs<'a, T = Output> =
+    Box<dyn Iterator<Item = Result<Embedded<T>, Error>> + Send + 'a>;
 
 /// Results on their way, of inputs that a queue has taken.
 pub(super) type SubmitResult = Result<Pending<Embedded<Output>>, Error>;
@@ -41,8 +44,26 @@ pub(super) trait Backend: fmt::Debug + Send + Sync {
     /// Load of the queue by submitted inputs.
     fn depth(&self, class: Class) -> Depth;
 
+    /// The same as terms in the order of the text, of a sparse model.
+    #[cfg(feature = "any-sparse")]
+    fn embed_terms<'a>(&self, _: Role, inputs: Inputs<'a>) -> Outputs<'a, Terms> {
+        let none = || Err(Error::new(ErrorKind::InvalidInput, "only sparse models give terms"));
+        Box::new(inputs.map(move |_| none()))
+    }
+
+    /// The same model with another task for raw text.
+    fn with_task(&self, id: &str, task: &str) -> Result<Box<dyn Backend>, Error> {
+        let (id, task) = (id.to_owned(), task.to_owned());
+        Err(SpecError::UnknownTask { id, task, known: Vec::new() }.into())
+    }
+
     /// Tokens of one input.
     fn token_count(&self, role: Role, input: &Input) -> Result<usize, Error>;
+
+    /// Tokens of one input, and those that a late-interaction model adds.
+    fn extended_token_count(&self, role: Role, input: &Input) -> Result<usize, Error> {
+        self.token_count(role, input)
+    }
 
     /// Dimension of the vectors, where there are some.
     fn dim(&self) -> Option<usize>;
