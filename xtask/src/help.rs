@@ -7,7 +7,7 @@ use clap::Command;
 /// Commands in the order of their need.
 const GROUPS: &[(&str, &[&str])] = &[
     ("First", &["demo", "test"]),
-    ("While you work", &["tidy", "codegen", "golden", "book", "pictures", "bench"]),
+    ("While you work", &["python", "tidy", "codegen", "golden", "book", "pictures", "bench"]),
     ("For maintainers", &["assets", "matrix", "registry", "release"]),
 ];
 
