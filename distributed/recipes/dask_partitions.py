@@ -1,0 +1,34 @@
+"""Dask: partitions of Parquet, with a model for each worker process."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import dask.dataframe as dd
+import pandas as pd
+from common import arguments, open_model
+from dask.distributed import Client, LocalCluster
+
+_model = cache(lambda name, options: open_model(name, dict(options)))
+
+
+def with_vectors(frame: pd.DataFrame, name: str, options: tuple[tuple[str, Any], ...]) -> pd.DataFrame:
+    """A partition with its vectors; the model stays open in its process."""
+    matrix = _model(name, options).embed_array(frame["text"].tolist())
+    return frame.assign(embedding=list(matrix))
+
+
+def embed(source: str, target: str, name: str, options: dict[str, Any], workers: int) -> None:
+    """Embed a Parquet file into a folder of Parquet files."""
+    cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
+    with cluster, Client(cluster):
+        texts = dd.read_parquet(source).repartition(npartitions=2 * workers)
+        meta = texts._meta.assign(embedding=pd.Series(dtype=object))
+        vectors = texts.map_partitions(with_vectors, name, tuple(options.items()), meta=meta)
+        vectors.to_parquet(target, write_index=False, schema="infer")
+
+
+if __name__ == "__main__":
+    given = arguments()
+    embed(given.source, given.target, given.model, given.options, given.workers)
