@@ -15,7 +15,9 @@ use pyo3::{
 use crate::{
     errors::{OrRaise, raised},
     inputs::{Kind, Reader},
-    options, registry as rows,
+    options,
+    pending::Pending,
+    registry as rows,
     stream::{Outcomes, Stream},
     values::{self, Value},
 };
@@ -267,6 +269,27 @@ impl Model {
             .map(|result| values::object(py, result.or_raise(py)?, detailed))
             .collect::<PyResult<Vec<_>>>()?;
         PyList::new(py, objects)
+    }
+
+    /// Puts inputs into the queue that all callers share.
+    #[pyo3(signature = (role, kind, inputs, detailed=false))]
+    fn submit(
+        &self,
+        py: Python<'_>,
+        role: &str,
+        kind: &str,
+        inputs: &Bound<'_, PyAny>,
+        detailed: bool,
+    ) -> PyResult<Pending> {
+        let mut reader = Reader::new(Kind::named(kind)?);
+        let role = self::role(role)?;
+        let inputs: Vec<_> =
+            inputs.try_iter()?.map(|object| reader.input(&object?)).collect::<PyResult<_>>()?;
+        let model = self.get(py)?;
+        let pending = py
+            .detach(|| model.submit(role, inputs, embedkit::QueueOptions::INTERACTIVE))
+            .or_raise(py)?;
+        Ok(Pending::new(pending, detailed))
     }
 
     /// The sum of the inputs' tokens.
