@@ -65,10 +65,13 @@ def row(
     facts: dict[str, Any],
 ) -> dict[str, Any]:
     """The row of a model, checked."""
+    # A name that is none of a repository is for a model that is only opened from a folder.
+    repository = sources.hf if sources.hf is not None and "/" in sources.hf else None
+    source = {key: value for key, value in (("repo", repository), ("url", sources.url)) if value}
     row: dict[str, Any] = {
         "id": model,
         "task": task,
-        "source": {key: value for key, value in (("repo", sources.hf), ("url", sources.url)) if value},
+        "source": source,
         "file": model_file,
         "additional_files": additional_files or [],
         **facts,
