@@ -56,7 +56,7 @@ client.create_collection(
     vectors_config={
         "dense": models.VectorParams(size=size, distance=models.Distance.COSINE),
         "multi": models.VectorParams(
-            size=8,
+            size=4,  # of the stand-in
             distance=models.Distance.DOT,
             multivector_config=models.MultiVectorConfig(
                 comparator=models.MultiVectorComparator.MAX_SIM
@@ -75,7 +75,7 @@ client.upsert("texts", [
         vector={
             "dense": document(text, dense),
             "sparse": document(text, sparse),
-            "multi": next(iter(colbert.embed(text)))[:, :8].tolist(),
+            "multi": next(iter(colbert.embed(text))).tolist(),
         },
         payload={"text": text},
     )
@@ -84,7 +84,7 @@ client.upsert("texts", [
 for name, model in (("dense", dense), ("sparse", sparse)):
     hits = client.query_points("texts", query=document("rusty boats", model), using=name).points
     assert hits[0].id == 0, (name, hits)
-vector = next(iter(colbert.query_embed("rusty boats")))[:, :8].tolist()
+vector = next(iter(colbert.query_embed("rusty boats"))).tolist()
 assert client.query_points("texts", query=vector, using="multi").points
 fused = client.query_points(
     "texts",
