@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +16,12 @@ def open_model(name: str, options: dict[str, Any]) -> Any:
     from embedkit import TextEmbedding
 
     return TextEmbedding(name, **{"threads": 1, **options})
+
+
+@cache
+def shared_model(name: str, options: tuple[tuple[str, Any], ...]) -> Any:
+    """The same, opened once for each process."""
+    return open_model(name, dict(options))
 
 
 def with_vectors(model: Any, table: pa.Table) -> pa.Table:

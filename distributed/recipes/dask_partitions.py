@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import dask.dataframe as dd
 import pandas as pd
-from common import arguments, open_model
+from common import arguments, shared_model
 from dask.distributed import Client, LocalCluster
-
-_model = cache(lambda name, options: open_model(name, dict(options)))
 
 
 def with_vectors(frame: pd.DataFrame, name: str, options: tuple[tuple[str, Any], ...]) -> pd.DataFrame:
     """A partition with its vectors; the model stays open in its process."""
-    matrix = _model(name, options).embed_array(frame["text"].tolist())
+    matrix = shared_model(name, options).embed_array(frame["text"].tolist())
     return frame.assign(embedding=list(matrix))
 
 

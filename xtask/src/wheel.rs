@@ -151,7 +151,9 @@ impl Package {
 
     fn upstream(&self, folder: &Path) -> Result<Outcome> {
         if !assets::minilm().is_dir() {
-            return Ok(Outcome::Skipped("the model that stands in is missing: cargo xtask assets".into()));
+            return Ok(Outcome::Skipped(
+                "the model that stands in is missing: cargo xtask assets".into(),
+            ));
         }
         run::status(self.command(["tests/run_upstream.py"]).arg(folder))?;
         Ok(Outcome::Passed("each test that FastEmbed passes".into()))
