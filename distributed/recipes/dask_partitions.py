@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import dask
 import dask.dataframe as dd
 import pandas as pd
 import pyarrow as pa
-from common import arguments, shared_model
+import pyarrow.parquet as pq
+from common import arguments, shared_model, with_vectors
 from dask.distributed import Client, LocalCluster
 
 
-def with_vectors(frame: pd.DataFrame, name: str, options: tuple[tuple[str, Any], ...]) -> pd.DataFrame:
-    """A partition with its vectors; the model stays open in its process."""
-    matrix = shared_model(name, options).embed_array(frame["text"].tolist())
-    return frame.assign(embedding=matrix.tolist())
+def write(frame: pd.DataFrame, path: str, name: str, options: tuple[tuple[str, Any], ...]) -> None:
+    """Write a partition with its vectors; the model stays open in its process."""
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    pq.write_table(with_vectors(shared_model(name, options), table), path)
 
 
 def embed(source: str, target: str, name: str, options: dict[str, Any], workers: int) -> None:
     """Embed a Parquet file into a folder of Parquet files."""
-    # Lists are objects to pandas, and are not to become strings.
-    dask.config.set({"dataframe.convert-string": False})
+    folder = Path(target)
+    folder.mkdir(parents=True, exist_ok=True)
+    given = tuple(options.items())
     cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
     with cluster, Client(cluster):
-        texts = dd.read_parquet(source).repartition(npartitions=2 * workers)
-        meta = texts._meta.assign(embedding=pd.Series(dtype=object))
-        vectors = texts.map_partitions(with_vectors, name, tuple(options.items()), meta=meta)
-        schema = {"embedding": pa.list_(pa.float32())}
-        vectors.to_parquet(target, write_index=False, schema=schema)
+        partitions = dd.read_parquet(source).repartition(npartitions=2 * workers).to_delayed()
+        tasks = [
+            dask.delayed(write)(partition, str(folder / f"part-{number:05}.parquet"), name, given)
+            for number, partition in enumerate(partitions)
+        ]
+        dask.compute(*tasks)
 
 
 if __name__ == "__main__":
