@@ -7,7 +7,10 @@ use clap::Command;
 /// Commands in the order of their need.
 const GROUPS: &[(&str, &[&str])] = &[
     ("First", &["demo", "test"]),
-    ("While you work", &["tidy", "codegen", "golden", "book", "pictures", "bench", "sql"]),
+    (
+        "While you work",
+        &["tidy", "codegen", "golden", "book", "pictures", "bench", "sql", "python"],
+    ),
     ("For maintainers", &["assets", "matrix", "registry", "release"]),
 ];
 

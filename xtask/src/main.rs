@@ -20,6 +20,7 @@ mod sql;
 mod steps;
 mod test;
 mod tidy;
+mod wheel;
 
 use std::process::ExitCode;
 
@@ -41,6 +42,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Fetch what the tests need and run all of them
     Test(test::Arguments),
+    /// Build the Python package and test it
+    Python(wheel::Arguments),
     /// Check the repository's rules that no compiler checks
     Tidy,
     /// Render code and documentation from models.toml
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Python(arguments) => wheel::run(&arguments),
         Command::Tidy => tidy::run(),
         Command::Codegen { check } => codegen::run(check),
         Command::Golden(arguments) => golden::run(&arguments),

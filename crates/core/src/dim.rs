@@ -20,6 +20,12 @@ impl Dim {
         Self { id, registered, kept, found: OnceLock::new() }
     }
 
+    /// Id of the model.
+    #[must_use]
+    pub fn model(&self) -> &str {
+        &self.id
+    }
+
     /// Components of the vectors that callers get.
     #[must_use]
     pub fn kept(&self) -> usize {

@@ -73,6 +73,7 @@ mod model;
 mod options;
 mod resolve;
 pub mod scoring;
+mod try_inputs;
 
 #[cfg(feature = "convert")]
 pub use embedkit_convert as convert;
@@ -95,7 +96,7 @@ pub use embedkit_postprocess as postprocess;
 #[cfg(feature = "rerank")]
 pub use embedkit_rerank as rerank;
 #[cfg(feature = "any-sparse")]
-pub use embedkit_sparse::{self as sparse, SparseOptions};
+pub use embedkit_sparse::{self as sparse, SparseOptions, Terms};
 #[cfg(feature = "text-dense")]
 pub use embedkit_text_dense::{self as text_dense, DenseOptions};
 pub use embedkit_types::{
@@ -108,11 +109,12 @@ pub use load::{Load, Loaded};
 #[cfg(feature = "any-model")]
 pub use model::{
     Capabilities, Difference, Input, InputKind, Model, ModelBuilder, Output, OutputKind,
-    select_outputs,
+    StreamOptions, select_outputs,
 };
 #[cfg(feature = "any-model")]
 pub use options::Options;
 pub use resolve::{Resolved, resolve};
+pub use try_inputs::try_inputs;
 
 /// A model that turns a text into one vector.
 #[cfg(feature = "text-dense")]

@@ -3,7 +3,8 @@
 /// The absolute value of the 32-bit MurmurHash3 (x86 variant, seed 0) of the term's UTF-8 bytes, read
 /// as a signed number: 0 to 2³¹. Stored vectors depend on it.
 #[must_use]
-pub(crate) fn term_index(term: &str) -> u32 {
+#[cfg_attr(not(feature = "bm25"), allow(unreachable_pub, reason = "other kinds do not offer it"))]
+pub fn term_index(term: &str) -> u32 {
     murmur3_32(term.as_bytes()).cast_signed().unsigned_abs()
 }
 

@@ -50,3 +50,13 @@ impl Language {
         Ok(Self { name, algorithm, list })
     }
 }
+
+/// The words that BM25 leaves out of texts in a language, by its English name in any case; none where there
+/// is no list.
+#[cfg(feature = "bm25")]
+#[must_use]
+pub fn stopwords(language: &str) -> Vec<&'static str> {
+    let code = Language::find(language).ok().and_then(|language| language.list);
+    let list = code.and_then(stop_words::lookup);
+    list.map(|words| words.iter().copied().collect()).unwrap_or_default()
+}

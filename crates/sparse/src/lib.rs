@@ -45,6 +45,8 @@ mod options;
 mod stemmer;
 #[cfg(any(feature = "bm25", feature = "bm42", feature = "minicoil"))]
 mod stopwords;
+#[cfg(any(feature = "bm25", feature = "splade", feature = "bm42", feature = "minicoil"))]
+mod terms;
 #[cfg(any(feature = "bm25", feature = "minicoil"))]
 mod word_ranges;
 #[cfg(any(feature = "bm25", feature = "minicoil"))]
@@ -61,5 +63,11 @@ pub use error::OptionError;
 #[cfg(any(feature = "bm25", feature = "splade", feature = "bm42", feature = "minicoil"))]
 pub use model::SparseTextEmbedding;
 pub use options::SparseOptions;
+#[cfg(any(feature = "bm25", feature = "splade", feature = "bm42", feature = "minicoil"))]
+pub use terms::Terms;
 #[cfg(feature = "bm25")]
-pub use stemmer::Stemmer;
+pub use {
+    hash::term_index,
+    language::stopwords,
+    stemmer::{Snowball, Stemmer},
+};

@@ -12,11 +12,14 @@ use embedkit_types::{
     SparseEmbedding, SparseKind, SpecError, Task, TaskKind,
 };
 
-use crate::SparseOptions;
 #[cfg(feature = "bm25")]
 use crate::bm25::{Bm25, StopwordLists};
 #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
 use crate::graph::GraphModel;
+use crate::{
+    SparseOptions,
+    terms::{self, Terms},
+};
 
 /// A model that turns a text into weighted terms. Cheap to clone; every method takes `&self`, and
 /// several threads may embed at once.
@@ -121,17 +124,48 @@ impl SparseTextEmbedding {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
+        self.results(role, texts, Backend::embed, terms::embedded)
+    }
+
+    /// Embeds texts as their terms in the order of the text, with weights before they are rounded: what
+    /// FastEmbed's vectors hold.
+    pub fn embed_terms<I>(
+        &self,
+        role: Role,
+        texts: I,
+    ) -> impl Iterator<Item = Result<Embedded<Terms>, Error>> + use<I>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        self.results(role, texts, Backend::embed_terms, |terms| terms)
+    }
+
+    /// Results that `look_up` makes without a graph, or `finish` of what the graph gives.
+    fn results<I, T: Send + 'static>(
+        &self,
+        role: Role,
+        texts: I,
+        look_up: fn(&Backend, Role, &str) -> Result<Embedded<T>, Error>,
+        finish: fn(Embedded<Terms>) -> Embedded<T>,
+    ) -> impl Iterator<Item = Result<Embedded<T>, Error>> + use<I, T>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let _ = finish; // BM25 has no graph
         let texts = texts.into_iter().map(|text| text.as_ref().to_owned());
         let mapped = |texts| {
             let (model, threads, window) =
                 (Arc::clone(&self.model), self.model.threads, self.model.batch.window);
-            let embed = move |text: String| model.backend.embed(role, &text);
+            let embed = move |text: String| look_up(&model.backend, role, &text);
             ParallelMap::new(texts, threads, window, String::len, embed)
         };
         #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
         let results = match &self.model.backend {
             Backend::Graph(engine) if !engine.step().looks_up(role) => {
-                Either::Right(engine.stream(texts.map(move |text| (role, text))))
+                let results = engine.stream(texts.map(move |text| (role, text)));
+                Either::Right(results.map(move |terms| terms.map(finish)))
             }
             _ => Either::Left(mapped(texts)),
         };
@@ -155,7 +189,8 @@ impl SparseTextEmbedding {
         match &self.model.backend {
             #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
             Backend::Graph(engine) if !engine.step().looks_up(role) => {
-                engine.pending(texts.map(|text| (role, text)).collect(), queue)
+                let inputs = texts.map(|text| (role, text)).collect();
+                Ok(engine.pending(inputs, queue)?.map_ok(terms::embedded))
             }
             _ => {
                 let model = Arc::clone(&self.model);
@@ -234,6 +269,17 @@ impl Backend {
         match self {
             #[cfg(feature = "bm25")]
             Self::Bm25(bm25) => Ok(bm25.embed(role, text)),
+            #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
+            Self::Graph(engine) => engine.step().query(text).map(terms::embedded),
+        }
+    }
+
+    /// The terms of such a text.
+    fn embed_terms(&self, role: Role, text: &str) -> Result<Embedded<Terms>, Error> {
+        let _ = role;
+        match self {
+            #[cfg(feature = "bm25")]
+            Self::Bm25(bm25) => Ok(bm25.embed_terms(role, text)),
             #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
             Self::Graph(engine) => engine.step().query(text),
         }

@@ -25,6 +25,35 @@ impl fmt::Debug for Stemmer {
     }
 }
 
+/// The Snowball stemmer of a language, which BM25 uses.
+///
+/// ```
+/// use embedkit_sparse::Snowball;
+///
+/// assert_eq!(Snowball::new("english")?.stem("jumping"), "jump");
+/// # Ok::<(), embedkit_types::Error>(())
+/// ```
+#[cfg(feature = "bm25")]
+#[derive(Debug)]
+pub struct Snowball(Stemming);
+
+#[cfg(feature = "bm25")]
+impl Snowball {
+    /// The stemmer of a language, by its English name in any case.
+    ///
+    /// # Errors
+    /// A language without a stemmer.
+    pub fn new(language: &str) -> Result<Self, embedkit_types::Error> {
+        Ok(Self(Stemming::snowball(Language::find(language)?)))
+    }
+
+    /// The stem of a lower-case word.
+    #[must_use]
+    pub fn stem<'a>(&self, word: &'a str) -> Cow<'a, str> {
+        self.0.stem(word)
+    }
+}
+
 /// How words become stems.
 pub(crate) enum Stemming {
     Snowball(rust_stemmers::Stemmer),

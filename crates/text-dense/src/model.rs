@@ -36,6 +36,8 @@ use crate::{DenseOptions, WrongBuffer};
 #[derive(Debug, Clone)]
 pub struct TextEmbedding {
     model: Arc<Model>,
+    /// The task of raw text, of a model that has several.
+    task: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -114,7 +116,26 @@ impl TextEmbedding {
             #[cfg(feature = "static")]
             window: options.batch.window,
         };
-        Ok(Self { model: Arc::new(model) })
+        Ok(Self { model: Arc::new(model), task: None })
+    }
+
+    /// The same model, whose raw texts are of another task; queries and documents have tasks of their own.
+    /// Nothing is loaded: both share the graph, and batches are formed for each task.
+    ///
+    /// # Errors
+    /// [`SpecError::UnknownTask`] for a name that the model does not have.
+    pub fn with_task(&self, task: &str) -> Result<Self, Error> {
+        let id = self.model.rules.dim.model();
+        let task = match &self.model.backend {
+            #[cfg(feature = "transformer")]
+            Backend::Transformer(engine) => engine.step().transformer.find_task(id, task)?,
+            #[cfg(feature = "static")]
+            Backend::Static(_) => {
+                let (id, task) = (id.to_owned(), task.to_owned());
+                return Err(SpecError::UnknownTask { id, task, known: Vec::new() }.into());
+            }
+        };
+        Ok(Self { model: Arc::clone(&self.model), task: Some(task) })
     }
 
     /// Embeds texts and says for each how many tokens the model saw and whether it was cut.
@@ -138,16 +159,14 @@ impl TextEmbedding {
         #[cfg(all(feature = "static", feature = "transformer"))]
         let results = match &self.model.backend {
             Backend::Static(_) => Either::Left(looked_up(texts)),
-            Backend::Transformer(engine) => {
-                Either::Right(engine.stream(texts.map(move |text| (role, text))))
-            }
+            Backend::Transformer(engine) => Either::Right(engine.stream(self.tasked(role, texts))),
         };
         #[cfg(not(feature = "transformer"))]
         let results = looked_up(texts);
         #[cfg(not(feature = "static"))]
         let Backend::Transformer(engine) = &self.model.backend;
         #[cfg(not(feature = "static"))]
-        let results = engine.stream(texts.map(move |text| (role, text)));
+        let results = engine.stream(self.tasked(role, texts));
         results
     }
 
@@ -166,7 +185,7 @@ impl TextEmbedding {
         match &self.model.backend {
             #[cfg(feature = "transformer")]
             Backend::Transformer(engine) => {
-                engine.pending(texts.map(|text| (role, text)).collect(), queue)
+                engine.pending(self.tasked(role, texts).collect(), queue)
             }
             #[cfg(feature = "static")]
             Backend::Static(_) => {
@@ -186,6 +205,17 @@ impl TextEmbedding {
             #[cfg(feature = "static")]
             Backend::Static(_) => Depth::default(),
         }
+    }
+
+    /// Texts with their role and the task of raw text.
+    #[cfg(feature = "transformer")]
+    fn tasked<I: Iterator<Item = String>>(
+        &self,
+        role: Role,
+        texts: I,
+    ) -> impl Iterator<Item = RawText> + use<I> {
+        let task = self.task;
+        texts.map(move |text| RawText { role, task, text })
     }
 
     /// The sum of the texts' tokens, special tokens included, after truncation. Needs no session.
@@ -302,10 +332,19 @@ struct TextStep {
     rules: Arc<Rules>,
 }
 
-/// A text with its role.
+/// A text that is not split yet.
+#[cfg(feature = "transformer")]
+struct RawText {
+    role: Role,
+    /// The task of raw text, where the caller has chosen one.
+    task: Option<u32>,
+    text: String,
+}
+
+/// A text with its task; 0 where the model has none.
 #[cfg(feature = "transformer")]
 struct Text {
-    role: Role,
+    task: u32,
     tokens: Tokens,
 }
 
@@ -318,18 +357,20 @@ impl Borrow<Tokens> for Text {
 
 #[cfg(feature = "transformer")]
 impl Step for TextStep {
-    type Input = (Role, String);
+    type Input = RawText;
     type Prepared = Text;
     type Output = Embedded<Vec<f32>>;
 
-    fn prepare(&self, (role, text): (Role, String)) -> Result<Text, Error> {
+    fn prepare(&self, RawText { role, task, text }: RawText) -> Result<Text, Error> {
         let tokens = self.transformer.encode(&self.rules.prompts, role, text)?;
         self.transformer.check(&tokens)?;
-        Ok(Text { role, tokens })
+        let chosen = task.filter(|_| role == Role::Raw);
+        let task = chosen.unwrap_or_else(|| self.transformer.task_id(role));
+        Ok(Text { task, tokens })
     }
 
-    fn estimate(&self, (_, text): &(Role, String)) -> usize {
-        text_estimate(text.len())
+    fn estimate(&self, input: &RawText) -> usize {
+        text_estimate(input.text.len())
     }
 
     fn length(&self, text: &Text) -> usize {
@@ -337,8 +378,7 @@ impl Step for TextStep {
     }
 
     fn pool(&self, text: &Text) -> Result<Pool, Error> {
-        let key = self.transformer.task_id(text.role);
-        Ok(Pool { key, grouping: self.transformer.graph().grouping()? })
+        Ok(Pool { key: text.task, grouping: self.transformer.graph().grouping()? })
     }
 
     fn capacity(&self) -> Result<Capacity, Error> {
@@ -347,8 +387,7 @@ impl Step for TextStep {
 
     fn run(&self, workload: Workload, texts: &[Text]) -> RunResult<Self> {
         let Some(first) = texts.first() else { return Ok(Vec::new()) };
-        let task = self.transformer.task_id(first.role);
-        let vectors = self.transformer.run(workload, task, texts)?;
+        let vectors = self.transformer.run(workload, first.task, texts)?;
         let results = vectors.into_iter().zip(texts);
         Ok(results
             .map(|(vector, text)| Ok(text.tokens.embedded(self.rules.dim.truncate(vector?)?)))

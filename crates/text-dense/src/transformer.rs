@@ -9,8 +9,7 @@ use embedkit_core::{
     tokenizer::{Tokenizer, TokenizerOptions, Tokens},
 };
 use embedkit_types::{
-    AdapterTasks, Error, LoadOptions, ModelFiles, ModelPrompts, ModelSpec, Role, SpecError,
-    TextDense,
+    Error, LoadOptions, ModelFiles, ModelPrompts, ModelSpec, Role, SpecError, TextDense,
 };
 
 use crate::DenseOptions;
@@ -33,7 +32,10 @@ impl Transformer {
         load: &LoadOptions,
         options: &DenseOptions,
     ) -> Result<Self, Error> {
-        let raw_task = raw_task(spec, task.tasks.as_ref(), options.task.as_deref())?;
+        let raw_task = match &options.task {
+            Some(name) => find_task(&spec.id, task, name)?,
+            None => task.tasks.as_ref().map_or(0, |tasks| tasks.default),
+        };
         let span = tracing::info_span!("load", path = %files.root.display());
         let tokenizer =
             span.in_scope(|| Tokenizer::load_with(files, TokenizerOptions::of(spec, load)))?;
@@ -95,12 +97,16 @@ impl Transformer {
 
     /// The task of a role, where the model has tasks; else 0.
     pub(crate) fn task_id(&self, role: Role) -> u32 {
-        let id = self.task.tasks.as_ref().map_or(0, |tasks| match role {
+        number(self.task.tasks.as_ref().map_or(0, |tasks| match role {
             Role::Raw => self.raw_task,
             Role::Document => tasks.passage,
             Role::Query => tasks.query,
-        });
-        u32::try_from(id).unwrap_or(u32::MAX) // a position in a short list
+        }))
+    }
+
+    /// The task of a name; `id` is that of the model.
+    pub(crate) fn find_task(&self, id: &str, name: &str) -> Result<u32, Error> {
+        find_task(id, &self.task, name).map(number)
     }
 
     /// Vectors of texts of one task.
@@ -123,15 +129,15 @@ impl Transformer {
     }
 }
 
-fn raw_task(
-    spec: &ModelSpec,
-    tasks: Option<&AdapterTasks>,
-    asked: Option<&str>,
-) -> Result<usize, Error> {
-    let Some(asked) = asked else { return Ok(tasks.map_or(0, |tasks| tasks.default)) };
-    let names = tasks.map_or(&[][..], |tasks| &tasks.names[..]);
-    names.iter().position(|name| name == asked).ok_or_else(|| {
+/// The position of a task among those of a model.
+fn find_task(id: &str, model: &TextDense, name: &str) -> Result<usize, Error> {
+    let names = model.tasks.as_ref().map_or(&[][..], |tasks| &tasks.names[..]);
+    names.iter().position(|known| known == name).ok_or_else(|| {
         let known = names.iter().map(ToString::to_string).collect();
-        SpecError::UnknownTask { id: spec.id.to_string(), task: asked.to_owned(), known }.into()
+        SpecError::UnknownTask { id: id.to_owned(), task: name.to_owned(), known }.into()
     })
+}
+
+fn number(task: usize) -> u32 {
+    u32::try_from(task).unwrap_or(u32::MAX) // a position in a short list
 }

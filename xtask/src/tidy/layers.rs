@@ -47,6 +47,7 @@ pub(super) const LAYERS: &[Layer] = &[
         ],
     ),
     layer("embedkit-cli", &["embedkit", "embedkit-convert", "embedkit-types"]),
+    layer("embedkit-python", &["embedkit"]),
     layer("embedkit-examples", &["embedkit"]),
     layer("embedkit-testkit", &["embedkit-types"]),
     // Never core: the generator has to build when the generated file is broken.
@@ -58,7 +59,8 @@ pub(super) const LAYERS: &[Layer] = &[
 const TESTKIT: &str = "embedkit-testkit";
 
 /// Packages of the workspace for its developers.
-const UNPUBLISHED: [&str; 4] = ["embedkit-bench", "embedkit-examples", TESTKIT, "xtask"];
+const UNPUBLISHED: [&str; 5] =
+    ["embedkit-bench", "embedkit-examples", "embedkit-python", TESTKIT, "xtask"];
 
 /// Third-party packages that only some of ours may name, because they are heavy, open sockets, or would
 /// leak into public interfaces.
@@ -75,6 +77,8 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("zip", &["embedkit-core", "embedkit-hub", "xtask"]),
     ("clap", &["embedkit-bench", "embedkit-cli", "xtask"]),
     ("indicatif", &["embedkit-cli"]),
+    ("pyo3", &["embedkit-python"]),
+    ("numpy", &["embedkit-python"]),
     ("anyhow", &["embedkit-bench", "embedkit-cli", "embedkit-examples", "xtask"]),
     ("tracing-subscriber", &["embedkit-cli"]),
 ];

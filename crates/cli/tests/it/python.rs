@@ -10,7 +10,7 @@ fn blocks(page: &str) -> Vec<&str> {
 
 #[test]
 fn examples_without_a_download_run() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guide/python.md");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guide/python-program.md");
     let page = fs::read_to_string(page).unwrap();
     let examples = blocks(&page).into_iter().filter(|block| block.contains("\"Qdrant/bm25\""));
     let examples: Vec<_> = examples.collect();

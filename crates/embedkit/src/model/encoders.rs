@@ -48,6 +48,28 @@ impl Encoders {
         Ok(encoders)
     }
 
+    /// The same encoders, of which that of texts has another task for raw text.
+    pub(super) fn with_task(&self, task: &str) -> Result<Self, Error> {
+        let kind = InputKind::Text;
+        let backend = self.get(kind)?.with_task(&self.capabilities.id, task)?;
+        let list = self.list.iter().map(|encoder| Encoder {
+            spec: encoder.spec.clone(),
+            opening: Mutex::new(()),
+            open: OnceLock::new(),
+        });
+        let encoders = Self {
+            capabilities: self.capabilities.clone(),
+            files: self.files.clone(),
+            options: self.options.clone(),
+            list: list.collect(),
+        };
+        if let Some(encoder) = encoders.encoder(kind) {
+            // Nobody else has it yet.
+            drop(encoder.open.set(backend));
+        }
+        Ok(encoders)
+    }
+
     /// True if an encoder takes inputs of a kind.
     pub(super) fn takes(&self, kind: InputKind) -> bool {
         self.encoder(kind).is_some()

@@ -19,7 +19,7 @@ use embedkit_core::{
 };
 use embedkit_types::{Embed, Embedded, ErrorKind, ModelSpec, Role};
 
-use self::{backend::Backend, encoders::Encoders, stream::Embeddings};
+use self::{encoders::Encoders, stream::Embeddings};
 use crate::{Error, Options, resolve};
 
 pub use self::{
@@ -29,6 +29,7 @@ pub use self::{
     input::{Input, InputKind},
     output::{Output, OutputKind},
     selection::select_outputs,
+    stream::StreamOptions,
 };
 
 /// Any model: dense, sparse, late-interaction, image or reranker, chosen when the program runs.
@@ -137,18 +138,51 @@ impl Model {
     /// ends. Dropping the iterator stops the work. Of a model with two encoders one runs at a time, over
     /// a stretch of inputs of one kind: long stretches are faster.
     ///
-    /// The role of a text decides on prompts, markers and tasks; images and pairs have none.
-    pub fn embed<'a, I>(
+    /// The role of a text decides on prompts, markers and tasks; images and pairs have none. A [`Role`] alone
+    /// is options as well. For inputs that may be errors themselves, there is [`try_inputs`](crate::try_inputs).
+    pub fn embed<'a, I, O>(
         &self,
-        role: Role,
+        options: O,
         inputs: I,
-    ) -> impl Iterator<Item = Result<Embedded<Output>, Error>> + Send + use<'a, I>
+    ) -> impl Iterator<Item = Result<Embedded<Output>, Error>> + Send + use<'a, I, O>
     where
         I: IntoIterator,
         I::IntoIter: Send + 'a,
         I::Item: Into<Input>,
+        O: Into<StreamOptions>,
     {
-        Embeddings::new(Arc::clone(&self.encoders), role, inputs.into_iter())
+        let (encoders, inputs) = (Arc::clone(&self.encoders), inputs.into_iter());
+        Embeddings::new(encoders, options.into(), inputs, |backend, role, inputs| {
+            backend.embed(role, inputs)
+        })
+    }
+
+    /// Embeds texts as weighted terms in the order of the text, otherwise the same as [`embed`](Self::embed):
+    /// for sparse models, and an error for each input of others.
+    #[cfg(feature = "any-sparse")]
+    pub fn embed_terms<'a, I, O>(
+        &self,
+        options: O,
+        inputs: I,
+    ) -> impl Iterator<Item = Result<Embedded<embedkit_sparse::Terms>, Error>> + Send + use<'a, I, O>
+    where
+        I: IntoIterator,
+        I::IntoIter: Send + 'a,
+        I::Item: Into<Input>,
+        O: Into<StreamOptions>,
+    {
+        let (encoders, inputs) = (Arc::clone(&self.encoders), inputs.into_iter());
+        Embeddings::new(encoders, options.into(), inputs, |backend, role, inputs| {
+            backend.embed_terms(role, inputs)
+        })
+    }
+
+    /// The same model, whose raw texts are of another task (Jina v3). Both share the graph.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open), and a task that the model does not have.
+    pub fn with_task(&self, task: &str) -> Result<Self, Error> {
+        Ok(Self { encoders: Arc::new(self.encoders.with_task(task)?) })
     }
 
     /// Puts inputs into the model's queue, where those of many callers share batches. The results are
@@ -282,11 +316,26 @@ impl Model {
         inputs.into_iter().map(Into::into).map(count).sum()
     }
 
+    /// The same with the tokens that a late-interaction model adds to each text: markers, and what short
+    /// queries are filled with.
+    ///
+    /// # Errors
+    /// Those of [`token_count`](Self::token_count).
+    pub fn extended_token_count<I>(&self, role: Role, inputs: I) -> Result<usize, Error>
+    where
+        I: IntoIterator,
+        I::Item: Into<Input>,
+    {
+        let count =
+            |input: Input| self.encoders.get(input.kind())?.extended_token_count(role, &input);
+        inputs.into_iter().map(Into::into).map(count).sum()
+    }
+
     /// Dimension of the vectors: the graph's own where an encoder is open and the graph states it, else
     /// the registered one until the first result. `None` for models without vectors.
     #[must_use]
     pub fn dim(&self) -> Option<usize> {
-        self.encoders.opened().find_map(Backend::dim).or(self.capabilities().dim)
+        self.encoders.opened().find_map(backend::Backend::dim).or(self.capabilities().dim)
     }
 
     /// Device of the encoder for inputs of a kind, such as `cpu` or `cuda:0`. Opens the graph if need be.

@@ -17,8 +17,14 @@ use embedkit_types::{Bm25Config, Embedded, Error, Role, SparseEmbedding};
 
 use self::{terms::Terms, tokens::each_token};
 use crate::{
-    OptionError, SparseOptions, hash::term_index, language::Language, options::check,
-    stemmer::Stemming, stopwords, words::is_punctuation,
+    OptionError, SparseOptions,
+    hash::term_index,
+    language::{Language, stopwords as stopwords_of},
+    options::check,
+    stemmer::Stemming,
+    stopwords,
+    terms::Terms as WeightedTerms,
+    words::is_punctuation,
 };
 
 /// Where the lists of stopwords come from.
@@ -133,6 +139,15 @@ impl Bm25 {
         Embedded { value, tokens, truncated: false }
     }
 
+    /// The terms of a text in its role, in the order in which they come first, and how many words it has.
+    pub(crate) fn embed_terms(&self, role: Role, text: &str) -> Embedded<WeightedTerms> {
+        let (mut value, tokens) = self.weights_and_count(text);
+        if role == Role::Query {
+            value.iter_mut().for_each(|(_, weight)| *weight = 1.0);
+        }
+        Embedded { value, tokens, truncated: false }
+    }
+
     /// The vector of a document, and its tokens.
     pub(crate) fn document_and_count(&self, text: &str) -> (SparseEmbedding, usize) {
         self.counted(text, |counted| {
@@ -164,8 +179,12 @@ impl Bm25 {
 
     /// The weights of a document's terms in f64, in the order in which its terms come first.
     #[must_use]
-    pub fn weights(&self, text: &str) -> Vec<(u32, f64)> {
-        let pairs: Vec<(u32, f64)> = self.counted(text, |counted| counted.collect()).0;
+    pub fn weights(&self, text: &str) -> WeightedTerms {
+        self.weights_and_count(text).0
+    }
+
+    fn weights_and_count(&self, text: &str) -> (WeightedTerms, usize) {
+        let (pairs, tokens): (WeightedTerms, _) = self.counted(text, |counted| counted.collect());
         let mut places = std::collections::HashMap::with_capacity(pairs.len());
         let mut merged: Vec<(u32, f64)> = Vec::with_capacity(pairs.len());
         for (index, weight) in pairs {
@@ -175,7 +194,7 @@ impl Bm25 {
                 None => merged.push((index, weight)),
             }
         }
-        merged
+        (merged, tokens)
     }
 
     /// The tokens of a text, before any is left out.
@@ -240,11 +259,12 @@ impl Bm25 {
 
 /// The list of a language.
 fn list(language: Language, lists: StopwordLists<'_>) -> Result<HashSet<String>, Error> {
-    let Some(code) = language.list else { return Ok(HashSet::new()) };
+    if language.list.is_none() {
+        return Ok(HashSet::new());
+    }
     Ok(match lists {
         StopwordLists::BuiltIn => {
-            let words = stop_words::lookup(code).unwrap_or_default();
-            words.iter().map(|&word| word.to_owned()).collect()
+            stopwords_of(language.name).into_iter().map(str::to_owned).collect()
         }
         StopwordLists::Folder(folder) => {
             stopwords::read_or_none(&folder.join(format!("{}.txt", language.name)))?

@@ -7,12 +7,12 @@ use embedkit_core::{
     onnx::Row,
     tokenizer::{Side, Tokenizer, Tokens},
 };
-use embedkit_types::{Bm42Config, Error, ModelFiles, SparseEmbedding};
+use embedkit_types::{Bm42Config, Error, ModelFiles};
 
 use super::subwords::{Word, join};
 use crate::{
     OptionError, SparseOptions, hash::term_index, language::Language, options::check,
-    stemmer::Stemming, stopwords,
+    stemmer::Stemming, stopwords, terms::Terms,
 };
 
 #[derive(Debug)]
@@ -46,13 +46,13 @@ impl Bm42 {
         })
     }
 
-    /// The vector of a document from its attention `[heads, tokens, tokens]`, padding included.
+    /// The terms of a document from its attention `[heads, tokens, tokens]`, padding included.
     pub(super) fn finish(
         &self,
         text: &Tokens,
         row: &Row<'_>,
         tokenizer: &Tokenizer,
-    ) -> Result<SparseEmbedding, Error> {
+    ) -> Result<Terms, Error> {
         let shape_error = || row.shape_error("[texts, heads, tokens, tokens]");
         let &[heads, from, to] = row.shape else { return Err(shape_error().into()) };
         if heads == 0 || from != to || to < text.ids.len() {
@@ -82,24 +82,29 @@ impl Bm42 {
                 }
             }
         }
-        // Of stems with one index the last counts, as in the original.
-        let mut values: HashMap<u32, f32> = HashMap::with_capacity(stems.len());
+        // Of stems with one index the last counts, in the place of the first, as in the original.
+        let mut terms = Terms::with_capacity(stems.len());
+        let mut places: HashMap<u32, usize> = HashMap::with_capacity(stems.len());
         for (stem, weight) in stems {
-            values.insert(term_index(&stem), self.value(weight)?);
+            let (index, value) = (term_index(&stem), self.value(weight)?);
+            match places.get(&index) {
+                Some(&place) => terms[place].1 = value,
+                None => {
+                    places.insert(index, terms.len());
+                    terms.push((index, value));
+                }
+            }
         }
-        Ok(values.into())
+        Ok(terms)
     }
 
-    /// The vector of a query: 1 for each word.
-    pub(super) fn query(
-        &self,
-        text: &Tokens,
-        tokenizer: &Tokenizer,
-    ) -> Result<SparseEmbedding, Error> {
+    /// The terms of a query: 1 for each word.
+    pub(super) fn query(&self, text: &Tokens, tokenizer: &Tokenizer) -> Result<Terms, Error> {
         let words = self.words(text, tokenizer)?;
         let index = |word: Word| term_index(&self.stemming.stem(&word.text));
-        let indices: HashSet<u32> = words.into_iter().map(index).collect();
-        Ok(indices.into_iter().map(|index| (index, 1.0)).collect())
+        let mut seen = HashSet::with_capacity(words.len());
+        let indices = words.into_iter().map(index).filter(|&index| seen.insert(index));
+        Ok(indices.map(|index| (index, 1.0)).collect())
     }
 
     /// The words that count, before stemming.
@@ -111,11 +116,10 @@ impl Bm42 {
         Ok(words)
     }
 
-    fn value(&self, weight: f64) -> Result<f32, Error> {
+    fn value(&self, weight: f64) -> Result<f64, Error> {
         // Not `ln_1p`: the original's last digits are those of the sum.
-        #[expect(clippy::cast_possible_truncation, reason = "vectors are f32")]
-        let value = (1.0 + weight).ln().powf(self.alpha) as f32;
-        if value.is_finite() || !weight.is_finite() {
+        let value = (1.0 + weight).ln().powf(self.alpha);
+        if value.abs() <= f64::from(f32::MAX) || !weight.is_finite() {
             return Ok(value);
         }
         let expected = "a number of 0 or more where a word gets no attention";

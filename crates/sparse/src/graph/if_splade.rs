@@ -1,6 +1,6 @@
 //! Inference-free SPLADE: a graph for documents, a table of weights for queries.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use embedkit_core::{
     Error as CoreError,
@@ -8,9 +8,10 @@ use embedkit_core::{
     read_bounded, read_tensor,
     tokenizer::{Tokenizer, Tokens},
 };
-use embedkit_types::{Error, IfSpladeConfig, ModelFiles, SparseEmbedding};
+use embedkit_types::{Error, IfSpladeConfig, ModelFiles};
 
 use super::splade::largest;
+use crate::terms::Terms;
 
 /// A table for 30,000 tokens has about 1 MB.
 const MAX_BYTES: u64 = 128 << 20;
@@ -51,15 +52,14 @@ impl IfSplade {
         Ok(Self { special, special_tokens, idf })
     }
 
-    /// The vector of a document: `ln(1 + ln(1 + max(x, 0)))` of each entry's largest logit, in f64 as
+    /// The terms of a document: `ln(1 + ln(1 + max(x, 0)))` of each entry's largest logit, in f64 as
     /// in the original. FastEmbed's are without special tokens.
-    pub(super) fn finish(&self, row: &Row<'_>) -> Result<SparseEmbedding, Error> {
+    pub(super) fn finish(&self, row: &Row<'_>) -> Result<Terms, Error> {
         let entries = largest(row)?.into_iter().zip(0..);
         let kept = entries.filter(|(x, index)| {
             *x != 0.0 && (self.special_tokens || !self.special.contains(index))
         });
-        #[expect(clippy::cast_possible_truncation, reason = "vectors are f32")]
-        Ok(kept.map(|(x, index)| (index, f64::from(x).ln_1p().ln_1p() as f32)).collect())
+        Ok(kept.map(|(x, index)| (index, f64::from(x).ln_1p().ln_1p())).collect())
     }
 
     /// `true` if special tokens are terms like any other, where a text has them.
@@ -67,11 +67,11 @@ impl IfSplade {
         self.special_tokens
     }
 
-    /// The vector of a query: the weights of its tokens, each once, without special ones.
-    pub(super) fn query(&self, text: &Tokens) -> SparseEmbedding {
-        let ids: HashSet<u32> = text.ids.iter().copied().collect();
+    /// The terms of a query: the weights of its tokens, each once, without special ones.
+    pub(super) fn query(&self, text: &Tokens) -> Terms {
+        let ids: BTreeSet<u32> = text.ids.iter().copied().collect();
         let kept = |id: &u32| self.special_tokens || !self.special.contains(id);
         let ids = ids.into_iter().filter(kept);
-        ids.filter_map(|id| Some((id, *self.idf.get(&id)?))).collect()
+        ids.filter_map(|id| Some((id, f64::from(*self.idf.get(&id)?)))).collect()
     }
 }

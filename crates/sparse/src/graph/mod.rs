@@ -22,13 +22,14 @@ use embedkit_core::{
 #[cfg(feature = "splade")]
 use embedkit_types::SpladeConfig;
 use embedkit_types::{
-    Embedded, Error, LoadOptions, ModelFiles, ModelSpec, Role, Sparse, SparseEmbedding, SparseKind,
+    Embedded, Error, LoadOptions, ModelFiles, ModelSpec, Role, Sparse, SparseKind,
 };
 
 use self::step::Text;
 use crate::{
     SparseOptions,
     model::{feature, not_compiled},
+    terms::Terms,
 };
 
 /// A tokenizer, a graph, and what the kind of model makes of its output.
@@ -151,11 +152,7 @@ impl GraphModel {
             }
     }
 
-    fn run(
-        &self,
-        workload: Workload,
-        texts: &[Text],
-    ) -> Result<Vec<Result<SparseEmbedding, Error>>, Error> {
+    fn run(&self, workload: Workload, texts: &[Text]) -> Result<Vec<Result<Terms, Error>>, Error> {
         let mut rest = texts.iter();
         let finish = |row: Row<'_>| match rest.next() {
             Some(text) => self.finish(text.role, &text.tokens, &row),
@@ -165,7 +162,7 @@ impl GraphModel {
     }
 
     /// A query without the graph.
-    pub(crate) fn query(&self, text: &str) -> Result<Embedded<SparseEmbedding>, Error> {
+    pub(crate) fn query(&self, text: &str) -> Result<Embedded<Terms>, Error> {
         let mut tokens = self.encode(text)?;
         #[cfg(feature = "splade")]
         if let Kind::IfSplade(kind) = &self.kind
@@ -180,8 +177,8 @@ impl GraphModel {
         Ok(tokens.embedded(self.look_up(&tokens)?))
     }
 
-    /// The vector of a query without the graph.
-    fn look_up(&self, text: &Tokens) -> Result<SparseEmbedding, Error> {
+    /// The terms of a query without the graph.
+    fn look_up(&self, text: &Tokens) -> Result<Terms, Error> {
         let _ = text; // MiniCOIL has no such form
         match &self.kind {
             #[cfg(feature = "splade")]
@@ -189,11 +186,11 @@ impl GraphModel {
             #[cfg(feature = "bm42")]
             Kind::Bm42(kind) => kind.query(text, &self.tokenizer),
             #[cfg(any(feature = "splade", feature = "minicoil"))]
-            _ => Ok(SparseEmbedding::default()),
+            _ => Ok(Terms::new()),
         }
     }
 
-    fn finish(&self, role: Role, text: &Tokens, row: &Row<'_>) -> Result<SparseEmbedding, Error> {
+    fn finish(&self, role: Role, text: &Tokens, row: &Row<'_>) -> Result<Terms, Error> {
         let _ = (role, text); // SPLADE needs neither
         match &self.kind {
             #[cfg(feature = "splade")]

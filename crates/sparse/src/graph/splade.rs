@@ -1,11 +1,13 @@
 //! SPLADE: `ln(1 + max(x, 0))` of each vocabulary entry's logits, the largest or the sum.
 
 use embedkit_core::onnx::{Row, round_to};
-use embedkit_types::{Error, SparseEmbedding, SpladeConfig};
+use embedkit_types::{Error, SpladeConfig};
 
-/// The vector of one text from its logits `[tokens, vocabulary]`. The logarithm has the precision of
+use crate::terms::Terms;
+
+/// The terms of one text from its logits `[tokens, vocabulary]`. The logarithm has the precision of
 /// the graph, as in the original.
-pub(super) fn finish(row: &Row<'_>, facts: &SpladeConfig) -> Result<SparseEmbedding, Error> {
+pub(super) fn finish(row: &Row<'_>, facts: &SpladeConfig) -> Result<Terms, Error> {
     let weight = |x: f32| if facts.log_twice { x.ln_1p().ln_1p() } else { x.ln_1p() };
     let weights: Vec<f64> = if facts.sum {
         sums(row, weight)?
@@ -14,7 +16,8 @@ pub(super) fn finish(row: &Row<'_>, facts: &SpladeConfig) -> Result<SparseEmbedd
     };
     let entries = weights.into_iter().zip(0u32..).filter(|&(weight, _)| weight != 0.0);
     let (values, indices): (Vec<f64>, Vec<u32>) = entries.unzip();
-    Ok(indices.into_iter().zip(round_to(&values, row.half)).collect())
+    let rounded = round_to(&values, row.half).into_iter().map(f64::from);
+    Ok(indices.into_iter().zip(rounded).collect())
 }
 
 /// The sum of each vocabulary entry's weights over the text's tokens.

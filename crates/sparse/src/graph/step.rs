@@ -6,9 +6,10 @@ use embedkit_core::{
     pipeline::{Capacity, Pool, RunResult, Step, Workload, text_estimate},
     tokenizer::Tokens,
 };
-use embedkit_types::{Embedded, Error, Role, SparseEmbedding};
+use embedkit_types::{Embedded, Error, Role};
 
 use super::GraphModel;
+use crate::terms::Terms;
 
 /// A text with its role, which counts once the graph has run.
 pub(crate) struct Text {
@@ -25,7 +26,7 @@ impl Borrow<Tokens> for Text {
 impl Step for GraphModel {
     type Input = (Role, String);
     type Prepared = Text;
-    type Output = Embedded<SparseEmbedding>;
+    type Output = Embedded<Terms>;
 
     fn prepare(&self, (role, text): (Role, String)) -> Result<Text, Error> {
         let tokens = self.encode(&text)?;

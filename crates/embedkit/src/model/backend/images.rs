@@ -43,6 +43,10 @@ impl Backend for embedkit_late_interaction::LateInteractionMultimodalEmbedding {
         self.token_count([text(input)?], false)
     }
 
+    fn extended_token_count(&self, _: Role, input: &Input) -> Result<usize, Error> {
+        self.token_count([text(input)?], true)
+    }
+
     fn dim(&self) -> Option<usize> {
         Some(self.embedding_size())
     }

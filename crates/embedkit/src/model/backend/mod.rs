@@ -15,7 +15,9 @@ mod texts;
 use std::fmt;
 
 use embedkit_core::pipeline::{Class, Depth, Pending, QueueOptions};
-use embedkit_types::{Embedded, ErrorKind, Role};
+#[cfg(feature = "any-sparse")]
+use embedkit_sparse::Terms;
+use embedkit_types::{Embedded, ErrorKind, Role, SpecError};
 
 use super::{input::Input, output::Output};
 use crate::Error;
@@ -24,7 +26,8 @@ use crate::Error;
 pub(crate) type Inputs<'a> = Box<dyn Iterator<Item = Input> + Send + 'a>;
 
 /// A result for each input, in order.
-pub(crate) type Outputs<'a> = Box<dyn Iterator<Item = Result<Embedded<Output>, Error>> + Send + 'a>;
+pub(crate) type Outputs<'a, T = Output> =
+    Box<dyn Iterator<Item = Result<Embedded<T>, Error>> + Send + 'a>;
 
 /// Results on their way, of inputs that a queue has taken.
 pub(crate) type SubmitResult = Result<Pending<Embedded<Output>>, Error>;
@@ -40,8 +43,26 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
     /// Load of the queue by submitted inputs.
     fn depth(&self, class: Class) -> Depth;
 
+    /// The same as terms in the order of the text, of a sparse model.
+    #[cfg(feature = "any-sparse")]
+    fn embed_terms<'a>(&self, _: Role, inputs: Inputs<'a>) -> Outputs<'a, Terms> {
+        let none = || Err(Error::new(ErrorKind::InvalidInput, "only sparse models give terms"));
+        Box::new(inputs.map(move |_| none()))
+    }
+
+    /// The same model with another task for raw text.
+    fn with_task(&self, id: &str, task: &str) -> Result<Box<dyn Backend>, Error> {
+        let (id, task) = (id.to_owned(), task.to_owned());
+        Err(SpecError::UnknownTask { id, task, known: Vec::new() }.into())
+    }
+
     /// Tokens of one input.
     fn token_count(&self, role: Role, input: &Input) -> Result<usize, Error>;
+
+    /// Tokens of one input, and those that a late-interaction model adds.
+    fn extended_token_count(&self, role: Role, input: &Input) -> Result<usize, Error> {
+        self.token_count(role, input)
+    }
 
     /// Dimension of the vectors, where there are some.
     fn dim(&self) -> Option<usize>;

@@ -35,6 +35,10 @@ impl Backend for embedkit_text_dense::TextEmbedding {
         self.depth(class)
     }
 
+    fn with_task(&self, _: &str, task: &str) -> Result<Box<dyn Backend>, Error> {
+        Ok(Box::new(self.with_task(task)?))
+    }
+
     fn token_count(&self, _: Role, input: &Input) -> Result<usize, Error> {
         self.token_count([text(input)?])
     }
@@ -60,6 +64,14 @@ impl Backend for embedkit_sparse::SparseTextEmbedding {
 
     fn depth(&self, class: Class) -> Depth {
         self.depth(class)
+    }
+
+    fn embed_terms<'a>(
+        &self,
+        role: Role,
+        inputs: Inputs<'a>,
+    ) -> Outputs<'a, embedkit_sparse::Terms> {
+        Box::new(self.embed_terms(role, texts(inputs)))
     }
 
     fn token_count(&self, _: Role, input: &Input) -> Result<usize, Error> {
@@ -91,6 +103,10 @@ impl Backend for embedkit_late_interaction::LateInteractionTextEmbedding {
 
     fn token_count(&self, role: Role, input: &Input) -> Result<usize, Error> {
         self.token_count([text(input)?], role, false)
+    }
+
+    fn extended_token_count(&self, role: Role, input: &Input) -> Result<usize, Error> {
+        self.token_count([text(input)?], role, true)
     }
 
     fn dim(&self) -> Option<usize> {

@@ -14,7 +14,7 @@ use embedkit_core::{
     onnx::Row,
     tokenizer::{Tokenizer, Tokens},
 };
-use embedkit_types::{Error, MiniCoilConfig, ModelFiles, Role, SparseEmbedding};
+use embedkit_types::{Error, MiniCoilConfig, ModelFiles, Role};
 
 use self::{
     entries::{Entries, Entry},
@@ -24,7 +24,7 @@ use self::{
 use super::subwords::join;
 use crate::{
     SparseOptions, hash::term_index, language::Language, options::check, stemmer::Stemming,
-    stopwords,
+    stopwords, terms::Terms,
 };
 
 /// Indices of unknown words begin at a multiple of this, at least one whole above the list's.
@@ -81,14 +81,14 @@ impl MiniCoil {
         })
     }
 
-    /// The vector of a text from its token vectors `[tokens, hidden]`.
+    /// The terms of a text from its token vectors `[tokens, hidden]`.
     pub(super) fn finish(
         &self,
         role: Role,
         text: &Tokens,
         row: &Row<'_>,
         tokenizer: &Tokenizer,
-    ) -> Result<SparseEmbedding, Error> {
+    ) -> Result<Terms, Error> {
         let hidden = self.weights.hidden();
         if !row.per_token || !matches!(row.shape, &[_, width] if width == hidden) {
             return Err(row.shape_error(&format!("[texts, tokens, {hidden}]")).into());
@@ -105,7 +105,7 @@ impl MiniCoil {
         }
         let entries = entries.cleaned(&self.stemming, &self.stopwords);
         let length: u64 = entries.iter().map(|(_, entry)| entry.count()).sum();
-        let mut pairs = Vec::new();
+        let mut pairs = Terms::new();
         for (word, entry) in entries.iter() {
             let factor = match role {
                 Role::Query => 1.0,
@@ -118,7 +118,7 @@ impl MiniCoil {
                 Entry::Unknown { .. } => pairs.push((self.unknown_index(word), rounded(factor))),
             }
         }
-        Ok(pairs.into_iter().collect())
+        Ok(pairs)
     }
 
     /// Known words by ascending id, and unknown ones by first occurrence.
@@ -157,7 +157,7 @@ impl MiniCoil {
     }
 
     /// The numbers of a word of the list, scaled to unit length.
-    fn push_known(&self, pairs: &mut Vec<(u32, f32)>, id: usize, meaning: &[f32], factor: f64) {
+    fn push_known(&self, pairs: &mut Terms, id: usize, meaning: &[f32], factor: f64) {
         let norm = meaning.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
         // The floor is the original's.
         let norm = if norm < 1e-8 { 1.0 } else { norm };
@@ -182,9 +182,10 @@ struct Occurrences {
     positions: Vec<usize>,
 }
 
+/// Weights are in single precision in the original.
 #[expect(clippy::cast_possible_truncation, reason = "vectors are f32")]
-fn rounded(x: f64) -> f32 {
-    x as f32
+fn rounded(x: f64) -> f64 {
+    f64::from(x as f32)
 }
 
 /// The mean of the token vectors at some positions, in f32 as in the original.

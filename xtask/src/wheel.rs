@@ -1,0 +1,182 @@
+//! `cargo xtask python`: builds the wheel of the Python package, installs it into an environment of its own
+//! and tests it there.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    assets, python, repo, run,
+    steps::{Outcome, Steps},
+};
+
+/// Packages that the build and every test need.
+const TOOLS: [&str; 8] = [
+    "maturin==1.16.0",
+    "numpy>=2,<3",
+    "onnxruntime==1.32.0",
+    "pillow>=10,<13",
+    "pytest>=9,<10",
+    "mypy==2.4.1",
+    "ruff==0.17.6",
+    "tqdm>=4.60,<5",
+];
+/// The original, for the tests beside it.
+const ORIGINAL: &str = "fastembed==0.9.1";
+/// Packages that call FastEmbed.
+const CALLERS: [&str; 8] = [
+    "qdrant-client==1.20.0",
+    "langchain-community==0.4.2",
+    "llama-index-embeddings-fastembed==0.7.0",
+    "llama-index-sparse-embeddings-fastembed==0.5.0",
+    "fastembed-haystack==3.0.0",
+    "chromadb==1.5.9",
+    "mem0ai==2.2.1",
+    "nbclient",
+];
+
+/// Options of the command.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Build as for a release, with all execution providers; takes some minutes more
+    #[arg(long)]
+    release: bool,
+    /// Install FastEmbed and the packages that call it, and test with them: some gigabytes
+    #[arg(long)]
+    packages: bool,
+    /// Run FastEmbed's own tests, from a checkout beside the project
+    #[arg(long, value_name = "FOLDER")]
+    upstream: Option<PathBuf>,
+    /// Passed on to pytest
+    #[arg(last = true)]
+    arguments: Vec<String>,
+}
+
+/// Builds, installs and tests; ends with a table.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let mut steps = Steps::default();
+    let mut packages = TOOLS.to_vec();
+    let mut name = "python";
+    if arguments.packages {
+        packages.push(ORIGINAL);
+        packages.extend(CALLERS);
+        name = "python-packages";
+    }
+    let folder = repo::root().join(".cache").join(name);
+    let interpreter = match python::environment(&folder, &packages) {
+        Ok(interpreter) => interpreter,
+        Err(error) => {
+            let reason = format!("pip cannot install what the tests need: {error:#}");
+            steps.note("Python package", Outcome::Skipped(reason));
+            return steps.finish();
+        }
+    };
+    let package = Package { folder: repo::root().join("bindings").join("python"), interpreter };
+    let wheel = package.build(&folder.join("wheels"), arguments.release)?;
+    package.install(&wheel)?;
+    steps.run("lints", || package.lint());
+    steps.run("types", || package.types());
+    steps.run("tests", || package.test(&arguments.arguments));
+    if let Some(upstream) = &arguments.upstream {
+        steps.run("FastEmbed's tests", || package.upstream(upstream));
+    }
+    steps.finish()
+}
+
+/// The package, and the interpreter of its environment.
+struct Package {
+    folder: PathBuf,
+    interpreter: PathBuf,
+}
+
+impl Package {
+    fn command<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
+        let mut command = Command::new(&self.interpreter);
+        command.args(arguments).current_dir(&self.folder);
+        command.env("EMBEDKIT_PROJECT", repo::root());
+        command
+    }
+
+    /// Builds the wheel, the only one in `out`.
+    fn build(&self, out: &Path, release: bool) -> Result<PathBuf> {
+        let _ = fs::remove_dir_all(out);
+        let mut command = self.command(["-m", "maturin", "build", "--locked", "--out"]);
+        command.arg(out).arg("--interpreter").arg(&self.interpreter);
+        if release {
+            command.arg("--release");
+        } else {
+            // Without the execution providers of the manifest, so that crates are those of the other tests.
+            command.args(["--profile", "dev", "--features", "pyo3/abi3-py310"]);
+        }
+        run::status(&mut command)?;
+        let wheels = fs::read_dir(out).with_context(|| out.display().to_string())?;
+        let wheels: Vec<_> = wheels.flatten().map(|entry| entry.path()).collect();
+        match wheels.as_slice() {
+            [wheel] => Ok(wheel.clone()),
+            other => bail!("expected one wheel in {}, got {}", out.display(), other.len()),
+        }
+    }
+
+    fn install(&self, wheel: &Path) -> Result<()> {
+        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+        let mut command = self.command(pip);
+        run::status(command.args(["--no-deps", "--force-reinstall"]).arg(wheel))
+    }
+
+    fn lint(&self) -> Result<Outcome> {
+        run::status(&mut self.command(["-m", "ruff", "check", "--no-cache"]))?;
+        run::status(&mut self.command(["-m", "ruff", "format", "--no-cache", "--check"]))?;
+        Ok(Outcome::Passed(String::new()))
+    }
+
+    fn types(&self) -> Result<Outcome> {
+        let cache = repo::root().join(".cache").join("mypy");
+        run::status(self.command(["-m", "mypy", "--cache-dir"]).arg(cache))?;
+        Ok(Outcome::Passed(String::new()))
+    }
+
+    /// Runs pytest in a folder from which the sources cannot be imported.
+    fn test(&self, arguments: &[String]) -> Result<Outcome> {
+        let mut command = self.command(["-m", "pytest", "-p", "no:cacheprovider"]);
+        command.arg("--rootdir").arg(&self.folder).arg(self.folder.join("tests"));
+        command.args(arguments).env("PYTHONDONTWRITEBYTECODE", "1");
+        let (success, said) = run::watched(&mut command)?;
+        let summary = summary(&said).unwrap_or_else(|| "no test was run".to_owned());
+        Ok(if success { Outcome::Passed(summary) } else { Outcome::Failed(summary) })
+    }
+
+    fn upstream(&self, folder: &Path) -> Result<Outcome> {
+        if !assets::minilm().is_dir() {
+            return Ok(Outcome::Skipped(
+                "the model that stands in is missing: cargo xtask assets".into(),
+            ));
+        }
+        run::status(self.command(["tests/run_upstream.py"]).arg(folder))?;
+        Ok(Outcome::Passed("each test that FastEmbed passes".into()))
+    }
+}
+
+/// pytest's last line, without its frame and its time.
+fn summary(said: &str) -> Option<String> {
+    let is_summary = |line: &&str| line.starts_with("==") && line.contains(" in ");
+    let line = said.lines().rev().find(is_summary)?;
+    let text = line.trim_matches(|c| c == '=' || c == ' ');
+    Some(text.split(" in ").next().unwrap_or(text).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_of_pytest_is_its_last_line() {
+        let said = "tests/a.py ..\n===== short test summary info =====\nSKIPPED [1] x in y\n\
+                    ======= 12 passed, 1 skipped in 3.21s =======\n";
+        assert_eq!(summary(said).as_deref(), Some("12 passed, 1 skipped"));
+        assert_eq!(summary("no tests ran"), None);
+    }
+}
