@@ -46,7 +46,8 @@ pub(super) const LAYERS: &[Layer] = &[
             "embedkit-types",
         ],
     ),
-    layer("embedkit-cli", &["embedkit", "embedkit-convert", "embedkit-types"]),
+    layer("embedkit-server", &["embedkit"]),
+    layer("embedkit-cli", &["embedkit", "embedkit-convert", "embedkit-server", "embedkit-types"]),
     layer("embedkit-examples", &["embedkit"]),
     layer("embedkit-testkit", &["embedkit-types"]),
     // Never core: the generator has to build when the generated file is broken.
@@ -68,9 +69,11 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("tokenizers", &["embedkit-core"]),
     ("ureq", &["embedkit-hub"]),
     ("rustls", &["embedkit-hub"]),
+    ("tokio-rustls", &["embedkit-server"]),
     ("reqwest", &[]),
-    ("hyper", &[]),
-    ("tokio", &[]),
+    ("axum", &["embedkit-server"]),
+    ("hyper", &["embedkit-server"]),
+    ("tokio", &["embedkit-server"]),
     ("hf-hub", &["embedkit-hub"]),
     ("zip", &["embedkit-core", "embedkit-hub", "xtask"]),
     ("clap", &["embedkit-bench", "embedkit-cli", "xtask"]),
@@ -344,7 +347,11 @@ mod tests {
         );
         found("embedkit", &json!([on("anyhow", None)]), &["names anyhow"]);
         found("embedkit", &json!([on("anyhow", Some("dev"))]), &[]);
-        found("embedkit-hub", &json!([on("tokio", None)]), &["names tokio, which is for nobody"]);
+        found(
+            "embedkit-hub",
+            &json!([on("tokio", None)]),
+            &["names tokio, which is for embedkit-server"],
+        );
     }
 
     #[test]
