@@ -8,6 +8,7 @@ use std::{
 
 use embedkit::{Class, Embedded, ErrorKind, Input, Output, Pending, QueueOptions, Role};
 use tokio::{
+    sync::mpsc,
     task::spawn_blocking,
     time::{sleep, timeout_at},
 };
@@ -27,6 +28,8 @@ const PART_INPUTS: usize = 512;
 const PARTS: usize = 2;
 /// Tokens that an image counts for when a request is split.
 const IMAGE_TOKENS: usize = 512;
+/// Results that a thread computes ahead.
+const READY: usize = 64;
 /// Shortest and longest time until a part that found no room is tried again.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
 
@@ -154,7 +157,42 @@ struct Parts<'a> {
     role: Role,
     options: QueueOptions,
     waiting: VecDeque<Vec<Input>>,
-    queued: VecDeque<Pending<Embedded<Output>>>,
+    queued: VecDeque<Queued>,
+}
+
+/// The result of an input.
+type Outcome = Result<Embedded<Output>, embedkit::Error>;
+
+/// Results of a part on their way.
+enum Queued {
+    /// From the threads of the model.
+    Engine(Pending<Embedded<Output>>),
+    /// From a thread that computes them, which stops where nobody takes them.
+    Thread(mpsc::Receiver<Outcome>),
+}
+
+impl Queued {
+    fn new(pending: Pending<Embedded<Output>>) -> Self {
+        if !pending.is_computed() {
+            return Self::Engine(pending);
+        }
+        let (results, taken) = mpsc::channel(READY);
+        spawn_blocking(move || {
+            for result in pending {
+                if results.blocking_send(result).is_err() {
+                    break;
+                }
+            }
+        });
+        Self::Thread(taken)
+    }
+
+    async fn next(&mut self) -> Option<Outcome> {
+        match self {
+            Self::Engine(pending) => pending.next_async().await,
+            Self::Thread(results) => results.recv().await,
+        }
+    }
 }
 
 impl<'a> Parts<'a> {
@@ -172,16 +210,17 @@ impl<'a> Parts<'a> {
     }
 
     fn submit(&mut self, part: Vec<Input>) -> Result<(), embedkit::Error> {
-        self.queued.push_back(self.lease.model().submit(self.role, part, self.options)?);
+        let pending = self.lease.model().submit(self.role, part, self.options)?;
+        self.queued.push_back(Queued::new(pending));
         Ok(())
     }
 
     /// The next result; `None` after the last.
-    async fn next(&mut self) -> Result<Option<Result<Embedded<Output>, embedkit::Error>>, Failure> {
+    async fn next(&mut self) -> Result<Option<Outcome>, Failure> {
         loop {
             self.refill().await?;
-            let Some(pending) = self.queued.front_mut() else { return Ok(None) };
-            let next = pending.next_async();
+            let Some(queued) = self.queued.front_mut() else { return Ok(None) };
+            let next = queued.next();
             let next = match self.options.deadline {
                 // The engine has no timer.
                 Some(deadline) => {

@@ -54,6 +54,10 @@ fn text(mut description: OpenApi) -> String {
         .license(Some(license.build()))
         .version(env!("CARGO_PKG_VERSION"))
         .build();
+    // OpenAPI has no name for a parameter of several segments.
+    let paths = std::mem::take(&mut description.paths.paths);
+    description.paths.paths =
+        paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
     let mut text = description.to_pretty_json().unwrap_or_default();
     text.push('\n');
     text

@@ -97,6 +97,7 @@ const TOKENIZER: &[&str] = &["tokenizers"];
 const HTTP: &[&str] = &["ureq", "reqwest", "hyper", "rustls", "native-tls", "openssl"];
 const IMAGE: &[&str] = &["image"];
 const SERDE: &[&str] = &["serde"];
+const ASYNC: &[&str] = &["tokio", "axum", "async-std", "smol"];
 
 const fn light(
     package: &'static str,
@@ -128,6 +129,13 @@ pub(super) const LIGHT_USES: &[LightUse] = &[
     light("embedkit-late-interaction", "text", &[HTTP, IMAGE]),
     light("embedkit-late-interaction", "multimodal", &[HTTP]),
     light("embedkit-postprocess", "", &[RUNTIME, TOKENIZER, HTTP, IMAGE]),
+    // The server alone has an asynchronous runtime.
+    light(
+        "embedkit",
+        "text-dense,sparse,late-interaction,multimodal,image,rerank,postprocess,hub,convert,load-dynamic",
+        &[ASYNC],
+    ),
+    light("embedkit-cli", "completions,man,parquet,png", &[ASYNC]),
     light("embedkit", "image-preprocess", &[RUNTIME, TOKENIZER, HTTP]),
     light("embedkit", "bm25,postprocess", &[RUNTIME, TOKENIZER, HTTP, IMAGE]),
     light(

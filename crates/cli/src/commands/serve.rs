@@ -4,9 +4,7 @@ use std::env;
 
 use anyhow::Result;
 use embedkit::DEFAULT_MODEL;
-#[cfg(feature = "tls")]
-use embedkit_server::Tls;
-use embedkit_server::{Config, Keys, Limits, Listen, ServedModel, StartError, Times, serve};
+use embedkit_server::{Config, Keys, Limits, Listen, ServedModel, StartError, Times, Tls, serve};
 
 use crate::{
     args::{ModelArgs, RunArgs, ServeArgs},
@@ -27,7 +25,7 @@ pub(crate) fn run(args: ServeArgs, run: &RunArgs, report: &Report) -> Result<()>
             config.listen
         ));
     }
-    let encrypted = is_encrypted(&config);
+    let encrypted = config.tls.is_some();
     let served = serve(config, |address| report.inform(&greeting(address, encrypted)));
     served.map_err(|error| match error {
         // With the advice of the library.
@@ -68,7 +66,6 @@ fn config(args: ServeArgs, run: &RunArgs, report: &Report) -> Result<Config> {
         times: Times { request: run.timeout, drain: args.drain, ..Times::default() },
         own_token_ids: args.token_ids,
         client_models: args.open_any_model.then(|| load.into()),
-        #[cfg(feature = "tls")]
         tls: match (args.tls_cert, args.tls_key) {
             (Some(certificates), Some(key)) => Some(Tls { certificates, key }),
             _ => None,
@@ -127,16 +124,6 @@ fn model(name: &str, args: &ServeArgs, run: &RunArgs, report: &Report) -> Result
 /// True for an address that other machines reach.
 fn is_open(listen: &Listen) -> bool {
     matches!(listen, Listen::Tcp(address) if !address.ip().is_loopback())
-}
-
-fn is_encrypted(config: &Config) -> bool {
-    #[cfg(feature = "tls")]
-    return config.tls.is_some();
-    #[cfg(not(feature = "tls"))]
-    {
-        let _ = config;
-        false
-    }
 }
 
 fn greeting(address: &Listen, encrypted: bool) -> String {

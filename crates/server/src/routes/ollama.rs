@@ -108,7 +108,7 @@ async fn embed(
 ) -> Answer<OllamaEmbedResponse> {
     let start = Instant::now();
     let Json { value, terms, room: _room } = request;
-    let slot = app.models().choose(Some(&value.model), Ability::Dense)?;
+    let slot = app.models().choose(Some(untagged(&value.model)), Ability::Dense)?;
     if let Some(KeepAlive(time)) = value.keep_alive {
         slot.set_keep_alive(time);
     }
@@ -136,6 +136,11 @@ async fn embed(
     Ok(Reply::new(body, account))
 }
 
+/// A name without the tag that Ollama gives to all models.
+fn untagged(name: &str) -> &str {
+    name.strip_suffix(":latest").unwrap_or(name)
+}
+
 fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -149,7 +154,7 @@ async fn embeddings(
     request: Json<OllamaEmbeddingsRequest>,
 ) -> Answer<OllamaEmbeddingsResponse> {
     let Json { value, terms, room: _room } = request;
-    let slot = app.models().choose(Some(&value.model), Ability::Dense)?;
+    let slot = app.models().choose(Some(untagged(&value.model)), Ability::Dense)?;
     if let Some(KeepAlive(time)) = value.keep_alive {
         slot.set_keep_alive(time);
     }
