@@ -9,7 +9,7 @@ use embedkit_server::{Config, Keys, Limits, Listen, ServedModel, StartError, Tim
 use crate::{
     args::{ModelArgs, RunArgs, ServeArgs},
     model::Selected,
-    report::{Report, usage},
+    report::{Log, Report, usage},
 };
 
 /// Keys of clients, separated by commas.
@@ -26,7 +26,13 @@ pub(crate) fn run(args: ServeArgs, run: &RunArgs, report: &Report) -> Result<()>
         ));
     }
     let encrypted = config.tls.is_some();
-    let served = serve(config, |address| report.inform(&greeting(address, encrypted)));
+    let served = serve(config, |address| {
+        let greeting = greeting(address, encrypted);
+        match report.log() {
+            Log::Json => tracing::info!("{greeting}"),
+            _ => report.inform(&greeting),
+        }
+    });
     served.map_err(|error| match error {
         // With the advice of the library.
         StartError::Model { name, source } => {

@@ -91,6 +91,16 @@ impl Models {
         })
     }
 
+    /// A model with a vector for each token: one of multi-vectors, or else the transformer of a dense one.
+    pub(crate) async fn choose_tokens(&self, name: Option<&str>) -> Result<Arc<Slot>, Failure> {
+        let of_vectors = match self.choose(name, Ability::MultiVector) {
+            Ok(slot) => return Ok(slot),
+            Err(failure) => failure,
+        };
+        let Ok(dense) = self.choose(name, Ability::Dense) else { return Err(of_vectors) };
+        dense.of_tokens().await?.ok_or(of_vectors)
+    }
+
     /// The model with a name, which is added where clients may do that. It is not loaded yet.
     pub(crate) async fn add(&self, name: &str) -> Result<Arc<Slot>, Failure> {
         let unknown = match self.named(name) {

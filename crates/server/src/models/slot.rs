@@ -10,7 +10,10 @@ use std::{
 };
 
 use embedkit::{Capabilities, Class, Model, ModelBuilder};
-use tokio::sync::watch;
+use tokio::{
+    sync::{OnceCell, watch},
+    task::spawn_blocking,
+};
 
 use crate::{
     ServedModel, StartError,
@@ -33,6 +36,9 @@ pub(crate) struct Slot {
     tried: AtomicBool,
     status: watch::Sender<Status>,
     usage: Arc<Usage>,
+    /// The same model with a vector for each token, for a dense one. Loaded at its first request.
+    of_tokens: OnceCell<Option<Arc<Slot>>>,
+    queue_tokens: usize,
     /// Tokens of a request above which it is split.
     part_tokens: usize,
 }
@@ -90,15 +96,19 @@ struct Usage {
 
 impl Slot {
     pub(super) fn new(model: ServedModel, queue_tokens: usize) -> Result<Self, StartError> {
-        let ServedModel { name, aliases, builder, mut options, keep_alive, lazy } = model;
+        let name = model.name.clone();
+        let mut options = model.options.clone();
         options.load.batch.queue = Some(queue_tokens.max(1));
         // Threads of the server must not wait for a graph at the first request.
         options.load.lazy = false;
-        let builder = builder.options(options);
-        let capabilities = match builder.capabilities() {
-            Ok(capabilities) => capabilities,
-            Err(source) => return Err(StartError::Model { name, source }),
-        };
+        let model = ServedModel { builder: model.builder.clone().options(options), ..model };
+        Self::described(model, queue_tokens).map_err(|source| StartError::Model { name, source })
+    }
+
+    /// A model whose builder has its options.
+    fn described(model: ServedModel, queue_tokens: usize) -> Result<Self, embedkit::Error> {
+        let ServedModel { name, aliases, builder, keep_alive, lazy, .. } = model;
+        let capabilities = builder.capabilities()?;
         let (last, keep_alive) = (Mutex::new(Instant::now()), Mutex::new(keep_alive));
         Ok(Self {
             name: name.into(),
@@ -110,8 +120,28 @@ impl Slot {
             tried: AtomicBool::new(false),
             status: watch::Sender::new(Status::Unloaded),
             usage: Arc::new(Usage { leases: AtomicUsize::new(0), last, keep_alive }),
+            of_tokens: OnceCell::new(),
+            queue_tokens,
             part_tokens: (queue_tokens / 4).max(1),
         })
+    }
+
+    /// The same model with a vector for each token; `None` where it has none.
+    pub(crate) async fn of_tokens(&self) -> Result<Option<Arc<Self>>, Failure> {
+        let slot = || async {
+            let (name, builder) = (self.name.to_string(), self.builder.clone());
+            let (queue_tokens, keep_alive) = (self.queue_tokens, self.keep_alive());
+            let slot = spawn_blocking(move || {
+                let Some(builder) = builder.token_vectors()? else { return Ok(None) };
+                let model = ServedModel { keep_alive, ..ServedModel::new(name, builder) };
+                Self::described(model, queue_tokens).map(|slot| Some(Arc::new(slot)))
+            });
+            let slot = slot.await.map_err(|error| {
+                Failure::new(FailureKind::Internal, format!("no description: {error}"))
+            })?;
+            slot.map_err(|error: embedkit::Error| Failure::from(error))
+        };
+        Ok(self.of_tokens.get_or_try_init(slot).await?.clone())
     }
 
     /// The name for clients.
@@ -220,7 +250,7 @@ impl Slot {
         tokio::spawn(async move {
             let start = Instant::now();
             tracing::info!(model = %slot.name, "loading");
-            let status = match tokio::task::spawn_blocking(move || open(builder)).await {
+            let status = match spawn_blocking(move || open(builder)).await {
                 Ok(Ok((model, device))) => {
                     let took = start.elapsed();
                     tracing::info!(model = %slot.name, device, took = ?took, "loaded");
@@ -241,11 +271,17 @@ impl Slot {
 
     /// Unloads the model; requests that use it are finished. False where it was not loaded.
     pub(crate) fn unload(&self) -> bool {
+        if let Some(Some(of_tokens)) = self.of_tokens.get() {
+            of_tokens.unload_if(|| true);
+        }
         self.unload_if(|| true)
     }
 
     /// Unloads a model that nobody has used for its keep-alive time.
     pub(super) fn unload_if_idle(&self) {
+        if let Some(Some(of_tokens)) = self.of_tokens.get() {
+            of_tokens.unload_if_idle();
+        }
         let Some(keep) = self.keep_alive() else { return };
         self.unload_if(|| {
             let last = *self.usage.last.lock().unwrap_or_else(PoisonError::into_inner);

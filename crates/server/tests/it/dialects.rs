@@ -4,11 +4,10 @@ use axum::{
     body::Body,
     http::{Method, Request, StatusCode},
 };
-use embedkit_server::{Config, Keys, Limits};
+use embedkit_server::{Config, Keys, Limits, ServedModel};
 use serde_json::{Value, json};
 
 use crate::support::{BM25, DENSE, Server, all_models, server};
-use embedkit_server::ServedModel;
 
 /// A server of a model that needs no library.
 fn bm25(config: Config) -> Server {
@@ -153,9 +152,8 @@ async fn a_model_without_the_ability_is_named() {
     assert_eq!(reply.status, StatusCode::FAILED_DEPENDENCY);
     assert_eq!(reply.body["error_type"], "Backend");
     assert_eq!(reply.body["error"], "Qdrant/bm25 gives no dense vectors");
-    let reply =
-        server.post("/v1/rerank", &json!({"model": DENSE, "query": "a", "documents": ["b"]}));
-    let reply = reply.await;
+    let body = json!({"model": DENSE, "query": "a", "documents": ["b"]});
+    let reply = server.post("/v1/rerank", &body).await;
     assert_eq!(reply.status, StatusCode::BAD_REQUEST);
     assert_eq!(reply.body["message"], "tiny/dense gives no scores of a query and a document");
 }

@@ -43,6 +43,26 @@ async fn other_kinds_have_routes_of_their_own() {
 }
 
 #[tokio::test]
+async fn a_dense_model_gives_its_vectors_before_pooling() {
+    let Some(server) = server() else { return };
+    let text = "the quick fox";
+    let body = json!({"inputs": text, "model": DENSE});
+    let all = server.ok("/embed_all", &body).await;
+    let vectors = rows(&all[0]);
+    // The model pools by the mean and scales to unit length.
+    let mut mean = vec![0.0; vectors[0].len()];
+    vectors.iter().for_each(|vector| mean.iter_mut().zip(vector).for_each(|(sum, x)| *sum += x));
+    let norm = mean.iter().map(|x| x * x).sum::<f32>().sqrt();
+    mean.iter_mut().for_each(|x| *x /= norm);
+    let pooled = rows(&server.ok("/embed", &body).await);
+    assert_close(&mean, &pooled[0], 1e-5);
+    let tokens = server.ok("/tokenize", &body).await;
+    assert_eq!(tokens[0].as_array().unwrap().len(), vectors.len());
+    let reply = server.post("/embed_all", &json!({"inputs": text, "model": SPARSE})).await;
+    assert_eq!(reply.status, StatusCode::FAILED_DEPENDENCY);
+}
+
+#[tokio::test]
 async fn ranks_are_those_of_the_original() {
     let Some(server) = server() else { return };
     let case = rerank_case("one-label").golden;

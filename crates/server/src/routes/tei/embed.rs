@@ -13,7 +13,7 @@ use crate::{
     models::Ability,
     request::{Json, Room, Terms},
     routes::{
-        Answer, Reply, lease, run,
+        Answer, Reply, acquire, run,
         vectors::{dense, keep, keep_each, unit},
     },
     run::Done,
@@ -88,11 +88,15 @@ async fn done(
 ) -> Result<Done, Failure> {
     let EmbedRequest { inputs, truncate, truncation_direction, prompt_name, model, .. } = request;
     let choices = choices(truncate, truncation_direction, prompt_name.as_deref())?;
-    let lease = lease(app, model.as_deref(), ability, terms).await?;
+    let slot = match ability {
+        Ability::MultiVector => app.models().choose_tokens(model.as_deref()).await?,
+        ability => app.models().choose(model.as_deref(), ability)?,
+    };
+    let lease = acquire(slot, terms).await?;
     run(app, &lease, inputs, choices, terms).await
 }
 
-/// A vector for each token of each input
+/// A vector for each token of each input: of a model of multi-vectors, or before the pooling of a dense one
 #[utoipa::path(post, path = "/embed_all", tag = "Text Embeddings Inference",
     request_body = EmbedRequest, responses((status = 200, body = Vec<Vec<Vec<f32>>>)))]
 async fn embed_all(
