@@ -54,6 +54,17 @@ fn text(mut description: OpenApi) -> String {
         .license(Some(license.build()))
         .version(env!("CARGO_PKG_VERSION"))
         .build();
+    // The names of functions are unique within a module only.
+    for (path, item) in &mut description.paths.paths {
+        for (method, operation) in [("get", &mut item.get), ("post", &mut item.post)] {
+            if let Some(operation) = operation {
+                let path = path.trim_matches('/').replace(['/', '-', '.'], "_");
+                let path = path.replace(['{', '}', '*'], "");
+                let name = if path.is_empty() { "root" } else { &path };
+                operation.operation_id = Some(format!("{method}_{name}"));
+            }
+        }
+    }
     // OpenAPI has no name for a parameter of several segments.
     let paths = std::mem::take(&mut description.paths.paths);
     description.paths.paths =

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use embedkit_types::Token;
-use tokenizers::{Encoding, TruncationDirection};
+use tokenizers::{Encoding, Model as _, OffsetType, PostProcessor as _, PreTokenizer as _};
 
 use super::{PairTokenizer, TemplateTokenizer, Tokenizer, guarded};
 use crate::error::Error;
@@ -14,27 +14,22 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Tokenize`] if the tokenizer's model has no token for a piece and no unknown token.
     pub fn tokenize(&self, text: &str, special: bool) -> Result<Vec<Token>, Error> {
-        let special = special && self.special;
-        let mut first = guarded(|| self.inner.encode_char_offsets(text, special))?;
-        // The library cuts the text into parts, each with its special tokens.
-        let mut parts = first.take_overflowing();
-        if self.truncation_side == TruncationDirection::Left {
-            parts.reverse();
-            parts.push(first);
-        } else {
-            parts.insert(0, first);
-        }
-        let last = parts.len() - 1;
-        let tokens = parts.iter().enumerate().flat_map(|(at, part)| {
-            let added = |&index: &usize| part.get_special_tokens_mask()[index] == 1;
-            let inner = (0..part.len()).filter(move |index| !added(index));
-            let before: Vec<_> = (0..part.len()).take_while(added).collect();
-            let after = (before.len()..part.len()).filter(added).collect();
-            let before = if at == 0 { before } else { Vec::new() };
-            let after = if at == last { after } else { Vec::new() };
-            before.into_iter().chain(inner).chain(after).map(|index| token(part, index))
-        });
-        Ok(tokens.collect())
+        let inner = &self.inner;
+        // Step by step: given a limit, the library stops soon after it.
+        let encoding = guarded(|| {
+            let vocabulary = inner.get_added_vocabulary();
+            let mut pieces = vocabulary.extract_and_normalize(inner.get_normalizer(), text);
+            if let Some(pre_tokenizer) = inner.get_pre_tokenizer() {
+                pre_tokenizer.pre_tokenize(&mut pieces)?;
+            }
+            pieces.tokenize(|piece| inner.get_model().tokenize(piece.get()))?;
+            let encoding = pieces.into_encoding(None, 0, OffsetType::Char)?;
+            match inner.get_post_processor() {
+                Some(processor) => processor.process(encoding, None, special && self.special),
+                None => Ok(encoding),
+            }
+        })?;
+        Ok((0..encoding.len()).map(|index| token(&encoding, index)).collect())
     }
 
     /// The text of tokens, without special tokens where `skip_special` is true.
@@ -88,12 +83,12 @@ impl TemplateTokenizer {
     }
 }
 
-fn token(part: &Encoding, index: usize) -> Token {
-    let special = part.get_special_tokens_mask()[index] == 1;
-    let (start, end) = part.get_offsets()[index];
+fn token(encoding: &Encoding, index: usize) -> Token {
+    let special = encoding.get_special_tokens_mask()[index] == 1;
+    let (start, end) = encoding.get_offsets()[index];
     Token {
-        id: part.get_ids()[index],
-        text: part.get_tokens()[index].clone(),
+        id: encoding.get_ids()[index],
+        text: encoding.get_tokens()[index].clone(),
         special,
         range: (!special).then_some(start..end),
     }

@@ -50,14 +50,17 @@ async fn every_path_of_the_description_is_a_route() {
 #[tokio::test]
 async fn each_path_and_field_of_text_embeddings_inference_is_accepted() {
     let Some(server) = server() else { return };
+    let tokens = server.ok("/tokenize", &json!({"inputs": "a dog"})).await;
+    let ids: Vec<_> = tokens[0].as_array().unwrap().iter().map(|token| &token["id"]).collect();
     for (path, body) in [
         (
             "/embed",
             json!({
-                "inputs": ["a", [5, 6]], "truncate": true, "truncation_direction": "Right",
+                "inputs": ["a", "b"], "truncate": true, "truncation_direction": "Right",
                 "prompt_name": null, "normalize": true, "dimensions": null,
             }),
         ),
+        ("/embed", json!({"inputs": [ids]})),
         (
             "/embed_all",
             json!({

@@ -1,14 +1,14 @@
-//! The server on sockets: slow senders, idle connections, clients that leave, and its end.
+//! The server on sockets, with clients that block: slow senders, idle connections, clients that leave, and its end.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    io::{Read, Write as _},
+    net::TcpStream,
+    path::PathBuf,
+    time::Duration,
+};
 
 use embedkit_server::{App, Config, Listen, ServedModel, Times, bind};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-    sync::oneshot,
-    task::JoinHandle,
-};
+use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::support::BM25;
 
@@ -35,9 +35,9 @@ impl Served {
         Self { address, stop: Some(stop), running }
     }
 
-    async fn connect(&self) -> TcpStream {
+    fn connect(&self) -> TcpStream {
         let Listen::Tcp(address) = &self.address else { panic!("{}", self.address) };
-        TcpStream::connect(address).await.unwrap()
+        TcpStream::connect(address).unwrap()
     }
 
     async fn end(mut self) {
@@ -57,11 +57,11 @@ fn request(body: &str) -> String {
 }
 
 /// Reads an answer with its length.
-async fn answer(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
+fn answer(stream: &mut impl Read) -> String {
     let mut text = Vec::new();
     let mut byte = [0];
     while !text.ends_with(b"\r\n\r\n") {
-        if stream.read(&mut byte).await.unwrap() == 0 {
+        if stream.read(&mut byte).unwrap() == 0 {
             return String::from_utf8(text).unwrap();
         }
         text.push(byte[0]);
@@ -69,23 +69,23 @@ async fn answer(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
     let head = String::from_utf8(text).unwrap();
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
     let mut body = vec![0; length.parse().unwrap()];
-    stream.read_exact(&mut body).await.unwrap();
+    stream.read_exact(&mut body).unwrap();
     head + &String::from_utf8(body).unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_of_one_connection_are_answered_in_order() {
     let served = Served::start(Config::default()).await;
-    let mut stream = served.connect().await;
+    let mut stream = served.connect();
     for _ in 0..3 {
-        stream.write_all(request(EMBED).as_bytes()).await.unwrap();
-        let answer = answer(&mut stream).await;
+        stream.write_all(request(EMBED).as_bytes()).unwrap();
+        let answer = answer(&mut stream);
         assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("Qdrant/bm25"), "{answer}");
     }
     served.end().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_senders_are_given_up() {
     let times = Times {
         head: Duration::from_millis(50),
@@ -94,74 +94,74 @@ async fn slow_senders_are_given_up() {
     };
     let served = Served::start(Config { times, ..Config::default() }).await;
     // Half a head: the connection ends without an answer, or with one.
-    let mut stream = served.connect().await;
-    stream.write_all(b"POST /embed_multi HTTP/1.1\r\nhost:").await.unwrap();
+    let mut stream = served.connect();
+    stream.write_all(b"POST /embed_multi HTTP/1.1\r\nhost:").unwrap();
     let mut rest = Vec::new();
-    stream.read_to_end(&mut rest).await.unwrap();
+    stream.read_to_end(&mut rest).unwrap();
     assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 408"), "{rest:?}");
     // Half a body.
-    let mut stream = served.connect().await;
+    let mut stream = served.connect();
     let whole = request(EMBED);
-    stream.write_all(&whole.as_bytes()[..whole.len() - 3]).await.unwrap();
-    let answer = answer(&mut stream).await;
+    stream.write_all(&whole.as_bytes()[..whole.len() - 3]).unwrap();
+    let answer = answer(&mut stream);
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     // No request at all.
-    let mut stream = served.connect().await;
-    assert_eq!(stream.read_to_end(&mut Vec::new()).await.unwrap(), 0);
+    let mut stream = served.connect();
+    assert_eq!(stream.read_to_end(&mut Vec::new()).unwrap(), 0);
     served.end().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idle_connections_keep_nobody_out() {
     let served = Served::start(Config::default()).await;
     let mut idle = Vec::new();
     for _ in 0..500 {
-        idle.push(served.connect().await);
+        idle.push(served.connect());
     }
-    let mut stream = served.connect().await;
-    stream.write_all(request(EMBED).as_bytes()).await.unwrap();
-    assert!(answer(&mut stream).await.starts_with("HTTP/1.1 200"));
+    let mut stream = served.connect();
+    stream.write_all(request(EMBED).as_bytes()).unwrap();
+    assert!(answer(&mut stream).starts_with("HTTP/1.1 200"));
     // They do not hold up its end either.
     served.end().await;
     drop(idle);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_end_waits_for_requests_in_progress() {
     let served = Served::start(Config::default()).await;
-    let mut stream = served.connect().await;
+    let mut stream = served.connect();
     let whole = request(EMBED);
     // The head and a part of the body are there: the request is in progress.
-    stream.write_all(&whole.as_bytes()[..whole.len() - 3]).await.unwrap();
+    stream.write_all(&whole.as_bytes()[..whole.len() - 3]).unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
     let Listen::Tcp(address) = served.address.clone() else { panic!("{}", served.address) };
     let end = tokio::spawn(served.end());
     // New clients are refused.
-    while TcpStream::connect(address).await.is_ok() {
+    while TcpStream::connect(address).is_ok() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(!end.is_finished());
-    stream.write_all(&whole.as_bytes()[whole.len() - 3..]).await.unwrap();
-    let answer = answer(&mut stream).await;
+    stream.write_all(&whole.as_bytes()[whole.len() - 3..]).unwrap();
+    let answer = answer(&mut stream);
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     end.await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_end_has_a_limit() {
     let times = Times { drain: Duration::from_millis(50), ..Times::default() };
     let served = Served::start(Config { times, ..Config::default() }).await;
-    let mut stream = served.connect().await;
+    let mut stream = served.connect();
     let whole = request(EMBED);
-    stream.write_all(&whole.as_bytes()[..whole.len() - 3]).await.unwrap();
+    stream.write_all(&whole.as_bytes()[..whole.len() - 3]).unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
     served.end().await;
 }
 
 #[cfg(unix)]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_socket_in_the_file_system_is_served_and_removed() {
-    use tokio::net::UnixStream;
+    use std::os::unix::net::UnixStream;
 
     let dir = tempfile::tempdir().unwrap();
     let path: PathBuf = dir.path().join("socket");
@@ -169,9 +169,9 @@ async fn a_socket_in_the_file_system_is_served_and_removed() {
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     let config = || Config { listen: Listen::Unix(path.clone()), ..Config::default() };
     let served = Served::start(config()).await;
-    let mut stream = UnixStream::connect(&path).await.unwrap();
-    stream.write_all(request(EMBED).as_bytes()).await.unwrap();
-    assert!(answer(&mut stream).await.starts_with("HTTP/1.1 200"));
+    let mut stream = UnixStream::connect(&path).unwrap();
+    stream.write_all(request(EMBED).as_bytes()).unwrap();
+    assert!(answer(&mut stream).starts_with("HTTP/1.1 200"));
     let models = vec![ServedModel::named(BM25).unwrap()];
     let second = bind(App::new(Config { models, ..config() }).unwrap()).await;
     assert!(second.err().unwrap().to_string().contains("cannot listen on unix:"));
