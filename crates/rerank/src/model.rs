@@ -12,7 +12,8 @@ use embedkit_core::{
     tokenizer::Tokens,
 };
 use embedkit_types::{
-    Embedded, Error, LoadOptions, ModelFiles, ModelSpec, SpecError, Task, TaskKind, Token, TokenScore,
+    Embedded, Error, LoadOptions, ModelFiles, ModelSpec, SpecError, Task, TaskKind, Token,
+    TokenScore,
     scoring::{Ranked, top_k},
 };
 

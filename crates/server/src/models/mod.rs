@@ -163,10 +163,12 @@ pub(crate) enum Ability {
 
 impl Ability {
     fn is_of(self, model: &Capabilities) -> bool {
+        // Its parts are known with its results.
+        let hybrid = model.gives(OutputKind::Hybrid);
         match self {
-            Self::Dense => model.gives(OutputKind::Dense),
-            Self::Sparse => model.gives(OutputKind::Sparse),
-            Self::MultiVector => model.gives(OutputKind::MultiVector),
+            Self::Dense => model.gives(OutputKind::Dense) || hybrid,
+            Self::Sparse => model.gives(OutputKind::Sparse) || hybrid,
+            Self::MultiVector => model.gives(OutputKind::MultiVector) || hybrid,
             Self::Score => model.gives(OutputKind::Score),
             Self::Embedding => !model.tasks.contains(&TaskKind::Rerank),
             Self::Tokens => !model.inputs.iter().all(|&kind| kind == InputKind::Image),

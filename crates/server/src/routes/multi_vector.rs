@@ -9,7 +9,7 @@ use super::{
     Answer, Choices, Reply, lease,
     openai::Usage,
     role, run,
-    vectors::{Encoded, Encoding, keep_each},
+    vectors::{Encoded, Encoding, keep_each, multi_vector as vectors_of},
 };
 use crate::{App, inputs::Inputs, models::Ability, request::Json};
 
@@ -66,7 +66,7 @@ async fn multi_vector(
     let encoding = value.embedding_type.unwrap_or_default();
     let mut data = Vec::with_capacity(done.outputs.len());
     for (index, output) in done.outputs.into_iter().enumerate() {
-        let vectors = keep_each(output.into_multi_vector()?, value.dimensions)?;
+        let vectors = keep_each(vectors_of(output)?, value.dimensions)?;
         let embeddings = vectors.into_iter().map(|vector| encoding.vector(vector)).collect();
         data.push(MultiVectorEntry { object: "embeddings", index, embeddings });
     }

@@ -1,7 +1,7 @@
 //! `/embed_multi`: any embeddings, of one model or of several at once.
 
 use axum::extract::{Query, Request, State};
-use embedkit::{Input, Output};
+use embedkit::{HybridEmbedding, Input, MultiVector, Output, SparseEmbedding};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -85,6 +85,23 @@ struct Embedded {
     sparse: Option<SparseLists>,
     #[serde(skip_serializing_if = "Option::is_none")]
     multi_vector: Option<Vec<Vec<f32>>>,
+}
+
+impl Embedded {
+    /// Takes the parts that there are.
+    fn fill(
+        &mut self,
+        dense: Option<Vec<f32>>,
+        sparse: Option<SparseEmbedding>,
+        multi_vector: Option<MultiVector>,
+        dimensions: Option<usize>,
+    ) -> Result<(), Failure> {
+        self.dense = dense.map(|vector| keep(vector, dimensions)).transpose()?;
+        self.sparse = sparse.map(Into::into);
+        let vectors = multi_vector.map(|vectors| keep_each(vectors, dimensions));
+        self.multi_vector = vectors.transpose()?;
+        Ok(())
+    }
 }
 
 /// Choices for all models.
@@ -175,10 +192,11 @@ async fn embed(lease: &Lease, job: &Job) -> Result<(ModelResult, Account), Failu
         let mut one =
             Embedded { index, tokens, truncated, dense: None, sparse: None, multi_vector: None };
         match output {
-            Output::Dense(vector) => one.dense = Some(keep(vector, job.dimensions)?),
-            Output::Sparse(terms) => one.sparse = Some(terms.into()),
-            Output::MultiVector(vectors) => {
-                one.multi_vector = Some(keep_each(vectors, job.dimensions)?);
+            Output::Dense(vector) => one.fill(Some(vector), None, None, job.dimensions)?,
+            Output::Sparse(terms) => one.fill(None, Some(terms), None, job.dimensions)?,
+            Output::MultiVector(vectors) => one.fill(None, None, Some(vectors), job.dimensions)?,
+            Output::Hybrid(HybridEmbedding { dense, sparse, multi_vector }) => {
+                one.fill(dense, sparse, multi_vector, job.dimensions)?;
             }
             other => {
                 let message = format!("the model gives {}, no embedding", other.kind());

@@ -6,7 +6,7 @@ use axum::{
     extract::{Request, State},
     http::HeaderMap,
 };
-use embedkit::Output;
+use embedkit::{HybridEmbedding, Output};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -164,8 +164,10 @@ fn vector(output: Output) -> Result<InferVector, Failure> {
         Output::MultiVector(vectors) => {
             InferVector::Multi(vectors.rows().map(<[f32]>::to_vec).collect())
         }
+        // An input of a Qdrant server has one vector.
+        Output::Hybrid(HybridEmbedding { dense: Some(vector), .. }) => InferVector::Dense(vector),
         other => {
-            let message = format!("the model gives {}, no embedding", other.kind());
+            let message = format!("the model gives {}, not one embedding", other.kind());
             return Err(Failure::new(FailureKind::WrongModel, message));
         }
     })

@@ -1,11 +1,11 @@
 //! Forms of vectors: their length, their dimension, their encoding.
 
 use data_encoding::BASE64;
-use embedkit::{MultiVector, Output, SparseEmbedding};
+use embedkit::{HybridEmbedding, MultiVector, Output, SparseEmbedding};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
 
 /// Deviation of a squared norm from 1 that is rounding.
 const UNIT: f64 = 1e-5;
@@ -96,7 +96,32 @@ impl From<SparseEmbedding> for SparseLists {
 
 /// The vectors of dense outputs.
 pub(super) fn dense(outputs: Vec<Output>) -> Result<Vec<Vec<f32>>, Failure> {
-    outputs.into_iter().map(|output| output.into_dense().map_err(Failure::from)).collect()
+    let vector = |output| match output {
+        Output::Hybrid(HybridEmbedding { dense: Some(vector), .. }) => Ok(vector),
+        other => other.into_dense().map_err(wrong_model),
+    };
+    outputs.into_iter().map(vector).collect()
+}
+
+/// The weighted terms of an output.
+pub(super) fn sparse(output: Output) -> Result<SparseEmbedding, Failure> {
+    match output {
+        Output::Hybrid(HybridEmbedding { sparse: Some(terms), .. }) => Ok(terms),
+        other => other.into_sparse().map_err(wrong_model),
+    }
+}
+
+/// The vectors of an output.
+pub(super) fn multi_vector(output: Output) -> Result<MultiVector, Failure> {
+    match output {
+        Output::Hybrid(HybridEmbedding { multi_vector: Some(vectors), .. }) => Ok(vectors),
+        other => other.into_multi_vector().map_err(wrong_model),
+    }
+}
+
+/// The model does not give what the route is for.
+fn wrong_model(error: embedkit::Error) -> Failure {
+    Failure { kind: FailureKind::WrongModel, ..error.into() }
 }
 
 #[cfg(test)]

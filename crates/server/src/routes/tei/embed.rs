@@ -14,7 +14,7 @@ use crate::{
     request::{Json, Room, Terms},
     routes::{
         Answer, Reply, acquire, run,
-        vectors::{dense, keep, keep_each, unit},
+        vectors::{dense, keep, keep_each, multi_vector, sparse, unit},
     },
     run::Done,
 };
@@ -107,7 +107,7 @@ async fn embed_all(
     let dimensions = value.dimensions;
     let done = done(&app, value, Ability::MultiVector, &terms).await?;
     let vectors =
-        done.outputs.into_iter().map(|output| keep_each(output.into_multi_vector()?, dimensions));
+        done.outputs.into_iter().map(|output| keep_each(multi_vector(output)?, dimensions));
     Ok(Reply::new(vectors.collect::<Result<_, Failure>>()?, done.account))
 }
 
@@ -131,7 +131,7 @@ pub(super) async fn embed_sparse_with(
 ) -> Answer<Vec<Vec<SparseValue>>> {
     let done = done(app, request, Ability::Sparse, terms).await?;
     let lists = done.outputs.into_iter().map(|output| {
-        let terms = output.into_sparse()?;
+        let terms = sparse(output)?;
         Ok(terms.iter().map(|(index, value)| SparseValue { index, value }).collect())
     });
     Ok(Reply::new(lists.collect::<Result<_, Failure>>()?, done.account))
