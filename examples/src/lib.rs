@@ -27,6 +27,7 @@ pages! {
     reranking: "docs/guide/reranking.md",
     images: "docs/guide/images.md",
     devices: "docs/guide/devices.md",
+    server: "docs/guide/server.md",
     web_service: "docs/guide/web-service.md",
     in_an_application: "docs/guide/in-an-application.md",
     concepts: "docs/guide/concepts.md",

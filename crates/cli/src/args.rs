@@ -4,6 +4,8 @@
 mod examples;
 #[cfg(test)]
 mod reference;
+#[cfg(feature = "serve")]
+mod serve;
 mod values;
 
 use std::{path::PathBuf, time::Duration};
@@ -15,6 +17,8 @@ use embedkit_types::{BatchOptions, Device, LoadOptions, Outputs, Prompts, Role, 
 
 #[cfg(test)]
 pub(crate) use examples::examples;
+#[cfg(feature = "serve")]
+pub(crate) use serve::{LogForm, ServeArgs};
 use values::{count, device, factor, heads, key_value, muvera, precisions, seconds, some_threads};
 
 /// Embeddings for retrieval on ONNX Runtime: embed, search and rerank from the shell.
@@ -50,6 +54,9 @@ pub(crate) enum Command {
     Search(SearchArgs),
     /// Score texts for a query with a reranker
     Rerank(RerankArgs),
+    /// Serve models over HTTP, for the clients of other embedding servers
+    #[cfg(feature = "serve")]
+    Serve(Box<ServeArgs>),
     /// Draw embeddings as a map in two dimensions
     Plot(PlotArgs),
     /// Compare two models on the same inputs: their neighbours, speed and size

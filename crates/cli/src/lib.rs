@@ -36,7 +36,10 @@ use std::{
 
 use clap::Parser as _;
 
-use crate::{args::Cli, report::Report};
+use crate::{
+    args::Cli,
+    report::{Log, Report},
+};
 
 /// Runs the program with the arguments of the process, and says how it ended.
 pub fn main() -> ExitCode {
@@ -44,9 +47,11 @@ pub fn main() -> ExitCode {
     let greets = env::args_os().len() <= 1 && io::stdout().is_terminal();
     let cli = if greets { None } else { Some(Cli::parse()) };
     let (quiet, verbose) = cli.as_ref().map_or((true, 0), |cli| (cli.run.quiet, cli.run.verbose));
-    let report = Report::new(quiet, verbose);
+    let report = Report::new(quiet, verbose, log(cli.as_ref()));
     #[cfg(unix)]
-    interrupt::watch(&report);
+    if report.log() == Log::Warnings {
+        interrupt::watch(&report);
+    }
     match cli.map_or_else(commands::greet, |cli| commands::run(cli, &report)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -55,4 +60,17 @@ pub fn main() -> ExitCode {
             ExitCode::from(exit.status)
         }
     }
+}
+
+/// The log of the command: the server has one, and ends by itself when it is asked to.
+fn log(cli: Option<&Cli>) -> Log {
+    #[cfg(feature = "serve")]
+    if let Some(args::Command::Serve(serve)) = cli.map(|cli| &cli.command) {
+        return match serve.log {
+            args::LogForm::Text => Log::Text,
+            args::LogForm::Json => Log::Json,
+        };
+    }
+    let _ = cli;
+    Log::Warnings
 }

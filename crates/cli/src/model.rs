@@ -109,6 +109,16 @@ impl Selected {
         Self::of(asked, args, load)
     }
 
+    /// Looks up a model for anything.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new), but for rerankers.
+    #[cfg(feature = "serve")]
+    pub(crate) fn any(args: &ModelArgs, run: &RunArgs) -> Result<Self> {
+        let load = load_options(args, run);
+        Self::of(Asked::new(args, &load)?, args, load)
+    }
+
     /// Looks up a model that scores texts for a query.
     ///
     /// # Errors
@@ -260,11 +270,7 @@ impl Selected {
     /// # Errors
     /// Whatever keeps it from being opened.
     pub(crate) fn open(&self, kind: Option<InputKind>, report: &Report) -> Result<Model> {
-        let mut builder =
-            self.asked.builder()?.options(self.options.clone()).on_event(show_downloads(report));
-        if let Some(dir) = &self.dir {
-            builder = builder.dir(dir);
-        }
+        let builder = self.builder(report)?.options(self.options.clone());
         let busy = report.busy(&format!("opening {}", self.id()));
         let model = builder.open().map_err(|error| self.explain(error))?;
         if let Some(kind) = kind {
@@ -272,6 +278,23 @@ impl Selected {
         }
         drop(busy);
         Ok(model)
+    }
+
+    fn builder(&self, report: &Report) -> Result<ModelBuilder> {
+        let builder = self.asked.builder()?.on_event(show_downloads(report));
+        Ok(match &self.dir {
+            Some(dir) => builder.dir(dir),
+            None => builder,
+        })
+    }
+
+    /// The model as the server takes it.
+    ///
+    /// # Errors
+    /// A description that cannot be used.
+    #[cfg(feature = "serve")]
+    pub(crate) fn into_builder(self, report: &Report) -> Result<(ModelBuilder, Options)> {
+        Ok((self.builder(report)?, self.options))
     }
 
     /// Opens the encoder for inputs of a kind, where it is not open yet.

@@ -273,39 +273,69 @@ fn words(hint: &Hint) -> String {
 pub(crate) struct Report {
     bars: Bars,
     quiet: bool,
+    log: Log,
+}
+
+/// What the libraries trace, as it is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Log {
+    /// Warnings, among what a command says.
+    Warnings,
+    /// A line for each event, with its time.
+    #[cfg(feature = "serve")]
+    Text,
+    /// A JSON object for each event.
+    #[cfg(feature = "serve")]
+    Json,
 }
 
 impl Report {
     /// Prepares standard error: `quiet` silences warnings and progress, `verbose` shows what the
     /// libraries trace.
-    pub(crate) fn new(quiet: bool, verbose: u8) -> Self {
-        let report = Self { bars: Bars::new(quiet), quiet };
-        let level = match verbose {
-            0 if quiet => LevelFilter::OFF,
-            0 => LevelFilter::WARN,
-            1 => LevelFilter::DEBUG,
+    pub(crate) fn new(quiet: bool, verbose: u8, log: Log) -> Self {
+        let report = Self { bars: Bars::new(quiet), quiet, log };
+        let level = match (verbose, log) {
+            (0, Log::Warnings) if quiet => LevelFilter::OFF,
+            (0, Log::Warnings) => LevelFilter::WARN,
+            #[cfg(feature = "serve")]
+            (0, _) if quiet => LevelFilter::WARN,
+            #[cfg(feature = "serve")]
+            (0, _) => LevelFilter::INFO,
+            (1, _) => LevelFilter::DEBUG,
             _ => LevelFilter::TRACE,
         };
         let others = if verbose > 1 { LevelFilter::DEBUG } else { level.min(LevelFilter::WARN) };
         let filter = Targets::new().with_target("embedkit", level).with_default(others);
         let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(report.clone());
-        // Setting it fails only where one is set already, and this is the only place.
-        let _ = if verbose == 0 {
-            tracing::subscriber::set_global_default(
-                tracing_subscriber::registry()
-                    .with(layer.event_format(Warning).with_filter(filter)),
-            )
-        } else {
-            let layer = layer
+        let layer = match log {
+            #[cfg(feature = "serve")]
+            Log::Json => layer
+                .json()
+                .flatten_event(true)
+                .with_current_span(false)
+                .with_filter(filter)
+                .boxed(),
+            #[cfg(feature = "serve")]
+            Log::Text => layer.compact().with_filter(filter).boxed(),
+            Log::Warnings if verbose == 0 => {
+                layer.event_format(Warning).with_filter(filter).boxed()
+            }
+            Log::Warnings => layer
                 .compact()
                 .with_target(false)
                 .with_timer(time::uptime())
-                .with_span_events(FmtSpan::CLOSE);
-            tracing::subscriber::set_global_default(
-                tracing_subscriber::registry().with(layer.with_filter(filter)),
-            )
+                .with_span_events(FmtSpan::CLOSE)
+                .with_filter(filter)
+                .boxed(),
         };
+        // Setting it fails only where one is set already, and this is the only place.
+        let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer));
         report
+    }
+
+    /// The form of what the libraries trace.
+    pub(crate) fn log(&self) -> Log {
+        self.log
     }
 
     /// Says something that is not the result and not an error.

@@ -10,6 +10,7 @@ mod newer;
 mod pair;
 mod template;
 mod vocabulary;
+mod whole;
 
 use std::{
     collections::HashSet,

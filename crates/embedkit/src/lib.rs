@@ -102,7 +102,7 @@ pub use embedkit_text_dense::{self as text_dense, DenseOptions};
 pub use embedkit_types::{
     self as types, BatchOptions, Canonical, Device, Embed, Embedded, Error, ErrorKind, Hint,
     HybridEmbedding, LoadOptions, ModelFiles, ModelSpec, MultiVector, Outputs, Profile, Prompts,
-    Role, SparseEmbedding, SpecError, Task, TaskKind, Variant, cache, scoring::Ranked,
+    Role, SparseEmbedding, SpecError, Task, TaskKind, Token, Variant, cache, scoring::Ranked,
 };
 pub use error::ResolveError;
 pub use load::{Load, Loaded};

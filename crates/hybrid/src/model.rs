@@ -11,7 +11,7 @@ use embedkit_core::{
 };
 use embedkit_types::{
     Embedded, Error, HybridEmbedding, LoadOptions, ModelFiles, ModelSpec, Outputs, Role, SpecError,
-    Task, TaskKind,
+    Task, TaskKind, Token,
 };
 
 use crate::heads::Heads;
@@ -134,6 +134,29 @@ impl HybridTextEmbedding {
     #[must_use]
     pub fn depth(&self, class: Class) -> Depth {
         self.engine.depth(class)
+    }
+
+    /// All tokens of a text, however long it is and without prompts; with the special tokens around it where
+    /// `special` is true. Needs no session.
+    ///
+    /// # Errors
+    /// A text that the tokenizer cannot split.
+    pub fn tokenize(&self, text: &str, special: bool) -> Result<Vec<Token>, Error> {
+        Ok(self.engine.step().tokenizer.tokenize(text, special)?)
+    }
+
+    /// The text of tokens, without special tokens where `skip_special` is true.
+    ///
+    /// # Errors
+    /// An id that is not in the vocabulary.
+    pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, Error> {
+        Ok(self.engine.step().tokenizer.decode(ids, skip_special)?)
+    }
+
+    /// Maximum tokens of a text, special tokens included.
+    #[must_use]
+    pub fn max_tokens(&self) -> usize {
+        self.engine.step().tokenizer.limit()
     }
 
     /// The sum of the texts' tokens, special tokens included, after truncation. Needs no session.

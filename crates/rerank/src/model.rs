@@ -12,7 +12,8 @@ use embedkit_core::{
     tokenizer::Tokens,
 };
 use embedkit_types::{
-    Embedded, Error, LoadOptions, ModelFiles, ModelSpec, SpecError, Task, TaskKind, TokenScore,
+    Embedded, Error, LoadOptions, ModelFiles, ModelSpec, SpecError, Task, TaskKind, Token,
+    TokenScore,
     scoring::{Ranked, top_k},
 };
 
@@ -186,6 +187,29 @@ impl TextCrossEncoder {
             Ok(score)
         });
         Ok(top_k(scores.collect::<Result<Vec<_>, Error>>()?, k))
+    }
+
+    /// All tokens of a text, however long it is and without prompts; with the special tokens around it where
+    /// `special` is true. Needs no session.
+    ///
+    /// # Errors
+    /// A text that the tokenizer cannot split.
+    pub fn tokenize(&self, text: &str, special: bool) -> Result<Vec<Token>, Error> {
+        Ok(self.engine.step().pairs.tokenize(text, special)?)
+    }
+
+    /// The text of tokens, without special tokens where `skip_special` is true.
+    ///
+    /// # Errors
+    /// An id that is not in the vocabulary.
+    pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, Error> {
+        Ok(self.engine.step().pairs.decode(ids, skip_special)?)
+    }
+
+    /// Maximum tokens of a pair, special tokens included.
+    #[must_use]
+    pub fn max_tokens(&self) -> usize {
+        self.engine.step().pairs.limit()
     }
 
     /// The sum of the pairs' tokens, special tokens included, after truncation. Needs no session.

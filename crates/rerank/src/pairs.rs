@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use embedkit_core::tokenizer::{
     FirstText, Padding, PairTokenizer, TemplateTokenizer, TokenizerOptions, Tokens,
 };
-use embedkit_types::{Error, LoadOptions, ModelFiles, ModelSpec, Rerank};
+use embedkit_types::{Error, LoadOptions, ModelFiles, ModelSpec, Rerank, Token};
 
 /// A pair as one row of tokens.
 #[derive(Debug)]
@@ -46,6 +46,30 @@ impl PairForm {
         match self {
             Self::Segments(tokenizer) => tokenizer.padding(),
             Self::Template(tokenizer) => tokenizer.padding(),
+        }
+    }
+
+    /// All tokens of a single text.
+    pub(crate) fn tokenize(&self, text: &str, special: bool) -> Result<Vec<Token>, Error> {
+        Ok(match self {
+            Self::Segments(tokenizer) => tokenizer.tokenize(text, special)?,
+            Self::Template(tokenizer) => tokenizer.tokenize(text, special)?,
+        })
+    }
+
+    /// The text of tokens.
+    pub(crate) fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, Error> {
+        Ok(match self {
+            Self::Segments(tokenizer) => tokenizer.decode(ids, skip_special)?,
+            Self::Template(tokenizer) => tokenizer.decode(ids, skip_special)?,
+        })
+    }
+
+    /// Maximum tokens of a pair.
+    pub(crate) fn limit(&self) -> usize {
+        match self {
+            Self::Segments(tokenizer) => tokenizer.limit(),
+            Self::Template(tokenizer) => tokenizer.limit(),
         }
     }
 

@@ -8,8 +8,8 @@ use either::Either;
 use embedkit_core::pipeline::Engine;
 use embedkit_core::pipeline::{Class, Depth, ParallelMap, Pending, QueueOptions};
 use embedkit_types::{
-    BatchOptions, Embedded, Error, LoadOptions, ModelFiles, ModelSpec, Role, Sparse,
-    SparseEmbedding, SparseKind, SpecError, Task, TaskKind,
+    BatchOptions, Embedded, Error, ErrorKind, LoadOptions, ModelFiles, ModelSpec, Role, Sparse,
+    SparseEmbedding, SparseKind, SpecError, Task, TaskKind, Token,
 };
 
 #[cfg(feature = "bm25")]
@@ -231,6 +231,50 @@ impl SparseTextEmbedding {
         texts.into_iter().map(count).sum()
     }
 
+    /// All tokens of a text, however long it is; with the special tokens around it where `special` is true.
+    /// Needs no session.
+    ///
+    /// # Errors
+    /// A text that the tokenizer cannot split; [`ErrorKind::Unsupported`] for BM25, whose words have no ids.
+    pub fn tokenize(&self, text: &str, special: bool) -> Result<Vec<Token>, Error> {
+        match &self.model.backend {
+            #[cfg(feature = "bm25")]
+            Backend::Bm25(_) => {
+                let _ = (text, special);
+                Err(no_ids())
+            }
+            #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
+            Backend::Graph(engine) => engine.step().tokenize(text, special),
+        }
+    }
+
+    /// The text of tokens, without special tokens where `skip_special` is true.
+    ///
+    /// # Errors
+    /// An id that is not in the vocabulary; [`ErrorKind::Unsupported`] for BM25.
+    pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, Error> {
+        match &self.model.backend {
+            #[cfg(feature = "bm25")]
+            Backend::Bm25(_) => {
+                let _ = (ids, skip_special);
+                Err(no_ids())
+            }
+            #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
+            Backend::Graph(engine) => engine.step().decode(ids, skip_special),
+        }
+    }
+
+    /// Maximum tokens of a text, special tokens included; `None` for BM25, which takes any text whole.
+    #[must_use]
+    pub fn max_tokens(&self) -> Option<usize> {
+        match &self.model.backend {
+            #[cfg(feature = "bm25")]
+            Backend::Bm25(_) => None,
+            #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
+            Backend::Graph(engine) => Some(engine.step().max_tokens()),
+        }
+    }
+
     /// Whether the search engine has to multiply the weights by the inverse document frequency.
     #[must_use]
     pub fn requires_idf(&self) -> bool {
@@ -316,6 +360,11 @@ impl Backend {
 }
 
 /// The error for a kind of model that this build lacks.
+#[cfg(feature = "bm25")]
+fn no_ids() -> Error {
+    Error::new(ErrorKind::Unsupported, "the words of BM25 have no token ids")
+}
+
 pub(crate) fn not_compiled(id: &str, kind: &SparseKind) -> Error {
     let (id, package) = (id.to_owned(), env!("CARGO_PKG_NAME"));
     SpecError::NotCompiled { id, package, feature: feature(kind) }.into()

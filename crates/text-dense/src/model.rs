@@ -22,7 +22,7 @@ use embedkit_core::{
 };
 use embedkit_types::{
     Embedded, Encoder, Error, LoadOptions, ModelFiles, ModelPrompts, ModelSpec, Role, SpecError,
-    Task, TaskKind, TextDense,
+    Task, TaskKind, TextDense, Token,
 };
 
 #[cfg(feature = "static")]
@@ -229,6 +229,29 @@ impl TextEmbedding {
     {
         let tokenizer = self.model.backend.tokenizer();
         texts.into_iter().map(|text| Ok(tokenizer.encode(text.as_ref())?.ids.len())).sum()
+    }
+
+    /// All tokens of a text, however long it is and without prompts; with the special tokens around it where
+    /// `special` is true. Needs no session.
+    ///
+    /// # Errors
+    /// A text that the tokenizer cannot split.
+    pub fn tokenize(&self, text: &str, special: bool) -> Result<Vec<Token>, Error> {
+        Ok(self.model.backend.tokenizer().tokenize(text, special)?)
+    }
+
+    /// The text of tokens, without special tokens where `skip_special` is true.
+    ///
+    /// # Errors
+    /// An id that is not in the vocabulary.
+    pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, Error> {
+        Ok(self.model.backend.tokenizer().decode(ids, skip_special)?)
+    }
+
+    /// Maximum tokens of a text, special tokens included.
+    #[must_use]
+    pub fn max_tokens(&self) -> usize {
+        self.model.backend.tokenizer().limit()
     }
 
     /// Dimension of the vectors: the graph's own where it says so, else the registered one until the

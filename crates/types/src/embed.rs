@@ -1,5 +1,7 @@
 //! The trait of all embedding models and what it speaks of.
 
+use std::ops::Range;
+
 use crate::Error;
 
 /// Purpose of an input; prompts, markers and tasks follow from it.
@@ -33,6 +35,19 @@ pub struct Embedded<T> {
     pub tokens: usize,
     /// Whether the input was longer than the model takes and its end was cut off.
     pub truncated: bool,
+}
+
+/// A token of a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// Id in the vocabulary of the model's tokenizer.
+    pub id: u32,
+    /// Text of the token in the vocabulary, such as `##ing`.
+    pub text: String,
+    /// True for a token that the tokenizer puts around the text.
+    pub special: bool,
+    /// Place in the text, in characters; `None` for one around it.
+    pub range: Option<Range<usize>>,
 }
 
 /// A model that turns inputs into embeddings. Object safe, so that callers may hold any model of one

@@ -53,7 +53,7 @@ mod variant;
 
 pub use canonical::Canonical;
 pub use device::{Device, DeviceError};
-pub use embed::{Embed, Embedded, Role};
+pub use embed::{Embed, Embedded, Role, Token};
 pub use error::{Error, ErrorKind, Hint};
 pub use files::ModelFiles;
 pub use hybrid::HybridEmbedding;

@@ -46,7 +46,8 @@ pub(super) const LAYERS: &[Layer] = &[
             "embedkit-types",
         ],
     ),
-    layer("embedkit-cli", &["embedkit", "embedkit-convert", "embedkit-types"]),
+    layer("embedkit-server", &["embedkit"]),
+    layer("embedkit-cli", &["embedkit", "embedkit-convert", "embedkit-server", "embedkit-types"]),
     layer("embedkit-python", &["embedkit"]),
     layer("embedkit-examples", &["embedkit"]),
     layer("embedkit-testkit", &["embedkit-types"]),
@@ -70,9 +71,11 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("tokenizers", &["embedkit-core"]),
     ("ureq", &["embedkit-hub"]),
     ("rustls", &["embedkit-hub"]),
+    ("tokio-rustls", &["embedkit-server"]),
     ("reqwest", &[]),
-    ("hyper", &[]),
-    ("tokio", &[]),
+    ("axum", &["embedkit-server"]),
+    ("hyper", &["embedkit-server"]),
+    ("tokio", &["embedkit-server"]),
     ("hf-hub", &["embedkit-hub"]),
     ("zip", &["embedkit-core", "embedkit-hub", "xtask"]),
     ("clap", &["embedkit-bench", "embedkit-cli", "xtask"]),
@@ -98,6 +101,7 @@ const TOKENIZER: &[&str] = &["tokenizers"];
 const HTTP: &[&str] = &["ureq", "reqwest", "hyper", "rustls", "native-tls", "openssl"];
 const IMAGE: &[&str] = &["image"];
 const SERDE: &[&str] = &["serde"];
+const ASYNC: &[&str] = &["tokio", "axum", "async-std", "smol"];
 
 const fn light(
     package: &'static str,
@@ -129,6 +133,13 @@ pub(super) const LIGHT_USES: &[LightUse] = &[
     light("embedkit-late-interaction", "text", &[HTTP, IMAGE]),
     light("embedkit-late-interaction", "multimodal", &[HTTP]),
     light("embedkit-postprocess", "", &[RUNTIME, TOKENIZER, HTTP, IMAGE]),
+    // The server alone has an asynchronous runtime.
+    light(
+        "embedkit",
+        "text-dense,sparse,late-interaction,multimodal,image,rerank,postprocess,hub,convert,load-dynamic",
+        &[ASYNC],
+    ),
+    light("embedkit-cli", "completions,man,parquet,png", &[ASYNC]),
     light("embedkit", "image-preprocess", &[RUNTIME, TOKENIZER, HTTP]),
     light("embedkit", "bm25,postprocess", &[RUNTIME, TOKENIZER, HTTP, IMAGE]),
     light(
@@ -348,7 +359,11 @@ mod tests {
         );
         found("embedkit", &json!([on("anyhow", None)]), &["names anyhow"]);
         found("embedkit", &json!([on("anyhow", Some("dev"))]), &[]);
-        found("embedkit-hub", &json!([on("tokio", None)]), &["names tokio, which is for nobody"]);
+        found(
+            "embedkit-hub",
+            &json!([on("tokio", None)]),
+            &["names tokio, which is for embedkit-server"],
+        );
     }
 
     #[test]

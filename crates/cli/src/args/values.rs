@@ -54,6 +54,13 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     time.ok_or_else(|| "expected a number of seconds above 0, such as 30 or 0.5".to_owned())
 }
 
+/// A time with its unit, as in 90, 90s, 5m or 24h.
+#[cfg(feature = "serve")]
+pub(super) fn keep_alive(text: &str) -> Result<Duration, String> {
+    let time = embedkit_server::parse_keep_alive(text).flatten();
+    time.ok_or_else(|| "expected a time, such as 90s, 5m or 24h".to_owned())
+}
+
 /// A key and its value; the value may hold further equals signs.
 pub(super) fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {

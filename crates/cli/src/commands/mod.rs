@@ -16,6 +16,8 @@ mod quantize;
 mod rerank;
 mod runtime;
 mod search;
+#[cfg(feature = "serve")]
+mod serve;
 
 use anyhow::Result;
 pub(crate) use greeting::greet;
@@ -32,6 +34,8 @@ pub(crate) fn run(cli: Cli, report: &Report) -> Result<()> {
         Command::Embed(args) => embed::run(args, &run, report),
         Command::Rerank(args) => rerank::run(args, &run, report),
         Command::Search(args) => search::run(args, &run, report),
+        #[cfg(feature = "serve")]
+        Command::Serve(args) => serve::run(*args, &run, report),
         Command::Models(command) => models::run(&command, &run, report),
         Command::Runtime(command) => runtime::run(&command, &run, report),
         Command::Convert(args) => convert::run(&args, report),

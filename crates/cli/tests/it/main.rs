@@ -22,6 +22,8 @@ mod quantize;
 mod rerank;
 mod runtime;
 mod search;
+#[cfg(all(unix, feature = "serve"))]
+mod serve;
 #[cfg(target_os = "linux")]
 mod signals;
 mod sparse;

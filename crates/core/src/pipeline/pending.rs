@@ -45,6 +45,11 @@ trait Results<T>: Send {
     fn wait(&mut self) -> Option<Result<T, Error>>;
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<T, Error>>>;
+
+    /// True if the thread that asks computes a result.
+    fn is_computed(&self) -> bool {
+        false
+    }
 }
 
 impl<T: 'static> Pending<T> {
@@ -88,6 +93,13 @@ impl<T> Pending<T> {
     #[must_use]
     pub fn outstanding(&self) -> usize {
         self.outstanding
+    }
+
+    /// True if the thread that asks for a result computes it, as for models without batches: a task may
+    /// want to ask on another thread.
+    #[must_use]
+    pub fn is_computed(&self) -> bool {
+        self.results.is_computed()
     }
 
     /// The result of the next input, once it is there; `None` after the last.
@@ -170,6 +182,10 @@ where
     fn poll(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<T, Error>>> {
         Poll::Ready(self.wait())
     }
+
+    fn is_computed(&self) -> bool {
+        true
+    }
 }
 
 struct Merged<T> {
@@ -193,6 +209,10 @@ impl<T> Results<T> for Merged<T> {
         self.next = result.is_pending().then_some(part);
         result
     }
+
+    fn is_computed(&self) -> bool {
+        self.parts.iter().any(Pending::is_computed)
+    }
 }
 
 struct Mapped<T, F> {
@@ -207,6 +227,10 @@ impl<T, U, F: Fn(T) -> U + Send> Results<U> for Mapped<T, F> {
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<U, Error>>> {
         self.pending.poll_next(context).map(|next| next.map(|result| result.map(&self.function)))
+    }
+
+    fn is_computed(&self) -> bool {
+        self.pending.is_computed()
     }
 }
 
@@ -227,6 +251,7 @@ mod tests {
     fn a_function_is_called_for_each_result_that_is_taken() {
         let mut pending = doubled(vec![1, 13, 3], QueueOptions::BULK);
         assert_eq!(pending.len(), 3);
+        assert!(pending.is_computed());
         assert_eq!(pending.next().unwrap().unwrap(), 2);
         assert!(pending.next().unwrap().is_err());
         let mut context = Context::from_waker(Waker::noop());

@@ -11,7 +11,7 @@ use crate::error::Error;
 /// of its query. The template is never cut.
 #[derive(Debug)]
 pub struct TemplateTokenizer {
-    tokenizer: Tokenizer,
+    pub(super) tokenizer: Tokenizer,
     texts: Vec<Text>,
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use embedkit_core::tokenizer::{PairTokenizer, Side, Tokenizer, TokenizerOptions};
 use embedkit_testkit::{Repair, dense_cases, zip_equal};
-use embedkit_types::{Encoder, LoadOptions, ModelFiles, Task};
+use embedkit_types::{Encoder, LoadOptions, ModelFiles, Task, Token};
 
 #[test]
 fn ids_and_masks_equal_the_original() {
@@ -137,6 +137,43 @@ fn a_cut_text_is_reported_whatever_the_special_tokens_and_the_side() {
         assert_eq!((tokens.ids.len(), tokens.truncated), (words.min(512), truncated));
     }
     assert!(seen > 100);
+}
+
+#[test]
+fn all_tokens_of_a_text_are_given_whatever_the_limit_and_the_side() {
+    for name in ["limit-8", "limit-8-bpe-left", "limit-8-unigram", "truncation-left"] {
+        let tokenizer = Tokenizer::load(&embedkit_testkit::dense_case(name).files()).unwrap();
+        let text = |words| vec!["fox"; words].join(" ");
+        let two = tokenizer.tokenize(&text(2), true).unwrap();
+        let start = |token: &Token| token.range.as_ref().map(|range| range.start);
+        // A word that is not the first may have other tokens; its blank may belong to it.
+        let later = two.iter().filter(|token| start(token) >= Some(3)).count();
+        let first = two.iter().filter(|token| start(token).is_some_and(|at| at < 3)).count();
+        let before = two.iter().take_while(|token| token.special).count();
+        let (specials, word) = (two.len() - first - later, &two[before + first..][..later]);
+        for words in [1, 2, 5, 40] {
+            let tokens = tokenizer.tokenize(&text(words), true).unwrap();
+            assert_eq!(tokens.len(), specials + first + later * (words - 1), "{name}: {words}");
+            let inner: Vec<_> = tokens.iter().filter(|token| !token.special).collect();
+            assert!(tokens[..before].iter().all(|token| token.special && token.range.is_none()));
+            for (index, tokens) in inner[first..].chunks(later).enumerate() {
+                for (token, expected) in tokens.iter().zip(word) {
+                    assert_eq!(token.id, expected.id, "{name}");
+                    assert_eq!(start(token), start(expected).map(|at| at + 4 * index), "{name}");
+                }
+            }
+            let plain = tokenizer.tokenize(&text(words), false).unwrap();
+            assert!(plain.iter().eq(inner.iter().copied()), "{name}: {words}");
+            if words == 1 {
+                let ids = tokenizer.encode("fox").unwrap().ids;
+                assert!(tokens.iter().map(|token| token.id).eq(ids), "{name}");
+            }
+            let ids: Vec<_> = tokens.iter().map(|token| token.id).collect();
+            assert_eq!(tokenizer.decode(&ids, true).unwrap().trim(), text(words), "{name}");
+        }
+        let error = tokenizer.decode(&[1 << 30], true).unwrap_err().to_string();
+        assert!(error.contains("1073741824 is not in the vocabulary"), "{error}");
+    }
 }
 
 #[test]

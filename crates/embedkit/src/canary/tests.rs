@@ -7,7 +7,7 @@ use std::{
 };
 
 use embedkit_core::pipeline::{Class, Depth, QueueOptions};
-use embedkit_types::{Embedded, Image, Rerank, Task, TextDense};
+use embedkit_types::{Embedded, Image, Rerank, Task, TextDense, Token};
 
 use super::*;
 use crate::model::backend::{Inputs, Outputs, SubmitResult};
@@ -65,6 +65,18 @@ impl Backend for Fake {
 
     fn token_count(&self, _: Role, _: &Input) -> Result<usize, Error> {
         Ok(1)
+    }
+
+    fn tokenize(&self, _: &str, _: bool) -> Result<Vec<Token>, Error> {
+        Ok(Vec::new())
+    }
+
+    fn decode(&self, _: &[u32], _: bool) -> Result<String, Error> {
+        Ok(String::new())
+    }
+
+    fn max_tokens(&self) -> Option<usize> {
+        None
     }
 
     fn dim(&self) -> Option<usize> {

@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf};
 use embedkit_core::registry;
 #[cfg(feature = "hub")]
 use embedkit_hub::Event;
-use embedkit_types::{ErrorKind, ModelSpec};
+use embedkit_types::{Encoder, ErrorKind, LateText, ModelSpec, Pooling, Task};
 
 use super::{capabilities::Capabilities, encoders::Encoders, selection::select_outputs};
 use crate::{
@@ -84,6 +84,23 @@ impl ModelBuilder {
         }
     }
 
+    /// The same transformer with a vector for each token, as its graph gives them: before pooling, layers and
+    /// scaling. `None` for a model without an encoder of dense text whose token vectors are pooled here.
+    ///
+    /// # Errors
+    /// Those of [`resolve`], for a model that is not built in.
+    pub fn token_vectors(self) -> Result<Option<Self>, Error> {
+        let mut builder = self.resolve()?;
+        let Subject::Specs(specs) = builder.subject else { return Ok(None) };
+        let specs: Vec<_> = specs.into_iter().filter_map(of_tokens).collect();
+        if specs.is_empty() {
+            return Ok(None);
+        }
+        builder.subject = Subject::Specs(specs);
+        builder.options.load.dim = None;
+        Ok(Some(builder))
+    }
+
     /// The same with the descriptions that the name stands for.
     fn resolve(self) -> Result<Self, Error> {
         let Subject::Name(name) = &self.subject else { return Ok(self) };
@@ -114,6 +131,17 @@ impl ModelBuilder {
             Subject::Name(_) => unreachable!("a resolved model has descriptions"),
         }
     }
+}
+
+/// The description of a dense transformer as one of token vectors.
+fn of_tokens(spec: ModelSpec) -> Option<ModelSpec> {
+    let Task::TextDense(dense) = &spec.task else { return None };
+    let pooled = dense.pooling == Pooling::None || dense.accept_pooled;
+    if dense.encoder != Encoder::Transformer || pooled || dense.tasks.is_some() {
+        return None;
+    }
+    let tokens = LateText { dim: dense.dim, output: dense.output.clone(), ..LateText::DEFAULT };
+    Some(ModelSpec { task: Task::LateText(tokens), ..spec })
 }
 
 /// A model that was looked up before.

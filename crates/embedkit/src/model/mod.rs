@@ -17,7 +17,7 @@ use embedkit_core::{
     pipeline::{Class, Depth, Pending, QueueOptions},
     registry,
 };
-use embedkit_types::{Embed, Embedded, ErrorKind, ModelSpec, Role};
+use embedkit_types::{Embed, Embedded, ErrorKind, ModelSpec, Role, Token};
 
 use self::{encoders::Encoders, stream::Embeddings};
 use crate::{Error, Options, resolve};
@@ -329,6 +329,39 @@ impl Model {
         let count =
             |input: Input| self.encoders.get(input.kind())?.extended_token_count(role, &input);
         inputs.into_iter().map(Into::into).map(count).sum()
+    }
+
+    /// All tokens of a text, however long it is and without prompts; with the special tokens around it where
+    /// `special` is true. Of a reranker those of a single text. Needs no session.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for a model of images, [`ErrorKind::Unsupported`] for BM25, whose words have
+    /// no ids; a text that the tokenizer cannot split.
+    pub fn tokenize(&self, text: &str, special: bool) -> Result<Vec<Token>, Error> {
+        self.encoders.get(self.text_kind())?.tokenize(text, special)
+    }
+
+    /// The text of tokens, without special tokens where `skip_special` is true.
+    ///
+    /// # Errors
+    /// Those of [`tokenize`](Self::tokenize); an id that is not in the vocabulary.
+    pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, Error> {
+        self.encoders.get(self.text_kind())?.decode(ids, skip_special)
+    }
+
+    /// Maximum tokens of a text or pair, special tokens included: the limit in force. `None` where there is no
+    /// limit.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for a model of images; those of [`open`](Self::open).
+    pub fn max_tokens(&self) -> Result<Option<usize>, Error> {
+        Ok(self.encoders.get(self.text_kind())?.max_tokens())
+    }
+
+    /// The kind of inputs that have tokens.
+    fn text_kind(&self) -> InputKind {
+        let takes_pairs = self.capabilities().takes(InputKind::Pair);
+        if takes_pairs { InputKind::Pair } else { InputKind::Text }
     }
 
     /// Dimension of the vectors: the graph's own where an encoder is open and the graph states it, else

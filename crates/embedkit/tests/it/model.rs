@@ -222,3 +222,18 @@ fn a_full_queue_refuses_with_the_time_to_wait() {
     let waits = QueueOptions { wait: true, ..QueueOptions::INTERACTIVE };
     assert_eq!(model.submit(Role::Raw, [&long], waits).unwrap().count(), 1);
 }
+
+#[test]
+fn tokens_are_those_that_the_model_sees() {
+    let Some(model) = dense() else { return };
+    let text = "the quick brown fox";
+    let tokens = model.tokenize(text, true).unwrap();
+    assert_eq!(tokens.len(), model.embed_one(Role::Raw, text).unwrap().tokens);
+    let limit = model.max_tokens().unwrap().unwrap();
+    let long = "fox ".repeat(limit);
+    assert!(model.tokenize(&long, true).unwrap().len() > limit);
+    let seen = model.embed_one(Role::Raw, &*long).unwrap();
+    assert_eq!((seen.tokens, seen.truncated), (limit, true));
+    let ids: Vec<_> = tokens.iter().map(|token| token.id).collect();
+    assert_eq!(model.decode(&ids, true).unwrap(), text);
+}

@@ -16,7 +16,7 @@ use embedkit_core::{
 use embedkit_image::{ImageInput, ImageOptions};
 use embedkit_types::{
     Embed, Embedded, Error, LoadOptions, ModelFiles, ModelSpec, MultiVector, MultiVectorModel,
-    Role, SpecError, Task, TaskKind,
+    Role, SpecError, Task, TaskKind, Token,
 };
 
 use self::{
@@ -246,6 +246,29 @@ impl LateInteractionMultimodalEmbedding {
         let mut depth = self.texts.depth(class);
         depth += self.images.depth(class);
         depth
+    }
+
+    /// All tokens of a text, however long it is and without prompts; with the special tokens around it where
+    /// `special` is true. Needs no session.
+    ///
+    /// # Errors
+    /// A text that the tokenizer cannot split.
+    pub fn tokenize(&self, text: &str, special: bool) -> Result<Vec<Token>, Error> {
+        Ok(self.model.processor.tokenizer().tokenize(text, special)?)
+    }
+
+    /// The text of tokens, without special tokens where `skip_special` is true.
+    ///
+    /// # Errors
+    /// An id that is not in the vocabulary.
+    pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, Error> {
+        Ok(self.model.processor.tokenizer().decode(ids, skip_special)?)
+    }
+
+    /// Maximum tokens of a text, special tokens included.
+    #[must_use]
+    pub fn max_tokens(&self) -> usize {
+        self.model.processor.tokenizer().limit()
     }
 
     /// The sum of the texts' tokens, special tokens included, after truncation; with

@@ -22,7 +22,7 @@ use embedkit_core::{
 #[cfg(feature = "splade")]
 use embedkit_types::SpladeConfig;
 use embedkit_types::{
-    Embedded, Error, LoadOptions, ModelFiles, ModelSpec, Role, Sparse, SparseKind,
+    Embedded, Error, LoadOptions, ModelFiles, ModelSpec, Role, Sparse, SparseKind, Token,
 };
 
 use self::step::Text;
@@ -126,6 +126,18 @@ impl GraphModel {
 
     pub(crate) fn encode(&self, text: &str) -> Result<Tokens, Error> {
         Ok(self.tokenizer.encode(text)?)
+    }
+
+    pub(crate) fn tokenize(&self, text: &str, special: bool) -> Result<Vec<Token>, Error> {
+        Ok(self.tokenizer.tokenize(text, special)?)
+    }
+
+    pub(crate) fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, Error> {
+        Ok(self.tokenizer.decode(ids, skip_special)?)
+    }
+
+    pub(crate) fn max_tokens(&self) -> usize {
+        self.tokenizer.limit()
     }
 
     /// Checks that the graph has a vector for each token and position.

@@ -2,8 +2,10 @@
 
 use embedkit_core::pipeline::{Class, Depth, QueueOptions};
 use embedkit_image::ImageInput;
-use embedkit_types::Role;
+use embedkit_types::{Role, Token};
 
+#[cfg(feature = "image")]
+use super::no_tokenizer;
 #[cfg(feature = "multimodal")]
 use super::texts::{text, texts};
 use super::{Backend, Inputs, Outputs, SubmitResult, output, outputs};
@@ -47,6 +49,18 @@ impl Backend for embedkit_late_interaction::LateInteractionMultimodalEmbedding {
         self.token_count([text(input)?], true)
     }
 
+    fn tokenize(&self, text: &str, special: bool) -> Result<Vec<Token>, Error> {
+        self.tokenize(text, special)
+    }
+
+    fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, Error> {
+        self.decode(ids, skip_special)
+    }
+
+    fn max_tokens(&self) -> Option<usize> {
+        Some(self.max_tokens())
+    }
+
     fn dim(&self) -> Option<usize> {
         Some(self.embedding_size())
     }
@@ -72,6 +86,18 @@ impl Backend for embedkit_image::ImageEmbedding {
 
     fn token_count(&self, _: Role, input: &Input) -> Result<usize, Error> {
         Err(super::no_tokens(input))
+    }
+
+    fn tokenize(&self, _: &str, _: bool) -> Result<Vec<Token>, Error> {
+        Err(no_tokenizer())
+    }
+
+    fn decode(&self, _: &[u32], _: bool) -> Result<String, Error> {
+        Err(no_tokenizer())
+    }
+
+    fn max_tokens(&self) -> Option<usize> {
+        None
     }
 
     fn dim(&self) -> Option<usize> {

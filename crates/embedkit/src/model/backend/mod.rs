@@ -17,7 +17,7 @@ use std::fmt;
 use embedkit_core::pipeline::{Class, Depth, Pending, QueueOptions};
 #[cfg(feature = "any-sparse")]
 use embedkit_sparse::Terms;
-use embedkit_types::{Embedded, ErrorKind, Role, SpecError};
+use embedkit_types::{Embedded, ErrorKind, Role, SpecError, Token};
 
 use super::{input::Input, output::Output};
 use crate::Error;
@@ -64,6 +64,15 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
         self.token_count(role, input)
     }
 
+    /// All tokens of a text.
+    fn tokenize(&self, text: &str, special: bool) -> Result<Vec<Token>, Error>;
+
+    /// The text of tokens.
+    fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, Error>;
+
+    /// Maximum tokens of an input, where there is a limit.
+    fn max_tokens(&self) -> Option<usize>;
+
     /// Dimension of the vectors, where there are some.
     fn dim(&self) -> Option<usize>;
 
@@ -82,6 +91,12 @@ fn outputs<'a, T: Into<Output>>(
 fn output<T: Into<Output>>(result: Embedded<T>) -> Embedded<Output> {
     let Embedded { value, tokens, truncated } = result;
     Embedded { value: value.into(), tokens, truncated }
+}
+
+/// The error of a model without texts.
+#[cfg(feature = "image")]
+fn no_tokenizer() -> Error {
+    Error::new(ErrorKind::Unsupported, "a model of images has no tokenizer")
 }
 
 /// The error of an input whose tokens cannot be counted.

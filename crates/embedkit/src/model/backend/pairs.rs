@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use embedkit_core::pipeline::{Class, Depth, QueueOptions};
-use embedkit_types::Role;
+use embedkit_types::{Role, Token};
 
 use super::{Backend, Inputs, Outputs, SubmitResult, no_tokens, output, outputs};
 use crate::{Error, model::input::Input};
@@ -34,6 +34,18 @@ impl Backend for embedkit_rerank::TextCrossEncoder {
             Input::Pair { query, document } => self.token_count([(query, document)]),
             other => Err(no_tokens(other)),
         }
+    }
+
+    fn tokenize(&self, text: &str, special: bool) -> Result<Vec<Token>, Error> {
+        self.tokenize(text, special)
+    }
+
+    fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, Error> {
+        self.decode(ids, skip_special)
+    }
+
+    fn max_tokens(&self) -> Option<usize> {
+        Some(self.max_tokens())
     }
 
     fn dim(&self) -> Option<usize> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use embedkit_core::pipeline::{Class, Depth, QueueOptions};
-use embedkit_types::Role;
+use embedkit_types::{Role, Token};
 
 use super::{Backend, Inputs, Outputs, SubmitResult, no_tokens, output, outputs};
 use crate::{Error, model::input::Input};
@@ -43,6 +43,18 @@ impl Backend for embedkit_text_dense::TextEmbedding {
         self.token_count([text(input)?])
     }
 
+    fn tokenize(&self, text: &str, special: bool) -> Result<Vec<Token>, Error> {
+        self.tokenize(text, special)
+    }
+
+    fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, Error> {
+        self.decode(ids, skip_special)
+    }
+
+    fn max_tokens(&self) -> Option<usize> {
+        Some(self.max_tokens())
+    }
+
     fn dim(&self) -> Option<usize> {
         Some(self.embedding_size())
     }
@@ -78,6 +90,18 @@ impl Backend for embedkit_sparse::SparseTextEmbedding {
         self.token_count([text(input)?])
     }
 
+    fn tokenize(&self, text: &str, special: bool) -> Result<Vec<Token>, Error> {
+        self.tokenize(text, special)
+    }
+
+    fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, Error> {
+        self.decode(ids, skip_special)
+    }
+
+    fn max_tokens(&self) -> Option<usize> {
+        self.max_tokens()
+    }
+
     fn dim(&self) -> Option<usize> {
         None
     }
@@ -109,6 +133,18 @@ impl Backend for embedkit_late_interaction::LateInteractionTextEmbedding {
         self.token_count([text(input)?], role, true)
     }
 
+    fn tokenize(&self, text: &str, special: bool) -> Result<Vec<Token>, Error> {
+        self.tokenize(text, special)
+    }
+
+    fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, Error> {
+        self.decode(ids, skip_special)
+    }
+
+    fn max_tokens(&self) -> Option<usize> {
+        Some(self.max_tokens())
+    }
+
     fn dim(&self) -> Option<usize> {
         Some(self.embedding_size())
     }
@@ -134,6 +170,18 @@ impl Backend for embedkit_hybrid::HybridTextEmbedding {
 
     fn token_count(&self, _: Role, input: &Input) -> Result<usize, Error> {
         self.token_count([text(input)?])
+    }
+
+    fn tokenize(&self, text: &str, special: bool) -> Result<Vec<Token>, Error> {
+        self.tokenize(text, special)
+    }
+
+    fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, Error> {
+        self.decode(ids, skip_special)
+    }
+
+    fn max_tokens(&self) -> Option<usize> {
+        Some(self.max_tokens())
     }
 
     fn dim(&self) -> Option<usize> {
