@@ -11,6 +11,11 @@
 //!
 //! The interpreter's lock is released wherever a model works or a thread waits.
 
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "arguments of Python's functions are extracted to values"
+)]
+
 mod bm25;
 mod errors;
 mod inputs;

@@ -12,7 +12,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
 use embedkit::postprocess::MuveraOptions;
-use embedkit_convert::Precision;
+use embedkit_convert::{Head, Precision};
 use embedkit_types::{BatchOptions, Device, LoadOptions, Outputs, Prompts, Role, Task, Variant};
 
 #[cfg(test)]

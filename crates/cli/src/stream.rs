@@ -331,6 +331,7 @@ mod tests {
 
     use super::*;
     use crate::input::{AcceptedInputs, QueryKey, Source as Place};
+    use crate::report::Log;
 
     const BOTH: AcceptedInputs = AcceptedInputs {
         texts: true,
@@ -384,7 +385,7 @@ mod tests {
             Err(error) => return (vec![], Err(error)),
         };
         let mut seen = Vec::new();
-        let result = run.embed(&Report::new(true, 0), open, embed, |record| {
+        let result = run.embed(&Report::new(true, 0, Log::Warnings), open, embed, |record| {
             seen.push(match record.result {
                 Ok((Input::Text(text), Embedded { value: Output::Dense(value), .. })) => {
                     format!("{} {text} {value:?}", record.index)
@@ -480,7 +481,7 @@ mod tests {
     fn a_writer_that_fails_ends_the_run() {
         let inputs = Place::Arguments(vec!["a".into(), "b".into()]).open(BOTH).unwrap();
         let run = Run::begin(inputs, OnError::Skip).unwrap().unwrap();
-        let report = Report::new(true, 0);
+        let report = Report::new(true, 0, Log::Warnings);
         let result = run.embed(&report, |_| Ok(()), embed, |_| Err(anyhow!("disk full")));
         assert_eq!(result.unwrap_err().to_string(), "disk full");
     }

@@ -62,8 +62,8 @@ mod tests {
 
     #[test]
     fn kept_inputs() {
-        let targets: [(_, fn(&[u8])); 2] =
-            [("onnx_outline", onnx_outline), ("torch_state", torch_state)];
+        type Target = fn(&[u8]);
+        let targets = [("onnx_outline", onnx_outline as Target), ("torch_state", torch_state)];
         for (name, target) in targets {
             let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(name);
             let files: Vec<_> = fs::read_dir(dir).unwrap().collect();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use embedkit_core::read_bounded;
 #[cfg(feature = "hub")]
 use embedkit_hub::{Hub, OnEvent};
-use embedkit_types::{ErrorKind, LoadOptions, ModelFiles, ModelSpec, SpecError};
+use embedkit_types::{ErrorKind, LoadOptions, ModelFiles, ModelSpec};
 
 use crate::{Error, checkpoint, conversion::Conversion};
 
@@ -87,7 +87,7 @@ impl FileSource {
     #[cfg(not(feature = "hub"))]
     #[expect(clippy::unused_self, reason = "the hub is compiled out")]
     fn fetch(&self, spec: &ModelSpec, _: &LoadOptions) -> Result<ModelFiles, Error> {
-        Err(SpecError::NeedsFiles { id: spec.id.to_string() }.into())
+        Err(embedkit_types::SpecError::NeedsFiles { id: spec.id.to_string() }.into())
     }
 
     /// The files with a graph that is made from the checkpoint among them, once, and kept in the cache.
@@ -134,7 +134,7 @@ impl FileSource {
         _: &LoadOptions,
     ) -> Result<ModelFiles, Error> {
         let (id, package, feature) = (spec.id.to_string(), "embedkit", "convert");
-        Err(SpecError::NotCompiled { id, package, feature }.into())
+        Err(embedkit_types::SpecError::NotCompiled { id, package, feature }.into())
     }
 }
 

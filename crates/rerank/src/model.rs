@@ -195,7 +195,7 @@ impl TextCrossEncoder {
     /// # Errors
     /// A text that the tokenizer cannot split.
     pub fn tokenize(&self, text: &str, special: bool) -> Result<Vec<Token>, Error> {
-        Ok(self.engine.step().pairs.tokenize(text, special)?)
+        self.engine.step().pairs.tokenize(text, special)
     }
 
     /// The text of tokens, without special tokens where `skip_special` is true.
@@ -203,7 +203,7 @@ impl TextCrossEncoder {
     /// # Errors
     /// An id that is not in the vocabulary.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, Error> {
-        Ok(self.engine.step().pairs.decode(ids, skip_special)?)
+        self.engine.step().pairs.decode(ids, skip_special)
     }
 
     /// Maximum tokens of a pair, special tokens included.

@@ -2,7 +2,7 @@
 
 use std::{fmt, fs::File, io::Read as _, path::Path};
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use subtle::ConstantTimeEq as _;
 
 use crate::StartError;
@@ -73,7 +73,7 @@ impl Keys {
 /// The key that a request brings.
 fn given(headers: &HeaderMap) -> Option<&[u8]> {
     let Some(value) = headers.get(header::AUTHORIZATION) else {
-        return headers.get("api-key").map(|key| key.as_bytes());
+        return headers.get("api-key").map(HeaderValue::as_bytes);
     };
     let value = value.as_bytes();
     let (scheme, key) = value.split_at_checked("Bearer ".len())?;

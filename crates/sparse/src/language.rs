@@ -58,5 +58,5 @@ impl Language {
 pub fn stopwords(language: &str) -> Vec<&'static str> {
     let code = Language::find(language).ok().and_then(|language| language.list);
     let list = code.and_then(stop_words::lookup);
-    list.map(|words| words.iter().copied().collect()).unwrap_or_default()
+    list.map(<[_]>::to_vec).unwrap_or_default()
 }

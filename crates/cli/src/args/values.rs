@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use embedkit::postprocess::MuveraOptions;
 use embedkit_convert::{Head, Precision};
 use embedkit_types::{Device, DeviceError};

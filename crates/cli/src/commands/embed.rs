@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Result;
-use embedkit::OutputKind;
+use embedkit::{OutputKind, Role};
 
 use crate::{
     args::{EmbedArgs, Format, RunArgs},
@@ -49,7 +49,7 @@ pub(crate) fn run(mut args: EmbedArgs, run_args: &RunArgs, report: &Report) -> R
     let done = run.embed(
         report,
         |kind| selected.open_for(&model, kind),
-        |items| postprocess.apply(Box::new(model.embed(args.role.into(), items))),
+        |items| postprocess.apply(Box::new(model.embed(Role::from(args.role), items))),
         |record| {
             let write = || records.write(&record);
             if on_screen { report.beside_progress(write) } else { write() }

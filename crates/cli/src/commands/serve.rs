@@ -112,6 +112,7 @@ fn model(name: &str, args: &ServeArgs, run: &RunArgs, report: &Report) -> Result
         model_dir: args.model_dir.clone(),
         model_spec: None,
         variant: args.variant.clone(),
+        outputs: None,
         prompts: args.prompts,
         max_tokens: args.max_tokens,
         options: args.options.clone(),

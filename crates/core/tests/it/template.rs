@@ -22,7 +22,7 @@ fn files() -> (TempDir, ModelFiles) {
     fs::write(dir.path().join("tokenizer.json"), tokenizer).unwrap();
     let config = r#"{"model_max_length": 10, "pad_token": "<unk>", "padding_side": "left"}"#;
     fs::write(dir.path().join("tokenizer_config.json"), config).unwrap();
-    let files = ModelFiles { root: dir.path().into(), model: dir.path().join("model.onnx") };
+    let files = ModelFiles::new(dir.path(), dir.path().join("model.onnx"));
     (dir, files)
 }
 

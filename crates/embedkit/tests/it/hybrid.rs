@@ -45,7 +45,7 @@ const TEXTS: [&str; 3] = ["the quick brown fox", "the cat sleeps under the tree"
 fn all_embeddings_are_those_of_the_typed_model() {
     let Some(options) = options() else { return };
     let model = open(&options, None).unwrap();
-    let files = ModelFiles { root: dir(), model: dir().join("model.onnx") };
+    let files = ModelFiles::new(dir(), dir().join("model.onnx"));
     let typed = HybridTextEmbedding::from_files(&spec(), &files, &options).unwrap();
     assert_eq!(model.capabilities().outputs, [OutputKind::Hybrid]);
     assert_eq!(model.dim(), Some(8));

@@ -89,7 +89,7 @@ fn files(name: &str) -> (tempfile::TempDir, ModelFiles) {
         let options = ConvertOptions { head: Head::Hidden, ..ConvertOptions::default() };
         convert(out.path(), &model, &options).unwrap();
     }
-    let files = ModelFiles { root: out.path().to_owned(), model };
+    let files = ModelFiles::new(out.path(), model);
     (out, files)
 }
 
@@ -193,11 +193,8 @@ fn a_head_that_is_not_asked_for_needs_no_file() {
 
 #[test]
 fn outputs_that_the_model_lacks_are_errors() {
-    let (out, files) = (tempfile::tempdir().unwrap(), |root: &Path| ModelFiles {
-        root: root.to_owned(),
-        model: root.join("model.onnx"),
-    });
-    let files = files(out.path());
+    let out = tempfile::tempdir().unwrap();
+    let files = ModelFiles::new(out.path(), out.path().join("model.onnx"));
     let heads = || HybridHeads::Outputs {
         dense: GraphOutput::Index(0),
         sparse: Some(GraphOutput::Index(1)),

@@ -261,14 +261,14 @@ mod tests {
         let models = ["Qdrant/bm25", "BAAI/bge-small-en-v1.5"];
         let models = models.map(|name| ServedModel::named(name).unwrap());
         let models = Models::new(models.into(), 1, None).unwrap();
-        assert_eq!(models.named("qdrant/BM25").unwrap().name(), "Qdrant/bm25");
+        assert_eq!(models.named("qdrant/BM25").unwrap().name().as_ref(), "Qdrant/bm25");
         let failure = models.named("bge-smal").unwrap_err();
         assert_eq!(failure.kind, FailureKind::NoModel);
         let hint = failure.hint.unwrap();
         assert!(hint.contains("are BAAI/bge-small-en-v1.5"), "{hint}");
         let first = models.choose(None, Ability::Dense).unwrap();
-        assert_eq!(first.name(), "BAAI/bge-small-en-v1.5");
-        assert_eq!(models.choose(None, Ability::Any).unwrap().name(), "Qdrant/bm25");
+        assert_eq!(first.name().as_ref(), "BAAI/bge-small-en-v1.5");
+        assert_eq!(models.choose(None, Ability::Any).unwrap().name().as_ref(), "Qdrant/bm25");
         let failure = models.choose(Some("Qdrant/bm25"), Ability::Dense).unwrap_err();
         assert_eq!(failure.message, "Qdrant/bm25 gives no dense vectors");
         assert!(models.choose(None, Ability::Score).is_err());

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue};
 use embedkit::Class;
 
 use crate::failure::Failure;
@@ -41,7 +41,7 @@ impl Terms {
             (Some(asked), Some(limit)) => Some(asked.min(limit)),
             (asked, limit) => asked.or(limit),
         };
-        let class = match headers.get(PRIORITY).map(|value| value.as_bytes()) {
+        let class = match headers.get(PRIORITY).map(HeaderValue::as_bytes) {
             None => None,
             Some(b"interactive") => Some(Class::Interactive),
             Some(b"bulk") => Some(Class::Bulk),

@@ -66,7 +66,7 @@ async fn multi_vector(
     let encoding = value.embedding_type.unwrap_or_default();
     let mut data = Vec::with_capacity(done.outputs.len());
     for (index, output) in done.outputs.into_iter().enumerate() {
-        let vectors = keep_each(vectors_of(output)?, value.dimensions)?;
+        let vectors = keep_each(&vectors_of(output)?, value.dimensions)?;
         let embeddings = vectors.into_iter().map(|vector| encoding.vector(vector)).collect();
         data.push(MultiVectorEntry { object: "embeddings", index, embeddings });
     }

@@ -98,7 +98,7 @@ impl Embedded {
     ) -> Result<(), Failure> {
         self.dense = dense.map(|vector| keep(vector, dimensions)).transpose()?;
         self.sparse = sparse.map(Into::into);
-        let vectors = multi_vector.map(|vectors| keep_each(vectors, dimensions));
+        let vectors = multi_vector.map(|vectors| keep_each(&vectors, dimensions));
         self.multi_vector = vectors.transpose()?;
         Ok(())
     }

@@ -26,7 +26,7 @@ pub(super) fn keep(vector: Vec<f32>, dimensions: Option<usize>) -> Result<Vec<f3
 
 /// Keeps the first components of each vector.
 pub(super) fn keep_each(
-    vectors: MultiVector,
+    vectors: &MultiVector,
     dimensions: Option<usize>,
 ) -> Result<Vec<Vec<f32>>, Failure> {
     vectors.rows().map(|row| keep(row.to_vec(), dimensions)).collect()

@@ -210,7 +210,11 @@ impl GraphModel {
             #[cfg(feature = "splade")]
             Kind::IfSplade(kind) => kind.finish(row),
             #[cfg(feature = "splade")]
-            Kind::TokenWeights(kind) => Ok(kind.terms(&text.ids, row)?),
+            Kind::TokenWeights(kind) => {
+                let terms = kind.terms(&text.ids, row)?;
+                let weights = terms.values().iter().map(|&weight| f64::from(weight));
+                Ok(terms.indices().iter().copied().zip(weights).collect())
+            }
             #[cfg(feature = "bm42")]
             Kind::Bm42(kind) => kind.finish(text, row, &self.tokenizer),
             #[cfg(feature = "minicoil")]

@@ -107,7 +107,7 @@ async fn embed_all(
     let dimensions = value.dimensions;
     let done = done(&app, value, Ability::MultiVector, &terms).await?;
     let vectors =
-        done.outputs.into_iter().map(|output| keep_each(multi_vector(output)?, dimensions));
+        done.outputs.into_iter().map(|output| keep_each(&multi_vector(output)?, dimensions));
     Ok(Reply::new(vectors.collect::<Result<_, Failure>>()?, done.account))
 }
 
