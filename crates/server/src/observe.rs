@@ -67,7 +67,7 @@ pub(crate) async fn observe(State(app): State<App>, request: Request, next: Next
     response.headers_mut().insert("x-request-id", identity.id.clone());
     if app.config().access_log {
         let line = Line { method, path, response: &response, failure: failure.as_ref(), account };
-        span.in_scope(|| line.write(&identity, total.as_secs_f64()));
+        span.in_scope(|| line.write(total.as_secs_f64()));
     }
     response
 }
@@ -135,13 +135,13 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    fn write(&self, identity: &Identity, seconds: f64) {
+    /// The span has the identity of the request.
+    fn write(&self, seconds: f64) {
         let Self { method, path, response, failure, account } = self;
         let none = Account::default();
         let Account { model, inputs, tokens, truncated, .. } = account.as_ref().unwrap_or(&none);
         tracing::info!(
             target: "embedkit_server::access",
-            id = identity.id(),
             %method,
             path,
             status = response.status().as_u16(),
