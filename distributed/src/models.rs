@@ -174,7 +174,7 @@ impl Models {
         calls
     }
 
-    /// What is known of a model without its files, where it is built in.
+    /// Facts of a built-in model, known without its files.
     pub(crate) fn entry(&self, name: &str) -> Result<Arc<Entry>> {
         let key = canonical(name);
         if let Some(entry) = lock(&self.inner.entries).get(&key) {

@@ -1,4 +1,4 @@
-//! How long a job takes where executors are slow, get lost, or meet long texts.
+//! Simulated time of a job with executors that are slow, get lost, or meet long texts.
 //!
 //! ```
 //! use embedkit_datafusion::simulate::{Plan, simulate};
@@ -38,7 +38,7 @@ pub struct Plan {
     pub skew: f64,
     /// Share of the executors that are slow, 0 to 1.
     pub slow_share: f64,
-    /// How many times as long a slow executor takes, 1 or more.
+    /// Slowdown of a slow executor, 1 or more.
     pub slowdown: f64,
     /// Mean hours between losses of an executor; none are lost at 0.
     pub hours_between_losses: f64,
@@ -167,7 +167,7 @@ enum Event {
 
 #[derive(Debug)]
 struct Executor {
-    /// How many times as long it takes.
+    /// Slowdown.
     slowness: f64,
     /// Number of times that it was lost.
     life: u64,

@@ -276,7 +276,7 @@ pub(crate) struct Report {
     log: Log,
 }
 
-/// What the libraries trace, as it is shown.
+/// Form of the events that the libraries trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Log {
     /// Warnings, among what a command says.

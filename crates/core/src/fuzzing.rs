@@ -25,7 +25,7 @@ pub fn onnx_outline(data: &[u8]) {
 /// A state of PyTorch (`.pt`) of a stranger: what is read of it is in the file, and nothing is run.
 ///
 /// # Panics
-/// Where a tensor has another size than its shape.
+/// A tensor of another size than its shape.
 pub fn torch_state(data: &[u8]) {
     crate::layers::state::fuzz(data);
 }

@@ -25,7 +25,7 @@ const PAIRS: [[&str; 2]; 2] =
     [["\u{f0000}", "\u{f0001}"], [" \u{f0000}\u{f0000} \n", "\t\u{f0001}\u{f0001} "]];
 const PLACEHOLDERS: [&str; 2] = ["{query}", "{document}"];
 
-/// How the content of a message is given to the template.
+/// Form of a message's content in the template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     /// As a text.

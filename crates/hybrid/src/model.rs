@@ -178,7 +178,7 @@ impl HybridTextEmbedding {
         self.engine.step().dim.kept()
     }
 
-    /// Where the model runs, such as `cpu` or `cuda:0`.
+    /// Device of the model, such as `cpu` or `cuda:0`.
     ///
     /// # Errors
     /// Those of loading, where the graph is opened lazily.

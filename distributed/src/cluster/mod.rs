@@ -31,7 +31,7 @@ pub enum ClusterError {
     /// The system fails, such as with a port that is taken.
     #[error("{what}")]
     System {
-        /// What was tried.
+        /// The operation that failed.
         what: String,
         /// Cause.
         source: std::io::Error,

@@ -450,7 +450,7 @@ fn odd(part: &str) -> String {
 /// A state of a stranger: each tensor that is read has the size of its shape, and is in the file.
 ///
 /// # Panics
-/// Where that does not hold.
+/// A tensor that breaks one of these rules.
 #[cfg(all(feature = "onnx", any(test, fuzzing)))]
 pub(crate) fn fuzz(bytes: &[u8]) {
     let Ok(state) = read(bytes) else { return };

@@ -115,7 +115,8 @@ fn damage_names_the_file_and_the_tensor() {
         assert!(error.contains("model.safetensors") && error.contains(part), "{error}");
     };
     let layer = || dense(Activation::Tanh);
-    fails(&[("weight", single(&[2, 3], &WEIGHT))], layer(), "no tensor `linear.weight`");
+    fails(&[("kernel", single(&[2, 3], &WEIGHT))], layer(), "no tensor `linear.weight`");
+    fails(&[("weight", single(&[2, 3], &WEIGHT))], layer(), "no tensor `bias`");
     fails(&both(single)[..1], layer(), "no tensor `linear.bias`");
     fails(&[("linear.weight", single(&[6], &WEIGHT))], layer(), "expected shape [2, width]");
     fails(&both(single), DenseLayer { dim: 4, ..layer() }, "expected shape [4, width], got [2, 3]");

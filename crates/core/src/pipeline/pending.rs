@@ -19,7 +19,7 @@ pub struct QueueOptions {
     pub class: Class,
     /// Inputs that have not begun to run by then fail with [`CoreError::DeadlinePassed`].
     pub deadline: Option<Instant>,
-    /// Where the queue is full: waits for room on the caller's thread, or fails with
+    /// With a full queue: waits for room on the caller's thread, or fails with
     /// [`CoreError::Busy`].
     pub wait: bool,
 }
@@ -68,7 +68,7 @@ impl<T: 'static> Pending<T> {
     /// Results of several submissions as those of one; `order` has the submission of each result.
     ///
     /// # Panics
-    /// Where `order` does not name each submission once for each of its results.
+    /// An `order` that does not name each submission once for each of its results.
     #[must_use]
     pub fn merged(parts: Vec<Self>, order: Vec<usize>) -> Self {
         for (index, part) in parts.iter().enumerate() {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::error::{Error, read_bounded};
 
-/// How a class of Transformers splits texts and which special tokens it puts around them.
+/// Rules of a class of Transformers: the splitting of texts, and the special tokens around them.
 #[derive(Clone, Copy)]
 enum Family {
     /// `<s>` and `</s>` around a text.

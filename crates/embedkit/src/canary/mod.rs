@@ -87,7 +87,7 @@ pub enum CanaryError {
         device: String,
         /// Kind of the inputs.
         kind: InputKind,
-        /// What the results were compared with.
+        /// Origin of the expected results.
         reference: Reference,
         /// The largest difference and its place.
         deviation: Box<Deviation>,

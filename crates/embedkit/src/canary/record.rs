@@ -18,7 +18,7 @@ const FOLDER: &str = "devices";
 /// Most bytes of a record.
 const LARGEST: u64 = 1 << 16;
 
-/// What a result depends on: another value of a field is compared again.
+/// Facts that a result depends on: another value of a field is compared again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Key {
     model: String,

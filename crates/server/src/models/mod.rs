@@ -142,7 +142,7 @@ impl Models {
     }
 }
 
-/// What a route asks of a model.
+/// Ability that a route asks of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ability {
     /// One vector for an input.

@@ -12,7 +12,7 @@ const TIMEOUT: &str = "x-embedkit-timeout";
 /// Header with the urgency: `interactive` or `bulk`.
 const PRIORITY: &str = "x-embedkit-priority";
 
-/// What a request asks for beside its body.
+/// Conditions of a request beside its body: priority and deadline.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terms {
     pub(crate) deadline: Option<Instant>,

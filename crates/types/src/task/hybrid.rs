@@ -104,7 +104,7 @@ impl Outputs {
         Self { dense, sparse, multi_vector }
     }
 
-    /// How many of the three are chosen.
+    /// Number of kinds that are chosen.
     #[must_use]
     pub fn count(self) -> usize {
         self.flags().into_iter().filter(|&chosen| chosen).count()

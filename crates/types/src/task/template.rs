@@ -18,7 +18,7 @@ pub enum TemplatePart<'a> {
     Document,
 }
 
-/// What is wrong with a template.
+/// Fault of a template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TemplateError {
@@ -27,7 +27,7 @@ pub enum TemplateError {
     Placeholder {
         /// The placeholder, `{query}` or `{document}`.
         placeholder: &'static str,
-        /// How often it is there.
+        /// Number of occurrences.
         found: usize,
     },
     /// The template has an empty text, too many texts, or too long ones.

@@ -1,4 +1,4 @@
-//! What the programs have in common: options of models, the runtime, and how they end.
+//! Parts that the programs have in common: options of models, the runtime, and how they end.
 
 use std::{
     future::Future,
@@ -25,7 +25,7 @@ pub(crate) struct ModelArgs {
     /// Options of the models, a TOML file with the fields of `LoadOptions`
     #[arg(long, value_name = "FILE")]
     load: Option<PathBuf>,
-    /// Where models run, such as cpu or cuda:0
+    /// Device of the models, such as cpu or cuda:0
     #[arg(long)]
     device: Option<String>,
     /// Threads of one copy of a model

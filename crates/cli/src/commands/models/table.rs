@@ -10,7 +10,7 @@ const HEADINGS: [(&str, &str); 7] = [
     ("late-multimodal", "a text or the image of a page to many vectors"),
     ("image", "an image to one vector"),
     ("rerank", "a query and a text to a score"),
-    ("text-hybrid", "a text to a vector, weighted tokens and a vector for each token at once"),
+    ("text-hybrid", "a text to one vector, words and many vectors at once"),
 ];
 /// Columns behind the id, with the space before each.
 const FACTS: usize = 7 + 8 + 9 + 10;

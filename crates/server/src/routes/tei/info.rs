@@ -95,7 +95,7 @@ async fn info(
     }))
 }
 
-/// How the vectors of tokens become a result, in the words of Text Embeddings Inference.
+/// Pooling of the token vectors, in the words of Text Embeddings Inference.
 fn pooling(outputs: &[OutputKind]) -> &'static str {
     match outputs.first() {
         Some(OutputKind::Sparse) => "splade",
