@@ -10,14 +10,14 @@ use std::{
 /// model.
 ///
 /// ```no_run
-/// use std::io::{self, BufRead};
+/// use std::{error::Error, io};
 ///
 /// use embedkit::{LoadOptions, TextEmbedding, try_inputs};
 ///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
 /// let model = TextEmbedding::load("BAAI/bge-small-en-v1.5", LoadOptions::default())?;
-/// let lines = io::stdin().lines().map(|line| line.map_err(Box::from));
-/// for vector in try_inputs::<_, _, Box<dyn std::error::Error + Send + Sync>, _, _, _>(lines, |lines| model.embed(lines)) {
+/// let lines = io::stdin().lines().map(|line| line.map_err(Box::<dyn Error + Send + Sync>::from));
+/// for vector in try_inputs(lines, |lines| model.embed(lines)) {
 ///     println!("{:?}", vector?);
 /// }
 /// # Ok(())

@@ -5,14 +5,15 @@ const MOST: usize = 3;
 /// Characters of a name that are compared and shown; longer names resemble none.
 pub(super) const LONGEST: usize = 128;
 
-/// The names closest to one, the closest first.
+/// The names closest to one: those that it is a part of before those with few edits.
 pub(super) fn closest(asked: &str, mut names: Vec<String>) -> Vec<String> {
     let asked: Vec<char> = asked.chars().take(LONGEST).flat_map(char::to_lowercase).collect();
     names.sort_by_cached_key(|name| {
         let known: Vec<char> = name.chars().take(LONGEST).flat_map(char::to_lowercase).collect();
         // People leave the organisation out.
         let short = known.iter().rposition(|&c| c == '/').map_or(&*known, |at| &known[at + 1..]);
-        distance(&asked, &known).min(distance(&asked, short))
+        let is_part = !asked.is_empty() && known.windows(asked.len()).any(|part| part == asked);
+        (!is_part, distance(&asked, &known).min(distance(&asked, short)))
     });
     names.truncate(MOST);
     names

@@ -26,7 +26,7 @@ use serde::Serialize;
 use tokio::time::timeout_at;
 use utoipa_axum::router::OpenApiRouter;
 
-use self::prepare::{Prepared, prepare};
+use self::prepare::{Choices, Prepared, prepare};
 use crate::{
     App,
     account::Account,
@@ -130,16 +130,6 @@ async fn within<T>(
             timeout_at(deadline.into(), work).await.map_err(|_| Failure::deadline())?
         }
     }
-}
-
-/// Choices that several APIs have for texts.
-#[derive(Debug, Clone, Copy, Default)]
-struct Choices {
-    role: Role,
-    /// An input that is too long is an error.
-    refuse_truncated: bool,
-    /// An input that is too long loses its start and not its end.
-    cut_start: bool,
 }
 
 /// Runs inputs of a request through a model.

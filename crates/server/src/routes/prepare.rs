@@ -3,16 +3,25 @@
 
 use std::sync::Arc;
 
-use embedkit::{Input, Model};
+use embedkit::{Input, Model, Role};
 use tokio::task::spawn_blocking;
 
-use super::Choices;
 use crate::{
     App,
     failure::{Failure, FailureKind},
     inputs::{Inputs, Item, Text, image},
     models::Lease,
 };
+
+/// Choices that several APIs have for texts.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Choices {
+    pub(super) role: Role,
+    /// An input that is too long is an error.
+    pub(super) refuse_truncated: bool,
+    /// An input that is too long loses its start and not its end.
+    pub(super) cut_start: bool,
+}
 
 /// Inputs for a model.
 pub(super) struct Prepared {
