@@ -45,7 +45,8 @@ impl<'a> TemplatePart<'a> {
     /// ```
     /// use embedkit_types::TemplatePart::{Document, Query, Text, self};
     ///
-    /// let texts = TemplatePart::parse(&["<s>".into(), "Q: {query} A: {document}".into()])?;
+    /// let template = ["<s>".into(), "Q: {query} A: {document}".into()];
+    /// let texts = TemplatePart::parse(&template)?;
     /// assert_eq!(texts, [vec![Text("<s>")], vec![Text("Q: "), Query, Text(" A: "), Document]]);
     /// # Ok::<(), embedkit_types::TemplateError>(())
     /// ```
