@@ -62,13 +62,14 @@ async fn blocked(server: &Server) -> Unanswered {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "waits for ever in one of several runs, for a reason that is not found yet"]
 async fn a_full_queue_refuses_a_request_as_a_whole() {
-    let Some((server, _dir)) = busy(100) else { return };
+    let Some((server, _dir)) = busy(40) else { return };
     let _blocked = blocked(&server).await;
+    // It counts 92 tokens by its bytes, and the 32 that the model takes once it is tokenised: no room for a
+    // text of 22 either way.
     let _waiting = submitted(&server, json!("dog ".repeat(90))).await;
     let before = queued(&server).await;
-    assert!(before > 80, "{before}");
+    assert!(before >= 32, "{before}");
     let texts = vec!["dog ".repeat(20); 20];
     for path in ["/v1/embeddings", "/embeddings"] {
         let headers = [("x-embedkit-priority", "interactive")];
