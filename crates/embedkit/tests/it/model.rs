@@ -3,7 +3,7 @@
 use std::{
     iter,
     sync::{
-        Arc,
+        Arc, Barrier,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, Wake},
@@ -236,4 +236,21 @@ fn tokens_are_those_that_the_model_sees() {
     assert_eq!((seen.tokens, seen.truncated), (limit, true));
     let ids: Vec<_> = tokens.iter().map(|token| token.id).collect();
     assert_eq!(model.decode(&ids, true).unwrap(), text);
+}
+
+#[test]
+fn several_models_are_opened_at_once() {
+    let Some(options) = options() else { return };
+    let case = dense_case("mean");
+    let start = Barrier::new(16);
+    let open = || {
+        start.wait();
+        let model = Model::builder_for([case.spec.clone()]).unwrap().dir(&case.dir);
+        model.options(options.clone()).open().unwrap().query("a").unwrap()
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..16).map(|_| scope.spawn(open)).collect();
+        let vectors: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        assert!(vectors.iter().all(|vector| *vector == vectors[0]));
+    });
 }

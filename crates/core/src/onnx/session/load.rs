@@ -2,12 +2,16 @@
 
 use std::{
     path::Path,
-    sync::{Arc, MutexGuard, PoisonError, TryLockError, atomic::Ordering},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, atomic::Ordering},
     time::Instant,
 };
 
 use embedkit_types::{Device, LoadOptions, OptionsError};
-use ort::{environment::Environment, logging::LogLevel, session::builder::GraphOptimizationLevel};
+use ort::{
+    environment::Environment,
+    logging::LogLevel,
+    session::builder::{GraphOptimizationLevel, SessionBuilder},
+};
 
 use super::{
     super::{device, external, graph, operators, placement::Placement},
@@ -184,13 +188,30 @@ pub(super) fn build(
         if let Some(placement) = &placement {
             builder = builder.with_logger(placement.logger())?.with_log_level(LogLevel::Verbose)?;
         }
-        builder.commit_from_file(path)
+        commit(&mut builder, path)
     };
     let graph = build().map_err(|error| refused(one_line(&error.to_string())))?;
     if let Some((on_cpu @ 1.., operators)) = placement.map(|placement| placement.on_cpu()) {
         tracing::warn!(%device, on_cpu, operators, "some operators run on the CPU instead");
     }
     Ok(graph)
+}
+
+/// Creates a session, one at a time until the first has succeeded.
+///
+/// The first one puts the domain of our operators into a table of the process, which ONNX Runtime does not
+/// guard: of two at the same time, the second fails since the domain is there already.
+fn commit(builder: &mut SessionBuilder, path: &Path) -> ort::Result<ort::session::Session> {
+    static DOMAIN_IS_KNOWN: Mutex<bool> = Mutex::new(false);
+
+    let mut known = DOMAIN_IS_KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if *known {
+        drop(known);
+        return builder.commit_from_file(path);
+    }
+    let session = builder.commit_from_file(path)?;
+    *known = true;
+    Ok(session)
 }
 
 /// The same text without line breaks, as errors have it.
