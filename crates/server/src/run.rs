@@ -141,15 +141,6 @@ fn characters(input: &Input) -> usize {
     }
 }
 
-/// Tokens that an input is expected to have, as the engine estimates them.
-fn estimate(input: &Input) -> usize {
-    match input {
-        Input::Text(text) => text.len() / 4 + 2,
-        Input::Pair { query, document } => (query.len() + document.len()) / 4 + 3,
-        _ => IMAGE_TOKENS,
-    }
-}
-
 /// A request in parts, of which some are in the queue. The first is refused or taken at once; the others
 /// wait for room, so that a large request neither fails halfway nor fills the queue by itself.
 struct Parts<'a> {
@@ -266,7 +257,7 @@ fn split(inputs: Vec<Input>, most_tokens: usize) -> VecDeque<Vec<Input>> {
     let mut parts = VecDeque::new();
     let (mut part, mut tokens) = (Vec::new(), 0);
     for input in inputs {
-        let estimate = estimate(&input);
+        let estimate = input.estimated_tokens().unwrap_or(IMAGE_TOKENS);
         if !part.is_empty() && (tokens + estimate > most_tokens || part.len() >= PART_INPUTS) {
             parts.push_back(std::mem::take(&mut part));
             tokens = 0;

@@ -26,6 +26,19 @@ class Facade:
 
     model: Any
 
+    def __init__(
+        self,
+        model_name: str,
+        cache_dir: str | None = None,
+        threads: int | None = None,
+        providers: Sequence[OnnxProvider] | None = None,
+        cuda: bool | Device = Device.AUTO,
+        device_ids: list[int] | None = None,
+        lazy_load: bool = False,
+        **kwargs: Any,
+    ):
+        self._setup(model_name, cache_dir, threads, providers, cuda, device_ids, lazy_load, kwargs)
+
     def _setup(
         self,
         model_name: str,

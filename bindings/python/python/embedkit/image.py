@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from embedkit import _custom, _inputs
@@ -10,7 +10,7 @@ from embedkit._custom import CustomModels
 from embedkit._encoder import Encoder
 from embedkit._facade import Dense
 from embedkit.descriptions import DenseModelDescription, ModelSource
-from embedkit.types import Device, ImageInput, NumpyArray, OnnxProvider
+from embedkit.types import ImageInput, NumpyArray
 
 _MODELS = CustomModels("image", "ImageEmbedding")
 
@@ -20,32 +20,6 @@ class OnnxImageEmbedding(Encoder):
 
     task = "image"
     kind = "image"
-
-    def __init__(
-        self,
-        model_name: str,
-        cache_dir: str | None = None,
-        threads: int | None = None,
-        providers: Sequence[OnnxProvider] | None = None,
-        cuda: bool | Device = Device.AUTO,
-        device_ids: list[int] | None = None,
-        lazy_load: bool = False,
-        device_id: int | None = None,
-        specific_model_path: str | None = None,
-        **kwargs: Any,
-    ):
-        self._setup(
-            model_name,
-            cache_dir=cache_dir,
-            threads=threads,
-            providers=providers,
-            cuda=cuda,
-            device_ids=device_ids,
-            lazy_load=lazy_load,
-            device_id=device_id,
-            specific_model_path=specific_model_path,
-            **kwargs,
-        )
 
     @classmethod
     def _custom_row(cls, model_name: str) -> str | None:
@@ -73,19 +47,6 @@ class ImageEmbedding(Dense):
 
     _task = "image"
     EMBEDDINGS_REGISTRY: ClassVar[list[type[Encoder]]] = [OnnxImageEmbedding]
-
-    def __init__(
-        self,
-        model_name: str,
-        cache_dir: str | None = None,
-        threads: int | None = None,
-        providers: Sequence[OnnxProvider] | None = None,
-        cuda: bool | Device = Device.AUTO,
-        device_ids: list[int] | None = None,
-        lazy_load: bool = False,
-        **kwargs: Any,
-    ):
-        self._setup(model_name, cache_dir, threads, providers, cuda, device_ids, lazy_load, kwargs)
 
     @classmethod
     def _custom_models(cls) -> CustomModels:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any, ClassVar
 
 from embedkit import _custom
@@ -11,7 +11,6 @@ from embedkit._encoder import Encoder
 from embedkit._facade import Facade
 from embedkit.descriptions import BaseModelDescription, ModelSource
 from embedkit.results import Embedded
-from embedkit.types import Device, OnnxProvider
 
 
 class OnnxTextCrossEncoder(Encoder):
@@ -19,32 +18,6 @@ class OnnxTextCrossEncoder(Encoder):
 
     task = "rerank"
     kind = "pair"
-
-    def __init__(
-        self,
-        model_name: str,
-        cache_dir: str | None = None,
-        threads: int | None = None,
-        providers: Sequence[OnnxProvider] | None = None,
-        cuda: bool | Device = Device.AUTO,
-        device_ids: list[int] | None = None,
-        lazy_load: bool = False,
-        device_id: int | None = None,
-        specific_model_path: str | None = None,
-        **kwargs: Any,
-    ):
-        self._setup(
-            model_name,
-            cache_dir=cache_dir,
-            threads=threads,
-            providers=providers,
-            cuda=cuda,
-            device_ids=device_ids,
-            lazy_load=lazy_load,
-            device_id=device_id,
-            specific_model_path=specific_model_path,
-            **kwargs,
-        )
 
     @classmethod
     def _custom_row(cls, model_name: str) -> str | None:
@@ -127,19 +100,6 @@ class TextCrossEncoder(Facade):
         OnnxTextCrossEncoder,
         CustomTextCrossEncoder,
     ]
-
-    def __init__(
-        self,
-        model_name: str,
-        cache_dir: str | None = None,
-        threads: int | None = None,
-        providers: Sequence[OnnxProvider] | None = None,
-        cuda: bool | Device = Device.AUTO,
-        device_ids: list[int] | None = None,
-        lazy_load: bool = False,
-        **kwargs: Any,
-    ):
-        self._setup(model_name, cache_dir, threads, providers, cuda, device_ids, lazy_load, kwargs)
 
     @classmethod
     def _custom_models(cls) -> CustomModels:

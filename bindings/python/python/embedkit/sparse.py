@@ -86,32 +86,6 @@ class SpladePP(_SparseEncoder):
 
     _kinds = frozenset({"splade"})
 
-    def __init__(
-        self,
-        model_name: str,
-        cache_dir: str | None = None,
-        threads: int | None = None,
-        providers: Sequence[OnnxProvider] | None = None,
-        cuda: bool | Device = Device.AUTO,
-        device_ids: list[int] | None = None,
-        lazy_load: bool = False,
-        device_id: int | None = None,
-        specific_model_path: str | None = None,
-        **kwargs: Any,
-    ):
-        self._setup(
-            model_name,
-            cache_dir=cache_dir,
-            threads=threads,
-            providers=providers,
-            cuda=cuda,
-            device_ids=device_ids,
-            lazy_load=lazy_load,
-            device_id=device_id,
-            specific_model_path=specific_model_path,
-            **kwargs,
-        )
-
     def _convert(self, role: str) -> Callable[[_Terms], SparseEmbedding]:
         return _as_doubles
 
@@ -445,19 +419,6 @@ class SparseTextEmbedding(Detailed):
 
     _task = "sparse"
     EMBEDDINGS_REGISTRY: ClassVar[list[type[Encoder]]] = list(_CLASSES.values())
-
-    def __init__(
-        self,
-        model_name: str,
-        cache_dir: str | None = None,
-        threads: int | None = None,
-        providers: Sequence[OnnxProvider] | None = None,
-        cuda: bool | Device = Device.AUTO,
-        device_ids: list[int] | None = None,
-        lazy_load: bool = False,
-        **kwargs: Any,
-    ):
-        self._setup(model_name, cache_dir, threads, providers, cuda, device_ids, lazy_load, kwargs)
 
     @classmethod
     def _custom_models(cls) -> CustomModels:

@@ -25,6 +25,7 @@ mod tests;
 use embedkit_types::{Error, ErrorKind, Hint, ModelSpec, TaskKind, Variant};
 
 use generated::{MODELS, OTHER_NAMES};
+pub use similar::similar_names;
 
 /// All built-in models in the order of `models.toml`: by task, those of FastEmbed first, in its order.
 #[must_use]

@@ -7,34 +7,40 @@ const MOST: usize = 5;
 /// Maximum length in bytes of a name that is compared; longer names resemble none.
 const LONGEST: usize = 256;
 
-/// Ids most similar to a lower-case name, the most similar first.
+/// Ids most similar to a name, the most similar first.
 pub(super) fn ids(asked: &str, models: &'static [ModelSpec]) -> Vec<&'static str> {
+    let models = models.iter().filter(|spec| spec.alias_of.is_none());
+    similar_names(asked, models.map(|spec| spec.id.as_ref()))
+}
+
+/// Those of `names` that resemble one that is not among them, in any case: the most similar first, and at
+/// most five. A name is an id, with its organisation or without.
+#[must_use]
+pub fn similar_names<'a>(asked: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     if asked.len() > LONGEST {
         return Vec::new();
     }
-    let mut ranked: Vec<(usize, &'static str)> = models
-        .iter()
-        .filter(|spec| spec.alias_of.is_none())
-        .filter_map(|spec| Some((rank(asked, spec)?, spec.id.as_ref())))
-        .collect();
-    ranked.sort_by_key(|(rank, _)| *rank); // stable: equals stay in the order of the registry
-    let mut ids = Vec::new();
-    for (_, id) in ranked {
-        if !ids.contains(&id) {
-            ids.push(id);
+    let asked = asked.to_ascii_lowercase();
+    let ranked = names.into_iter().filter_map(|name| Some((rank(&asked, name)?, name)));
+    let mut ranked: Vec<_> = ranked.collect();
+    ranked.sort_by_key(|(rank, _)| *rank); // stable: equals stay in the order of the names
+    let mut found = Vec::new();
+    for (_, name) in ranked {
+        if !found.contains(&name) {
+            found.push(name);
         }
     }
-    ids.truncate(MOST);
-    ids
+    found.truncate(MOST);
+    found
 }
 
-/// Distance of a model from a lower-case name, 0 for the closest; `None` if they have nothing in
+/// Distance of an id from a lower-case name, 0 for the closest; `None` if they have nothing in
 /// common. Typos rank before parts of names, and these before other models of the same organisation.
-fn rank(asked: &str, spec: &ModelSpec) -> Option<usize> {
+fn rank(asked: &str, id: &str) -> Option<usize> {
     const PART: usize = 1 << 10;
     const ORGANISATION: usize = 1 << 20;
 
-    let id = spec.id.to_ascii_lowercase();
+    let id = id.to_ascii_lowercase();
     let (organisation, name) = split(&id);
     let (asked_organisation, asked_name) = split(asked);
     if name == asked_name {
@@ -76,6 +82,17 @@ fn edit_distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_or_a_slip_leads_to_a_name() {
+        let names = ["Qdrant/bm25", "BAAI/bge-small-en", "BAAI/bge-base-en"];
+        for (asked, expected) in
+            [("bge-smal", &names[1..2]), ("BGE-base-em", &names[2..]), ("unlike", &[])]
+        {
+            assert_eq!(similar_names(asked, names), expected, "{asked}");
+        }
+        assert!(similar_names(&"x".repeat(LONGEST + 1), names).is_empty());
+    }
 
     #[test]
     fn distances() {

@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
+use embedkit_core::pipeline::text_estimate;
+
 #[cfg(feature = "image-preprocess")]
 use embedkit_image::ImageInput;
 
@@ -68,6 +70,18 @@ impl Input {
     /// A query and a document.
     pub fn pair(query: impl Into<Arc<str>>, document: impl Into<Arc<str>>) -> Self {
         Self::Pair { query: query.into(), document: document.into() }
+    }
+
+    /// Tokens that the model's queue counts until a text or pair is tokenised; `None` for images, of which
+    /// the queue counts each as one.
+    #[must_use]
+    pub fn estimated_tokens(&self) -> Option<usize> {
+        match self {
+            Self::Text(text) => Some(text_estimate(text.len())),
+            Self::Pair { query, document } => Some(text_estimate(query.len() + document.len())),
+            #[cfg(feature = "image-preprocess")]
+            Self::Image(_) => None,
+        }
     }
 
     /// The variant.

@@ -1,6 +1,5 @@
 //! The models of a server, by name.
 
-mod names;
 mod slot;
 
 use std::{
@@ -8,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use embedkit::{Capabilities, InputKind, Options, OutputKind, TaskKind};
+use embedkit::{Capabilities, InputKind, Options, OutputKind, TaskKind, registry::similar_names};
 
 pub(crate) use self::slot::{Lease, Slot, Status};
 use crate::{
@@ -18,6 +17,8 @@ use crate::{
 
 /// Most models that clients have opened by name.
 const MAX_CLIENT_MODELS: usize = 16;
+/// Characters of an unknown name that are repeated.
+const MAX_SHOWN: usize = 128;
 
 /// All models, the first of which come first where no name is given.
 #[derive(Debug)]
@@ -59,12 +60,15 @@ impl Models {
         if let Some(slot) = slots.iter().find(|slot| slot.is(name)) {
             return Ok(Arc::clone(slot));
         }
-        let known = slots.iter().flat_map(|slot| slot.names().map(str::to_owned));
-        let closest = names::closest(name, known.collect());
-        let shown: String = name.chars().take(names::LONGEST).collect();
+        let closest = similar_names(name, slots.iter().flat_map(|slot| slot.names()));
+        let hint = match closest.as_slice() {
+            [] => "GET /models lists those that are served".to_owned(),
+            closest => format!("the closest of those served are {}", closest.join(", ")),
+        };
+        let shown: String = name.chars().take(MAX_SHOWN).collect();
         Err(Failure::new(FailureKind::NoModel, format!("model {shown:?} not found"))
             .param("model")
-            .hint(format!("the closest of those served are {}", closest.join(", "))))
+            .hint(hint))
     }
 
     /// The model with a name, or else the first with an ability.
