@@ -1,8 +1,6 @@
 //! Sparse encoders: SPLADE, and SPLADE with a table of weights for queries.
 
-use embedkit_types::{
-    GraphOutput, IfSpladeConfig, ModelSpec, Sparse, SparseKind, SpladeConfig, Task,
-};
+use embedkit_types::{IfSpladeConfig, ModelSpec, Sparse, SparseKind, SpladeConfig, Task};
 
 use crate::{
     DescribeError, Description, Head,
@@ -87,19 +85,10 @@ fn router(mut reader: Reader<'_>, module: &Module) -> Result<Description, Descri
         [.., other] => return Err(other.out_of_place(&reader, "MLMTransformer, SpladePooling")),
         [] => return Err(structure.missing("document")),
     };
-    let facts = splade(&mut reader, pooling)?;
-    if facts.sum || !facts.log_twice {
-        return Err(pooling.out_of_place(
-            &reader,
-            "SpladePooling with `max` and `log1p_relu`, where queries are looked up",
-        ));
-    }
+    let documents = splade(&mut reader, pooling)?;
     let idf_file = idf_file(&mut reader, table)?;
-    let facts = IfSpladeConfig {
-        output: GraphOutput::Index(0),
-        idf_file: idf_file.clone().into(),
-        special_tokens: true,
-    };
+    let facts =
+        IfSpladeConfig { documents, idf_file: idf_file.clone().into(), special_tokens: true };
     finish(reader, transformer, SparseKind::IfSplade(facts), vec![idf_file])
 }
 

@@ -157,7 +157,7 @@ structs! {
     Sparse { requires_idf, vocab_size, kind }
     Bm25Config { k, b, avg_len, language, token_max_length }
     SpladeConfig { output, sum, log_twice }
-    IfSpladeConfig { output, idf_file, special_tokens }
+    IfSpladeConfig { documents, idf_file, special_tokens }
     Bm42Config { output, alpha, language, stopwords_file }
     MiniCoilConfig { output, k, b, avg_len, language, weights_file, vocab_file, stopwords_file }
     LateText {

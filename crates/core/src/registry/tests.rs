@@ -4,7 +4,7 @@ mod peers;
 
 use embedkit_types::{
     Encoder, GraphOutput, ImagePooling, LateMultimodalKind, LateText, Markers, ModelPrompts,
-    Pooling, QueryPadding, SparseKind, Task, TaskKind, TextDense,
+    Pooling, QueryPadding, SparseKind, SpladeConfig, Task, TaskKind, TextDense,
 };
 
 use super::*;
@@ -212,8 +212,20 @@ fn facts_of_sparse_models() {
         panic!("not BM42")
     };
     assert_eq!((&bm42.output, bm42.alpha), (&GraphOutput::Name("attention_6".into()), 0.5));
-    let idf: Vec<_> = models().iter().filter_map(|spec| spec.task.requires_idf()).collect();
-    assert_eq!(idf, [false, false, true, true, true, false, false, false, false]);
+    let needs_idf = |spec: &&ModelSpec| spec.task.requires_idf() == Some(true);
+    let idf: Vec<_> = models().iter().filter(needs_idf).map(|spec| spec.id.as_ref()).collect();
+    let names = ["Qdrant/bm42-all-minilm-l6-v2-attentions", "Qdrant/bm25", "Qdrant/minicoil-v1"];
+    assert_eq!(idf, names);
+    for (version, log_twice) in [
+        ("doc-v1", false),
+        ("doc-v2-distill", false),
+        ("doc-v3-distill", true),
+        ("doc-v3-gte", true),
+    ] {
+        let id = format!("opensearch-project/opensearch-neural-sparse-encoding-{version}");
+        let SparseKind::IfSplade(facts) = sparse(&id) else { panic!("{id} is another kind") };
+        assert_eq!(facts.documents, SpladeConfig { log_twice, ..SpladeConfig::DEFAULT });
+    }
 
     let alias = find("prithvida/Splade_PP_en_v1").unwrap()[0];
     assert_eq!(alias.alias_of.as_deref(), Some("prithivida/Splade_PP_en_v1"));
@@ -314,10 +326,10 @@ fn published_values_are_in_the_rows_of_their_models() {
 }
 
 #[test]
-fn checkpoints_name_their_shards_and_layers() {
+fn checkpoints_name_their_index_and_layers() {
     let large = find_task("qwen/qwen3-embedding-8b", TaskKind::TextDense).unwrap();
     assert_eq!(large.file, "model.safetensors.index.json");
-    assert_eq!(large.additional_files.len(), 4);
+    assert!(large.additional_files.is_empty(), "the index has the shards");
     let task = dense("Qwen/Qwen3-Embedding-8B");
     assert_eq!((task.dim, task.pooling, task.normalize), (4096, Pooling::LastToken, true));
     let prompt = large.prompts.as_ref().unwrap().query.as_deref().unwrap();

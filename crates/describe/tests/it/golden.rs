@@ -188,11 +188,55 @@ fn sparse_vectors_are_those_of_sentence_transformers() {
         for (role, vectors) in [(Role::Query, query), (Role::Document, document)] {
             let results = model.embed_batch(role, &texts).unwrap();
             for ((text, expected), sparse) in zip_equal(zip_equal(&texts, &vectors), &results) {
-                let mut dense = vec![0.0; expected.len()];
-                for (&index, &value) in zip_equal(sparse.indices(), sparse.values()) {
-                    dense[index as usize] = value;
-                }
+                let dense = sparse.to_dense(expected.len()).unwrap();
                 close(&format!("{name}, {role:?} {text:?}"), &dense, expected);
+            }
+        }
+    }
+}
+
+/// A copy of the folder whose documents are pooled in another way.
+fn with_splade_pooling(name: &str, pooling: &str, activation: &str) -> tempfile::TempDir {
+    let out = tempfile::tempdir().unwrap();
+    copy(&folder(name), out.path());
+    let text = serde_json::json!({
+        "pooling_strategy": pooling, "activation_function": activation, "embedding_dimension": null,
+    });
+    fs::write(out.path().join("document_1_SpladePooling/config.json"), text.to_string()).unwrap();
+    out
+}
+
+#[test]
+fn a_table_for_queries_goes_with_every_weight_of_documents() {
+    let Some(options) = options() else { return };
+    let name = "splade-table";
+    // The golden values are `ln(1 + ln(1 + x))` of the largest logit, from which `ln(1 + x)` follows.
+    let Expected { texts, query, document, .. } = expected::<Expected<Vec<f32>>>(name);
+    for (pooling, activation, log_twice) in
+        [("max", "relu", false), ("sum", "relu", false), ("sum", "log1p_relu", true)]
+    {
+        let dir = with_splade_pooling(name, pooling, activation);
+        let found = describe(name, &Folder::open(dir.path()).unwrap()).unwrap();
+        let Task::Sparse(sparse) = &found.spec.task else { panic!("{:?}", found.spec) };
+        let SparseKind::IfSplade(facts) = &sparse.kind else { panic!("{:?}", found.spec) };
+        assert_eq!((facts.documents.sum, facts.documents.log_twice), (pooling == "sum", log_twice));
+        let files = with_graph(dir.path(), &found);
+        let model = SparseTextEmbedding::from_files(&found.spec, &files, &options).unwrap();
+        let results = model.embed_batch(Role::Query, &texts).unwrap();
+        for (found, expected) in zip_equal(&results, &query) {
+            close("query", &found.to_dense(expected.len()).unwrap(), expected);
+        }
+        let results = model.embed_batch(Role::Document, &texts).unwrap();
+        for ((text, twice), found) in zip_equal(zip_equal(&texts, &document), &results) {
+            let largest: Vec<f32> =
+                twice.iter().map(|&x| if log_twice { x } else { x.exp_m1() }).collect();
+            let found = found.to_dense(largest.len()).unwrap();
+            if pooling == "max" {
+                close(&format!("{activation} {text:?}"), &found, &largest);
+            } else {
+                // Special tokens count, so that every text has several.
+                assert!(zip_equal(&found, &largest).all(|(sum, max)| *sum >= max - 1e-5));
+                assert!(zip_equal(&found, &largest).any(|(sum, max)| *sum > max + 1e-5));
             }
         }
     }

@@ -8,9 +8,9 @@ use embedkit_core::{
     read_bounded, read_tensor,
     tokenizer::{Tokenizer, Tokens},
 };
-use embedkit_types::{Error, IfSpladeConfig, ModelFiles};
+use embedkit_types::{Error, IfSpladeConfig, ModelFiles, SpladeConfig};
 
-use super::splade::largest;
+use super::splade::weights;
 use crate::terms::Terms;
 
 /// A table for 30,000 tokens has about 1 MB.
@@ -18,6 +18,7 @@ const MAX_BYTES: u64 = 128 << 20;
 
 #[derive(Debug)]
 pub(super) struct IfSplade {
+    documents: SpladeConfig,
     special: HashSet<u32>,
     /// `true` if special tokens are terms of a document, too.
     special_tokens: bool,
@@ -35,9 +36,10 @@ impl IfSplade {
     ) -> Result<Self, Error> {
         let path = files.path(facts.idf_file.as_ref());
         let (special, special_tokens) = (tokenizer.special_ids(), facts.special_tokens);
+        let documents = facts.documents.clone();
         if path.extension().is_some_and(|extension| extension == "safetensors") {
             let idf = (0..).zip(read_tensor(&path, "weight")?).filter(|&(_, weight)| weight != 0.0);
-            return Ok(Self { special, special_tokens, idf: idf.collect() });
+            return Ok(Self { documents, special, special_tokens, idf: idf.collect() });
         }
         let bytes = read_bounded(&path, MAX_BYTES)?;
         let table: BTreeMap<String, f64> =
@@ -49,17 +51,21 @@ impl IfSplade {
         let known =
             |(token, weight): (String, f64)| Some((tokenizer.token_id(&token)?, weight as f32));
         let idf = table.into_iter().filter_map(known).collect();
-        Ok(Self { special, special_tokens, idf })
+        Ok(Self { documents, special, special_tokens, idf })
     }
 
-    /// The terms of a document: `ln(1 + ln(1 + max(x, 0)))` of each entry's largest logit, in f64 as
-    /// in the original. FastEmbed's are without special tokens.
+    /// The terms of a document, with logarithms in f64 as in the original. FastEmbed's are without
+    /// special tokens.
     pub(super) fn finish(&self, row: &Row<'_>) -> Result<Terms, Error> {
-        let entries = largest(row)?.into_iter().zip(0..);
-        let kept = entries.filter(|(x, index)| {
-            *x != 0.0 && (self.special_tokens || !self.special.contains(index))
+        let weight = |x: f32| {
+            let once = f64::from(x).ln_1p();
+            if self.documents.log_twice { once.ln_1p() } else { once }
+        };
+        let entries = (0..).zip(weights(row, &self.documents, weight)?);
+        let kept = entries.filter(|(index, weight)| {
+            *weight != 0.0 && (self.special_tokens || !self.special.contains(index))
         });
-        Ok(kept.map(|(x, index)| (index, f64::from(x).ln_1p().ln_1p())).collect())
+        Ok(kept.collect())
     }
 
     /// `true` if special tokens are terms like any other, where a text has them.

@@ -81,7 +81,7 @@ impl GraphModel {
             #[cfg(feature = "splade")]
             SparseKind::IfSplade(facts) => {
                 let kind = if_splade::IfSplade::open(facts, files, &tokenizer)?;
-                (&facts.output, Kind::IfSplade(kind))
+                (&facts.documents.output, Kind::IfSplade(kind))
             }
             #[cfg(feature = "splade")]
             SparseKind::TokenWeights(facts) => {

@@ -127,5 +127,5 @@ fn wrong_ways_to_open() {
     let error =
         SparseTextEmbedding::without_files(spec("Qdrant/bm25"), &load, &options).unwrap_err();
     assert!(matches!(error.downcast_ref(), Some(OptionError::Unknown { .. })), "{error}");
-    assert_eq!(SparseTextEmbedding::supported_models().count(), 7);
+    assert_eq!(SparseTextEmbedding::supported_models().count(), 11);
 }

@@ -167,6 +167,14 @@ fn text_hybrid(row: &mut Row, checks: &Checks) -> Result<TextHybrid, RowError> {
     Ok(TextHybrid { dim, heads, skip_tokens })
 }
 
+fn splade(row: &mut Row, checks: &Checks, log_twice: bool) -> Result<SpladeConfig, RowError> {
+    Ok(SpladeConfig {
+        output: checks.output(row)?,
+        sum: row.sum.take().unwrap_or(false),
+        log_twice: row.log_twice.take().unwrap_or(log_twice),
+    })
+}
+
 fn sparse(row: &mut Row, checks: &Checks) -> Result<Sparse, RowError> {
     let kind = match checks.present("kind", row.kind.take())?.as_str() {
         "bm25" => SparseKind::Bm25(Bm25Config {
@@ -176,13 +184,9 @@ fn sparse(row: &mut Row, checks: &Checks) -> Result<Sparse, RowError> {
             language: checks.present_text("language", row.language.take())?,
             token_max_length: checks.count("token_max_length", row.token_max_length.take())?,
         }),
-        "splade" => SparseKind::Splade(SpladeConfig {
-            output: checks.output(row)?,
-            sum: row.sum.take().unwrap_or(false),
-            log_twice: row.log_twice.take().unwrap_or(false),
-        }),
+        "splade" => SparseKind::Splade(splade(row, checks, false)?),
         "if-splade" => SparseKind::IfSplade(IfSpladeConfig {
-            output: checks.output(row)?,
+            documents: splade(row, checks, true)?,
             idf_file: checks.present_path("idf_file", row.idf_file.take())?,
             special_tokens: row.special_tokens.take().unwrap_or(false),
         }),

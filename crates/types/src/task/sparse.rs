@@ -84,12 +84,11 @@ impl SpladeConfig {
     pub const DEFAULT: Self = Self { output: GraphOutput::Index(0), sum: false, log_twice: false };
 }
 
-/// Facts of inference-free SPLADE: `ln(1 + ln(1 + max(x, 0)))` of the largest logit over the tokens
-/// for documents; a look-up for queries, without the graph.
+/// Facts of inference-free SPLADE: SPLADE for documents; a look-up for queries, without the graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IfSpladeConfig {
-    /// The graph output with the logits, `(texts, tokens, vocabulary)`.
-    pub output: GraphOutput,
+    /// The weights of documents.
+    pub documents: SpladeConfig,
     /// File with the weights of query tokens: a JSON object from token to number, or a safetensors file
     /// whose tensor `weight` has one for each id.
     pub idf_file: Str,
