@@ -1,5 +1,9 @@
-"""FastEmbed as a contestant; the protocol is described in ../contestant/src/lib.rs."""
+"""FastEmbed as a contestant; the protocol is described in ../contestant/src/lib.rs.
 
+With the argument `embedkit` it is our Python package, whose names are the same.
+"""
+
+import importlib
 import json
 import sys
 import time
@@ -7,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+
+LIBRARY = sys.argv[1] if len(sys.argv) > 1 else "fastembed"
 
 # Only what a kind needs is imported, when it is loaded: a start measures what a program would.
 
@@ -81,14 +87,17 @@ class Embedding:
         return {"wall": time.perf_counter() - start, "seconds": seconds}
 
 
+def library():
+    return importlib.import_module(LIBRARY)
+
+
 def options(request):
     return {"specific_model_path": request["model"], "threads": request["threads"], "cuda": False}
 
 
 class Dense(Embedding):
     def open(self, request):
-        from fastembed import TextEmbedding
-
+        TextEmbedding = library().TextEmbedding
         return TextEmbedding("sentence-transformers/all-MiniLM-L6-v2", **options(request))
 
 
@@ -100,8 +109,7 @@ class Sparse(Embedding):
     }
 
     def open(self, request):
-        from fastembed import SparseTextEmbedding
-
+        SparseTextEmbedding = library().SparseTextEmbedding
         name = self.NAMES[request["kind"]]
         if request["kind"] != "bm25":
             return SparseTextEmbedding(name, **options(request))
@@ -120,8 +128,7 @@ class Sparse(Embedding):
 
 class Late(Embedding):
     def open(self, request):
-        from fastembed import LateInteractionTextEmbedding
-
+        LateInteractionTextEmbedding = library().LateInteractionTextEmbedding
         return LateInteractionTextEmbedding("colbert-ir/colbertv2.0", **options(request))
 
 
@@ -146,8 +153,7 @@ class Rerank(Embedding):
 
 class Image(Embedding):
     def open(self, request):
-        from fastembed import ImageEmbedding
-
+        ImageEmbedding = library().ImageEmbedding
         return ImageEmbedding("Qdrant/resnet50-onnx", **options(request))
 
     def preprocess(self, request):

@@ -10,6 +10,7 @@ mod book;
 mod canonical;
 mod codegen;
 mod demo;
+mod deploy;
 mod golden;
 mod help;
 mod matrix;
@@ -62,6 +63,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Test SQL functions, jobs and clusters (distributed)
     Sql(sql::Arguments),
+    /// Test the files of containers and services (deploy)
+    Deploy(deploy::Arguments),
     /// Fetch ONNX Runtime and the models of demo, tests and benchmarks
     Assets(assets::Arguments),
     /// Test every runtime, device, feature set or model
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
         Command::Pictures(arguments) => pictures::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Sql(arguments) => sql::run(&arguments),
+        Command::Deploy(arguments) => deploy::run(&arguments),
         Command::Assets(arguments) => assets::run(&arguments),
         Command::Matrix(arguments) => matrix::run(&arguments),
         Command::Registry(command) => registry::run(&command),

@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use embedkit_hub::pip::IsolatedDir;
 use serde::Deserialize;
 
@@ -75,6 +75,39 @@ pub fn source(
         .with_context(|| format!("could not make {}", unpacked.display()))?;
     fs::remove_file(&archive).with_context(|| format!("could not remove {}", archive.display()))?;
     Ok(unpacked)
+}
+
+/// maturin, which [`wheel`] needs in its environment.
+pub const MATURIN: &str = "maturin==1.16.0";
+
+/// Builds the wheel of our Python package with the maturin of an environment; it is the only one in `out`.
+pub fn wheel(
+    python: &Path,
+    out: &Path,
+    options: &[&str],
+    target_dir: Option<&Path>,
+) -> Result<PathBuf> {
+    let _ = fs::remove_dir_all(out);
+    let mut command = Command::new(python);
+    command.args(["-m", "maturin", "build", "--locked", "--out"]).arg(out);
+    command.arg("--interpreter").arg(python).args(options);
+    if let Some(folder) = target_dir {
+        command.arg("--target-dir").arg(folder);
+    }
+    run::status(command.current_dir(repo::root().join("bindings").join("python")))?;
+    let wheels = fs::read_dir(out).with_context(|| out.display().to_string())?;
+    let wheels: Vec<_> = wheels.flatten().map(|entry| entry.path()).collect();
+    match wheels.as_slice() {
+        [wheel] => Ok(wheel.clone()),
+        other => bail!("expected one wheel in {}, got {}", out.display(), other.len()),
+    }
+}
+
+/// Installs a wheel into an environment, without its dependencies.
+pub fn install(python: &Path, wheel: &Path) -> Result<()> {
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    let mut command = Command::new(python);
+    run::status(command.args(pip).args(["--no-deps", "--force-reinstall"]).arg(wheel))
 }
 
 /// Names of all packages that pip would install for these, without installing any.

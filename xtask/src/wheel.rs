@@ -2,12 +2,11 @@
 //! and tests it there.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 
 use crate::{
     assets, python, repo, run,
@@ -16,7 +15,7 @@ use crate::{
 
 /// Packages that the build and every test need.
 const TOOLS: [&str; 8] = [
-    "maturin==1.16.0",
+    python::MATURIN,
     "numpy>=2,<3",
     "onnxruntime==1.32.0",
     "pillow>=10,<13",
@@ -75,9 +74,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             return steps.finish();
         }
     };
+    // A build for tests is without the execution providers of the manifest, so that crates are those of the
+    // other tests.
+    let options: &[&str] = match arguments.release {
+        true => &["--release"],
+        false => &["--profile", "dev", "--features", "pyo3/abi3-py310"],
+    };
+    let wheel = python::wheel(&interpreter, &folder.join("wheels"), options, None)?;
+    python::install(&interpreter, &wheel)?;
     let package = Package { folder: repo::root().join("bindings").join("python"), interpreter };
-    let wheel = package.build(&folder.join("wheels"), arguments.release)?;
-    package.install(&wheel)?;
     steps.run("lints", || package.lint());
     steps.run("types", || package.types());
     steps.run("tests", || package.test(&arguments.arguments));
@@ -99,32 +104,6 @@ impl Package {
         command.args(arguments).current_dir(&self.folder);
         command.env("EMBEDKIT_PROJECT", repo::root());
         command
-    }
-
-    /// Builds the wheel, the only one in `out`.
-    fn build(&self, out: &Path, release: bool) -> Result<PathBuf> {
-        let _ = fs::remove_dir_all(out);
-        let mut command = self.command(["-m", "maturin", "build", "--locked", "--out"]);
-        command.arg(out).arg("--interpreter").arg(&self.interpreter);
-        if release {
-            command.arg("--release");
-        } else {
-            // Without the execution providers of the manifest, so that crates are those of the other tests.
-            command.args(["--profile", "dev", "--features", "pyo3/abi3-py310"]);
-        }
-        run::status(&mut command)?;
-        let wheels = fs::read_dir(out).with_context(|| out.display().to_string())?;
-        let wheels: Vec<_> = wheels.flatten().map(|entry| entry.path()).collect();
-        match wheels.as_slice() {
-            [wheel] => Ok(wheel.clone()),
-            other => bail!("expected one wheel in {}, got {}", out.display(), other.len()),
-        }
-    }
-
-    fn install(&self, wheel: &Path) -> Result<()> {
-        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-        let mut command = self.command(pip);
-        run::status(command.args(["--no-deps", "--force-reinstall"]).arg(wheel))
     }
 
     fn lint(&self) -> Result<Outcome> {

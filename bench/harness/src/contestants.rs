@@ -18,8 +18,12 @@ use xtask::{
 
 /// Packages of FastEmbed's virtual environment; dependencies are installed, too.
 const FASTEMBED: &[&str] = &["fastembed==0.9.1", "pillow<13"];
+/// Packages of the environment of our Python package, beside the wheel itself.
+const PYTHON: &[&str] = &[python::MATURIN, "numpy>=2,<3", "pillow<13"];
 /// Packages of the virtual environment of sentence-transformers.
 const SENTENCE_TRANSFORMERS: &[&str] = &["sentence-transformers[onnx]"];
+/// Packages of the virtual environment of infinity's server.
+const INFINITY: &[&str] = &["infinity-emb[server,torch]"];
 
 /// A library that is compared with ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +103,7 @@ pub(super) struct Contestants {
     embedkit: PathBuf,
     plain: PathBuf,
     roofline: PathBuf,
+    python: OnceCell<Ready>,
     fastembed: OnceCell<Ready>,
     fastembed_rs: OnceCell<Ready>,
     sentence_transformers: OnceCell<Ready>,
@@ -142,6 +147,7 @@ impl Contestants {
             embedkit,
             plain,
             roofline,
+            python: OnceCell::new(),
             fastembed: OnceCell::new(),
             fastembed_rs: OnceCell::new(),
             sentence_transformers: OnceCell::new(),
@@ -149,10 +155,6 @@ impl Contestants {
     }
 
     fn peer_program(&self, peer: Peer) -> Result<&PathBuf, &String> {
-        let reason = |error: anyhow::Error| {
-            // The whole chain, in one line.
-            format!("{error:#}").lines().next().unwrap_or_default().to_owned()
-        };
         let runtime = format!("onnxruntime=={NEWEST}");
         let ready = match peer {
             Peer::Plain => return Ok(&self.plain),
@@ -168,8 +170,7 @@ impl Contestants {
             Peer::SentenceTransformers => self.sentence_transformers.get_or_init(|| {
                 let packages: Vec<&str> =
                     SENTENCE_TRANSFORMERS.iter().copied().chain([runtime.as_str()]).collect();
-                sentence_transformers(&self.folder.join("sentence-transformers"), &packages)
-                    .map_err(reason)
+                without_cuda(&self.folder.join("sentence-transformers"), &packages).map_err(reason)
             }),
         };
         ready.as_ref()
@@ -180,9 +181,24 @@ impl Contestants {
         self.peer_program(peer).err().map(String::as_str)
     }
 
+    /// The Python of infinity's server.
+    pub(super) fn infinity(&self) -> Result<PathBuf> {
+        without_cuda(&self.folder.join("infinity"), INFINITY)
+    }
+
     /// Starts the matrix product, which has its own load request.
     pub(super) fn roofline(&self) -> Result<Contestant> {
         Contestant::start("matrix product", &mut Command::new(&self.roofline))
+    }
+
+    /// Starts our Python package and opens a model.
+    pub(super) fn python(&self, open: Open<'_>) -> Result<Contestant> {
+        let ready = self.python.get_or_init(|| python_package(&self.folder).map_err(reason));
+        let interpreter = ready.as_ref().map_err(|why| anyhow!("{why}"))?;
+        let mut command = command(interpreter, open.threads);
+        command.arg(package("fastembed").join("contestant.py")).arg("embedkit");
+        command.env("ORT_DYLIB_PATH", &self.onnxruntime).env("PYTHONDONTWRITEBYTECODE", "1");
+        Ok(self.load(Contestant::start("embedkit in Python", &mut command)?, open)?.0)
     }
 
     /// Starts ours under a name and opens a model. Returns the seconds for that, too.
@@ -241,6 +257,22 @@ fn package(name: &str) -> PathBuf {
     repo::root().join("bench").join(name)
 }
 
+/// The whole chain of an error, in one line.
+fn reason(error: anyhow::Error) -> String {
+    format!("{error:#}").lines().next().unwrap_or_default().to_owned()
+}
+
+/// The Python of an environment with our package, built for it.
+fn python_package(folder: &Path) -> Result<PathBuf> {
+    let (environment, target) = (folder.join("python"), folder.join("target"));
+    let interpreter = python::environment(&environment, PYTHON)?;
+    println!("building the Python package");
+    let wheels = environment.join("wheels");
+    let wheel = python::wheel(&interpreter, &wheels, &["--release"], Some(&target))?;
+    python::install(&interpreter, &wheel)?;
+    Ok(interpreter)
+}
+
 /// Builds programs of a package under `bench` and returns their paths.
 fn build<const N: usize>(
     folder: &str,
@@ -254,16 +286,16 @@ fn build<const N: usize>(
     run::built(&mut command, programs)
 }
 
-/// The Python of sentence-transformers. A torch for CUDA brings gigabytes of libraries that a
+/// The Python of packages that need torch. A torch for CUDA brings gigabytes of libraries that a
 /// comparison on the CPU does not need; then nothing is installed. Finding out takes pip minutes, so a
 /// file beside the folder stores the answer; it may be removed.
-fn sentence_transformers(folder: &Path, packages: &[&str]) -> Result<PathBuf> {
+fn without_cuda(folder: &Path, packages: &[&str]) -> Result<PathBuf> {
     let answer = folder.with_extension("skipped");
     if let Ok(reason) = fs::read_to_string(&answer) {
         bail!(reason);
     }
     if !folder.join("packages").exists() {
-        println!("asking pip what sentence-transformers would bring");
+        println!("asking pip what {} would bring", packages.join(", "));
         let all = python::would_install(packages)?;
         let cuda = all.iter().filter(|name| name.starts_with("nvidia-")).count();
         if cuda > 0 {

@@ -22,12 +22,14 @@ mod machine;
 mod models;
 mod muvera;
 mod pages;
+mod python;
 mod report;
 mod rerank;
 mod retrieval;
 mod roofline;
 mod rounds;
 mod scale;
+mod serve;
 mod serve_like;
 mod sizes;
 mod sparse;
@@ -77,7 +79,7 @@ struct Arguments {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum What {
-    /// All but variants and retrieval
+    /// All but serve, python, variants and retrieval
     All,
     /// Text to one vector: throughput against the matrix product, latency
     Dense,
@@ -103,6 +105,10 @@ enum What {
     Sizes,
     /// Many callers on one model: single queries and requests of 32 texts
     ServeLike,
+    /// The HTTP server beside the library: throughput, latency, memory over 200,000 requests
+    Serve,
+    /// The Python package beside the library, and FastEmbed
+    Python,
     /// Methods of retrieval on a labelled collection: quality and speed
     Retrieval,
     /// Our own settings compared with each other
@@ -143,6 +149,8 @@ impl What {
             Self::Cold => "cold",
             Self::Sizes => "sizes",
             Self::ServeLike => "serve-like",
+            Self::Serve => "serve",
+            Self::Python => "python",
             Self::Retrieval => "retrieval",
             Self::Variants => "variants",
             Self::Docs => "docs",
@@ -254,6 +262,8 @@ fn measure(
         What::Cold => cold::measure(setting, scale, corpus, report),
         What::Sizes => sizes::measure(setting, scale, corpus, report),
         What::ServeLike => serve_like::measure(setting, scale, corpus, report),
+        What::Serve => serve::measure(setting, scale, corpus, report),
+        What::Python => python::measure(setting, scale, corpus, report),
         What::Variants => variants::measure(setting, scale, corpus, report),
         What::Retrieval | What::All | What::Docs => bail!("{} is no benchmark", what.name()),
     }

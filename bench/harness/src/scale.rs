@@ -23,6 +23,8 @@ pub(super) struct Scale {
     pub(super) sizes: &'static [usize],
     /// Maximum corpus size for peers, and at their default batch size.
     pub(super) peer_sizes: [usize; 2],
+    /// Requests over which a server's memory is watched.
+    pub(super) requests: usize,
     /// Process starts.
     pub(super) starts: usize,
 }
@@ -42,6 +44,7 @@ impl Scale {
                 words: 5000,
                 sizes: &[200, 1000],
                 peer_sizes: [200, 200],
+                requests: 2000,
                 starts: 2,
             }
         } else {
@@ -56,6 +59,7 @@ impl Scale {
                 words: 20_000,
                 sizes: &[1000, 10_000, 100_000],
                 peer_sizes: [10_000, 1000],
+                requests: 200_000,
                 starts: 5,
             }
         }
