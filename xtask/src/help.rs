@@ -9,7 +9,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("First", &["demo", "test"]),
     (
         "While you work",
-        &["tidy", "codegen", "golden", "book", "pictures", "bench", "sql", "python"],
+        &["tidy", "codegen", "golden", "book", "pictures", "bench", "sql", "python", "serve"],
     ),
     ("For maintainers", &["assets", "matrix", "registry", "release"]),
 ];

@@ -16,6 +16,7 @@ mod matrix;
 mod pictures;
 mod registry;
 mod release;
+mod serve;
 mod sql;
 mod steps;
 mod test;
@@ -60,6 +61,8 @@ enum Command {
     Pictures(pictures::Arguments),
     /// Measure speed, memory and quality, beside the peers
     Bench(bench::Arguments),
+    /// Test the server with the clients of others
+    Serve(serve::Arguments),
     /// Test SQL functions, jobs and clusters (distributed)
     Sql(sql::Arguments),
     /// Fetch ONNX Runtime and the models of demo, tests and benchmarks
@@ -86,6 +89,7 @@ fn main() -> ExitCode {
         Command::Book(arguments) => book::run(&arguments),
         Command::Pictures(arguments) => pictures::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
         Command::Sql(arguments) => sql::run(&arguments),
         Command::Assets(arguments) => assets::run(&arguments),
         Command::Matrix(arguments) => matrix::run(&arguments),
