@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Clients, and what the tests run on.
-const PACKAGES: [&str; 16] = [
+const PACKAGES: [&str; 15] = [
     "cohere==7.3.1",
     "cryptography==50.0.2",
     "httpx==0.28.1",
@@ -27,7 +27,6 @@ const PACKAGES: [&str; 16] = [
     "numpy>=2,<3",
     "ollama==0.6.3",
     "openai==3.57.0",
-    "pillow>=10,<13",
     "pytest==9.2.0",
     "ruff==0.17.6",
     "schemathesis==4.32.5",
@@ -50,10 +49,14 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut steps = Steps::default();
     let cache = repo::root().join(".cache").join("serve");
-    let interpreter = match python::environment(&cache.join("python"), &PACKAGES) {
-        Ok(interpreter) => interpreter,
+    let needs = || -> Result<_> {
+        let interpreter = python::environment(&cache.join("python"), &PACKAGES);
+        Ok((interpreter.context("pip")?, assets::newest_runtime_here()?))
+    };
+    let (interpreter, runtime) = match needs() {
+        Ok(found) => found,
         Err(error) => {
-            let reason = format!("pip cannot install the clients: {error:#}");
+            let reason = format!("what the tests need cannot be had: {error:#}");
             steps.note("clients of the server", Outcome::Skipped(reason));
             return steps.finish();
         }
@@ -62,7 +65,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Some(program) => std::path::absolute(program)?,
         None => run::build_embedkit_of_workspace()?,
     };
-    let runtime = assets::newest_runtime_here()?;
     let folder = repo::root().join("crates").join("server").join("tests").join("clients");
     let node = node(&folder, &cache.join("node"));
     if let Err(error) = &node {

@@ -44,7 +44,7 @@ def test_answers_are_those_of_the_description(tmp_path):
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=3 * PATIENCE,
+            timeout=5 * PATIENCE,
             check=False,
         )
         print(done.stdout[-6000:])
