@@ -10,7 +10,7 @@ use std::{
 
 use embedkit::{ModelBuilder, Options};
 
-use crate::{fetch::ImageHost, keys::Keys};
+use crate::{hosts::ImageHost, keys::Keys};
 
 /// Settings of a server.
 ///

@@ -4,8 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use axum::http::Uri;
 
-use super::invalid;
 use crate::failure::Failure;
+
+/// The failure of an image that is not fetched.
+pub(super) fn invalid(message: impl Into<String>) -> Failure {
+    Failure::invalid("image", message)
+}
 
 /// The parts of an address that a request needs.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{address::Target, invalid};
+use super::address::{Target, invalid};
 use crate::{
     App,
     failure::{Failure, FailureKind},

@@ -5,21 +5,20 @@
 
 mod address;
 mod client;
-mod host;
 
 use std::net::IpAddr;
 
 use axum::http::Uri;
 use tokio::{net::lookup_host, time::Instant};
 
-pub use self::host::{ImageHost, ImageHostError};
 use self::{
-    address::{Target, is_public},
+    address::{Target, invalid, is_public},
     client::{Fetched, get},
 };
 use crate::{
     App,
     failure::{Failure, FailureKind},
+    hosts::ImageHost,
     inputs::{Inputs, Item, is_address},
     request::{Room, Terms},
 };
@@ -61,10 +60,6 @@ fn address_of(item: &Item) -> Option<&str> {
         Item::Image(text) if is_address(text) => Some(text),
         _ => None,
     }
-}
-
-fn invalid(message: impl Into<String>) -> Failure {
-    Failure::invalid("image", message)
 }
 
 /// The image at an address, within the limits on bytes, time and redirects.

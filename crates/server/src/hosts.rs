@@ -62,13 +62,13 @@ impl fmt::Display for ImageHost {
 
 impl ImageHost {
     /// True for the host of an address, on the port that is named or a usual one.
-    pub(super) fn is(&self, host: &str, port: u16) -> bool {
+    pub(crate) fn is(&self, host: &str, port: u16) -> bool {
         let port_fits = self.port.map_or(port == 80 || port == 443, |named| named == port);
         port_fits && self.name.eq_ignore_ascii_case(host)
     }
 
     /// True for the name of the own machine.
-    pub(super) fn is_this_machine(&self) -> bool {
+    pub(crate) fn is_this_machine(&self) -> bool {
         self.name == "localhost"
     }
 }
