@@ -9,7 +9,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("First", &["demo", "test"]),
     (
         "While you work",
-        &["tidy", "codegen", "golden", "book", "pictures", "bench", "sql", "python", "deploy"],
+        &["tidy", "codegen", "golden", "book", "pictures", "bench", "sql", "python", "serve", "deploy"],
     ),
     ("For maintainers", &["assets", "matrix", "registry", "release"]),
 ];

@@ -17,6 +17,7 @@ mod matrix;
 mod pictures;
 mod registry;
 mod release;
+mod serve;
 mod sql;
 mod steps;
 mod test;
@@ -61,6 +62,8 @@ enum Command {
     Pictures(pictures::Arguments),
     /// Measure speed, memory and quality, beside the peers
     Bench(bench::Arguments),
+    /// Test the server with the clients of others
+    Serve(serve::Arguments),
     /// Test SQL functions, jobs and clusters (distributed)
     Sql(sql::Arguments),
     /// Test the files of containers and services (deploy)
@@ -89,6 +92,7 @@ fn main() -> ExitCode {
         Command::Book(arguments) => book::run(&arguments),
         Command::Pictures(arguments) => pictures::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
         Command::Sql(arguments) => sql::run(&arguments),
         Command::Deploy(arguments) => deploy::run(&arguments),
         Command::Assets(arguments) => assets::run(&arguments),

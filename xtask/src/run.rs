@@ -108,6 +108,13 @@ pub fn build_embedkit(release: bool) -> Result<PathBuf> {
     Ok(program)
 }
 
+/// Builds the command line program with the features that the workspace as a whole has, so that a build of its
+/// tests is taken over.
+pub fn build_embedkit_of_workspace() -> Result<PathBuf> {
+    let [program] = built(&mut cargo(["build", "--workspace"]), ["embedkit"])?;
+    Ok(program)
+}
+
 /// Runs a `cargo build` and returns the paths of these programs.
 pub fn built<const N: usize>(command: &mut Command, programs: [&str; N]) -> Result<[PathBuf; N]> {
     for program in programs {

@@ -140,7 +140,7 @@ impl Package {
 }
 
 /// pytest's last line, without its frame and its time.
-fn summary(said: &str) -> Option<String> {
+pub(crate) fn summary(said: &str) -> Option<String> {
     let is_summary = |line: &&str| line.starts_with("==") && line.contains(" in ");
     let line = said.lines().rev().find(is_summary)?;
     let text = line.trim_matches(|c| c == '=' || c == ' ');

@@ -78,7 +78,7 @@ mod try_inputs;
 #[cfg(feature = "convert")]
 pub use embedkit_convert as convert;
 #[cfg(feature = "any-model")]
-pub use embedkit_core::pipeline::{Class, Depth, Pending, QueueOptions};
+pub use embedkit_core::pipeline::{Class, Depth, Pending, QueueOptions, Spent};
 pub use embedkit_core::registry;
 #[cfg(feature = "onnx")]
 pub use embedkit_core::runtime;

@@ -3,6 +3,7 @@
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use axum::http::{HeaderMap, HeaderValue};
+use embedkit::Spent;
 
 /// Most truncated inputs that the header lists.
 const LISTED: usize = 100;
@@ -18,8 +19,29 @@ pub(crate) struct Account {
     pub(crate) characters: usize,
     /// Positions of the inputs that were truncated.
     pub(crate) truncated: Vec<usize>,
-    /// Time in the engine, its queue included.
-    pub(crate) engine: Duration,
+    /// Time for tokenising, in the queue, and for running batches: in all the time in the engine.
+    pub(crate) times: Phases,
+}
+
+/// Time in the engine by its phases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Phases {
+    pub(crate) tokenization: Duration,
+    pub(crate) queue: Duration,
+    pub(crate) inference: Duration,
+}
+
+impl Phases {
+    /// The time that passed, by what threads spent; all of it is inference where nobody measured that.
+    pub(crate) fn new(passed: Duration, spent: Option<Spent>) -> Self {
+        let Some(Spent { preparing, running }) = spent else {
+            return Self { inference: passed, ..Self::default() };
+        };
+        // Threads that work at once spend more than passes.
+        let inference = running.min(passed);
+        let tokenization = preparing.min(passed - inference);
+        Self { tokenization, queue: passed - inference - tokenization, inference }
+    }
 }
 
 impl Account {
@@ -34,7 +56,9 @@ impl Account {
         self.inputs += other.inputs;
         self.tokens += other.tokens;
         self.characters += other.characters;
-        self.engine += other.engine;
+        self.times.tokenization += other.times.tokenization;
+        self.times.queue += other.times.queue;
+        self.times.inference += other.times.inference;
     }
 
     /// Headers of the response.
@@ -46,7 +70,9 @@ impl Account {
             ("x-compute-tokens", self.tokens as u128),
             ("x-compute-time", total.as_millis()),
             ("x-total-time", total.as_millis()),
-            ("x-inference-time", self.engine.as_millis()),
+            ("x-tokenization-time", self.times.tokenization.as_millis()),
+            ("x-queue-time", self.times.queue.as_millis()),
+            ("x-inference-time", self.times.inference.as_millis()),
         ] {
             headers.insert(name, number_value(number));
         }
@@ -84,5 +110,20 @@ mod tests {
         assert!(list.starts_with("0,3,4,5,6,"), "{list}");
         assert_eq!(list.split(',').count(), LISTED);
         assert_eq!(headers["x-total-time"], "5");
+    }
+
+    #[test]
+    fn phases_add_up_to_the_time_that_passed() {
+        let millis = Duration::from_millis;
+        let phases = |passed, preparing, running| {
+            let spent = Spent { preparing: millis(preparing), running: millis(running) };
+            let Phases { tokenization, queue, inference } =
+                Phases::new(millis(passed), Some(spent));
+            [tokenization, queue, inference].map(|time| time.as_millis())
+        };
+        assert_eq!(phases(10, 2, 5), [2, 3, 5]);
+        assert_eq!(phases(10, 20, 5), [5, 0, 5]);
+        assert_eq!(phases(10, 2, 50), [0, 0, 10]);
+        assert_eq!(Phases::new(millis(10), None).inference, millis(10));
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use embedkit::{ModelBuilder, Options};
 
-use crate::keys::Keys;
+use crate::{hosts::ImageHost, keys::Keys};
 
 /// Settings of a server.
 ///
@@ -42,6 +42,8 @@ pub struct Config {
     /// True if token ids are those of the models' own vocabularies. Otherwise a request with token ids is
     /// refused on the routes of OpenAI, whose clients send ids of OpenAI's vocabularies.
     pub own_token_ids: bool,
+    /// Hosts from which images are fetched that a request gives by their address; none are without any.
+    pub image_hosts: Vec<ImageHost>,
     /// Options of models that clients open by name (`/models/load`); `None` if they may not.
     pub client_models: Option<Options>,
     /// Certificate and key for HTTPS.

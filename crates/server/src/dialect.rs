@@ -8,6 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
+use utoipa::openapi::{ObjectBuilder, Type, schema::SchemaType};
 
 use crate::failure::{Failure, FailureKind};
 
@@ -75,12 +76,19 @@ impl Dialect {
         let text = failure.text();
         match self {
             Self::Tei => json!({"error": text, "error_type": tei_type(failure.kind)}),
-            Self::OpenAi => json!({"error": {
+            // Clients of OpenAI read `error`, and callers of Text Embeddings Inference the fields beside it:
+            // its errors of these routes are flat.
+            Self::OpenAi => json!({
+                "error": {
+                    "message": text,
+                    "type": openai_type(status),
+                    "param": failure.param,
+                    "code": openai_code(failure.kind),
+                },
                 "message": text,
-                "type": openai_type(status),
-                "param": failure.param,
-                "code": openai_code(failure.kind),
-            }}),
+                "type": tei_type(failure.kind),
+                "code": status.as_u16(),
+            }),
             Self::Cohere => json!({"message": text}),
             Self::Ollama | Self::Qdrant => json!({"error": text}),
             Self::Own => json!({"error": {
@@ -92,12 +100,73 @@ impl Dialect {
     }
 }
 
+impl Dialect {
+    /// All that have errors of their own form.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Tei, Self::OpenAi, Self::Cohere, Self::Ollama, Self::Qdrant, Self::Own];
+
+    /// Name of the schema of an error.
+    pub(crate) fn schema_name(self) -> &'static str {
+        match self {
+            Self::Tei => "TeiError",
+            Self::OpenAi => "OpenAiError",
+            Self::Cohere => "CohereError",
+            Self::Ollama => "OllamaError",
+            Self::Qdrant => "QdrantError",
+            Self::Own => "EmbedkitError",
+        }
+    }
+
+    /// The schema of an error.
+    pub(crate) fn schema(self) -> ObjectBuilder {
+        let text = || ObjectBuilder::new().schema_type(Type::String);
+        let number = || ObjectBuilder::new().schema_type(Type::Integer);
+        let or_null = || SchemaType::from_iter([Type::String, Type::Null]);
+        let maybe = || ObjectBuilder::new().schema_type(or_null());
+        let object = |fields: Vec<(&'static str, ObjectBuilder)>| {
+            fields.into_iter().fold(ObjectBuilder::new(), |object, (name, field)| {
+                object.property(name, field).required(name)
+            })
+        };
+        match self {
+            Self::Tei => {
+                object(vec![("error", text()), ("error_type", text().enum_values(Some(TEI_TYPES)))])
+            }
+            Self::OpenAi => {
+                let error = object(vec![
+                    ("message", text()),
+                    ("type", text()),
+                    ("param", maybe()),
+                    ("code", text()),
+                ]);
+                let kind = text().enum_values(Some(TEI_TYPES));
+                object(vec![
+                    ("error", error),
+                    ("message", text()),
+                    ("type", kind),
+                    ("code", number()),
+                ])
+            }
+            Self::Cohere => object(vec![("message", text())]),
+            Self::Ollama | Self::Qdrant => object(vec![("error", text())]),
+            Self::Own => object(vec![(
+                "error",
+                object(vec![("kind", text()), ("message", text()), ("hint", maybe())]),
+            )]),
+        }
+    }
+}
+
 /// Whole seconds until a client may try again, at least one.
 fn retry_after(failure: &Failure) -> Option<u64> {
     let waits = matches!(failure.kind, FailureKind::Overloaded | FailureKind::NotReady);
     let time = failure.retry_after.or(waits.then_some(Duration::from_secs(1)))?;
     Some(time.as_secs() + u64::from(time.subsec_nanos() > 0)).map(|seconds| seconds.max(1))
 }
+
+/// Types of errors of Text Embeddings Inference.
+const TEI_TYPES: [&str; 6] =
+    ["Unhealthy", "Backend", "Overloaded", "Validation", "Tokenizer", "Empty"];
 
 fn tei_type(kind: FailureKind) -> &'static str {
     match kind {
@@ -176,10 +245,13 @@ mod tests {
         );
         assert_eq!(
             body(Dialect::OpenAi),
-            json!({"error": {
-                "message": "too long: cut it", "type": "invalid_request_error",
-                "param": "input", "code": "invalid",
-            }})
+            json!({
+                "error": {
+                    "message": "too long: cut it", "type": "invalid_request_error",
+                    "param": "input", "code": "invalid",
+                },
+                "message": "too long: cut it", "type": "Validation", "code": 400,
+            })
         );
         assert_eq!(body(Dialect::Cohere), json!({"message": "too long: cut it"}));
         assert_eq!(body(Dialect::Ollama), json!({"error": "too long: cut it"}));

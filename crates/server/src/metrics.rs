@@ -7,7 +7,11 @@ use std::{fmt, time::Duration};
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder as _};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use crate::{account::Account, failure::FailureKind, models::Status};
+use crate::{
+    account::{Account, Phases},
+    failure::FailureKind,
+    models::Status,
+};
 
 /// Number of buckets of a duration, each half as large again as the one before.
 const DURATION_BUCKETS: i32 = 35;
@@ -75,31 +79,26 @@ impl Metrics {
         self.counter("te_request_count", of_request()).increment(1);
         self.counter("te_request_success", of_request()).increment(1);
         self.histogram("te_request_duration", of_request()).record(total);
-        self.histogram("te_request_inference_duration", of_request()).record(account.engine);
+        for (phase, time) in phases(account) {
+            self.histogram(phase.of_request, of_request()).record(time);
+        }
         self.histogram("te_request_size", of_model()).record(as_f64(account.inputs));
         if let Some(mean) = account.tokens.checked_div(account.inputs) {
             self.histogram("te_request_input_length", of_model()).record(as_f64(mean));
         }
-        let (count, success, duration, inference) = if scores {
-            (
-                "te_predict_count",
-                "te_predict_success",
-                "te_predict_duration",
-                "te_predict_inference_duration",
-            )
+        let (count, success, duration) = if scores {
+            ("te_predict_count", "te_predict_success", "te_predict_duration")
         } else {
-            (
-                "te_embed_count",
-                "te_embed_success",
-                "te_embed_duration",
-                "te_embed_inference_duration",
-            )
+            ("te_embed_count", "te_embed_success", "te_embed_duration")
         };
         let inputs = account.inputs as u64;
         self.counter(count, of_model()).increment(inputs);
         self.counter(success, of_model()).increment(inputs);
         self.histogram(duration, of_model()).record(total);
-        self.histogram(inference, of_model()).record(account.engine);
+        for (phase, time) in phases(account) {
+            let name = if scores { phase.of_scores } else { phase.of_embeddings };
+            self.histogram(name, of_model()).record(time);
+        }
         self.counter("embedkit_tokens_total", of_model()).increment(account.tokens as u64);
         self.counter("embedkit_truncated_inputs_total", of_model())
             .increment(account.truncated.len() as u64);
@@ -153,6 +152,44 @@ impl Metrics {
     }
 }
 
+/// Names of the histograms of a phase.
+struct Phase {
+    of_request: &'static str,
+    of_scores: &'static str,
+    of_embeddings: &'static str,
+}
+
+/// The phases of a request with their times.
+fn phases(account: &Account) -> [(Phase, Duration); 3] {
+    let Phases { tokenization, queue, inference } = account.times;
+    [
+        (
+            Phase {
+                of_request: "te_request_tokenization_duration",
+                of_scores: "te_predict_tokenization_duration",
+                of_embeddings: "te_embed_tokenization_duration",
+            },
+            tokenization,
+        ),
+        (
+            Phase {
+                of_request: "te_request_queue_duration",
+                of_scores: "te_predict_queue_duration",
+                of_embeddings: "te_embed_queue_duration",
+            },
+            queue,
+        ),
+        (
+            Phase {
+                of_request: "te_request_inference_duration",
+                of_scores: "te_predict_inference_duration",
+                of_embeddings: "te_embed_inference_duration",
+            },
+            inference,
+        ),
+    ]
+}
+
 #[expect(clippy::cast_precision_loss, reason = "a measurement")]
 fn as_f64(number: usize) -> f64 {
     number as f64
@@ -176,7 +213,7 @@ mod tests {
             inputs: 3,
             tokens: 30,
             truncated: vec![1],
-            engine: Duration::from_millis(4),
+            times: Phases { queue: Duration::from_millis(4), ..Phases::default() },
             ..Account::default()
         };
         metrics.succeeded(&account, false, Duration::from_millis(5));
@@ -189,6 +226,8 @@ mod tests {
             r#"te_embed_success{model="a/model"} 3"#,
             r#"te_request_failure{err="overloaded"} 1"#,
             r#"te_request_duration_count{method="batch",model="a/model"} 1"#,
+            r#"te_request_queue_duration_sum{method="batch",model="a/model"} 0.004"#,
+            r#"te_embed_tokenization_duration_count{model="a/model"} 1"#,
             r#"te_request_input_length_sum{model="a/model"} 10"#,
             r#"embedkit_tokens_total{model="a/model"} 30"#,
             r#"embedkit_truncated_inputs_total{model="a/model"} 1"#,

@@ -4,7 +4,7 @@ use std::{panic::AssertUnwindSafe, time::Instant};
 
 use axum::{
     extract::{Request, State},
-    http::{Method, StatusCode},
+    http::{Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -51,7 +51,12 @@ pub(crate) async fn observe(State(app): State<App>, request: Request, next: Next
     let scores = response.extensions_mut().remove::<Scores>().is_some();
     let total = start.elapsed();
     if let Some(failure) = &failure {
+        // The methods that a route does take.
+        let allow = response.headers_mut().remove(header::ALLOW);
         response = dialect.render(failure);
+        if let Some(allow) = allow {
+            response.headers_mut().insert(header::ALLOW, allow);
+        }
         app.metrics().failed(failure.kind);
         if response.status() == StatusCode::INTERNAL_SERVER_ERROR
             || failure.kind == FailureKind::Backend

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use embedkit::{Class, Embedded, ErrorKind, Input, Output, Pending, QueueOptions, Role};
+use embedkit::{Class, Embedded, ErrorKind, Input, Output, Pending, QueueOptions, Role, Spent};
 use tokio::{
     sync::mpsc,
     task::spawn_blocking,
@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    account::Account,
+    account::{Account, Phases},
     failure::{Failure, FailureKind},
     models::Lease,
     request::Terms,
@@ -105,7 +105,7 @@ impl Lease {
             outputs.push(value);
             tokens.push(seen);
         }
-        account.engine = start.elapsed();
+        account.times = Phases::new(start.elapsed(), parts.spent);
         if outputs.len() != count {
             let message = format!("{} results for {count} inputs", outputs.len());
             return Err(Failure::new(FailureKind::Internal, message));
@@ -149,6 +149,8 @@ struct Parts<'a> {
     options: QueueOptions,
     waiting: VecDeque<Vec<Input>>,
     queued: VecDeque<Queued>,
+    /// For the parts that are done; `None` where one was not measured.
+    spent: Option<Spent>,
 }
 
 /// The result of an input.
@@ -184,12 +186,26 @@ impl Queued {
             Self::Thread(results) => results.recv().await,
         }
     }
+
+    fn spent(&self) -> Option<Spent> {
+        match self {
+            Self::Engine(pending) => pending.spent(),
+            Self::Thread(_) => None,
+        }
+    }
 }
 
 impl<'a> Parts<'a> {
     fn new(lease: &'a Lease, role: Role, inputs: Vec<Input>, options: QueueOptions) -> Self {
         let waiting = split(inputs, lease.slot.part_tokens());
-        Self { lease, role, options, waiting, queued: VecDeque::new() }
+        Self {
+            lease,
+            role,
+            options,
+            waiting,
+            queued: VecDeque::new(),
+            spent: Some(Spent::default()),
+        }
     }
 
     /// Submits the first part.
@@ -222,7 +238,11 @@ impl<'a> Parts<'a> {
             if next.is_some() {
                 return Ok(next);
             }
-            self.queued.pop_front();
+            let done = self.queued.pop_front().and_then(|queued| queued.spent());
+            self.spent = self.spent.zip(done).map(|(mut all, more)| {
+                all.add(more);
+                all
+            });
         }
     }
 

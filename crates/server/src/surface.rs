@@ -9,9 +9,11 @@ use axum::{
     routing::get,
 };
 use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
-use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi};
+use utoipa::openapi::{
+    ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, Ref, Response, ResponseBuilder,
+};
 
-use crate::{App, Config, StartError, observe::observe, routes};
+use crate::{App, Config, StartError, dialect::Dialect, observe::observe, routes};
 
 /// Time in seconds for which a browser remembers what it may send.
 const PREFLIGHT_SECONDS: u64 = 3600;
@@ -58,20 +60,36 @@ fn text(mut description: OpenApi) -> String {
     for (path, item) in &mut description.paths.paths {
         for (method, operation) in [("get", &mut item.get), ("post", &mut item.post)] {
             if let Some(operation) = operation {
+                let failures = failures(Dialect::of_path(path));
                 let path = path.trim_matches('/').replace(['/', '-', '.'], "_");
                 let path = path.replace(['{', '}', '*'], "");
                 let name = if path.is_empty() { "root" } else { &path };
                 operation.operation_id = Some(format!("{method}_{name}"));
+                operation.responses.responses.insert("default".to_owned(), failures.into());
             }
         }
+    }
+    let schemas = &mut description.components.get_or_insert_default().schemas;
+    for dialect in Dialect::ALL {
+        schemas.insert(dialect.schema_name().to_owned(), dialect.schema().into());
     }
     // OpenAPI has no name for a parameter of several segments.
     let paths = std::mem::take(&mut description.paths.paths);
     description.paths.paths =
         paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
-    let mut text = description.to_pretty_json().unwrap_or_default();
-    text.push('\n');
-    text
+    // Forms of a value need not exclude each other: an empty list may be of any.
+    let text = description.to_pretty_json().unwrap_or_default();
+    text.replace("\"oneOf\": [", "\"anyOf\": [") + "\n"
+}
+
+/// The response of a request that failed, in the words of a dialect.
+fn failures(dialect: Dialect) -> Response {
+    let schema = Ref::from_schema_name(dialect.schema_name());
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    ResponseBuilder::new()
+        .description("The request failed, for a reason that the body states")
+        .content("application/json", content)
+        .build()
 }
 
 /// Pages of other origins that may send requests, with any header: also with a key.

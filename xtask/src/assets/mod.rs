@@ -69,6 +69,14 @@ pub fn newest_runtime() -> PathBuf {
     runtime_library(NEWEST)
 }
 
+/// Newest ONNX Runtime library, fetched where it is missing: all that models in the repository need.
+pub fn newest_runtime_here() -> Result<PathBuf> {
+    for runtime in RUNTIMES.iter().filter(|runtime| runtime.version == NEWEST) {
+        ensure_runtime(runtime).with_context(|| format!("could not get ONNX Runtime {NEWEST}"))?;
+    }
+    Ok(newest_runtime())
+}
+
 /// Lowest supported ONNX Runtime library.
 pub fn lowest_runtime() -> PathBuf {
     runtime_library(LOWEST)

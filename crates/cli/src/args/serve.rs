@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
-use embedkit_server::{Listen, ListenError};
+use embedkit_server::{ImageHost, Listen, ListenError};
 use embedkit_types::Variant;
 
 use super::{
@@ -65,6 +65,10 @@ pub(crate) struct ServeArgs {
     /// Clients may load models that are not listed here, by name
     #[arg(long)]
     pub(crate) open_any_model: bool,
+    /// Fetch images that requests give by an address on this host, such as images.example.com or
+    /// 10.0.0.7:8080; can be repeated. Names that lead to a private address are refused [default: none]
+    #[arg(long = "allow-image-host", value_name = "HOST[:PORT]")]
+    pub(crate) image_hosts: Vec<ImageHost>,
     /// Token ids from clients of OpenAI are of the models' own vocabularies
     #[arg(long)]
     pub(crate) token_ids: bool,

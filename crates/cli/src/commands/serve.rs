@@ -70,6 +70,7 @@ fn config(args: ServeArgs, run: &RunArgs, report: &Report) -> Result<Config> {
             ..Limits::default()
         },
         times: Times { request: run.timeout, drain: args.drain, ..Times::default() },
+        image_hosts: args.image_hosts,
         own_token_ids: args.token_ids,
         client_models: args.open_any_model.then(|| load.into()),
         tls: match (args.tls_cert, args.tls_key) {

@@ -98,6 +98,7 @@ fn command_lines_that_make_no_sense_are_refused() {
     let two = ["--model", "Qdrant/bm25", "--model", "Qdrant/bm42-all-minilm-l6-v2-attentions"];
     bad(&[&two[..], &["--option", "k=1"]].concat(), "--option is for one model, not 2");
     bad(&["--keep-alive", "soon"], "expected a time, such as 90s");
+    bad(&["--allow-image-host", "http://example.com/"], "expected a host, such as");
 }
 
 #[test]

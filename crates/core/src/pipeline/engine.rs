@@ -5,7 +5,7 @@ use std::{
     fmt,
     ops::AddAssign,
     sync::{Arc, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use embedkit_types::{BatchOptions, Error};
@@ -15,7 +15,7 @@ use super::{
     queue::{Chunk, Limits, Queue, Row, Terms, TicketId, Unprepared},
     rate::Rate,
     rows::{catching, run_rows},
-    ticket::Inbox,
+    ticket::{Inbox, Spent},
 };
 use crate::{
     error::Error as CoreError,
@@ -440,7 +440,7 @@ impl<S: Step> Shared<S> {
                     let (lanes, time) = (permits.count, now().saturating_duration_since(start));
                     self.with(|running| running.rate.add(tokens, lanes, time));
                     drop(permits);
-                    self.deliver(places.into_iter().zip(results));
+                    self.deliver(places.into_iter().zip(results), time);
                 }
             }
         }
@@ -489,6 +489,8 @@ impl<S: Step> Shared<S> {
     /// Makes inputs ready, each by itself.
     fn prepare(&self, chunk: Chunk<S::Input>, inbox: &Inbox<Outcome<S>>) {
         let Chunk { ticket, window, deadline, inputs } = chunk;
+        // Not the clock of deadlines, which a test steps whenever it is asked.
+        let start = Instant::now();
         let _span = tracing::debug_span!("tokenise", inputs = inputs.len()).entered();
         let mut rows = Vec::with_capacity(inputs.len());
         let mut failed = Vec::new();
@@ -506,6 +508,7 @@ impl<S: Step> Shared<S> {
                 Err(error) => failed.push((index, Err(error))),
             }
         }
+        inbox.spend(Spent { preparing: start.elapsed(), ..Spent::default() });
         self.with(|running| {
             running.queue.leave(ticket, estimates);
             rows.into_iter().for_each(|row| running.queue.add(window, row));
@@ -518,13 +521,18 @@ impl<S: Step> Shared<S> {
     }
 
     /// Puts results into the inboxes of their tickets; those of tickets that are gone are dropped.
-    fn deliver(&self, results: impl Iterator<Item = ((TicketId, usize), Outcome<S>)>) {
+    fn deliver(
+        &self,
+        results: impl Iterator<Item = ((TicketId, usize), Outcome<S>)>,
+        running: Duration,
+    ) {
         let mut by_ticket: BTreeMap<TicketId, Vec<(usize, Outcome<S>)>> = BTreeMap::new();
         for ((ticket, index), result) in results {
             by_ticket.entry(ticket).or_default().push((index, result));
         }
         for (ticket, results) in by_ticket {
             if let Some(inbox) = self.with(|running| running.inbox(ticket)).flatten() {
+                inbox.spend(Spent { running, ..Spent::default() });
                 inbox.put(results);
             }
         }

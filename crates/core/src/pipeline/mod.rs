@@ -38,7 +38,7 @@ pub use self::{
     queue::{Class, Grouping, Pool},
     rows::run_rows,
     stream::Stream,
-    ticket::Ticket,
+    ticket::{Spent, Ticket},
 };
 
 use embedkit_types::Error;

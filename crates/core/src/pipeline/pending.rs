@@ -9,7 +9,7 @@ use std::{
 
 use embedkit_types::Error;
 
-use super::{Class, Step, Ticket, rows::catching};
+use super::{Class, Spent, Step, Ticket, rows::catching};
 use crate::error::Error as CoreError;
 
 /// The place of submitted inputs in a model's queue.
@@ -50,6 +50,9 @@ trait Results<T>: Send {
     fn is_computed(&self) -> bool {
         false
     }
+
+    /// `None` where nobody measures it.
+    fn spent(&self) -> Option<Spent>;
 }
 
 impl<T: 'static> Pending<T> {
@@ -100,6 +103,13 @@ impl<T> Pending<T> {
     #[must_use]
     pub fn is_computed(&self) -> bool {
         self.results.is_computed()
+    }
+
+    /// Time that was spent on the inputs so far; `None` for models without batches, whose results are computed
+    /// by the thread that asks.
+    #[must_use]
+    pub fn spent(&self) -> Option<Spent> {
+        self.results.spent()
     }
 
     /// The result of the next input, once it is there; `None` after the last.
@@ -158,6 +168,10 @@ impl<S: Step> Results<S::Output> for Ticket<S> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<S::Output, Error>>> {
         self.poll_next(context)
     }
+
+    fn spent(&self) -> Option<Spent> {
+        Some(self.spent())
+    }
 }
 
 struct Computed<A, F> {
@@ -186,6 +200,10 @@ where
     fn is_computed(&self) -> bool {
         true
     }
+
+    fn spent(&self) -> Option<Spent> {
+        None
+    }
 }
 
 struct Merged<T> {
@@ -213,6 +231,14 @@ impl<T> Results<T> for Merged<T> {
     fn is_computed(&self) -> bool {
         self.parts.iter().any(Pending::is_computed)
     }
+
+    fn spent(&self) -> Option<Spent> {
+        let mut all = Spent::default();
+        for part in &self.parts {
+            all.add(part.spent()?);
+        }
+        Some(all)
+    }
 }
 
 struct Mapped<T, F> {
@@ -231,6 +257,10 @@ impl<T, U, F: Fn(T) -> U + Send> Results<U> for Mapped<T, F> {
 
     fn is_computed(&self) -> bool {
         self.pending.is_computed()
+    }
+
+    fn spent(&self) -> Option<Spent> {
+        self.pending.spent()
     }
 }
 

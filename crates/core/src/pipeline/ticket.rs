@@ -6,7 +6,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, PoisonError},
     task::{Context, Poll, Waker},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tracing::{Dispatch, Span};
@@ -62,6 +62,11 @@ impl<S: Step> Ticket<S> {
     /// Inputs whose results were not taken yet.
     pub fn outstanding(&self) -> usize {
         self.pushed - self.taken
+    }
+
+    /// Time that was spent on the inputs so far.
+    pub fn spent(&self) -> Spent {
+        self.inbox.state().spent
     }
 
     /// The result of the next input, if it is there.
@@ -163,12 +168,31 @@ struct Received<T> {
     /// By position of the input.
     results: BTreeMap<usize, T>,
     waker: Option<Waker>,
+    spent: Spent,
+}
+
+/// Time that threads have spent on the inputs of one caller so far. Threads that work at once count each for
+/// itself, and a batch counts for each caller that it has inputs of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Spent {
+    /// For making inputs ready, which is tokenising for texts.
+    pub preparing: Duration,
+    /// For running batches.
+    pub running: Duration,
+}
+
+impl Spent {
+    /// Adds more time.
+    pub fn add(&mut self, more: Self) {
+        self.preparing += more.preparing;
+        self.running += more.running;
+    }
 }
 
 impl<T> Inbox<T> {
     pub(super) fn new() -> Self {
         let trace = (tracing::dispatcher::get_default(Clone::clone), Span::current());
-        let state = Received { results: BTreeMap::new(), waker: None };
+        let state = Received { results: BTreeMap::new(), waker: None, spent: Spent::default() };
         Self { state: Mutex::new(state), arrived: Condvar::new(), trace }
     }
 
@@ -183,6 +207,11 @@ impl<T> Inbox<T> {
             // A waker is the caller's code; its panic must not end a thread of the engine.
             let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
+    }
+
+    /// Takes note of time that was spent; before the results are put there, so that who has them knows it.
+    pub(super) fn spend(&self, more: Spent) {
+        self.state().spent.add(more);
     }
 
     /// Works as part of the caller's span.

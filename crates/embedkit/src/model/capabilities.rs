@@ -23,6 +23,9 @@ pub struct Capabilities {
     /// Dimension of the vectors as the description states it; [`Model::dim`](crate::Model::dim) is that
     /// of the results.
     pub dim: Option<usize>,
+    /// Pooling of the token vectors, such as `mean`, or `cls+mean` for a concatenation; `None` where the
+    /// model does not pool.
+    pub pooling: Option<String>,
     /// Context length in tokens that the authors state.
     pub max_tokens: Option<u32>,
     /// Prompts that the authors put before queries and documents; the options say whether they are used.
@@ -56,6 +59,7 @@ impl Capabilities {
             inputs,
             outputs,
             dim: first.task.dim(),
+            pooling: first.task.pooling().map(|pooling| pooling.to_string()),
             max_tokens: first.max_tokens,
             prompts: first.prompts.clone(),
             requires_idf: first.task.requires_idf() == Some(true),

@@ -199,6 +199,20 @@ fn submitted_inputs_give_the_results_of_embed() {
 }
 
 #[test]
+fn time_is_measured_where_threads_of_the_model_work() {
+    let Some(model) = dense() else { return };
+    let texts = (0..40).map(|number| format!("text {number}"));
+    let mut pending = model.submit(Role::Raw, texts, QueueOptions::BULK).unwrap();
+    assert_eq!(pending.by_ref().filter(Result::is_ok).count(), 40);
+    let spent = pending.spent().unwrap();
+    assert!(!spent.preparing.is_zero() && !spent.running.is_zero(), "{spent:?}");
+    let words = Model::builder("Qdrant/bm25").unwrap().open().unwrap();
+    let mut pending = words.submit(Role::Raw, ["a text"], QueueOptions::BULK).unwrap();
+    assert_eq!(pending.by_ref().count(), 1);
+    assert_eq!(pending.spent(), None);
+}
+
+#[test]
 fn a_full_queue_refuses_with_the_time_to_wait() {
     let Some(load) = options() else { return };
     let batch = BatchOptions { queue: Some(8), ..BatchOptions::default() };

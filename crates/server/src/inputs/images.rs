@@ -7,17 +7,10 @@ use crate::failure::{Failure, FailureKind};
 
 /// The image of a data URI such as `data:image/png;base64,…`, or of base64.
 ///
-/// Nothing is decoded above the limit on bytes; addresses are refused.
+/// Nothing is decoded above the limit on bytes.
 pub(crate) fn image(text: &str, most_bytes: usize) -> Result<Input, Failure> {
     let invalid = |message: &str| Failure::invalid("image", message);
-    let is = |prefix: &str| {
-        text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-    };
-    if is("http://") || is("https://") {
-        return Err(invalid("images at an address are not fetched")
-            .hint("send the image itself as a data URI: data:image/png;base64,…"));
-    }
-    let encoded = if is("data:") {
+    let encoded = if begins(text, "data:") {
         let (kind, encoded) =
             text.split_once(',').ok_or_else(|| invalid("a data URI has no comma"))?;
         if !kind.ends_with(";base64") {
@@ -37,6 +30,16 @@ pub(crate) fn image(text: &str, most_bytes: usize) -> Result<Input, Failure> {
     Ok(Input::image(ImageInput::Bytes(bytes)))
 }
 
+/// True for the address of an image.
+pub(crate) fn is_address(text: &str) -> bool {
+    begins(text, "http://") || begins(text, "https://")
+}
+
+/// True if the text begins so, in any case.
+fn begins(text: &str, prefix: &str) -> bool {
+    text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,8 +51,6 @@ mod tests {
             assert_eq!(image(text, 5).unwrap(), expected, "{text}");
         }
         for (text, reason) in [
-            ("https://example.com/a.png", "not fetched"),
-            ("HTTP://example.com/a.png", "not fetched"),
             ("data:image/png", "no comma"),
             ("data:image/png,abc", "not of base64"),
             ("data:image/png;base64,a", "no base64"),
@@ -58,6 +59,12 @@ mod tests {
             let failure = image(text, 5).unwrap_err();
             assert!(failure.message.contains(reason), "{text}: {}", failure.message);
         }
+    }
+
+    #[test]
+    fn an_address_begins_with_its_scheme() {
+        assert!(is_address("https://example.com/a.png") && is_address("HTTP://example.com/"));
+        assert!(!is_address("data:image/png;base64,aW1hZ2U=") && !is_address("ftp://a"));
     }
 
     #[test]

@@ -23,8 +23,10 @@ const MAX_IDS: usize = 1 << 20;
 pub(crate) enum Item {
     Text(Text),
     Ids(Vec<u32>),
-    /// A data URI, or base64.
+    /// A data URI, base64, or an address.
     Image(String),
+    /// The image that was at an address.
+    Bytes(Vec<u8>),
 }
 
 /// One input or a list of them.

@@ -5,7 +5,7 @@ mod list;
 mod text;
 
 pub(crate) use self::{
-    images::image,
+    images::{image, is_address},
     list::{Ids, Inputs, Item, MAX_INPUTS, TextList},
     text::Text,
 };

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use embedkit::{Capabilities, Class, Model, ModelBuilder};
+use embedkit::{Capabilities, Class, Model, ModelBuilder, Prompts, Role};
 use tokio::{
     sync::{OnceCell, watch},
     task::spawn_blocking,
@@ -29,6 +29,8 @@ pub(crate) struct Slot {
     aliases: Vec<String>,
     builder: ModelBuilder,
     capabilities: Capabilities,
+    /// Texts before queries and documents.
+    prompts: Prompts,
     /// Loaded at the start.
     eager: bool,
     of_client: AtomicBool,
@@ -101,13 +103,14 @@ impl Slot {
         options.load.batch.queue = Some(queue_tokens.max(1));
         // Threads of the server must not wait for a graph at the first request.
         options.load.lazy = false;
-        let model = ServedModel { builder: model.builder.clone().options(options), ..model };
+        let builder = model.builder.clone().options(options);
+        let model = ServedModel { builder, ..model };
         Self::described(model, queue_tokens).map_err(|source| StartError::Model { name, source })
     }
 
     /// A model whose builder has its options.
     fn described(model: ServedModel, queue_tokens: usize) -> Result<Self, embedkit::Error> {
-        let ServedModel { name, aliases, builder, keep_alive, lazy, .. } = model;
+        let ServedModel { name, aliases, builder, keep_alive, lazy, options } = model;
         let capabilities = builder.capabilities()?;
         let (last, keep_alive) = (Mutex::new(Instant::now()), Mutex::new(keep_alive));
         Ok(Self {
@@ -115,6 +118,7 @@ impl Slot {
             aliases,
             builder,
             capabilities,
+            prompts: options.load.prompts,
             eager: !lazy,
             of_client: AtomicBool::new(false),
             tried: AtomicBool::new(false),
@@ -161,6 +165,16 @@ impl Slot {
 
     pub(crate) fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    /// The text that is put before inputs of a role.
+    pub(crate) fn prompt(&self, role: Role) -> Option<&str> {
+        match (&self.prompts, role) {
+            (Prompts::Model, role) => self.capabilities.prompts.as_ref()?.of(role),
+            (Prompts::Custom { query, .. }, Role::Query) => query.as_deref(),
+            (Prompts::Custom { document, .. }, Role::Document) => document.as_deref(),
+            (Prompts::None | Prompts::Custom { .. }, _) => None,
+        }
     }
 
     /// True for a model that is loaded at the start.

@@ -33,6 +33,7 @@ struct Body {
 #[derive(Debug, Default)]
 pub(crate) struct Room {
     permits: Option<OwnedSemaphorePermit>,
+    bytes: usize,
 }
 
 /// A body of JSON that is not parsed yet, for routes that look first.
@@ -175,16 +176,17 @@ async fn collect(
         if data.len() > limit - bytes.len() {
             return Err(too_large(limit));
         }
-        room.grow(bodies, bytes.len() + data.len())?;
+        room.add(bodies, data.len())?;
         bytes.extend_from_slice(&data);
     }
 }
 
 impl Room {
-    /// Takes room for so many bytes in all.
-    fn grow(&mut self, bodies: &Arc<Semaphore>, bytes: usize) -> Result<(), Failure> {
+    /// Takes room for so many bytes more.
+    pub(crate) fn add(&mut self, bodies: &Arc<Semaphore>, bytes: usize) -> Result<(), Failure> {
+        self.bytes = self.bytes.saturating_add(bytes);
         let held = self.permits.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let missing = bytes.div_ceil(BODY_PERMIT).saturating_sub(held);
+        let missing = self.bytes.div_ceil(BODY_PERMIT).saturating_sub(held);
         let full = || {
             let message = "the requests in progress take all memory that they may";
             Failure::new(FailureKind::Overloaded, message)

@@ -116,6 +116,7 @@ struct ByType {
 
 /// Facts that clients read.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EmbedMeta)]
 struct Meta {
     api_version: ApiVersion,
     billed_units: BilledUnits,
@@ -127,6 +128,7 @@ struct ApiVersion {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EmbedUnits)]
 struct BilledUnits {
     input_tokens: usize,
     images: usize,

@@ -15,7 +15,7 @@ mod score;
 mod tei;
 mod vectors;
 
-use std::{future::Future, sync::Arc};
+use std::{fmt, future::Future, sync::Arc};
 
 use axum::{
     extract::Request,
@@ -31,6 +31,7 @@ use crate::{
     App,
     account::Account,
     failure::{Failure, FailureKind},
+    fetch::fetched,
     inputs::Inputs,
     models::{Ability, Lease, Slot},
     observe::Scores,
@@ -140,10 +141,16 @@ async fn run(
     choices: Choices,
     terms: &Terms,
 ) -> Result<Done, Failure> {
+    let (inputs, _room) = fetched(app, inputs, terms).await?;
     let Prepared { inputs, cut } = prepare(app, lease, inputs, choices).await?;
     let work =
         Work { cut, refuse_truncated: choices.refuse_truncated, ..Work::new(choices.role, inputs) };
     lease.run(work, terms).await
+}
+
+/// The failure of an address whose parameters cannot be read.
+fn address(error: &impl fmt::Display) -> Failure {
+    Failure::new(FailureKind::Malformed, format!("the address cannot be used: {error}"))
 }
 
 /// The role of a purpose in the words of the APIs.

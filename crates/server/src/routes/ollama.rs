@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, OneOfBuilder, RefOr, Schema, Type},
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -29,9 +32,17 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 }
 
 /// Time for which a model stays loaded: seconds, or a text such as `5m`; less than zero for ever.
-#[derive(Debug, Clone, Copy, ToSchema)]
-#[schema(value_type = String)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct KeepAlive(pub(super) Option<Duration>);
+
+impl PartialSchema for KeepAlive {
+    fn schema() -> RefOr<Schema> {
+        let of = |kind| ObjectBuilder::new().schema_type(kind);
+        OneOfBuilder::new().item(of(Type::Number)).item(of(Type::String)).into()
+    }
+}
+
+impl ToSchema for KeepAlive {}
 
 impl<'de> Deserialize<'de> for KeepAlive {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

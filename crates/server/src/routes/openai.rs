@@ -1,12 +1,12 @@
 //! `/v1/embeddings` and `/v1/models`, as OpenAI has them.
 
-use axum::extract::{Path, State};
-use serde::{Deserialize, Serialize};
+use axum::extract::{Path, State, rejection::PathRejection};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    Answer, Choices, Reply, lease, role, run,
+    Answer, Choices, Reply, address, lease, role, run,
     vectors::{Encoded, Encoding, dense, keep},
 };
 use crate::{
@@ -43,6 +43,10 @@ pub(super) struct EmbeddingsRequest {
     /// Kind of the inputs: `text` or `image`, the latter as data URIs.
     #[serde(default)]
     modality: Option<Modality>,
+    /// The client's own user, which is ignored.
+    #[serde(default, rename = "user")]
+    #[schema(value_type = Option<String>)]
+    _user: Option<IgnoredAny>,
 }
 
 /// Kind of inputs.
@@ -180,8 +184,9 @@ async fn models(State(app): State<App>) -> axum::Json<ModelList> {
     responses((status = 200, body = ModelEntry)))]
 async fn model(
     State(app): State<App>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
 ) -> Result<axum::Json<ModelEntry>, Failure> {
+    let Path(name) = name.map_err(|error| address(&error))?;
     app.models().named(&name)?;
     Ok(axum::Json(entry(&name)))
 }

@@ -1,13 +1,13 @@
 //! `/embed_multi`: any embeddings, of one model or of several at once.
 
-use axum::extract::{Query, Request, State};
+use axum::extract::{Query, Request, State, rejection::QueryRejection};
 use embedkit::{HybridEmbedding, Input, MultiVector, Output, SparseEmbedding};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    Answer, Choices, Reply, acquire,
+    Answer, Choices, Reply, acquire, address,
     prepare::into_inputs,
     role,
     vectors::{SparseLists, keep, keep_each},
@@ -16,6 +16,7 @@ use crate::{
     App,
     account::Account,
     failure::{Failure, FailureKind},
+    fetch::fetched,
     inputs::Inputs,
     models::{Ability, Lease},
     request::{Raw, Room, Terms, read_image},
@@ -111,7 +112,8 @@ struct Job {
     choices: Choices,
     dimensions: Option<usize>,
     terms: Terms,
-    _room: Room,
+    /// Of the body, and of images at an address.
+    _rooms: [Room; 2],
 }
 
 /// Embeddings of any kind, of one model or several; the body is JSON, or one image
@@ -119,9 +121,10 @@ struct Job {
     request_body = EmbedMultiRequest, responses((status = 200, body = EmbedMultiResponse)))]
 async fn embed_multi(
     State(app): State<App>,
-    Query(query): Query<ImageQuery>,
+    query: Result<Query<ImageQuery>, QueryRejection>,
     request: Request,
 ) -> Answer<EmbedMultiResponse> {
+    let Query(query) = query.map_err(|error| address(&error))?;
     let job = match read_image(request, &app).await? {
         Ok((image, terms, room)) => Job {
             names: vec![query.model],
@@ -129,9 +132,9 @@ async fn embed_multi(
             choices: Choices::default(),
             dimensions: query.dimensions,
             terms,
-            _room: room,
+            _rooms: [room, Room::default()],
         },
-        Err(request) => job(&app, Raw::read(request, &app).await?)?,
+        Err(request) => job(&app, Raw::read(request, &app).await?).await?,
     };
     let mut leases = Vec::with_capacity(job.names.len());
     // All names first, so that nothing runs for a request that fails.
@@ -150,7 +153,7 @@ async fn embed_multi(
     Ok(Reply::new(EmbedMultiResponse { results }, account))
 }
 
-fn job(app: &App, raw: Raw) -> Result<Job, Failure> {
+async fn job(app: &App, raw: Raw) -> Result<Job, Failure> {
     let request: EmbedMultiRequest = raw.parse()?;
     let names = match (request.model, request.models) {
         (Some(_), models) if !models.is_empty() => {
@@ -168,13 +171,14 @@ fn job(app: &App, raw: Raw) -> Result<Job, Failure> {
         refuse_truncated: request.truncate == Some(false),
         cut_start: false,
     };
+    let (inputs, images) = fetched(app, request.inputs, &raw.terms).await?;
     Ok(Job {
         names,
-        inputs: into_inputs(app, request.inputs)?,
+        inputs: into_inputs(app, inputs)?,
         choices,
         dimensions: request.dimensions,
         terms: raw.terms,
-        _room: raw.room,
+        _rooms: [raw.room, images],
     })
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use embedkit::{Input, Model, Role};
+use embedkit::{ImageInput, Input, Model, Role};
 use tokio::task::spawn_blocking;
 
 use crate::{
@@ -62,6 +62,7 @@ pub(super) fn into_inputs(app: &App, inputs: Inputs) -> Result<Vec<Input>, Failu
     let input = |(index, item)| match item {
         Item::Text(text) => Ok(text.into_input()),
         Item::Image(text) => image(&text, most_bytes).map_err(|failure| failure.at(index, of)),
+        Item::Bytes(bytes) => Ok(Input::image(ImageInput::Bytes(bytes))),
         Item::Ids(_) => Err(Failure::invalid("input", "token ids are not taken").at(index, of)),
     };
     inputs.items.into_iter().enumerate().map(input).collect()

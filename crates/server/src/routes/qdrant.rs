@@ -42,7 +42,7 @@ pub(super) struct InferRequest {
 #[derive(Debug, Deserialize, ToSchema)]
 struct InferInput {
     /// A text, or an image as data URI or base64.
-    #[schema(value_type = Object)]
+    #[schema(value_type = String)]
     data: Value,
     /// `text` or `image`.
     #[serde(default = "text")]

@@ -125,6 +125,7 @@ struct ReturnedDocument {
 
 /// Facts that clients of Cohere read.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RerankMeta)]
 struct Meta {
     api_version: ApiVersion,
     billed_units: BilledUnits,
@@ -136,6 +137,7 @@ struct ApiVersion {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RerankUnits)]
 struct BilledUnits {
     search_units: u32,
 }

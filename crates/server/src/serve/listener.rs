@@ -2,16 +2,21 @@
 
 use std::{
     io,
+    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
 };
 
 use crate::{Listen, StartError};
+
+/// Connections that may wait to be accepted; systems allow fewer. With the usual 128, a burst of clients
+/// finds no place, and each of them tries again after a second.
+const BACKLOG: u32 = 4096;
 
 /// A socket that listens. A file of a socket goes with it.
 pub(super) enum Listener {
@@ -21,11 +26,11 @@ pub(super) enum Listener {
 }
 
 impl Listener {
-    pub(super) async fn bind(listen: &Listen) -> Result<(Self, Listen), StartError> {
+    pub(super) fn bind(listen: &Listen) -> Result<(Self, Listen), StartError> {
         let failed = |source| StartError::Listen { address: listen.to_string(), source };
         match listen {
             Listen::Tcp(address) => {
-                let listener = TcpListener::bind(address).await.map_err(failed)?;
+                let listener = tcp(*address).map_err(failed)?;
                 let address = listener.local_addr().map_err(failed)?;
                 Ok((Self::Tcp(listener), Listen::Tcp(address)))
             }
@@ -51,6 +56,17 @@ impl Listener {
             Self::Unix(listener) => Ok(Stream::Unix(listener.accept().await?)),
         }
     }
+}
+
+/// Listens on a port.
+fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // As the standard library does: the port of a server that was killed is free again at once. On Windows
+    // it would be that of another server.
+    #[cfg(not(windows))]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// A connection of either kind.
@@ -123,7 +139,7 @@ mod unix {
         path::{Path, PathBuf},
     };
 
-    use tokio::net::{UnixListener, UnixStream};
+    use tokio::net::{UnixListener, UnixSocket, UnixStream};
 
     /// A socket in the file system, which is removed at the end.
     pub(in crate::serve) struct Listener {
@@ -146,7 +162,9 @@ mod unix {
                 }
                 fs::remove_file(path)?;
             }
-            Ok(Self { listener: UnixListener::bind(path)?, path: path.to_owned() })
+            let socket = UnixSocket::new_stream()?;
+            socket.bind(path)?;
+            Ok(Self { listener: socket.listen(super::BACKLOG)?, path: path.to_owned() })
         }
 
         pub(super) async fn accept(&self) -> io::Result<UnixStream> {

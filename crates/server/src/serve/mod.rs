@@ -73,7 +73,7 @@ pub struct Running {
 /// An address that cannot be listened on, and files for HTTPS that cannot be used.
 pub async fn bind(app: App) -> Result<Running, StartError> {
     let connections = Connections::new(&app, router(&app)?)?;
-    let (listener, address) = Listener::bind(&app.config().listen).await?;
+    let (listener, address) = Listener::bind(&app.config().listen)?;
     Ok(Running { app, listener, address, connections })
 }
 

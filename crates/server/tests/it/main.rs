@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod contract;
 mod dialects;
+mod fetch;
 mod load;
 mod models;
 mod openapi;

@@ -112,6 +112,19 @@ async fn slow_senders_are_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_that_comes_byte_by_byte_is_given_up() {
+    let times = Times { head: Duration::from_millis(50), ..Times::default() };
+    let served = Served::start(Config { times, ..Config::default() }).await;
+    let mut stream = served.connect();
+    stream.write_all(b"POST /embed_multi HTTP/1.1\r\nhost: ").unwrap();
+    // Each byte is in time, and the head as a whole is not.
+    while stream.write_all(b"x").is_ok() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idle_connections_keep_nobody_out() {
     let served = Served::start(Config::default()).await;
     let mut idle = Vec::new();

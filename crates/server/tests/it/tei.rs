@@ -1,11 +1,14 @@
 //! Routes of Text Embeddings Inference.
 
 use axum::http::StatusCode;
-use embedkit::Role;
-use embedkit_testkit::{assert_close, rerank_case};
+use embedkit::{LoadOptions, Options, Prompts, Role};
+use embedkit_server::{Config, ServedModel};
+use embedkit_testkit::{assert_close, dense_case, rerank_case};
 use serde_json::{Value, json};
 
-use crate::support::{DENSE, LATE, RERANKER, SPARSE, dense, numbers, rows, server};
+use crate::support::{
+    DENSE, LATE, RERANKER, SPARSE, Server, dense, load, numbers, rows, served, server,
+};
 
 #[tokio::test]
 async fn embeddings_equal_those_of_the_library() {
@@ -222,4 +225,27 @@ async fn facts_of_a_model_have_known_names() {
     let info = server.get(&format!("/info?model={RERANKER}")).await.body;
     assert_eq!(info["model_type"]["reranker"]["label2id"]["LABEL_0"], 0);
     assert_eq!(server.get("/info?model=none").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn tokens_are_those_behind_the_prompt_of_a_purpose() {
+    let Some(load) = load() else { return };
+    let prompts = Prompts::Custom { query: Some("the fox: ".to_owned()), document: None };
+    let case = dense_case("mean-normalized");
+    let Some(model) = served(DENSE, &case.spec, &case.dir) else { return };
+    let options = Options::from(LoadOptions { prompts, ..load });
+    let models = vec![ServedModel { options, ..model }];
+    let server = Server::new(Config { models, ..Config::default() });
+    let tokens = async |text: &str, name: Option<&str>| {
+        server.ok("/tokenize", &json!({"inputs": text, "prompt_name": name})).await
+    };
+    let bare = tokens("a dog", None).await;
+    assert_eq!(tokens("a dog", Some("document")).await, bare);
+    let query = tokens("a dog", Some("query")).await;
+    assert_eq!(query, tokens("the fox: a dog", None).await);
+    assert_ne!(query, bare);
+    // The model sees as many.
+    let reply = server.post("/embed", &json!({"inputs": "a dog", "prompt_name": "query"})).await;
+    let count = query[0].as_array().unwrap().len().to_string();
+    assert_eq!(reply.header("x-compute-tokens"), Some(&*count));
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Query, State};
-use embedkit::{OutputKind, TaskKind};
+use axum::extract::{Query, State, rejection::QueryRejection};
+use embedkit::{Capabilities, OutputKind, TaskKind};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -12,6 +12,7 @@ use crate::{
     App,
     failure::{Failure, FailureKind},
     inputs::MAX_INPUTS,
+    routes::address,
 };
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -49,7 +50,7 @@ pub(super) struct Info {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum ModelType {
-    Embedding { pooling: &'static str },
+    Embedding { pooling: String },
     Reranker { id2label: BTreeMap<String, String>, label2id: BTreeMap<String, usize> },
 }
 
@@ -58,8 +59,9 @@ enum ModelType {
     responses((status = 200, body = Info)))]
 async fn info(
     State(app): State<App>,
-    Query(query): Query<InfoQuery>,
+    query: Result<Query<InfoQuery>, QueryRejection>,
 ) -> Result<axum::Json<Info>, Failure> {
+    let Query(query) = query.map_err(|error| address(&error))?;
     let none = || Failure::new(FailureKind::NoModel, "no model is served");
     let slot = match &query.model {
         Some(name) => app.models().named(name)?,
@@ -73,7 +75,7 @@ async fn info(
             label2id: BTreeMap::from([(label, 0)]),
         }
     } else {
-        ModelType::Embedding { pooling: pooling(&capabilities.outputs) }
+        ModelType::Embedding { pooling: pooling(capabilities) }
     };
     let limits = app.config().limits;
     Ok(axum::Json(Info {
@@ -95,11 +97,13 @@ async fn info(
     }))
 }
 
-/// Pooling of the token vectors, in the words of Text Embeddings Inference.
-fn pooling(outputs: &[OutputKind]) -> &'static str {
-    match outputs.first() {
+/// Pooling of the token vectors, in the words of Text Embeddings Inference where it has one.
+fn pooling(model: &Capabilities) -> String {
+    let of_outputs = match model.outputs.first() {
         Some(OutputKind::Sparse) => "splade",
         Some(OutputKind::MultiVector) => "none",
         _ => "mean",
-    }
+    };
+    let pooling = model.pooling.as_deref().unwrap_or(of_outputs);
+    if pooling == "last-token" { "last_token".to_owned() } else { pooling.to_owned() }
 }

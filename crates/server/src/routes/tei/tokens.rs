@@ -13,7 +13,7 @@ use crate::{
     inputs::{Ids, Text, TextList},
     models::{Ability, Lease},
     request::Json,
-    routes::{Answer, Reply, lease},
+    routes::{Answer, Reply, lease, role},
 };
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -27,12 +27,15 @@ pub(super) struct TokenizeRequest {
     /// Also the special tokens around each text.
     #[serde(default = "yes")]
     add_special_tokens: bool,
+    /// Purpose of the texts: `query` or `document`, whose prompt is put before them where prompts are.
+    #[serde(default)]
+    prompt_name: Option<String>,
     /// Name of a served model; the first with a tokenizer by default.
     #[serde(default)]
     model: Option<String>,
 }
 
-/// A token; start and stop are characters of the text.
+/// A token; start and stop are characters of the text, its prompt included.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SimpleToken {
     id: u32,
@@ -65,14 +68,21 @@ async fn tokenize(
     request: Json<TokenizeRequest>,
 ) -> Answer<Vec<Vec<SimpleToken>>> {
     let Json { value, terms, room: _room } = request;
-    let TokenizeRequest { inputs: TextList(texts), add_special_tokens: special, model } = value;
+    let TokenizeRequest { inputs: TextList(mut texts), add_special_tokens, prompt_name, model } =
+        value;
+    let role = role(prompt_name.as_deref(), "prompt_name")?;
     if texts.is_empty() {
         return Err(Failure::new(FailureKind::Empty, "`inputs` cannot be empty"));
     }
     let lease = lease(&app, model.as_deref(), Ability::Tokens, &terms).await?;
     let account = account(&lease, texts.len());
+    if let Some(prompt) = lease.slot.prompt(role) {
+        for text in &mut texts {
+            *text = format!("{prompt}{}", &**text).as_str().into();
+        }
+    }
     let texts = blocking(lease, move |lease| {
-        texts.iter().map(|text| tokens(lease, text, special)).collect()
+        texts.iter().map(|text| tokens(lease, text, add_special_tokens)).collect()
     });
     Ok(Reply::new(texts.await?, account))
 }
