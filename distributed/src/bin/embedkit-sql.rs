@@ -36,7 +36,7 @@ const EXAMPLES: &str = "\
 Examples:
   embedkit-sql -c \"SELECT bm25('snails are slow')\"
   embedkit-sql -c \"SELECT id, embed('BAAI/bge-small-en-v1.5', text) FROM 'docs/*.parquet'\"
-  embedkit-sql -c \"COPY (SELECT id, bm25(text) AS terms FROM 'docs.jsonl') TO 'terms.parquet'\"
+  embedkit-sql -c \"COPY (SELECT id, bm25(text) AS terms FROM 'docs.csv') TO 'terms.parquet'\"
   embedkit-sql --ballista df://head:50050 < statements.sql
   embedkit-sql job JOB.toml";
 

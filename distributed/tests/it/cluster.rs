@@ -365,7 +365,7 @@ fn two_executors_beside_one() {
     let mut one = Cluster::new();
     one.add(&options);
     let two = Cluster::with_two(&options);
-    let sources = [&one, &two].map(|cluster| files(&cluster.bench, 16_000, 4000, 500));
+    let sources = [&one, &two].map(|cluster| files(&cluster.bench, 2400, 600, 200));
     // The first round does not count: its queries are the first of the processes.
     let (mut all, mut of_work) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {

@@ -107,7 +107,7 @@ async fn of_minilm() {
     });
     let model = Model::builder(MINILM).unwrap().dir(dir).options(load).open().unwrap();
     let sql = format!("SELECT id, embed('{MINILM}', text, 'passage') FROM docs");
-    measure("embed", &model, &session, &sql, texts(0, 8000)).await;
+    measure("embed", &model, &session, &sql, texts(0, 1000)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
