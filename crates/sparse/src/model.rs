@@ -6,7 +6,7 @@ use std::{sync::Arc, thread::available_parallelism};
 use either::Either;
 #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
 use embedkit_core::pipeline::Engine;
-use embedkit_core::pipeline::{Class, Depth, ParallelMap, Pending, QueueOptions};
+use embedkit_core::pipeline::{Class, Depth, ParallelMap, Pending, QueueOptions, catching};
 use embedkit_types::{
     BatchOptions, Embedded, Error, ErrorKind, LoadOptions, ModelFiles, ModelSpec, Role, Sparse,
     SparseEmbedding, SparseKind, SpecError, Task, TaskKind, Token,
@@ -172,6 +172,20 @@ impl SparseTextEmbedding {
         #[cfg(not(any(feature = "splade", feature = "bm42", feature = "minicoil")))]
         let results = mapped(texts);
         results
+    }
+
+    /// Embeds a text on this thread, without a copy of it; `None` where a graph has to run.
+    #[must_use]
+    pub fn look_up(
+        &self,
+        role: Role,
+        text: &str,
+    ) -> Option<Result<Embedded<SparseEmbedding>, Error>> {
+        match &self.model.backend {
+            #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
+            Backend::Graph(engine) if !engine.step().looks_up(role) => None,
+            backend => Some(catching(|| backend.embed(role, text))),
+        }
     }
 
     /// Puts texts into the model's queue. Vectors that need no run of a graph are computed when the

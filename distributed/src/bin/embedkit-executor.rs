@@ -12,12 +12,18 @@ use embedkit_datafusion::{
 #[path = "shared/mod.rs"]
 mod shared;
 
+const EXAMPLES: &str = "\
+Examples:
+  embedkit-executor --model BAAI/bge-small-en-v1.5
+  embedkit-executor --scheduler head:50050 --bind 0.0.0.0 --external-host worker1 --tasks 1 \\
+      --work-dir /scratch --cache-dir /shared/models --model BAAI/bge-small-en-v1.5 --only-listed";
+
 /// Run models for the queries of a cluster
 ///
 /// It opens the models that --model lists and then registers at the scheduler, so that no query waits for a
 /// download. Ended by SIGTERM, it finishes its tasks and prints how many texts each model has seen.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, after_help = EXAMPLES)]
 struct Args {
     /// The scheduler, HOST:PORT
     #[arg(long, default_value = "localhost:50050")]

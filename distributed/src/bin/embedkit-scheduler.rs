@@ -11,13 +11,18 @@ use embedkit_datafusion::{
 #[path = "shared/mod.rs"]
 mod shared;
 
+const EXAMPLES: &str = "\
+Examples:
+  embedkit-scheduler                                                   all on one machine
+  embedkit-scheduler --listen 0.0.0.0:50050 --external-host head       others reach it as head:50050";
+
 /// Schedule queries with models on a cluster
 ///
 /// Start it first, then executors (embedkit-executor), then clients (embedkit-sql --ballista URL). It plans
 /// queries and runs no model. Everybody who reaches its port may run queries: keep it within a trusted
 /// network.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, after_help = EXAMPLES)]
 struct Args {
     /// Address and port to listen at
     #[arg(long, default_value = "127.0.0.1:50050")]

@@ -9,25 +9,64 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use datafusion::prelude::{SessionConfig, SessionContext};
+use embedkit::LoadOptions;
 use embedkit_datafusion::{
     FunctionOptions, Models, config, embedded,
     job::{self, Job},
-    shell::{self, SHOWN_ROWS, Statements},
+    shell::{self, Shown, Statements},
     simulate::{Plan, simulate},
 };
 
 #[path = "shared/mod.rs"]
 mod shared;
 
+/// Functions, for the help of the program and of the shell.
+const FUNCTIONS: &str = "\
+Functions:
+  embed(model, text [, role])      a vector; the role is 'query' or 'passage'
+  embed_try(model, text [, role])  vector, error, tokens, truncated
+  sparse(model, text [, role])     weighted terms
+  bm25(text [, language])          weighted terms, without a model
+  colbert(model, text [, role])    a vector for each token
+  muvera(vectors [, options])      one vector for many
+  rerank(model, query, text)       a score
+  max_sim(query, document)         a score of many vectors";
+
+const EXAMPLES: &str = "\
+Examples:
+  embedkit-sql -c \"SELECT bm25('snails are slow')\"
+  embedkit-sql -c \"SELECT id, embed('BAAI/bge-small-en-v1.5', text) FROM 'docs/*.parquet'\"
+  embedkit-sql -c \"COPY (SELECT id, bm25(text) AS terms FROM 'docs.csv') TO 'terms.parquet'\"
+  embedkit-sql --ballista df://head:50050 < statements.sql
+  embedkit-sql job JOB.toml";
+
+const JOB_EXAMPLE: &str = "\
+A description:
+  statement = \"SELECT id, embed('BAAI/bge-small-en-v1.5', text) AS vector FROM source\"
+
+  [source]
+  files = [\"docs/*.parquet\"]   # or .jsonl, .csv, a folder, s3://bucket/docs/
+
+  [sink]
+  folder = \"vectors\"          # part-HASH.parquet, and failed-HASH.jsonl for rows that failed
+
+Kill it when you like: the same command goes on where it was.";
+
+const SIMULATE_EXAMPLE: &str = "\
+Example:
+  embedkit-sql simulate --texts 100000000 --unit 10000 --executors 64 --rate 100 \\
+      --skew 0.5 --slow-share 0.1 --slowdown 2 --hours-between-losses 24";
+
+fn help() -> String {
+    format!("{FUNCTIONS}\n\n{EXAMPLES}")
+}
+
 /// Ask files of texts in SQL, with models
 ///
-/// Functions: embed, embed_try, sparse, bm25, colbert, muvera, rerank, max_sim. Files are tables by name:
-///
-///   embedkit-sql -c "SELECT id, embed('BAAI/bge-small-en-v1.5', text) FROM 'docs/*.parquet'"
-///
-/// Without -c, statements come from standard input, or are asked for one by one.
+/// Files and patterns in quotes are tables. Without -c, statements come from standard input, or are asked for one
+/// by one.
 #[derive(Parser)]
-#[command(version, args_conflicts_with_subcommands = true)]
+#[command(version, args_conflicts_with_subcommands = true, after_help = help())]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -41,8 +80,11 @@ struct AskArgs {
     #[arg(short, value_name = "SQL")]
     command_line: Option<String>,
     /// Rows of a result that are shown
-    #[arg(short = 'n', long, default_value_t = SHOWN_ROWS)]
+    #[arg(short = 'n', long, default_value_t = Shown::default().rows)]
     rows: usize,
+    /// Show long texts and vectors whole
+    #[arg(long)]
+    full: bool,
     #[command(flatten)]
     engine: EngineArgs,
 }
@@ -62,6 +104,7 @@ struct EngineArgs {
 #[derive(Subcommand)]
 enum Command {
     /// Run a statement over many files, and go on where it was killed
+    #[command(after_help = JOB_EXAMPLE)]
     Job {
         /// Description of the job
         #[arg(value_name = "JOB.toml")]
@@ -76,6 +119,7 @@ enum Command {
         engine: EngineArgs,
     },
     /// Tell how long a job takes where executors are slow, get lost, or meet long texts
+    #[command(after_help = SIMULATE_EXAMPLE)]
     Simulate(SimulateArgs),
 }
 
@@ -172,20 +216,24 @@ async fn cluster(_: &str, _: &Models, _: SessionConfig) -> anyhow::Result<Sessio
 
 async fn ask(args: &AskArgs) -> anyhow::Result<()> {
     let (session, _) = args.engine.session(args.engine.models.options()?, config()).await?;
+    let characters = if args.full { None } else { Shown::default().characters };
+    let shown = Shown { rows: args.rows, characters };
     if let Some(sql) = &args.command_line {
-        return Ok(shell::show_all(&session, sql, args.rows, &mut io::stdout()).await?);
+        return Ok(shell::show_all(&session, sql, shown, &mut io::stdout()).await?);
     }
     if !io::stdin().is_terminal() {
         let mut sql = String::new();
         io::stdin().read_to_string(&mut sql).context("cannot read standard input")?;
-        return Ok(shell::show_all(&session, &sql, args.rows, &mut io::stdout()).await?);
+        return Ok(shell::show_all(&session, &sql, shown, &mut io::stdout()).await?);
     }
-    interactive(&session, args.rows).await
+    interactive(&session, shown).await
 }
 
 /// Asks for statements until the end of the input. A statement that fails ends nothing.
-async fn interactive(session: &SessionContext, rows: usize) -> anyhow::Result<()> {
+async fn interactive(session: &SessionContext, shown: Shown) -> anyhow::Result<()> {
     let mut editor = rustyline::DefaultEditor::new()?;
+    let mut out = io::stdout();
+    writeln!(out, "A statement ends in a semicolon. \\? lists the functions, \\q ends.")?;
     let mut statements = Statements::default();
     loop {
         let prompt = if statements.is_empty() { "sql> " } else { "...> " };
@@ -198,12 +246,17 @@ async fn interactive(session: &SessionContext, rows: usize) -> anyhow::Result<()
             Err(rustyline::error::ReadlineError::Eof) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        if statements.is_empty() && matches!(line.trim(), "exit" | "quit" | "\\q") {
-            return Ok(());
+        match line.trim().trim_end_matches(';') {
+            "exit" | "quit" | "\\q" if statements.is_empty() => return Ok(()),
+            "help" | "\\?" | "\\h" if statements.is_empty() => {
+                writeln!(out, "{}", help())?;
+                continue;
+            }
+            _ => {}
         }
         editor.add_history_entry(&line)?;
         for statement in statements.push(&line) {
-            if let Err(error) = shell::show(session, &statement, rows, &mut io::stdout()).await {
+            if let Err(error) = shell::show(session, &statement, shown, &mut out).await {
                 writeln!(io::stderr(), "error: {}", error.strip_backtrace())?;
             }
         }
@@ -217,20 +270,12 @@ async fn run_job(
     engine: &EngineArgs,
 ) -> anyhow::Result<()> {
     let job = Job::read(&file)?;
-    let mut options = engine.models.options()?;
-    if job.load != embedkit::LoadOptions::default() {
-        anyhow::ensure!(
-            engine.ballista.is_none(),
-            "{}: `load` is for models in this process; executors have --load",
-            file.display()
-        );
-        options.load = embedkit::LoadOptions {
-            cache_dir: options.load.cache_dir.or(job.load.cache_dir.clone()),
-            onnxruntime: options.load.onnxruntime.or(job.load.onnxruntime.clone()),
-            offline: options.load.offline || job.load.offline,
-            ..job.load.clone()
-        };
-    }
+    anyhow::ensure!(
+        job.load == LoadOptions::default() || engine.ballista.is_none(),
+        "{}: `load` is for models in this process; executors have --load",
+        file.display()
+    );
+    let options = engine.models.options_over(job.load.clone())?;
     // One task for each unit: its rows keep their order.
     let (session, models) = engine.session(options, config().with_target_partitions(1)).await?;
     let on_progress = |progress: job::Progress| {
@@ -241,12 +286,13 @@ async fn run_job(
     let on_cluster = engine.ballista.is_some();
     let report = job::run(&session, &models, &job, prune, on_cluster, on_progress).await?;
     shared::say(&format!(
-        "{} units are in {} ({} before): {} rows in {:.1} s, {} failed, {} retries",
+        "{} units are in {} ({} before): {} rows in {:.1} s, {:.0} a second, {} failed, {} retries",
         report.units,
         job.sink.folder,
         report.skipped,
         report.rows,
         report.elapsed.as_secs_f64(),
+        report.rows as f64 / report.elapsed.as_secs_f64().max(1e-3),
         report.failed,
         report.retries,
     ));

@@ -12,7 +12,7 @@ use datafusion::{
         ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
     },
 };
-use embedkit::{Input, Role};
+use embedkit::Role;
 
 use super::{
     args,
@@ -23,10 +23,6 @@ use super::{
 use crate::{error::RowError, models::Models};
 
 const NAME: &str = "bm25";
-
-/// Texts that the library embeds on the thread that asks for them. Partitions are the engine's threads, and more
-/// of them would only hand texts about.
-const INLINE: usize = 8;
 
 /// Documents as weighted terms; it needs neither files nor a runtime, so it is an ordinary function.
 #[derive(Debug)]
@@ -93,20 +89,14 @@ impl ScalarUDFImpl for Bm25Function {
         self.models.begin(&entry, nonnull)?;
         let model = entry.open()?;
         let mut column = Box::new(Sparse::new(rows));
-        let mut row = 0;
-        while row < rows {
-            let chunk = row..rows.min(row + INLINE);
-            row = chunk.end;
-            let inputs = chunk.clone().filter_map(|row| texts.get(row)).map(Input::from);
-            let mut results = model.embed(Role::Document, inputs);
-            for row in chunk {
-                let result = texts.get(row).and_then(|_| results.next());
-                match result.map(|result| result.map_err(RowError::from)) {
-                    Some(Ok(result)) => column.push(result)?,
-                    Some(Err(RowError::Fatal(error))) => return Err(error),
-                    Some(Err(RowError::Bad { reason, .. })) => column.push_bad(&reason),
-                    None => column.push_null(),
-                }
+        // Each on this thread: partitions are the engine's threads, and more of them would only hand texts about.
+        for row in 0..rows {
+            let result = texts.get(row).map(|text| model.embed_one(Role::Document, text));
+            match result.map(|result| result.map_err(RowError::from)) {
+                Some(Ok(result)) => column.push(result)?,
+                Some(Err(RowError::Fatal(error))) => return Err(error),
+                Some(Err(RowError::Bad { reason, .. })) => column.push_bad(&reason),
+                None => column.push_null(),
             }
         }
         Ok(ColumnarValue::Array(column.finish()?))

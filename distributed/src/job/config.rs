@@ -43,7 +43,8 @@ pub struct Job {
     /// Amounts.
     #[serde(default)]
     pub run: RunConfig,
-    /// Options of the models, where they run in this process. Executors have their own.
+    /// Options of the models for whoever makes the session of the job, where the models run in its process.
+    /// Executors have their own.
     #[serde(default)]
     pub load: LoadOptions,
 }

@@ -1,6 +1,6 @@
 //! Names of parts.
 
-use embedkit::LoadOptions;
+use embedkit::{BatchOptions, LoadOptions};
 use object_store::ObjectMeta;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -16,7 +16,8 @@ pub(crate) struct JobKey<'a> {
     pub(crate) statement: &'a str,
     /// Descriptions of the models: revision, digests of files.
     pub(crate) models: Vec<String>,
-    pub(crate) load: &'a LoadOptions,
+    /// Options of the models, without those that no result depends on.
+    pub(crate) load: LoadOptions,
     pub(crate) options: &'a FileOptions,
     /// Columns of the input.
     pub(crate) columns: String,
@@ -56,7 +57,60 @@ impl JobKey<'_> {
     }
 }
 
+/// The options that results depend on: a job goes on with other threads, or another folder of models.
+pub(crate) fn of_results(load: &LoadOptions) -> LoadOptions {
+    let LoadOptions {
+        device,
+        provider_options,
+        variant,
+        batch,
+        allow_batch_dependence,
+        prompts,
+        max_tokens,
+        dim,
+        ..
+    } = load.clone();
+    let batch = if allow_batch_dependence { batch } else { BatchOptions::default() };
+    LoadOptions {
+        device,
+        provider_options,
+        variant,
+        batch,
+        allow_batch_dependence,
+        prompts,
+        max_tokens,
+        dim,
+        ..LoadOptions::default()
+    }
+}
+
 /// Hexadecimal digits of bytes.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_and_folders_make_no_other_parts() {
+        let plain = of_results(&LoadOptions::default());
+        let elsewhere = LoadOptions {
+            threads: Some(3),
+            replicas: Some(2),
+            cache_dir: Some("models".into()),
+            offline: true,
+            batch: BatchOptions { rows: Some(7), ..BatchOptions::default() },
+            ..LoadOptions::default()
+        };
+        assert_eq!(of_results(&elsewhere), plain);
+        for other in [
+            LoadOptions { dim: Some(128), ..LoadOptions::default() },
+            LoadOptions { max_tokens: Some(64), ..LoadOptions::default() },
+            LoadOptions { allow_batch_dependence: true, ..elsewhere },
+        ] {
+            assert_ne!(of_results(&other), plain);
+        }
+    }
 }

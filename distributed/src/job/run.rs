@@ -20,7 +20,7 @@ use super::{
     Job, JobError,
     columns::{Columns, FailedRow},
     folder::Folder,
-    key::JobKey,
+    key::{self, JobKey},
     progress::{Amount, Counters, Progress},
     qdrant::Collection,
     source::Source,
@@ -124,7 +124,7 @@ fn named_units(
             .iter()
             .map(|name| models.identity(name))
             .collect::<Result<_, _>>()?,
-        load: &job.load,
+        load: key::of_results(&models.options().load),
         options: &source.options,
         columns: format!("{:?}", source.schema.fields()),
         collection: job.sink.qdrant.as_ref().map(|q| (q.url.as_str(), q.collection.as_str())),

@@ -3,7 +3,7 @@
 use std::{
     fs,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -11,6 +11,7 @@ use std::{
 use crate::support::{
     contents, ids, model_with_fault, parts,
     process::{Bench, fail, job, run_with_kills, succeed},
+    qdrant::{self, Points},
     texts, vectors, write_parquet,
 };
 use datafusion::{
@@ -112,6 +113,44 @@ fn another_statement_does_not_mix_with_the_parts_of_the_first() {
     assert!(contents(&folder) == before, "nothing was touched");
     succeed(&mut job(&second, &["--prune".to_owned()]));
     assert_eq!(ids(&folder), (50..300).collect::<Vec<_>>());
+}
+
+#[test]
+fn points_go_to_qdrant_and_a_repetition_overwrites() {
+    let bench = Bench::new();
+    write_parquet(&bench.path("a.parquet"), 0, &texts(0, 500), 100);
+    let points = Arc::new(Mutex::new(Points { refusals: 2, ..Points::default() }));
+    let url = qdrant::serve(&points);
+    let file = bench.path("a.parquet");
+    let source = format!("files = ['{}']\nunit_rows = 100", file.display());
+    let statement = "SELECT 'doc-' || id AS key, id, bm25(text) AS terms FROM source";
+    let sink = format!(
+        "run = {{ pause_s = 0.0, attempts = 4 }}\n[sink.qdrant]\nurl = '{url}'\ncollection = 'docs'\n\
+         vectors = {{ terms = 'bm25' }}\npayload = ['key', 'id']\npoints = 64"
+    );
+    let (description, folder) = bench.job("out", statement, &source, &sink);
+    let report = succeed(&mut job(&description, &[]));
+    assert!(report.contains("500 rows") && report.contains("2 retries"), "{report}");
+    let first = std::mem::take(&mut points.lock().unwrap().by_id);
+    assert_eq!(first.len(), 500);
+    for point in first.values() {
+        let key = point["payload"]["key"].as_str().unwrap();
+        assert_eq!(key, format!("doc-{}", point["payload"]["id"]));
+        assert!(point["id"].as_str().unwrap().len() == 36, "a text's id is a UUID: {point}");
+        let terms = &point["vector"]["bm25"];
+        let lengths = ["indices", "values"].map(|field| terms[field].as_array().unwrap().len());
+        assert!(lengths[0] > 0 && lengths[0] == lengths[1], "{point}");
+    }
+
+    // Finished units are known by the folder.
+    let before = points.lock().unwrap().requests;
+    let again = succeed(&mut job(&description, &[]));
+    assert!(again.contains("(5 before): 0 rows"), "{again}");
+    assert_eq!(points.lock().unwrap().requests, before);
+    // Without it all is done again, to the same ids.
+    fs::remove_dir_all(&folder).unwrap();
+    succeed(&mut job(&description, &[]));
+    assert!(points.lock().unwrap().by_id == first, "the same points under the same ids");
 }
 
 #[test]

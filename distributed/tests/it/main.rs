@@ -2,6 +2,7 @@
 
 #[cfg(feature = "cluster")]
 mod cluster;
+mod costs;
 mod functions;
 mod job;
 mod overhead;

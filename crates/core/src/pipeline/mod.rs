@@ -36,7 +36,7 @@ pub use self::{
     map::ParallelMap,
     pending::{Pending, QueueOptions},
     queue::{Class, Grouping, Pool},
-    rows::run_rows,
+    rows::{catching, run_rows},
     stream::Stream,
     ticket::{Spent, Ticket},
 };

@@ -68,7 +68,10 @@ fn run_part<R, T>(
 }
 
 /// Calls `work`, whose panic becomes an error.
-pub(super) fn catching<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+///
+/// # Errors
+/// Those of `work`, and its panic.
+pub fn catching<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     // What a panic leaves behind is dropped, or is behind a lock that takes poison into account.
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(&*panic).into()))
 }

@@ -11,7 +11,7 @@ pub(crate) mod output;
 mod selection;
 mod stream;
 
-use std::{fmt, iter, path::PathBuf, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use embedkit_core::{
     pipeline::{Class, Depth, Pending, QueueOptions},
@@ -277,7 +277,7 @@ impl Model {
         let input = input.into();
         let backend = self.encoders.get(input.kind())?;
         let none = || Err(Error::new(ErrorKind::Internal, "no result for an input"));
-        backend.embed(role, Box::new(iter::once(input))).next().unwrap_or_else(none)
+        backend.embed_one(role, input).unwrap_or_else(none)
     }
 
     /// Scores documents for a query: raw logits, higher is better, in the order of the documents.

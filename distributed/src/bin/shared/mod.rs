@@ -48,13 +48,18 @@ pub(crate) struct ModelArgs {
 impl ModelArgs {
     /// The options of the functions.
     pub(crate) fn options(&self) -> anyhow::Result<FunctionOptions> {
+        self.options_over(LoadOptions::default())
+    }
+
+    /// The same where options have other defaults; those of --load take the place of all of them.
+    pub(crate) fn options_over(&self, defaults: LoadOptions) -> anyhow::Result<FunctionOptions> {
         let mut load = match &self.load {
             Some(path) => {
                 let text = std::fs::read_to_string(path)
                     .with_context(|| format!("--load: {}", path.display()))?;
                 toml::from_str(&text).with_context(|| format!("--load: {}", path.display()))?
             }
-            None => LoadOptions::default(),
+            None => defaults,
         };
         if let Some(device) = &self.device {
             load.device = device.parse().context("--device")?;

@@ -1,6 +1,7 @@
 //! Sessions, files and texts of the tests.
 
 pub(crate) mod process;
+pub(crate) mod qdrant;
 
 use std::{
     fs::File,

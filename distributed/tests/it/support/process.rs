@@ -52,6 +52,17 @@ pub(crate) fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// Time that processors have spent on a process, from what Linux tells of it.
+pub(crate) fn process_time(id: u32) -> Duration {
+    const TICKS_PER_SECOND: u64 = 100;
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    // The name of the program may have spaces; user and system time are the 12th and 13th field behind it.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks: u64 = ticks.filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
+}
+
 /// A process that is killed with the test.
 pub(crate) struct Process {
     child: Child,
@@ -96,6 +107,11 @@ impl Process {
         self.out.read_to_string(&mut rest).unwrap();
         self.child.wait().unwrap();
         rest
+    }
+
+    /// Time that processors have spent on it.
+    pub(crate) fn work(&self) -> Duration {
+        process_time(self.id())
     }
 
     /// Resident memory in bytes.

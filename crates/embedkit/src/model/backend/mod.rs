@@ -12,7 +12,7 @@ mod pairs;
 ))]
 mod texts;
 
-use std::fmt;
+use std::{fmt, iter};
 
 use embedkit_core::pipeline::{Class, Depth, Pending, QueueOptions};
 #[cfg(feature = "any-sparse")]
@@ -29,6 +29,9 @@ pub(crate) type Inputs<'a> = Box<dyn Iterator<Item = Input> + Send + 'a>;
 pub(crate) type Outputs<'a, T = Output> =
     Box<dyn Iterator<Item = Result<Embedded<T>, Error>> + Send + 'a>;
 
+/// The result of one input.
+pub(crate) type OneResult = Result<Embedded<Output>, Error>;
+
 /// Results on their way, of inputs that a queue has taken.
 pub(crate) type SubmitResult = Result<Pending<Embedded<Output>>, Error>;
 
@@ -36,6 +39,11 @@ pub(crate) type SubmitResult = Result<Pending<Embedded<Output>>, Error>;
 pub(crate) trait Backend: fmt::Debug + Send + Sync {
     /// Embeds or scores inputs lazily.
     fn embed<'a>(&self, role: Role, inputs: Inputs<'a>) -> Outputs<'a>;
+
+    /// Embeds or scores one input; `None` where it gets no result.
+    fn embed_one(&self, role: Role, input: Input) -> Option<OneResult> {
+        self.embed(role, Box::new(iter::once(input))).next()
+    }
 
     /// Puts inputs of one kind into the model's queue.
     fn submit(&self, role: Role, inputs: Vec<Input>, queue: QueueOptions) -> SubmitResult;

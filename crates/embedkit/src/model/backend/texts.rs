@@ -70,6 +70,15 @@ impl Backend for embedkit_sparse::SparseTextEmbedding {
         outputs(self.embed_detailed(role, texts(inputs)))
     }
 
+    /// A text that needs no graph is embedded at once: a stream around it takes as long as its words do.
+    fn embed_one(&self, role: Role, input: Input) -> Option<super::OneResult> {
+        let Input::Text(text) = &input else { return None };
+        match self.look_up(role, text) {
+            Some(result) => Some(result.map(output)),
+            None => Backend::embed(self, role, Box::new(std::iter::once(input))).next(),
+        }
+    }
+
     fn submit(&self, role: Role, inputs: Vec<Input>, queue: QueueOptions) -> SubmitResult {
         Ok(self.submit(role, texts(Box::new(inputs.into_iter())), queue)?.map_ok(output))
     }
