@@ -314,6 +314,12 @@ pub(crate) struct CompareArgs {
     /// Take the files of MODEL_B from this folder; nothing is fetched
     #[arg(long, value_name = "DIR", help_heading = "Model")]
     pub(crate) model_dir_b: Option<PathBuf>,
+    /// Numbers that the graph of MODEL_A multiplies
+    #[arg(long, value_name = "NUMBERS", value_enum, default_value_t = PrecisionArg::F32, help_heading = "Model")]
+    pub(crate) precision_a: PrecisionArg,
+    /// Numbers that the graph of MODEL_B multiplies
+    #[arg(long, value_name = "NUMBERS", value_enum, default_value_t = PrecisionArg::F32, help_heading = "Model")]
+    pub(crate) precision_b: PrecisionArg,
     /// The kinds of embedding, of a model that gives several: one or more of dense, sparse and multi, with
     /// commas between them [default: the first that the model gives]
     #[arg(long, value_name = "KINDS")]
@@ -346,6 +352,10 @@ pub(crate) struct ModelArgs {
     /// file's name, such as O3; a checkpoint without a graph becomes one of fp32 or fp16 [default: fp32]
     #[arg(long, value_name = "VARIANT")]
     pub(crate) variant: Option<Variant>,
+    /// Numbers that the graph multiplies: those of its file, or bf16 with f32 sums, which is faster where the
+    /// processor has instructions for it
+    #[arg(long, value_name = "NUMBERS", value_enum, default_value_t = PrecisionArg::F32)]
+    pub(crate) precision: PrecisionArg,
     /// The kinds of embedding, of a model that gives several: one or more of dense, sparse and multi, with
     /// commas between them [default: the first that the model gives]
     #[arg(long, value_name = "KINDS")]
@@ -553,6 +563,9 @@ pub(crate) struct CheckArgs {
     /// The graph, where a folder or repository has several
     #[arg(long, value_name = "VARIANT")]
     pub(crate) variant: Option<Variant>,
+    /// Numbers that the graph multiplies
+    #[arg(long, value_name = "NUMBERS", value_enum, default_value_t = PrecisionArg::F32)]
+    pub(crate) precision: PrecisionArg,
     /// One JSON array
     #[arg(long)]
     pub(crate) json: bool,
@@ -653,6 +666,21 @@ impl From<RoleArg> for Role {
             RoleArg::Raw => Self::Raw,
             RoleArg::Document => Self::Document,
             RoleArg::Query => Self::Query,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PrecisionArg {
+    F32,
+    Bf16,
+}
+
+impl From<PrecisionArg> for embedkit_types::Precision {
+    fn from(precision: PrecisionArg) -> Self {
+        match precision {
+            PrecisionArg::F32 => Self::F32,
+            PrecisionArg::Bf16 => Self::Bf16,
         }
     }
 }
