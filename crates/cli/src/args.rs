@@ -19,6 +19,7 @@ use embedkit_types::{BatchOptions, Device, LoadOptions, Outputs, Prompts, Role, 
 pub(crate) use examples::examples;
 #[cfg(feature = "serve")]
 pub(crate) use serve::{LogForm, ServeArgs};
+pub(crate) use values::PrecisionArg;
 use values::{count, device, factor, heads, key_value, muvera, precisions, seconds, some_threads};
 
 /// Embeddings for retrieval on ONNX Runtime: embed, search and rerank from the shell.
@@ -666,21 +667,6 @@ impl From<RoleArg> for Role {
             RoleArg::Raw => Self::Raw,
             RoleArg::Document => Self::Document,
             RoleArg::Query => Self::Query,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PrecisionArg {
-    F32,
-    Bf16,
-}
-
-impl From<PrecisionArg> for embedkit_types::Precision {
-    fn from(precision: PrecisionArg) -> Self {
-        match precision {
-            PrecisionArg::F32 => Self::F32,
-            PrecisionArg::Bf16 => Self::Bf16,
         }
     }
 }

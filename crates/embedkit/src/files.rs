@@ -31,8 +31,8 @@ impl FileSource {
         options: &LoadOptions,
         needed: bool,
     ) -> Result<Option<ModelFiles>, Error> {
-        #[cfg(feature = "onnx")]
-        embedkit_core::onnx::check_precision(options.precision)?;
+        // Before anything is fetched.
+        check(spec, options)?;
         match self.of_file(spec, options, needed)? {
             Some(files) => self.with_precision(spec, files, options).map(Some),
             None if options.precision == Precision::F32 => Ok(None),
@@ -48,6 +48,7 @@ impl FileSource {
         files: ModelFiles,
         options: &LoadOptions,
     ) -> Result<ModelFiles, Error> {
+        check(spec, options)?;
         match options.precision {
             Precision::F32 => Ok(files),
             _ if files.model.extension().is_none_or(|ending| ending != "onnx") => {
@@ -212,6 +213,16 @@ impl FileSource {
     ) -> Result<ModelFiles, Error> {
         Err(not_compiled(spec))
     }
+}
+
+/// Checks that the processor and the device have the precision that is asked for.
+fn check(spec: &ModelSpec, options: &LoadOptions) -> Result<(), Error> {
+    if options.precision != Precision::F32 {
+        #[cfg(feature = "onnx")]
+        embedkit_core::onnx::check_precision(options.precision)?;
+        options.check(spec)?;
+    }
+    Ok(())
 }
 
 /// The error for a model without a graph, of which another precision than f32 is asked for.
