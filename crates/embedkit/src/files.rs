@@ -70,7 +70,7 @@ impl FileSource {
 
         // A graph that was converted is elsewhere in the cache.
         let root = match files.model.strip_prefix(&files.root) {
-            Ok(_) => &files.root,
+            Ok(_) => files.root.as_path(),
             Err(_) => files.model.parent().unwrap_or(&files.root),
         };
         let name = files.model.strip_prefix(root).unwrap_or(&files.model);

@@ -23,9 +23,9 @@
 //! MultiplyBf16   y = bf16(x) W + bias           f32 sums; W has the bits of bf16
 //! ```
 //!
-//! The standard operators of older versions know no bf16. Activations are rounded by Veltkamp's splitting, `c - (c - x)`
-//! with `c = 65537 x`, to nearest, too, and only halves may go the other way. Weights, which are never subnormal, are
-//! put together from the sign, exponent and fraction that are in their bits.
+//! The standard operators of older versions know no bf16. Activations are rounded by Veltkamp's splitting,
+//! `c - (c - x)` with `c = 65537 x`, to nearest, too, and only halves may go the other way. Weights, which are never
+//! subnormal, are put together from the sign, exponent and fraction that are in their bits.
 
 use std::f32::consts::SQRT_2;
 

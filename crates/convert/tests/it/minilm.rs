@@ -91,35 +91,3 @@ fn check(library: &Path, dir: &Path, folder: &Path, (least_mean, least_of_all): 
         assert_eq!(&alone[0], found, "{text:?} alone");
     }
 }
-
-/// Time of a stream in f32 by that in bf16, in alternating rounds. Run by hand, with `--ignored --nocapture` and in
-/// release mode, on a processor with instructions for bf16.
-#[test]
-#[ignore = "a measurement"]
-fn speed_of_bf16() {
-    let (Some(library), Some(dir)) = (library(), asset("minilm")) else { return };
-    let Some(kernel) = bf16_kernel() else { return };
-    let folder = without_graph(&dir);
-    to_bf16(&dir.join("model.onnx"), &folder.path().join("model.onnx")).unwrap();
-    let texts: Vec<String> = stored("minilm")
-        .texts
-        .into_iter()
-        .filter(|text| 40 < text.len())
-        .cycle()
-        .take(600)
-        .collect();
-    let models = [dir.as_path(), folder.path()].map(|dir| open(dir, &library, 256));
-    let mut ratios: Vec<f64> = (0..9)
-        .map(|_| {
-            let [f32, bf16] = models.each_ref().map(|model| {
-                let start = std::time::Instant::now();
-                embed(model, &texts);
-                start.elapsed().as_secs_f64()
-            });
-            f32 / bf16
-        })
-        .skip(1)
-        .collect();
-    ratios.sort_by(f64::total_cmp);
-    println!("{kernel}: {:.2} times as fast as f32, {ratios:.2?}", ratios[ratios.len() / 2]);
-}
