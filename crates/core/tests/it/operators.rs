@@ -378,7 +378,9 @@ fn bf16_mat_mul(node: &Node, gelu: bool) -> Option<(Vec<usize>, Vec<f32>)> {
         return None;
     }
     let (k, n) = (k as usize, n as usize);
-    let rows = before.iter().product::<i64>() as usize;
+    // More results than fit into memory are an error, even of rows of length 0.
+    let rows = before.iter().try_fold(1i64, |rows, &dim| rows.checked_mul(dim));
+    let rows = rows.filter(|&rows| rows < 1 << 30)? as usize;
     let mut y = vec![];
     for row in 0..rows {
         for column in 0..n {
