@@ -38,6 +38,7 @@ pages! {
     muvera: "docs/guide/muvera.md",
     scoring: "docs/guide/scoring.md",
     options: "docs/reference/options.md",
+    precision: "docs/precision.md",
     errors: "docs/troubleshooting.md",
     coming_from_fastembed: "docs/coming-from-fastembed.md",
     coming_from_others: "docs/coming-from-others.md",

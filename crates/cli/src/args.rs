@@ -19,6 +19,7 @@ use embedkit_types::{BatchOptions, Device, LoadOptions, Outputs, Prompts, Role, 
 pub(crate) use examples::examples;
 #[cfg(feature = "serve")]
 pub(crate) use serve::{LogForm, ServeArgs};
+pub(crate) use values::PrecisionArg;
 use values::{count, device, factor, heads, key_value, muvera, precisions, seconds, some_threads};
 
 /// Embeddings for retrieval on ONNX Runtime: embed, search and rerank from the shell.
@@ -314,6 +315,12 @@ pub(crate) struct CompareArgs {
     /// Take the files of MODEL_B from this folder; nothing is fetched
     #[arg(long, value_name = "DIR", help_heading = "Model")]
     pub(crate) model_dir_b: Option<PathBuf>,
+    /// Numbers that the graph of MODEL_A multiplies
+    #[arg(long, value_name = "NUMBERS", value_enum, default_value_t = PrecisionArg::F32, help_heading = "Model")]
+    pub(crate) precision_a: PrecisionArg,
+    /// Numbers that the graph of MODEL_B multiplies
+    #[arg(long, value_name = "NUMBERS", value_enum, default_value_t = PrecisionArg::F32, help_heading = "Model")]
+    pub(crate) precision_b: PrecisionArg,
     /// The kinds of embedding, of a model that gives several: one or more of dense, sparse and multi, with
     /// commas between them [default: the first that the model gives]
     #[arg(long, value_name = "KINDS")]
@@ -346,6 +353,10 @@ pub(crate) struct ModelArgs {
     /// file's name, such as O3; a checkpoint without a graph becomes one of fp32 or fp16 [default: fp32]
     #[arg(long, value_name = "VARIANT")]
     pub(crate) variant: Option<Variant>,
+    /// Numbers that the graph multiplies: those of its file, or bf16 with f32 sums, which is faster where the
+    /// processor has instructions for it
+    #[arg(long, value_name = "NUMBERS", value_enum, default_value_t = PrecisionArg::F32)]
+    pub(crate) precision: PrecisionArg,
     /// The kinds of embedding, of a model that gives several: one or more of dense, sparse and multi, with
     /// commas between them [default: the first that the model gives]
     #[arg(long, value_name = "KINDS")]
@@ -553,6 +564,9 @@ pub(crate) struct CheckArgs {
     /// The graph, where a folder or repository has several
     #[arg(long, value_name = "VARIANT")]
     pub(crate) variant: Option<Variant>,
+    /// Numbers that the graph multiplies
+    #[arg(long, value_name = "NUMBERS", value_enum, default_value_t = PrecisionArg::F32)]
+    pub(crate) precision: PrecisionArg,
     /// One JSON array
     #[arg(long)]
     pub(crate) json: bool,

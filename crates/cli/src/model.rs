@@ -342,6 +342,7 @@ fn load_options(args: &ModelArgs, run: &RunArgs) -> LoadOptions {
         prompts: args.prompts.into(),
         max_tokens: args.max_tokens,
         variant: args.variant.clone(),
+        precision: args.precision.into(),
         ..run.load_options()
     }
 }

@@ -175,6 +175,15 @@ pub enum Error {
         /// Reason.
         reason: String,
     },
+    /// A graph has no products for bf16, or is quantised.
+    #[cfg(feature = "quantize")]
+    #[error("{} cannot multiply bf16: {reason}", path.display())]
+    NotForBf16 {
+        /// The file.
+        path: PathBuf,
+        /// Reason.
+        reason: String,
+    },
     /// A graph does not run on random tokens, which would measure its activations.
     #[cfg(feature = "quantize")]
     #[error("cannot run {} on random tokens", path.display())]
@@ -229,7 +238,7 @@ impl Error {
             #[cfg(feature = "quantize")]
             Self::Onnx { .. } => ErrorKind::Damaged,
             #[cfg(feature = "quantize")]
-            Self::NotQuantizable { .. } => ErrorKind::Unsupported,
+            Self::NotQuantizable { .. } | Self::NotForBf16 { .. } => ErrorKind::Unsupported,
             #[cfg(feature = "quantize")]
             Self::Calibration { source, .. } => source.kind(),
         }
@@ -285,6 +294,8 @@ impl Error {
             Self::Onnx { .. } => "give the file of a graph, such as model.onnx",
             #[cfg(feature = "quantize")]
             Self::NotQuantizable { .. } => return Some(Hint::ConvertCheckpoint),
+            #[cfg(feature = "quantize")]
+            Self::NotForBf16 { .. } => "leave the precision at f32, which runs every graph",
             #[cfg(feature = "quantize")]
             Self::Calibration { source, .. } => return source.hint(),
             Self::Output { .. } => "give the path of a file, such as model.onnx",

@@ -30,7 +30,7 @@
 //! ```
 //!
 //! The feature `quantize` adds the function `quantize`, which turns such a graph, or another f32 graph,
-//! into an int8 graph with batch-invariant results.
+//! into an int8 graph with batch-invariant results, and `to_bf16`, which makes its products those of bf16.
 //!
 //! A failure leaves an existing output file as it was.
 //!
@@ -73,7 +73,7 @@ pub mod onnx {
 pub use error::Error;
 pub use options::{ConvertOptions, Converted, Head, Precision};
 #[cfg(feature = "quantize")]
-pub use quantize::{QuantizeOptions, QuantizeReport, quantize};
+pub use quantize::{Bf16Report, QuantizeOptions, QuantizeReport, quantize, to_bf16};
 pub use unfinished::discard_unfinished;
 
 /// Converts the checkpoint in `dir` to the ONNX file `out`.

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
-use embedkit_types::{ErrorKind, Hint, OptionsError};
+use embedkit_types::{ErrorKind, Hint, OptionsError, Precision};
 
 /// An error of the registry, the tokenizer, the runtime or a session.
 ///
@@ -120,6 +120,20 @@ pub enum Error {
         device: String,
         /// Why it cannot be had.
         reason: String,
+    },
+    /// The processor lacks the instructions of a precision, for which other code would be slower than f32.
+    #[error("this processor has no instructions for {precision} that embedkit knows")]
+    NoInstructions {
+        /// The precision asked for, or that of the graph.
+        precision: Precision,
+    },
+    /// A graph does not multiply the numbers that were asked for.
+    #[error("{path} has no products of {precision}", path = path.display())]
+    OtherPrecision {
+        /// The graph.
+        path: PathBuf,
+        /// The precision asked for.
+        precision: Precision,
     },
     /// More threads or replicas were asked for than any machine can use.
     #[error("{found} {option} were asked for, at most {limit} are possible")]
@@ -328,6 +342,8 @@ impl Error {
             | Self::TooLarge { .. }
             | Self::InvalidFile { .. }
             | Self::Device { .. }
+            | Self::NoInstructions { .. }
+            | Self::OtherPrecision { .. }
             | Self::TooMany { .. }
             | Self::LfsPointer { .. }
             | Self::NewerTokenizer { .. }
@@ -379,6 +395,8 @@ impl Error {
             | Self::TooMany { .. }
             | Self::DimTooLarge { .. } => ErrorKind::InvalidInput,
             Self::NewerTokenizer { .. }
+            | Self::NoInstructions { .. }
+            | Self::OtherPrecision { .. }
             | Self::MissingInput { .. }
             | Self::UnknownInput { .. }
             | Self::InputShape { .. }
@@ -419,6 +437,14 @@ impl Error {
                 "try a newer version of embedkit, or save the tokenizer again with the tokenizers \
                  library 0.23",
             ),
+            Self::Options(error) => error.hint(),
+            Self::NoInstructions { .. } => advice(
+                "take the precision f32, or a file of eight-bit integers, which is fast on any processor \
+                 (docs/int8.md)",
+            ),
+            Self::OtherPrecision { .. } => {
+                advice("open the model by name or folder, which makes such a graph of an f32 one")
+            }
             Self::Device { .. } => Some(Hint::FallBackToCpu),
             Self::MissingOutput { .. } => {
                 advice("name one of the graph's outputs in the model's description")

@@ -29,7 +29,7 @@ use self::dynamic::open;
 pub use self::dynamic::{find, find_installed};
 pub use self::providers::providers;
 pub use self::refusal::Refusal;
-pub use crate::onnx::int8_kernel;
+pub use crate::onnx::{bf16_kernel, int8_kernel};
 
 /// The oldest ONNX Runtime whose interface this build calls (`api-23`).
 pub const OLDEST_VERSION: &str = "1.23";

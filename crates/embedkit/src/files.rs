@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use embedkit_core::read_bounded;
 #[cfg(feature = "hub")]
 use embedkit_hub::{Hub, OnEvent};
-use embedkit_types::{ErrorKind, LoadOptions, ModelFiles, ModelSpec};
+use embedkit_types::{ErrorKind, LoadOptions, ModelFiles, ModelSpec, Precision, SpecError};
 
 use crate::{Error, checkpoint, conversion::Conversion};
 
@@ -23,8 +23,86 @@ pub(crate) struct FileSource {
 }
 
 impl FileSource {
-    /// The files of a model; `None` where none are needed and no folder was named.
+    /// The files of a model; `None` where none are needed and no folder was named. The graph among them has the
+    /// precision that is asked for.
     pub(crate) fn find(
+        &self,
+        spec: &ModelSpec,
+        options: &LoadOptions,
+        needed: bool,
+    ) -> Result<Option<ModelFiles>, Error> {
+        // Before anything is fetched.
+        check(spec, options)?;
+        match self.of_file(spec, options, needed)? {
+            Some(files) => self.with_precision(spec, files, options).map(Some),
+            None if options.precision == Precision::F32 => Ok(None),
+            None => Err(no_precision(spec)),
+        }
+    }
+
+    /// The files with a graph of the precision that is asked for: made from the f32 graph, once, and kept in the
+    /// cache.
+    pub(crate) fn with_precision(
+        &self,
+        spec: &ModelSpec,
+        files: ModelFiles,
+        options: &LoadOptions,
+    ) -> Result<ModelFiles, Error> {
+        check(spec, options)?;
+        match options.precision {
+            Precision::F32 => Ok(files),
+            _ if files.model.extension().is_none_or(|ending| ending != "onnx") => {
+                Err(no_precision(spec))
+            }
+            precision => self.make(spec, files, precision, options),
+        }
+    }
+
+    #[cfg(all(feature = "convert", feature = "onnx"))]
+    fn make(
+        &self,
+        spec: &ModelSpec,
+        files: ModelFiles,
+        precision: Precision,
+        options: &LoadOptions,
+    ) -> Result<ModelFiles, Error> {
+        use embedkit_convert::{VERSION, to_bf16};
+
+        // A graph that was converted is elsewhere in the cache.
+        let root = match files.model.strip_prefix(&files.root) {
+            Ok(_) => files.root.as_path(),
+            Err(_) => files.model.parent().unwrap_or(&files.root),
+        };
+        let name = files.model.strip_prefix(root).unwrap_or(&files.model);
+        let name = name.to_string_lossy().replace(std::path::MAIN_SEPARATOR, "/");
+        let kept = embedkit_hub::Conversion {
+            spec,
+            root,
+            inputs: &[name],
+            recipe: &format!("{precision}-{VERSION}"),
+            file: "model.onnx",
+        };
+        let make = |out: &Path, _: &mut dyn FnMut(u64, u64)| {
+            to_bf16(&files.model, out).map(drop).map_err(Error::from)
+        };
+        let model = self.hub(options)?.converted(&kept, make)?;
+        Ok(ModelFiles { model, ..files })
+    }
+
+    #[cfg(not(all(feature = "convert", feature = "onnx")))]
+    #[expect(clippy::unused_self, reason = "the converter is compiled out")]
+    fn make(
+        &self,
+        spec: &ModelSpec,
+        _: ModelFiles,
+        _: Precision,
+        _: &LoadOptions,
+    ) -> Result<ModelFiles, Error> {
+        Err(not_compiled(spec))
+    }
+
+    /// The files of a model as they are, with a graph that is made where there is only a checkpoint.
+    fn of_file(
         &self,
         spec: &ModelSpec,
         options: &LoadOptions,
@@ -87,7 +165,7 @@ impl FileSource {
     #[cfg(not(feature = "hub"))]
     #[expect(clippy::unused_self, reason = "the hub is compiled out")]
     fn fetch(&self, spec: &ModelSpec, _: &LoadOptions) -> Result<ModelFiles, Error> {
-        Err(embedkit_types::SpecError::NeedsFiles { id: spec.id.to_string() }.into())
+        Err(SpecError::NeedsFiles { id: spec.id.to_string() }.into())
     }
 
     /// The files with a graph that is made from the checkpoint among them, once, and kept in the cache.
@@ -133,9 +211,29 @@ impl FileSource {
         _: &Conversion,
         _: &LoadOptions,
     ) -> Result<ModelFiles, Error> {
-        let (id, package, feature) = (spec.id.to_string(), "embedkit", "convert");
-        Err(embedkit_types::SpecError::NotCompiled { id, package, feature }.into())
+        Err(not_compiled(spec))
     }
+}
+
+/// Checks that the processor and the device have the precision that is asked for.
+fn check(spec: &ModelSpec, options: &LoadOptions) -> Result<(), Error> {
+    if options.precision != Precision::F32 {
+        #[cfg(feature = "onnx")]
+        embedkit_core::onnx::check_precision(options.precision)?;
+        options.check(spec)?;
+    }
+    Ok(())
+}
+
+/// The error for a model without a graph, of which another precision than f32 is asked for.
+fn no_precision(spec: &ModelSpec) -> Error {
+    SpecError::UnusedOption { id: spec.id.to_string(), option: "precision" }.into()
+}
+
+#[cfg(not(all(feature = "convert", feature = "onnx")))]
+fn not_compiled(spec: &ModelSpec) -> Error {
+    let (id, package, feature) = (spec.id.to_string(), "embedkit", "convert");
+    SpecError::NotCompiled { id, package, feature }.into()
 }
 
 /// Checks that the checkpoint, whose configuration is in `folder`, can be converted.

@@ -101,8 +101,9 @@ pub use embedkit_sparse::{self as sparse, SparseOptions, Terms};
 pub use embedkit_text_dense::{self as text_dense, DenseOptions};
 pub use embedkit_types::{
     self as types, BatchOptions, Canonical, Device, Embed, Embedded, Error, ErrorKind, Hint,
-    HybridEmbedding, LoadOptions, ModelFiles, ModelSpec, MultiVector, Outputs, Profile, Prompts,
-    Role, SparseEmbedding, SpecError, Task, TaskKind, Token, Variant, cache, scoring::Ranked,
+    HybridEmbedding, LoadOptions, ModelFiles, ModelSpec, MultiVector, Outputs, Precision, Profile,
+    Prompts, Role, SparseEmbedding, SpecError, Task, TaskKind, Token, Variant, cache,
+    scoring::Ranked,
 };
 pub use error::ResolveError;
 pub use load::{Load, Loaded};

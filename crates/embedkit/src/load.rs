@@ -118,7 +118,8 @@ impl<M: Load> Loaded<M> {
         options: &LoadOptions,
         family_options: &M::Options,
     ) -> Result<Self, Error> {
-        M::open(spec, Some(files), options, family_options).map(Self)
+        let files = FileSource::default().with_precision(spec, files.clone(), options)?;
+        M::open(spec, Some(&files), options, family_options).map(Self)
     }
 
     /// The built-in models of the family.

@@ -1,6 +1,6 @@
 //! Choices at opening time, for any model.
 
-use embedkit_types::{LoadOptions, Outputs};
+use embedkit_types::{LoadOptions, Outputs, Precision};
 
 /// Options of a [`Model`](crate::Model): those that all models have, and those of the families, which
 /// act on models of the family and on no others. Plain fields with [`Default`]; use struct update syntax.
@@ -49,6 +49,13 @@ impl Options {
     #[must_use]
     pub fn throughput() -> Self {
         LoadOptions::throughput().into()
+    }
+}
+
+impl From<Precision> for Options {
+    /// Options with a precision: `Options::from(Precision::Bf16)`.
+    fn from(precision: Precision) -> Self {
+        LoadOptions { precision, ..LoadOptions::default() }.into()
     }
 }
 

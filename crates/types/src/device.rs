@@ -47,6 +47,11 @@ impl Device {
         }
     }
 
+    /// True where the graph may run on the CPU.
+    pub(crate) fn may_be_cpu(&self) -> bool {
+        self.each().iter().any(|device| matches!(device, Self::Auto | Self::Cpu))
+    }
+
     /// True for a list without a device.
     pub(crate) fn is_none(&self) -> bool {
         self.each().is_empty()

@@ -42,6 +42,7 @@ mod files;
 mod hybrid;
 mod multi_vector;
 mod options;
+mod precision;
 #[cfg(feature = "serde")]
 pub mod row;
 pub mod scoring;
@@ -59,6 +60,7 @@ pub use files::ModelFiles;
 pub use hybrid::HybridEmbedding;
 pub use multi_vector::{MultiVector, MultiVectorError, MultiVectorModel};
 pub use options::{BatchOptions, LoadOptions, OptionsError, Profile, Prompts};
+pub use precision::{Precision, PrecisionError};
 #[cfg(feature = "serde")]
 pub use row::{ModelFile, RowError};
 pub use sparse::{SparseEmbedding, SparseError};

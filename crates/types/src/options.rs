@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::{Device, Error, ErrorKind, ModelSpec, Variant};
+use crate::{Device, Error, ErrorKind, Hint, ModelSpec, Precision, Variant};
 
 /// How a model is opened and run: plain fields with a [`Default`], for struct update syntax.
 ///
@@ -39,6 +39,9 @@ pub struct LoadOptions {
     pub device: Device,
     /// Loading: whether lone calls, streams or both are to be fast.
     pub profile: Profile,
+    /// Loading: numbers that the graph multiplies, [`Precision::F32`] by default. With another one a model
+    /// that has no graph is an error, the device has to be the CPU, and `auto` is it.
+    pub precision: Precision,
     /// Loading: threads within one replica, 1 or more; by default as many as the replicas leave.
     ///
     /// Where neither this nor `replicas` is set, the CPU runs many batches with one thread each, and
@@ -134,6 +137,10 @@ impl LoadOptions {
         }
         if self.device.is_none() {
             return Err(OptionsError::NoDevice);
+        }
+        if self.precision != Precision::F32 && !self.device.may_be_cpu() {
+            let (precision, device) = (self.precision, self.device.to_string());
+            return Err(OptionsError::PrecisionOfDevice { precision, device });
         }
         if self.prompts.is_custom() && !spec.task.takes_prompts() {
             let (id, task) = (spec.id.to_string(), spec.task.name());
@@ -242,6 +249,14 @@ pub enum OptionsError {
     /// A list of devices is empty.
     #[error("the option `device` is a list of devices without any")]
     NoDevice,
+    /// The device does not run graphs with that precision.
+    #[error("{precision} is a precision of the CPU, and the device is {device}")]
+    PrecisionOfDevice {
+        /// The precision.
+        precision: Precision,
+        /// The device asked for.
+        device: String,
+    },
     /// The model puts no prompts before its inputs.
     #[error("{id} is a model of task {task}, which takes no prompts")]
     NoPrompts {
@@ -258,14 +273,26 @@ impl OptionsError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Zero { .. } | Self::NoDevice => ErrorKind::InvalidInput,
-            Self::NoPrompts { .. } => ErrorKind::Unsupported,
+            Self::PrecisionOfDevice { .. } | Self::NoPrompts { .. } => ErrorKind::Unsupported,
+        }
+    }
+
+    /// Advice, where something can be done about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<Hint> {
+        match self {
+            Self::PrecisionOfDevice { .. } => {
+                Some(Hint::Advice("leave the precision at f32, or take the device cpu".into()))
+            }
+            Self::Zero { .. } | Self::NoDevice | Self::NoPrompts { .. } => None,
         }
     }
 }
 
 impl From<OptionsError> for Error {
     fn from(error: OptionsError) -> Self {
-        Self::new(error.kind(), error)
+        let hint = error.hint();
+        Self::new(error.kind(), error).with_hint(hint)
     }
 }
 
@@ -341,6 +368,22 @@ mod tests {
     }
 
     #[test]
+    fn a_precision_other_than_f32_is_one_of_the_cpu() {
+        let check = |device: &str, precision| {
+            let device = device.parse().unwrap();
+            LoadOptions { device, precision, ..LoadOptions::default() }.check(&ModelSpec::DEFAULT)
+        };
+        for device in ["auto", "cpu", "cuda:0>cpu"] {
+            check(device, Precision::Bf16).unwrap();
+        }
+        check("cuda:0", Precision::F32).unwrap();
+        let error = check("cuda:1", Precision::Bf16).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains("cuda:1"), "{error}");
+        assert!(Error::from(error).hint().unwrap().to_string().contains("f32"));
+    }
+
+    #[test]
     fn prompts_of_the_caller_need_a_model_with_roles() {
         let custom = |query| Prompts::Custom { query, document: None };
         let options = |prompts| LoadOptions { prompts, ..LoadOptions::default() };
@@ -386,12 +429,14 @@ mod serde_tests {
         let text = r#"
             device = "cuda:0>cpu"
             profile = "latency"
+            precision = "bf16"
             prompts = "model"
             timeout = 2
             batch.tokens = 4096
         "#;
         let options = LoadOptions {
             device: Device::Prefer(vec![Device::Cuda(vec![0]), Device::Cpu]),
+            precision: Precision::Bf16,
             prompts: Prompts::Model,
             timeout: Some(Duration::from_secs(2)),
             batch: BatchOptions { tokens: Some(4096), ..BatchOptions::default() },

@@ -28,6 +28,7 @@ KEYWORDS = frozenset(
         "max_tokens",
         "dim",
         "replicas",
+        "precision",
         "profile",
         "timeout",
         "variant",
@@ -82,6 +83,7 @@ def load(
         "dim": keywords.get("dim"),
         "prompts": _prompts(keywords.get("prompts")),
         "profile": keywords.get("profile") or "auto",
+        "precision": keywords.get("precision"),
         "allow_batch_dependence": bool(keywords.get("allow_batch_dependence", False)),
         "batch": {
             key: keywords[f"batch_{key}"]

@@ -7,7 +7,7 @@ use embedkit_server::{ImageHost, Listen, ListenError};
 use embedkit_types::Variant;
 
 use super::{
-    PromptsArg,
+    PrecisionArg, PromptsArg,
     values::{count, keep_alive, key_value, seconds},
 };
 
@@ -37,6 +37,9 @@ pub(crate) struct ServeArgs {
     /// The graphs, where a folder or repository has several
     #[arg(long, value_name = "VARIANT")]
     pub(crate) variant: Option<Variant>,
+    /// Numbers that the graphs multiply: those of their files, or bf16 with f32 sums
+    #[arg(long, value_name = "NUMBERS", value_enum, default_value_t = PrecisionArg::F32)]
+    pub(crate) precision: PrecisionArg,
     /// The texts put before queries and documents: none, or those that the models' authors state
     #[arg(long, value_name = "WHICH", value_enum, default_value_t = PromptsArg::None)]
     pub(crate) prompts: PromptsArg,

@@ -5,10 +5,29 @@ use std::{
     time::Duration,
 };
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{
+    ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use embedkit::postprocess::MuveraOptions;
 use embedkit_convert::{Head, Precision};
 use embedkit_types::{Device, DeviceError};
+
+/// Numbers that a graph multiplies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PrecisionArg {
+    F32,
+    Bf16,
+}
+
+impl From<PrecisionArg> for embedkit_types::Precision {
+    fn from(precision: PrecisionArg) -> Self {
+        match precision {
+            PrecisionArg::F32 => Self::F32,
+            PrecisionArg::Bf16 => Self::Bf16,
+        }
+    }
+}
 
 /// The heads of a conversion, by name.
 pub(super) fn heads() -> PossibleValuesParser {

@@ -23,8 +23,12 @@ const ON_DEVICE: f32 = 2e-3;
 
 pub(crate) fn run(args: &CheckArgs, run: &RunArgs, report: &Report) -> Result<()> {
     // The comparisons of the command are finer than those at a first use.
-    let options =
-        LoadOptions { variant: args.variant.clone(), skip_canary: true, ..run.load_options() };
+    let options = LoadOptions {
+        variant: args.variant.clone(),
+        precision: args.precision.into(),
+        skip_canary: true,
+        ..run.load_options()
+    };
     let found = resolve(&args.id, &options)?;
     let model = open(&found, &options, report)?;
     let mut checks = Vec::new();

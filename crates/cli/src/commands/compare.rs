@@ -21,7 +21,7 @@ use self::{
     side::{Side, embed_in_turns},
 };
 use crate::{
-    args::{CompareArgs, ModelArgs, OnError, RunArgs},
+    args::{CompareArgs, ModelArgs, OnError, PrecisionArg, RunArgs},
     input::{AcceptedInputs, QueryKey, Source},
     model::Selected,
     output::print,
@@ -30,11 +30,13 @@ use crate::{
 };
 
 pub(crate) fn run(args: CompareArgs, run_args: &RunArgs, report: &Report) -> Result<()> {
-    let select = |model: &str, dir: &Option<PathBuf>| {
-        Selected::new(&model_args(model, dir.clone(), &args), run_args)
+    let select = |model: &str, dir: &Option<PathBuf>, precision| {
+        Selected::new(&model_args(model, dir.clone(), precision, &args), run_args)
     };
-    let selected =
-        [select(&args.model_a, &args.model_dir_a)?, select(&args.model_b, &args.model_dir_b)?];
+    let selected = [
+        select(&args.model_a, &args.model_dir_a, args.precision_a)?,
+        select(&args.model_b, &args.model_dir_b, args.precision_b)?,
+    ];
     let accepted = accepted(&selected, &args)?;
     let source = Source::choose(args.inputs, &args.input, io::stdin().is_terminal())?;
     let inputs = read(source, accepted, args.input.on_error, args.max_inputs, report)?;
@@ -74,13 +76,19 @@ pub(crate) fn run(args: CompareArgs, run_args: &RunArgs, report: &Report) -> Res
 }
 
 /// The options of one of the two models. A description of a model of one's own is a file.
-fn model_args(model: &str, dir: Option<PathBuf>, args: &CompareArgs) -> ModelArgs {
+fn model_args(
+    model: &str,
+    dir: Option<PathBuf>,
+    precision: PrecisionArg,
+    args: &CompareArgs,
+) -> ModelArgs {
     let described = model.ends_with(".toml");
     ModelArgs {
         model: (!described).then(|| model.to_owned()),
         model_dir: dir,
         model_spec: described.then(|| PathBuf::from(model)),
         variant: None,
+        precision,
         outputs: args.outputs,
         prompts: args.prompts,
         max_tokens: args.max_tokens,

@@ -57,6 +57,7 @@ fn config(args: ServeArgs, run: &RunArgs, report: &Report) -> Result<Config> {
         prompts: args.prompts.into(),
         max_tokens: args.max_tokens,
         variant: args.variant.clone(),
+        precision: args.precision.into(),
         ..run.load_options()
     };
     Ok(Config {
@@ -113,6 +114,7 @@ fn model(name: &str, args: &ServeArgs, run: &RunArgs, report: &Report) -> Result
         model_dir: args.model_dir.clone(),
         model_spec: None,
         variant: args.variant.clone(),
+        precision: args.precision,
         outputs: None,
         prompts: args.prompts,
         max_tokens: args.max_tokens,

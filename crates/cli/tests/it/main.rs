@@ -15,6 +15,7 @@ mod models;
 mod names;
 mod output;
 mod plot;
+mod precision;
 mod program;
 #[cfg(unix)]
 mod python;

@@ -1,4 +1,4 @@
-//! The int8 operators, as functions that the ONNX file defines.
+//! The operators of int8 and bf16, as functions that the ONNX file defines.
 //!
 //! embedkit runs them with its own kernels ([`embedkit_core::onnx::operators`]). Any other runtime
 //! inlines the function's body, which consists of standard operators and gives the same numbers, except
@@ -17,6 +17,15 @@
 //! The negated bias is subtracted, because ONNX Runtime (seen in 1.23 and 1.31) fuses the product, its
 //! scales and a following addition into one operator, which adds the bias before it applies scales per
 //! row. It does not fuse a subtraction.
+
+//!
+//! ```text
+//! MultiplyBf16   y = bf16(x) W + bias           f32 sums; W has the bits of bf16
+//! ```
+//!
+//! The standard operators of older versions know no bf16. Activations are rounded by Veltkamp's splitting,
+//! `c - (c - x)` with `c = 65537 x`, to nearest, too, and only halves may go the other way. Weights, which are never
+//! subnormal, are put together from the sign, exponent and fraction that are in their bits.
 
 use std::f32::consts::SQRT_2;
 
@@ -43,6 +52,11 @@ pub(super) enum Function {
         /// Applies a GELU to the product.
         gelu: bool,
     },
+    /// Multiplies rows of f32 by a matrix, both rounded to bf16.
+    Bf16MatMul {
+        /// Applies a GELU to the product.
+        gelu: bool,
+    },
 }
 
 impl Function {
@@ -52,12 +66,16 @@ impl Function {
             Self::Quantize(range) => range.operator(),
             Self::QMatMul { gelu: false } => operators::Q_MAT_MUL,
             Self::QMatMul { gelu: true } => operators::Q_MAT_MUL_GELU,
+            Self::Bf16MatMul { gelu: false } => operators::BF16_MAT_MUL,
+            Self::Bf16MatMul { gelu: true } => operators::BF16_MAT_MUL_GELU,
         }
     }
 
     /// Encodes the function as a field of a model with the given opset.
     pub(super) fn encode(self, opset: u64) -> Message {
         let mut body = Body { nodes: Vec::new(), opset };
+        let gelu = matches!(self, Self::QMatMul { gelu: true } | Self::Bf16MatMul { gelu: true });
+        let product = if gelu { "sum" } else { "y" };
         let (inputs, outputs): (&[&str], &[&str]) = match self {
             Self::Quantize(range) => {
                 body.quantize(range);
@@ -65,14 +83,18 @@ impl Function {
                 let inputs = if smoothed { &["x", "factors"][..] } else { &["x"] };
                 (inputs, &["quantized", "scale"])
             }
-            Self::QMatMul { gelu } => {
-                body.q_mat_mul(if gelu { "sum" } else { "y" });
-                if gelu {
-                    body.gelu("sum", "y");
-                }
+            Self::QMatMul { .. } => {
+                body.q_mat_mul(product);
                 (&operators::Q_MAT_MUL_INPUTS, &["y"])
             }
+            Self::Bf16MatMul { .. } => {
+                body.bf16_mat_mul(product);
+                (&operators::BF16_MAT_MUL_INPUTS, &["y"])
+            }
         };
+        if gelu {
+            body.gelu(product, "y");
+        }
         let function = Message::new()
             .bytes(1, self.name())
             .each(inputs, |function, input| function.bytes(4, input))
@@ -128,12 +150,60 @@ impl Body {
         self.node("Div", &["range", "top"], "scale");
     }
 
-    /// Unpacks the weights into a matrix first, which runtimes fold when they load the graph.
-    fn q_mat_mul(&mut self, output: &str) {
-        self.with("Transpose", &["weights"], "blocks", &[("perm", Attribute::Ints(&[1, 3, 0, 2]))]);
+    /// Unpacks weights into `matrix`, which runtimes fold when they load the graph.
+    fn unpack(&mut self, weights: &str) {
+        self.with("Transpose", &[weights], "blocks", &[("perm", Attribute::Ints(&[1, 3, 0, 2]))]);
         self.with("Flatten", &["blocks"], "padded", &[("axis", Attribute::Int(2))]);
         self.constant("start", &[2], INT64, &[0; 16]);
         self.node("Slice", &["padded", "start", "size"], "matrix");
+    }
+
+    fn bf16_mat_mul(&mut self, output: &str) {
+        self.float("split", 65537.0);
+        self.node("Mul", &["x", "split"], "stretched");
+        self.node("Sub", &["stretched", "x"], "above");
+        self.node("Sub", &["stretched", "above"], "rounded");
+        self.weights();
+        self.unpack("numbers");
+        self.node("MatMul", &["rounded", "matrix"], "product");
+        self.node("Add", &["product", "bias"], output);
+    }
+
+    /// Turns the bits of bf16 weights into `numbers`: a sign, eight bits of exponent, seven of the fraction.
+    fn weights(&mut self) {
+        self.with("Cast", &["weights"], "bits", &[("to", Attribute::Int(FLOAT))]);
+        for (name, number) in [
+            ("one", 1.0),
+            ("two", 2.0),
+            ("bias_of_exponent", 127.0),
+            ("sign_bit", 32768.0),
+            ("per_sign_bit", 1.0 / 32768.0),
+            ("exponent_bit", 128.0),
+            ("per_exponent_bit", 1.0 / 128.0),
+        ] {
+            self.float(name, number);
+        }
+        self.node("Mul", &["bits", "per_sign_bit"], "shifted_by_15");
+        self.node("Floor", &["shifted_by_15"], "sign");
+        self.node("Mul", &["sign", "sign_bit"], "sign_part");
+        self.node("Sub", &["bits", "sign_part"], "magnitude");
+        self.node("Mul", &["magnitude", "per_exponent_bit"], "shifted_by_7");
+        self.node("Floor", &["shifted_by_7"], "exponent");
+        self.node("Sub", &["shifted_by_7", "exponent"], "fraction");
+        self.node("Add", &["fraction", "one"], "significand");
+        self.node("Sub", &["exponent", "bias_of_exponent"], "power");
+        self.node("Pow", &["two", "power"], "size_of_power");
+        self.node("Mul", &["significand", "size_of_power"], "normal");
+        // Zero has the exponent 0, and nothing else here has.
+        self.node("Sign", &["exponent"], "is_normal");
+        self.node("Mul", &["normal", "is_normal"], "positive");
+        self.node("Mul", &["sign", "two"], "twice_sign");
+        self.node("Sub", &["one", "twice_sign"], "factor");
+        self.node("Mul", &["positive", "factor"], "numbers");
+    }
+
+    fn q_mat_mul(&mut self, output: &str) {
+        self.unpack("weights");
         self.node("MatMulInteger", &["quantized", "matrix", "zero"], "integers");
         self.with("Cast", &["integers"], "floats", &[("to", Attribute::Int(FLOAT))]);
         self.node("Mul", &["scale", "scales"], "both_scales");

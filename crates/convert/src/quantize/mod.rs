@@ -1,8 +1,9 @@
-//! Quantises ONNX graphs from f32 to int8 with batch-invariant results.
+//! Rewrites ONNX graphs from f32 to int8 or bf16 with batch-invariant results.
 //!
 //! `wire` and `model` read the file, `plan` selects operators, `calibrate` finds outlier channels,
 //! `weights` quantises matrices, and `rewrite` writes calls of the `functions` that the file defines.
 
+mod bf16;
 mod calibrate;
 mod functions;
 mod model;
@@ -19,12 +20,13 @@ use std::time::Duration;
 use crate::Error;
 use crate::model::MESSAGE_LIMIT;
 use crate::unfinished::Unfinished;
+pub use bf16::{Bf16Report, to_bf16};
 use calibrate::{Feed, RowMaxima};
 use embedkit_core::onnx::operators;
 use embedkit_types::LoadOptions;
 use model::{Graph, Model};
 use plan::Plan;
-use rewrite::{Pieces, Rewriter, Unwritable};
+use rewrite::{Numbers, Pieces, Rewriter, Unwritable};
 
 /// Minimum opset with all operators of the new graph.
 const OLDEST_OPSET: u64 = 11;
@@ -115,14 +117,7 @@ pub fn quantize(
     }
     let mut factors = vec![None; plan.activations.len()];
     let mut not_calibrated = None;
-    let unwritable = |error| match error {
-        Unwritable::NotNumbers(tensor) => {
-            onnx(format!("tensor {tensor} is not of finite numbers, as many as its shape says"))
-        }
-        Unwritable::TooLarge(found) => {
-            Error::TooLarge { path: output.to_owned(), what: "graph", found, limit: MESSAGE_LIMIT }
-        }
-    };
+    let unwritable = |error| unwritable(error, input, output);
     match Feed::new(&model.graph, &plan) {
         Ok(feed) => {
             let measured = calibrate::measured(&plan);
@@ -135,7 +130,7 @@ pub fn quantize(
         Err(reason) => not_calibrated = Some(reason),
     }
     let rewriter = Rewriter::new(&model, MESSAGE_LIMIT);
-    let pieces = rewriter.replace(&plan, &factors).map_err(unwritable)?;
+    let pieces = rewriter.replace(&plan, Numbers::Int8(&factors)).map_err(unwritable)?;
     let written = write(&pieces, output)?;
     Ok(QuantizeReport {
         products: plan.products.len(),
@@ -146,6 +141,19 @@ pub fn quantize(
         bytes_before: bytes.len() as u64,
         bytes: written,
     })
+}
+
+/// The error for a graph that cannot be written.
+fn unwritable(error: Unwritable, input: &Path, output: &Path) -> Error {
+    match error {
+        Unwritable::NotNumbers(tensor) => Error::Onnx {
+            path: input.to_owned(),
+            reason: format!("tensor {tensor} is not of finite numbers, as many as its shape says"),
+        },
+        Unwritable::TooLarge(found) => {
+            Error::TooLarge { path: output.to_owned(), what: "graph", found, limit: MESSAGE_LIMIT }
+        }
+    }
 }
 
 /// Checks that the graph can be rewritten. The error is the reason why not.
@@ -209,7 +217,7 @@ fn calibrate(
     Ok(())
 }
 
-/// Quantises a file in memory, without calibration.
+/// Rewrites a file in memory, without calibration.
 ///
 /// # Panics
 /// If the new file is too large, cannot be read again, or lacks operators of some product.
@@ -230,11 +238,15 @@ pub(crate) fn fuzzed(bytes: &[u8]) {
     if let Ok((probe, _)) = Rewriter::new(&model, LIMIT).with_ranges(&activations) {
         read_again(probe, most);
     }
-    if check(&model).is_ok()
-        && let Ok(pieces) = Rewriter::new(&model, LIMIT).replace(&plan, &[])
-    {
-        let calls = plan.activations.len() + plan.products.len();
-        assert_eq!(read_again(pieces, most), calls);
+    if check(&model).is_ok() {
+        let products = plan.products.len();
+        for (numbers, calls) in
+            [(Numbers::Int8(&[]), plan.activations.len() + products), (Numbers::Bf16, products)]
+        {
+            if let Ok(pieces) = Rewriter::new(&model, LIMIT).replace(&plan, numbers) {
+                assert_eq!(read_again(pieces, most), calls);
+            }
+        }
     }
 }
 

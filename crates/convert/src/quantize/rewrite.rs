@@ -1,4 +1,4 @@
-//! Rewrites f32 operators as int8 operators.
+//! Rewrites f32 operators as operators of int8 or bf16.
 //!
 //! A product becomes calls of [`functions`](super::functions), which the file defines.
 
@@ -13,12 +13,13 @@ use super::model::{
     Model, Tensor,
 };
 use super::plan::{Activation, Plan, Product};
-use super::weights::{Quantized, quantize, quantize_rows};
+use super::weights::{Quantized, quantize, quantize_rows, to_bf16};
 use super::wire::Value;
 use crate::graph::{Attribute, FLOAT, tensor};
 use crate::protobuf::Message;
 
 const INT8: i64 = 3;
+const UINT16: i64 = 4;
 const INT32: i64 = 6;
 /// First version of the file format with functions.
 const FUNCTIONS: u64 = 8;
@@ -36,6 +37,8 @@ pub(super) struct Rewriter<'m, 'a> {
     made: BTreeSet<String>,
     /// Quantised matrices that products share.
     matrices: BTreeMap<Source<'a>, Matrix>,
+    /// Names of bf16 matrices that products share.
+    bf16_matrices: BTreeMap<Source<'a>, String>,
     /// Names of biases that products share, by their name in the original, if any, and their length.
     biases: BTreeMap<(Option<&'a str>, u64), String>,
     /// Bytes of the new nodes and tensors.
@@ -43,6 +46,15 @@ pub(super) struct Rewriter<'m, 'a> {
     /// Maximum bytes of the new graph.
     limit: u64,
     prefix: String,
+}
+
+/// Numbers that replace f32.
+#[derive(Clone, Copy)]
+pub(super) enum Numbers<'f> {
+    /// Integers, with the smoothing factors of each activation, if any.
+    Int8(&'f [Option<Vec<f32>>]),
+    /// The upper halves of f32. Activations are rounded by the products.
+    Bf16,
 }
 
 /// Source of a quantised matrix: its name, whether it is transposed, and the activation whose channels
@@ -76,6 +88,7 @@ impl<'m, 'a> Rewriter<'m, 'a> {
             functions: BTreeSet::new(),
             made: BTreeSet::new(),
             matrices: BTreeMap::new(),
+            bf16_matrices: BTreeMap::new(),
             biases: BTreeMap::new(),
             size: 0,
             limit,
@@ -83,20 +96,28 @@ impl<'m, 'a> Rewriter<'m, 'a> {
         }
     }
 
-    /// Replaces everything in `plan`. `factors` are the smoothing factors of each activation, if any.
+    /// Replaces everything in `plan`.
     pub(super) fn replace(
         mut self,
         plan: &Plan<'a>,
-        factors: &[Option<Vec<f32>>],
+        numbers: Numbers<'_>,
     ) -> Result<Pieces<'a>, Unwritable> {
         for (at, raw) in self.raw_nodes().into_iter().enumerate() {
             if let Some(product) = plan.products.get(&at) {
-                let activation = &plan.activations[product.activation];
-                let factors = factors.get(product.activation).and_then(Option::as_deref);
-                if activation.products.first() == Some(&at) {
-                    self.quantize_activation(activation, factors)?;
+                match numbers {
+                    Numbers::Int8(factors) => {
+                        let activation = &plan.activations[product.activation];
+                        let factors = factors.get(product.activation).and_then(Option::as_deref);
+                        if activation.products.first() == Some(&at) {
+                            self.quantize_activation(activation, factors)?;
+                        }
+                        self.q_mat_mul(product, activation, factors)?;
+                    }
+                    Numbers::Bf16 => {
+                        let activation = plan.activations[product.activation].name;
+                        self.bf16_mat_mul(product, activation)?;
+                    }
                 }
-                self.q_mat_mul(product, activation, factors)?;
             } else if let Some(&table) = plan.tables.get(&at) {
                 self.look_up(at, table)?;
             } else if !plan.dropped.contains(&at) {
@@ -197,7 +218,6 @@ impl<'m, 'a> Rewriter<'m, 'a> {
         let bias = self.shared_bias(product)?;
         let (quantized, row_scale) = self.quantized(activation);
         let zero_point = activation.quantized_range(factors.is_some()).zero_point();
-        let size = [product.rows.cast_signed(), product.columns.cast_signed()];
         let inputs = [
             quantized,
             row_scale,
@@ -206,10 +226,42 @@ impl<'m, 'a> Rewriter<'m, 'a> {
             sums,
             scales,
             bias,
-            self.ints(&format!("size_{}_{}", size[0], size[1]), &size),
+            self.size_of(product),
         ];
         self.call(Function::QMatMul { gelu: product.gelu }, &inputs, &[product.output]);
         self.within_limit()
+    }
+
+    fn bf16_mat_mul(&mut self, product: &Product<'a>, activation: &str) -> Result<(), Unwritable> {
+        let weights = self.shared_bf16_matrix(product)?;
+        let bias = self.shared_bias(product)?;
+        let inputs = [activation.to_owned(), weights, bias, self.size_of(product)];
+        self.call(Function::Bf16MatMul { gelu: product.gelu }, &inputs, &[product.output]);
+        self.within_limit()
+    }
+
+    /// Adds a product's matrix rounded to bf16, named after the first product that uses it.
+    fn shared_bf16_matrix(&mut self, product: &Product<'a>) -> Result<String, Unwritable> {
+        let source = (product.matrix, product.transposed, None);
+        if let Some(matrix) = self.bf16_matrices.get(&source) {
+            return Ok(matrix.clone());
+        }
+        let unusable = || Unwritable::NotNumbers(product.matrix.to_owned());
+        let matrix = rows_of(&self.model.graph, product).ok_or_else(unusable)?;
+        let matrix = to_bf16(&matrix).ok_or_else(unusable)?;
+        let (rows, columns) = (product.rows as usize, product.columns as usize);
+        let (packed, shape) = operators::pack_bf16(&matrix, rows, columns);
+        let bytes: Vec<u8> = packed.into_iter().flat_map(u16::to_le_bytes).collect();
+        let name = format!("{}{}.weights", self.prefix, product.output);
+        let name = self.constant(&name, UINT16, &shape.map(|dim| dim as u64), &bytes);
+        self.bf16_matrices.insert(source, name.clone());
+        Ok(name)
+    }
+
+    /// Adds the rows and columns of a product's matrix.
+    fn size_of(&mut self, product: &Product<'_>) -> String {
+        let size = [product.rows.cast_signed(), product.columns.cast_signed()];
+        self.ints(&format!("size_{}_{}", size[0], size[1]), &size)
     }
 
     /// Adds a product's quantised matrix, named after the first product that uses it.
@@ -468,22 +520,31 @@ mod tests {
         encode(&draft)
     }
 
-    fn rewritten(file: &[u8], limit: u64) -> Result<Vec<u8>, Unwritable> {
+    fn rewritten(file: &[u8], limit: u64, numbers: Numbers<'_>) -> Result<Vec<u8>, Unwritable> {
         let model = Model::read(file).unwrap();
         let plan = Plan::new(&model.graph, true).unwrap();
-        let pieces = Rewriter::new(&model, limit).replace(&plan, &[])?;
+        let pieces = Rewriter::new(&model, limit).replace(&plan, numbers)?;
         Ok(pieces.concat())
+    }
+
+    /// Number of tensors whose name has an ending.
+    fn tensors(model: &Model<'_>, end: &str) -> usize {
+        model.graph.tensors.keys().filter(|name| name.ends_with(end)).count()
     }
 
     #[test]
     fn matrices_and_biases_are_stored_once() {
         for bias in [false, true] {
-            let file = rewritten(&products(50, bias), 1 << 20).unwrap();
-            let model = Model::read(&file).unwrap();
-            let ending =
-                |end: &str| model.graph.tensors.keys().filter(|name| name.ends_with(end)).count();
-            assert_eq!([".weights", ".sums", ".scales", ".bias"].map(ending), [1; 4], "{bias}");
+            let original = products(50, bias);
+            let int8 = rewritten(&original, 1 << 20, Numbers::Int8(&[])).unwrap();
+            let model = Model::read(&int8).unwrap();
+            let endings = [".weights", ".sums", ".scales", ".bias"];
+            assert_eq!(endings.map(|end| tensors(&model, end)), [1; 4], "{bias}");
             assert_eq!(model.graph.nodes.len(), 51);
+            let bf16 = rewritten(&original, 1 << 20, Numbers::Bf16).unwrap();
+            let model = Model::read(&bf16).unwrap();
+            assert_eq!(endings.map(|end| tensors(&model, end)), [1, 0, 0, 1], "{bias}");
+            assert_eq!(model.graph.nodes.len(), 50);
         }
     }
 
@@ -491,12 +552,14 @@ mod tests {
     #[test]
     fn a_graph_that_would_be_too_large_is_an_error() {
         let file = products(50, true);
-        let whole = rewritten(&file, 1 << 20).unwrap().len() as u64;
-        for limit in [100, 1000, whole / 2] {
-            let Err(Unwritable::TooLarge(found)) = rewritten(&file, limit) else {
-                panic!("{limit} bytes were enough");
-            };
-            assert!(limit < found && found < whole, "{limit} {found} {whole}");
+        for numbers in [Numbers::Int8(&[]), Numbers::Bf16] {
+            let whole = rewritten(&file, 1 << 20, numbers).unwrap().len() as u64;
+            for limit in [100, 1000, whole / 2] {
+                let Err(Unwritable::TooLarge(found)) = rewritten(&file, limit, numbers) else {
+                    panic!("{limit} bytes were enough");
+                };
+                assert!(limit < found && found < whole, "{limit} {found} {whole}");
+            }
         }
         let model = Model::read(&file).unwrap();
         let plan = Plan::new(&model.graph, true).unwrap();

@@ -1,4 +1,6 @@
-//! Quantisation of matrices to i8 with a scale for each column.
+//! Quantisation of matrices to i8 with a scale for each column, and rounding to bf16.
+
+use embedkit_core::onnx::operators::round_to_bf16;
 
 /// Maximum sum of two neighbouring weights of one sign in a column, `(k, k + 1)` with k even.
 ///
@@ -71,6 +73,21 @@ pub(super) fn quantize_rows(table: &[f32], width: usize) -> Option<Quantized> {
     Some(Quantized { values, scales })
 }
 
+/// The bits of a matrix rounded to bf16, without subnormal numbers, which processors take as zero. Returns `None` if
+/// a number is not finite.
+pub(super) fn to_bf16(matrix: &[f32]) -> Option<Vec<u16>> {
+    const EXPONENT: u16 = 0x7f80;
+    let rounded = |&number: &f32| {
+        let bits = round_to_bf16(number);
+        match bits & EXPONENT {
+            0 => Some(0),
+            EXPONENT => None,
+            _ => Some(bits),
+        }
+    };
+    matrix.iter().map(rounded).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,6 +141,18 @@ mod tests {
         assert_eq!(quantize(&[1.0, f32::INFINITY], 2), None);
         assert_eq!(quantize(&[f32::MAX, f32::MAX], 1), None, "their sum is not finite");
         assert_eq!(quantize_rows(&[f32::NAN], 1), None);
+    }
+
+    #[test]
+    fn bf16_has_the_upper_bits_of_finite_numbers() {
+        let tiny = f32::MIN_POSITIVE;
+        let numbers =
+            [1.0, -1.0, 1.0 + 1.0 / 256.0, 1.0 + 3.0 / 256.0, 0.0, -0.0, tiny, tiny / 2.0];
+        let expected = [0x3f80, 0xbf80, 0x3f80, 0x3f82, 0, 0, 0x80, 0];
+        assert_eq!(to_bf16(&numbers).unwrap(), expected);
+        for number in [f32::NAN, f32::INFINITY, f32::MAX] {
+            assert_eq!(to_bf16(&[number]), None, "{number} is not finite as bf16");
+        }
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use embedkit_convert::{QuantizeOptions, QuantizeReport, quantize};
-use embedkit_core::onnx::{Input, Session, Values};
+use embedkit_convert::{Bf16Report, QuantizeOptions, QuantizeReport, quantize, to_bf16};
+use embedkit_core::onnx::{Input, Session, Values, bf16_kernel};
 use embedkit_core::pipeline::Workload;
 use embedkit_testkit::cosine;
 use embedkit_types::{GraphOutput, LoadOptions};
@@ -17,32 +17,53 @@ use super::environment::{environment, library};
 const WIDTH: usize = 48;
 const ROWS: usize = 9;
 
-/// A graph in both forms.
+/// A graph in all forms.
 struct Pair {
     _folder: tempfile::TempDir,
     plain: PathBuf,
     integer: PathBuf,
     report: QuantizeReport,
+    bf16: PathBuf,
+    bf16_report: Bf16Report,
 }
 
 impl Pair {
     fn of(draft: Draft, value: &str, width: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (plain, integer) = (folder.path().join("a.onnx"), folder.path().join("b.onnx"));
+        let [plain, integer, bf16] = ["a", "b", "c"].map(|name| folder.path().join(name));
         draft.write(value, width, &plain);
         let report = quantize(&plain, &integer, &QuantizeOptions::default()).unwrap();
         assert!(report.not_calibrated.as_ref().is_some_and(|reason| reason.contains("`x`")));
-        Self { _folder: folder, plain, integer, report }
+        let bf16_report = to_bf16(&plain, &bf16).unwrap();
+        assert_eq!(
+            (bf16_report.products, bf16_report.left),
+            (report.products, report.left),
+            "both forms replace the same products"
+        );
+        Self { _folder: folder, plain, integer, report, bf16, bf16_report }
     }
 
-    /// Runs rows of different magnitudes, one of them zeros, through both forms.
+    /// Runs rows of different magnitudes, one of them zeros, through all forms.
     fn check(&self, library: &Path, least: f64) {
         let mut rows = noise(100, ROWS * WIDTH);
         for (row, magnitude) in rows.chunks_mut(WIDTH).zip([1.0, 0.0, 1e-3, 30.0, 1.0, 5.0]) {
             row.iter_mut().for_each(|number| *number *= magnitude);
         }
         let expected = run(library, &self.plain, &rows);
-        let found = run(library, &self.integer, &rows);
+        let found = Self::check_rows(library, &self.integer, &rows, &expected, least);
+        self.check_elsewhere(&rows, &found);
+        self.check_bf16(library, &rows, &expected);
+    }
+
+    /// Each row is close to the expected one, and the same alone.
+    fn check_rows(
+        library: &Path,
+        graph: &Path,
+        rows: &[f32],
+        expected: &[f32],
+        least: f64,
+    ) -> Vec<f32> {
+        let found = run(library, graph, rows);
         let width = found.len() / ROWS;
         assert_eq!(expected.len(), found.len());
         for (row, (expected, found)) in expected.chunks(width).zip(found.chunks(width)).enumerate()
@@ -51,10 +72,33 @@ impl Pair {
             assert!(least <= close, "row {row}: {close}");
             let size = |row: &[f32]| row.iter().map(|x| x * x).sum::<f32>().sqrt();
             assert!((size(expected) - size(found)).abs() <= 0.02 * size(expected), "row {row}");
-            let alone = run(library, &self.integer, &rows[row * WIDTH..][..WIDTH]);
+            let alone = run(library, graph, &rows[row * WIDTH..][..WIDTH]);
             assert_eq!(alone, found, "row {row} alone");
         }
-        self.check_elsewhere(&rows, &found);
+        found
+    }
+
+    /// The functions in the file give what the kernels give, but for the order of sums, on any processor.
+    fn check_bf16(&self, library: &Path, rows: &[f32], expected: &[f32]) {
+        const LEAST: f64 = 0.9999;
+        let found = match bf16_kernel() {
+            Some(_) => Self::check_rows(library, &self.bf16, rows, expected, LEAST),
+            None => {
+                println!("skipped: the kernel, which this processor has no instructions for");
+                expected.to_vec()
+            }
+        };
+        let width = found.len() / ROWS;
+        for level in [GraphOptimizationLevel::Disable, GraphOptimizationLevel::All] {
+            let standard = run_elsewhere(&self.bf16, rows, level);
+            assert_eq!(standard.len(), found.len());
+            let rows = standard.chunks(width).zip(found.chunks(width));
+            for ((standard, found), expected) in rows.zip(expected.chunks(width)) {
+                // Half of the results of a rounded row may be the other neighbour after a second rounding.
+                assert!(LEAST <= cosine(standard, found), "{level:?}: {standard:?} {found:?}");
+                assert!(LEAST <= cosine(standard, expected), "{level:?}");
+            }
+        }
     }
 
     /// The kernels agree with the functions in the file to the bit, except for a GELU, whose last
@@ -257,6 +301,40 @@ fn sizes_that_contradict_the_weights_are_an_error() {
         fs::write(&pair.integer, bytes).unwrap();
         let error = attempt(&library, &pair.integer, &rows, None).unwrap_err();
         assert!(error.to_string().contains("MultiplyRows: "), "{wrong:?}: {error}");
+    }
+}
+
+#[test]
+fn weights_of_bf16_have_half_the_size() {
+    let mut draft = Draft::new(WIDTH);
+    let value = draft.product("x", 48, 640);
+    let pair = Pair::of(draft, &value, 640);
+    let Bf16Report { bytes_before, bytes, .. } = pair.bf16_report;
+    assert_eq!(bytes, fs::metadata(&pair.bf16).unwrap().len());
+    let weights = 48 * 640 * 2;
+    let functions = 8000;
+    assert!(bytes < bytes_before - weights + functions, "{bytes_before} became {bytes}");
+}
+
+/// On a processor without the instructions, a graph with products of bf16 does not load.
+#[test]
+fn threads_share_large_products_of_bf16() {
+    let Some(library) = library() else { return };
+    let mut draft = Draft::new(WIDTH);
+    let hidden = draft.product("x", 48, 1000);
+    let value = draft.product(&hidden, 1000, 1000);
+    let pair = Pair::of(draft, &value, 1000);
+    for count in [9, 250] {
+        let rows = noise(3, count * WIDTH);
+        let [alone, shared] =
+            [1, 3].map(|threads| attempt(&library, &pair.bf16, &rows, Some(threads)));
+        match bf16_kernel() {
+            Some(_) => assert_eq!(alone.unwrap(), shared.unwrap(), "{count} rows"),
+            None => {
+                let error = alone.unwrap_err();
+                assert!(matches!(error, embedkit_core::Error::NoInstructions { .. }), "{error}");
+            }
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
+use super::operators::{BF16_MAT_MUL, BF16_MAT_MUL_GELU};
 use crate::error::Error;
 
 /// Operators that quantise activations by the range of the whole batch, so that a row's result
@@ -24,6 +25,8 @@ const DEPTH: usize = 40;
 pub(crate) struct Outline {
     /// True for a graph whose rows depend on their neighbours in the batch.
     pub(crate) depends_on_batch: bool,
+    /// True for a graph with products of bf16.
+    pub(crate) multiplies_bf16: bool,
     /// Files with external data, by the names that the graph gives them.
     pub(crate) external: BTreeSet<Vec<u8>>,
 }
@@ -79,7 +82,11 @@ impl Outline {
     fn node(&mut self, node: &[u8], depth: usize) {
         for (field, body) in messages(node) {
             match field {
-                4 => self.depends_on_batch |= DYNAMIC_QUANTIZERS.contains(&body),
+                4 => {
+                    let products = [BF16_MAT_MUL, BF16_MAT_MUL_GELU].map(str::as_bytes);
+                    self.depends_on_batch |= DYNAMIC_QUANTIZERS.contains(&body);
+                    self.multiplies_bf16 |= products.contains(&body);
+                }
                 5 => self.attribute(body, depth),
                 _ => {}
             }
@@ -230,6 +237,15 @@ mod tests {
         assert!(outline(file(&function).path()).unwrap().depends_on_batch);
         let plain = field(7, &field(1, &field(4, b"MatMul")));
         assert!(!outline(file(&plain).path()).unwrap().depends_on_batch);
+    }
+
+    #[test]
+    fn finds_products_of_bf16() {
+        for operator in [BF16_MAT_MUL, BF16_MAT_MUL_GELU] {
+            let model = field(7, &field(1, &field(4, operator.as_bytes())));
+            assert!(Outline::of(&model).multiplies_bf16);
+        }
+        assert!(!Outline::of(&field(7, &field(1, &field(4, b"MultiplyRows")))).multiplies_bf16);
     }
 
     /// A pair of `external_data`.

@@ -1,5 +1,6 @@
 //! Everything between token rows and graph outputs: providers, sessions, batches, pooling.
 
+mod bf16;
 mod device;
 mod external;
 mod failure;
@@ -9,6 +10,7 @@ pub mod operators;
 mod placement;
 #[cfg(feature = "tokenizer")]
 mod pool;
+mod precision;
 mod round;
 mod semaphore;
 mod session;
@@ -31,9 +33,11 @@ pub(crate) fn weight_files(
     Ok(names.map(|name| name.expect("it was checked")).collect())
 }
 
+pub use bf16::kernel_name as bf16_kernel;
 pub use int8::kernel_name as int8_kernel;
 #[cfg(feature = "tokenizer")]
 pub use pool::finish_dense;
+pub use precision::check as check_precision;
 pub use round::round_to;
 pub use session::{Input, Session, Values, View};
 #[cfg(feature = "tokenizer")]

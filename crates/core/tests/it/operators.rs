@@ -4,13 +4,14 @@
 use std::path::Path;
 
 use embedkit_core::Error;
-use embedkit_core::onnx::operators::{self, ActivationRange, pack};
-use embedkit_core::onnx::{Input, Session, Values};
+use embedkit_core::onnx::operators::{self, ActivationRange, pack, pack_bf16, round_to_bf16};
+use embedkit_core::onnx::{Input, Session, Values, bf16_kernel};
 use embedkit_core::pipeline::Workload;
 use embedkit_types::{GraphOutput, LoadOptions};
 
 pub(crate) const F32: u64 = 1;
 const U8: u64 = 2;
+const U16: u64 = 4;
 const I8: u64 = 3;
 const I32: u64 = 6;
 const I64: u64 = 7;
@@ -358,6 +359,90 @@ fn q_mat_mul_is_right_or_an_error() {
         }
     }
     assert!(right > 50 && named > 200, "{right} right, {named} errors of ours");
+}
+
+/// Expected shape and numbers of a product of bf16; `None` if the inputs do not fit together.
+fn bf16_mat_mul(node: &Node, gelu: bool) -> Option<(Vec<usize>, Vec<f32>)> {
+    let inputs: Vec<&Tensor> = node.inputs.iter().map(Option::as_ref).collect::<Option<_>>()?;
+    let [x, weights, bias, size] = inputs.as_slice() else { return None };
+    let &[k, n] = size.numbers.as_slice() else { return None };
+    let (k, n) = (k as i64, n as i64);
+    let (last, before) = x.dims.split_last()?;
+    let panels = [(n as u64).div_ceil(16) as i64, (k as u64).div_ceil(2) as i64, 16, 2];
+    let fit = x.element == F32
+        && *last == k
+        && weights.is(U16, &panels)
+        && bias.is(F32, &[n])
+        && size.is(I64, &[2]);
+    if !fit {
+        return None;
+    }
+    let (k, n) = (k as usize, n as usize);
+    // More results than fit into memory are an error, even of rows of length 0.
+    let rows = before.iter().try_fold(1i64, |rows, &dim| rows.checked_mul(dim));
+    let rows = rows.filter(|&rows| rows < 1 << 30)? as usize;
+    let mut y = vec![];
+    for row in 0..rows {
+        for column in 0..n {
+            let weight = |at: usize| {
+                let group = (column / 16) * k.div_ceil(2) + at / 2;
+                let bits = weights.numbers[(group * 16 + column % 16) * 2 + at % 2] as u32;
+                f64::from(f32::from_bits(bits << 16))
+            };
+            // Small integers, which bf16 holds, hence the sums are exact in any order.
+            let sum: f64 = (0..k).map(|at| x.numbers[row * k + at] * weight(at)).sum();
+            let sum = sum as f32 + bias.numbers[column] as f32;
+            y.push(if gelu { exact_gelu(sum) } else { sum });
+        }
+    }
+    Some((before.iter().map(|&dim| dim as usize).chain([n]).collect(), y))
+}
+
+/// A product node with activations of 2 x 3 rows.
+fn bf16_mat_mul_node(operator: &'static str, k: i64, n: i64) -> Node {
+    let matrix: Vec<u16> = (0..k * n).map(|at| round_to_bf16((at * 7 % 5 - 2) as f32)).collect();
+    let (packed, shape) = pack_bf16(&matrix, k as usize, n as usize);
+    let inputs = vec![
+        Tensor::new(F32, &[2, 3, k], (0..6 * k).map(|at| (at % 7 - 3) as f64)),
+        Tensor::new(U16, &shape.map(|dim| dim as i64), packed.iter().map(|&x| f64::from(x))),
+        Tensor::new(F32, &[n], (0..n).map(|at| (at + 1) as f64 * -0.125)),
+        Tensor::new(I64, &[2], [k as f64, n as f64]),
+    ];
+    let inputs = inputs.into_iter().map(Some).collect();
+    Node { operator, inputs, outputs: vec!["y"], attributes: vec![] }
+}
+
+#[test]
+fn products_of_bf16_are_right_or_an_error() {
+    let Some(library) = embedkit_testkit::runtime_library() else { return };
+    if bf16_kernel().is_none() {
+        let node = bf16_mat_mul_node(operators::BF16_MAT_MUL, 5, 17);
+        let error = node.run(&library, true, 1, ("y", F32)).unwrap_err();
+        assert!(matches!(error, Error::NoInstructions { .. }), "{error}");
+        return;
+    }
+    let (mut right, mut named) = (0, 0);
+    for (operator, gelu) in [(operators::BF16_MAT_MUL, false), (operators::BF16_MAT_MUL_GELU, true)]
+    {
+        for (k, n) in [(5, 17), (0, 17), (5, 0), (1, 1)] {
+            for (name, node) in bf16_mat_mul_node(operator, k, n).changed() {
+                let expected = bf16_mat_mul(&node, gelu).filter(|_| node.outputs == ["y"]);
+                for (fed, threads) in [(true, 1), (false, 1), (true, 3)] {
+                    if fed && takes_strings(&node) {
+                        continue;
+                    }
+                    let what = format!("{operator} {k} x {n}, {name}, fed {fed}");
+                    let found = node.run(&library, fed, threads, ("y", F32));
+                    right += usize::from(found.is_ok());
+                    if let Some(error) = check(&what, found, expected.clone(), 1e-6) {
+                        let ours = format!("{operator}: input `");
+                        named += usize::from(error.to_string().contains(&ours));
+                    }
+                }
+            }
+        }
+    }
+    assert!(right > 50 && named > 100, "{right} right, {named} errors of ours");
 }
 
 /// Expected quantised rows and their scales; `None` if the inputs do not fit together.

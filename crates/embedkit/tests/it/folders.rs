@@ -10,8 +10,8 @@ use std::{
 };
 
 use embedkit::{
-    Error, ErrorKind, Hint, InputKind, LoadOptions, Model, ModelSpec, ResolveError, SpecError,
-    TextEmbedding,
+    Error, ErrorKind, Hint, InputKind, LoadOptions, Model, ModelSpec, Precision, ResolveError,
+    SpecError, TextEmbedding,
     hub::{self, Event},
     resolve,
 };
@@ -312,4 +312,86 @@ fn a_folder_of_another_task_is_refused() {
         panic!("{error}")
     };
     assert_eq!((*expected, *found), ("rerank", "text-dense"));
+}
+
+/// Options with products of bf16.
+fn in_bf16(options: LoadOptions) -> LoadOptions {
+    LoadOptions { precision: Precision::Bf16, ..options }
+}
+
+/// True where the processor has the instructions; else the right error.
+fn has_bf16(error: Option<&Error>) -> bool {
+    if embedkit::runtime::bf16_kernel().is_some() {
+        return true;
+    }
+    let error = error.expect("there is no other code instead");
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("no instructions for bf16"), "{error}");
+    assert!(error.hint().unwrap().to_string().contains("f32"));
+    false
+}
+
+/// The graph is made once, from a graph and from a converted checkpoint, and lies in the cache.
+#[test]
+fn a_graph_of_bf16_is_made_once() {
+    for dir in [sentence_folder(), with_graph("onnx/model.onnx")] {
+        let cache = tempfile::tempdir().unwrap();
+        let Some(options) = running(cache.path()) else { return };
+        let plain = TextEmbedding::load(name(&dir), options.clone());
+        let opened = TextEmbedding::load(name(&dir), in_bf16(options.clone()));
+        if !has_bf16(opened.as_ref().err()) {
+            return;
+        }
+        let (plain, opened) = (plain.unwrap(), opened);
+        // The tiny models may have no matrix of 16 columns, which is said.
+        let model = match opened {
+            Ok(model) => model,
+            Err(error) => {
+                assert!(error.to_string().contains("cannot multiply bf16"), "{error}");
+                assert!(error.hint().unwrap().to_string().contains("f32"));
+                continue;
+            }
+        };
+        let made: Vec<_> = fs::read_dir(cache.path().join("converted")).unwrap().collect();
+        assert!(
+            made.iter()
+                .flatten()
+                .any(|entry| { entry.file_name().to_string_lossy().contains("bf16-") })
+        );
+        let [expected, found] =
+            [&plain, &model].map(|model| model.query_embed_one(TINY_TEXT).unwrap());
+        assert!(embedkit_testkit::cosine(&expected, &found) > 0.999);
+        assert_ne!(expected, found, "it was not f32");
+        let again = TextEmbedding::load(name(&dir), in_bf16(options)).unwrap();
+        assert_eq!(again.query_embed_one(TINY_TEXT).unwrap(), found);
+        assert_eq!(fs::read_dir(cache.path().join("converted")).unwrap().count(), made.len());
+    }
+}
+
+#[test]
+fn a_precision_that_cannot_be_is_an_error() {
+    let cache = tempfile::tempdir().unwrap();
+    let dir = sentence_folder();
+    let device = LoadOptions { device: "cuda:0".parse().unwrap(), ..offline(cache.path()) };
+    let error = TextEmbedding::load(name(&dir), in_bf16(device)).unwrap_err();
+    if has_bf16(Some(&error)) {
+        assert!(error.to_string().contains("bf16 is a precision of the CPU"), "{error}");
+    }
+    // A file that is no graph.
+    let case = dense_case("mean");
+    let damaged = tempfile::tempdir().unwrap();
+    write(&damaged, "model.onnx", "not a graph");
+    let files = embedkit::ModelFiles::new(damaged.path(), damaged.path().join("model.onnx"));
+    let options = in_bf16(offline(cache.path()));
+    let error = TextEmbedding::from_files(&case.spec, &files, &options).unwrap_err();
+    if has_bf16(Some(&error)) {
+        assert_eq!(error.kind(), ErrorKind::Damaged);
+        assert!(error.to_string().contains("not a valid ONNX model"), "{error}");
+        // A table, which has no graph.
+        let files = embedkit::ModelFiles::new(damaged.path(), damaged.path().join("t.safetensors"));
+        let error = TextEmbedding::from_files(&case.spec, &files, &options).unwrap_err();
+        let unused =
+            Some(SpecError::UnusedOption { id: case.spec.id.to_string(), option: "precision" });
+        assert_eq!(error.downcast_ref::<SpecError>(), unused.as_ref(), "{error}");
+    }
 }

@@ -46,7 +46,7 @@ pub(super) fn build() -> Check {
     )
 }
 
-/// Cores, vector instructions, and the kernel for eight-bit integers.
+/// Cores, vector instructions, and the kernels for eight-bit integers and bf16.
 pub(super) fn processor() -> Check {
     let cores = num_cpus::get_physical();
     let threads = available_parallelism().map_or(1, usize::from);
@@ -57,8 +57,9 @@ pub(super) fn processor() -> Check {
     let instructions = instructions();
     let listed = if instructions.is_empty() { "none known" } else { &instructions.join(" ") };
     found.push_str(&format!(
-        "; vector instructions: {listed}; int8 kernel {}",
-        runtime::int8_kernel()
+        "; vector instructions: {listed}; int8 kernel {}, bf16 kernel {}",
+        runtime::int8_kernel(),
+        runtime::bf16_kernel().unwrap_or("none")
     ));
     let slow = cfg!(target_arch = "x86_64") && !instructions.contains(&"avx2");
     if slow {

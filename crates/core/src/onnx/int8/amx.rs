@@ -1,4 +1,5 @@
-//! The microkernel for x86-64 with AMX, whose instruction multiplies 16 rows of 64 activations by 64 x 16 weights.
+//! The microkernel for x86-64 with AMX, whose instructions multiply 16 rows of 64 bytes of activations by 16 columns
+//! of as many bytes of weights: 64 integers or, with `BF16`, 32 numbers of 16 bits.
 //!
 //! Tiles are two-dimensional registers. Four of them accumulate, two rows of tiles by two panels:
 //!
@@ -13,7 +14,9 @@
 //! contents last from one block of assembly to the next.
 
 use std::arch::asm;
-use std::arch::x86_64::{__cpuid, __cpuid_count, __m512i, _mm512_loadu_si512};
+use std::arch::x86_64::{
+    __cpuid, __cpuid_count, __m512, __m512i, _mm512_castsi512_ps, _mm512_loadu_si512,
+};
 use std::ops::Range;
 use std::sync::OnceLock;
 
@@ -32,23 +35,23 @@ const PANEL_STEP: usize = WIDTH / DEPTH * STEP;
 const SIDE: usize = 2;
 /// Rows of a full block.
 const BLOCK: usize = SIDE * ROWS;
-/// With fewer rows, vectors are as fast.
+/// With fewer rows, vectors are as fast. Sums of bf16 would have another order there.
 const MIN_ROWS: usize = 5;
 
 /// Returns `true` if the processor has the instructions and the system lets this process use them.
-pub(super) fn is_available() -> bool {
-    static AVAILABLE: OnceLock<bool> = OnceLock::new();
-    *AVAILABLE.get_or_init(|| has_instructions() && request_tiles())
+pub(in crate::onnx) fn is_available<const BF16: bool>() -> bool {
+    static AVAILABLE: [OnceLock<bool>; 2] = [const { OnceLock::new() }; 2];
+    *AVAILABLE[usize::from(BF16)].get_or_init(|| has_instructions::<BF16>() && request_tiles())
 }
 
-/// The bits of `AMX-TILE` and `AMX-INT8`, which the standard library does not detect in this version.
-fn has_instructions() -> bool {
-    const TILE_AND_INT8: u32 = 1 << 24 | 1 << 25;
+/// The bits of `AMX-TILE` and `AMX-INT8` or `AMX-BF16`, which the standard library does not detect in this version.
+fn has_instructions<const BF16: bool>() -> bool {
+    let wanted: u32 = 1 << 24 | if BF16 { 1 << 22 } else { 1 << 25 };
     #[expect(unsafe_code, reason = "the instruction is unsafe in the oldest supported version")]
     #[allow(unused_unsafe, reason = "it is safe in newer ones")]
     // SAFETY: all processors with AVX-512 have the instruction, and leaf 0 tells whether they have leaf 7.
     unsafe {
-        __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & TILE_AND_INT8 == TILE_AND_INT8
+        __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & wanted == wanted
     }
 }
 
@@ -146,12 +149,19 @@ macro_rules! store {
 /// Adds a product of activations and weights to accumulators.
 macro_rules! dot {
     ($acc:tt, $activations:tt, $weights:tt) => {
-        asm!(concat!("tdpbusd ", $acc, ", ", $activations, ", ", $weights), out($acc) _,
+        if BF16 {
+            dot!("tdpbf16ps ", $acc, $activations, $weights);
+        } else {
+            dot!("tdpbusd ", $acc, $activations, $weights);
+        }
+    };
+    ($instruction:tt, $acc:tt, $activations:tt, $weights:tt) => {
+        asm!(concat!($instruction, $acc, ", ", $activations, ", ", $weights), out($acc) _,
             options(nostack, preserves_flags, nomem))
     };
 }
 
-/// The sums of a block, and how far the epilogue got.
+/// The sums of a block, integers or the bits of floats, and how far the epilogue got.
 ///
 /// The tiles' unit works on its own for hundreds of cycles. The epilogue of a block runs meanwhile, in
 /// portions between the instructions of the next block.
@@ -168,18 +178,18 @@ impl Sums {
     /// Applies the epilogue to up to `count` more rows.
     #[inline]
     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vnni")]
-    fn finish(&mut self, gemm: &Gemm<'_>, out: &mut TileMut<'_>, count: usize) {
+    fn finish<const BF16: bool>(&mut self, gemm: &Gemm<'_>, out: &mut TileMut<'_>, count: usize) {
         match (self.panels.len() == SIDE, gemm.gelu) {
-            (false, false) => self.finish_panels::<1, false>(gemm, out, count),
-            (false, true) => self.finish_panels::<1, true>(gemm, out, count),
-            (true, false) => self.finish_panels::<2, false>(gemm, out, count),
-            (true, true) => self.finish_panels::<2, true>(gemm, out, count),
+            (false, false) => self.finish_panels::<BF16, 1, false>(gemm, out, count),
+            (false, true) => self.finish_panels::<BF16, 1, true>(gemm, out, count),
+            (true, false) => self.finish_panels::<BF16, 2, false>(gemm, out, count),
+            (true, true) => self.finish_panels::<BF16, 2, true>(gemm, out, count),
         }
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vnni")]
-    fn finish_panels<const P: usize, const GELU: bool>(
+    fn finish_panels<const BF16: bool, const P: usize, const GELU: bool>(
         &mut self,
         gemm: &Gemm<'_>,
         out: &mut TileMut<'_>,
@@ -189,19 +199,37 @@ impl Sums {
         let columns = self.columns;
         let rows = self.rows.start..self.rows.end.min(self.rows.start + count);
         let acc = &self.acc[rows.start - self.first_row..];
-        for ((row, &row_scale), acc) in rows.clone().zip(&gemm.row_scales[rows.clone()]).zip(acc) {
+        for (row, acc) in rows.clone().zip(acc) {
+            let row_scale = gemm.row_scale(row);
             let out = &mut out.row(row)[first_column..];
-            let first = vectors::epilogue([load_ints(&acc[0])], row_scale, &columns[0], GELU);
+            let first = epilogue::<BF16>(&acc[0], row_scale, &columns[0], GELU);
             if P == 1 {
                 vectors::store_row(first, out);
                 continue;
             }
             let (out, rest) = out.split_at_mut(COLUMNS);
-            let second = vectors::epilogue([load_ints(&acc[1])], row_scale, &columns[1], GELU);
+            let second = epilogue::<BF16>(&acc[1], row_scale, &columns[1], GELU);
             vectors::store_row(first, out);
             vectors::store_row(second, rest);
         }
         self.rows.start = rows.end;
+    }
+}
+
+/// Applies the epilogue to a row of a panel's sums.
+#[inline]
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vnni")]
+fn epilogue<const BF16: bool>(
+    acc: &[i32; COLUMNS],
+    row_scale: f32,
+    columns: &PerColumn,
+    gelu: bool,
+) -> [__m512; 1] {
+    let acc = load_ints(acc);
+    if BF16 {
+        vectors::finish([_mm512_castsi512_ps(acc)], row_scale, columns, gelu)
+    } else {
+        vectors::epilogue([acc], row_scale, columns, gelu)
     }
 }
 
@@ -225,9 +253,9 @@ struct LastActivations([[u8; WIDTH]; BLOCK]);
 
 /// Computes one tile of the result.
 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vnni")]
-pub(super) fn compute(gemm: &Gemm<'_>, out: &mut TileMut<'_>) {
+pub(in crate::onnx) fn compute<const BF16: bool>(gemm: &Gemm<'_>, out: &mut TileMut<'_>) {
     let rows = out.rows();
-    if rows.len() < MIN_ROWS {
+    if rows.len() < MIN_ROWS && !BF16 {
         return vectors::compute(gemm, out);
     }
     let first_panel = out.columns().start / COLUMNS;
@@ -245,19 +273,24 @@ pub(super) fn compute(gemm: &Gemm<'_>, out: &mut TileMut<'_>) {
     if !full.is_empty() {
         let _tiles = Tiles::configure(BLOCK);
         for start in full.clone().step_by(in_l1) {
-            row_block(gemm, start..full.end.min(start + in_l1), &mut sums, out);
+            row_block::<BF16>(gemm, start..full.end.min(start + in_l1), &mut sums, out);
         }
     }
     if rest > 0 {
         let _tiles = Tiles::configure(rest);
-        row_block(gemm, full.end..rows.end, &mut sums, out);
+        row_block::<BF16>(gemm, full.end..rows.end, &mut sums, out);
     }
-    sums.finish(gemm, out, BLOCK);
+    sums.finish::<BF16>(gemm, out, BLOCK);
 }
 
 /// Computes rows of all panels.
 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vnni")]
-fn row_block(gemm: &Gemm<'_>, rows: Range<usize>, sums: &mut Sums, out: &mut TileMut<'_>) {
+fn row_block<const BF16: bool>(
+    gemm: &Gemm<'_>,
+    rows: Range<usize>,
+    sums: &mut Sums,
+    out: &mut TileMut<'_>,
+) {
     let columns = out.columns();
     let panels = columns.start / COLUMNS..columns.end.div_ceil(COLUMNS);
     for panel in panels.clone().step_by(SIDE) {
@@ -271,10 +304,10 @@ fn row_block(gemm: &Gemm<'_>, rows: Range<usize>, sums: &mut Sums, out: &mut Til
             let (columns, last_weights) = (&columns, &last_weights);
             let block = Block { gemm, rows, panels, columns, last_weights };
             match (block.rows.len() > ROWS, block.panels.len() > 1) {
-                (false, false) => block.compute::<1, 1>(sums, out),
-                (false, true) => block.compute::<1, 2>(sums, out),
-                (true, false) => block.compute::<2, 1>(sums, out),
-                (true, true) => block.compute::<2, 2>(sums, out),
+                (false, false) => block.compute::<BF16, 1, 1>(sums, out),
+                (false, true) => block.compute::<BF16, 1, 2>(sums, out),
+                (true, false) => block.compute::<BF16, 2, 1>(sums, out),
+                (true, true) => block.compute::<BF16, 2, 2>(sums, out),
             }
         }
     }
@@ -303,7 +336,11 @@ struct Block<'a> {
 impl Block<'_> {
     /// Computes the sums of `R` tiles of rows and `P` panels, and meanwhile finishes those before.
     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vnni")]
-    fn compute<const R: usize, const P: usize>(&self, sums: &mut Sums, out: &mut TileMut<'_>) {
+    fn compute<const BF16: bool, const R: usize, const P: usize>(
+        &self,
+        sums: &mut Sums,
+        out: &mut TileMut<'_>,
+    ) {
         let Gemm { k, activations, weights, .. } = *self.gemm;
         let steps = k.div_ceil(WIDTH).max(1);
         let portion = sums.rows.len().div_ceil(steps);
@@ -317,9 +354,9 @@ impl Block<'_> {
             #[expect(unsafe_code, reason = "tiles are loaded from pointers")]
             // SAFETY: the slices have all rows and panels of the block, and each of them all whole steps.
             unsafe {
-                multiply::<R, P>(rows.as_ptr(), k, panels.as_ptr(), panel_len);
+                multiply::<BF16, R, P>(rows.as_ptr(), k, panels.as_ptr(), panel_len);
             }
-            sums.finish(self.gemm, out, portion);
+            sums.finish::<BF16>(self.gemm, out, portion);
         }
         if !k.is_multiple_of(WIDTH) {
             let rows = self.last_activations(rows);
@@ -327,10 +364,15 @@ impl Block<'_> {
             #[expect(unsafe_code, reason = "tiles are loaded from pointers")]
             // SAFETY: both arrays have as many rows and panels as a full block.
             unsafe {
-                multiply::<R, P>(rows.0.as_ptr().cast(), WIDTH, panels.as_ptr().cast(), PANEL_STEP);
+                multiply::<BF16, R, P>(
+                    rows.0.as_ptr().cast(),
+                    WIDTH,
+                    panels.as_ptr().cast(),
+                    PANEL_STEP,
+                );
             }
         }
-        sums.finish(self.gemm, out, BLOCK);
+        sums.finish::<BF16>(self.gemm, out, BLOCK);
         sums.columns = *self.columns;
         (sums.rows, sums.first_row) = (self.rows.clone(), self.rows.start);
         sums.panels = self.panels.clone();
@@ -376,7 +418,7 @@ fn clear<const R: usize, const P: usize>() {
 /// [`PANEL_STEP`] bytes of each panel.
 #[inline]
 #[expect(unsafe_code, reason = "the compiler knows no tiles")]
-unsafe fn multiply<const R: usize, const P: usize>(
+unsafe fn multiply<const BF16: bool, const R: usize, const P: usize>(
     rows: *const u8,
     row_stride: usize,
     panels: *const i8,

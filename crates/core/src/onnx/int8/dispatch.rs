@@ -106,7 +106,7 @@ impl Kernel {
                 Self::Avx512.is_available() && is_x86_feature_detected!("avx512vnni")
             }
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-            Self::Amx => Self::Avx512Vnni.is_available() && super::amx::is_available(),
+            Self::Amx => Self::Avx512Vnni.is_available() && super::amx::is_available::<false>(),
             #[cfg(target_arch = "aarch64")]
             Self::Neon => std::arch::is_aarch64_feature_detected!("neon"),
             #[cfg(target_arch = "aarch64")]
@@ -135,7 +135,7 @@ impl Kernel {
                 #[cfg(target_arch = "x86_64")]
                 Self::Avx512Vnni => super::x86::avx512_vnni::compute(gemm, out),
                 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-                Self::Amx => super::amx::compute(gemm, out),
+                Self::Amx => super::amx::compute::<false>(gemm, out),
                 #[cfg(target_arch = "aarch64")]
                 Self::Neon => super::neon::pairs::compute(gemm, out),
                 #[cfg(target_arch = "aarch64")]
@@ -146,21 +146,17 @@ impl Kernel {
 }
 
 impl Gemm<'_> {
-    /// Computes one tile of the result with the fastest available microkernel.
+    /// Computes one tile of the result of quantised operands with the fastest available microkernel.
     ///
     /// # Panics
     ///
-    /// If the operands are not [consistent](Self::is_consistent), or the matrix of `out` is not `[m, n]`.
+    /// As [`Self::compute_by`].
     pub(crate) fn compute(&self, out: &mut TileMut<'_>) {
         self.compute_with(Kernel::fastest(), out);
     }
 
     /// [`Self::compute`] with a given microkernel.
     pub(super) fn compute_with(&self, kernel: Kernel, out: &mut TileMut<'_>) {
-        assert!(self.is_consistent(), "the lengths of a GEMM's operands do not agree");
-        let shape = (self.row_scales.len(), self.column_scales.len());
-        // A matrix without columns does not know its rows.
-        assert!(out.shape() == shape || shape.1 == 0, "the output is not [m, n]");
-        kernel.run(self, out);
+        self.compute_by(|gemm, out| kernel.run(gemm, out), out);
     }
 }

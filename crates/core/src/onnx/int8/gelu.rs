@@ -5,10 +5,10 @@
 //! fused multiply-add, or 3e-7 of erf. The error of the GELU is below 9e-7 on -8 to 8.
 
 /// End of the fit; the quotient is 1/2 from here on.
-pub(super) const END: f32 = 5.45;
+pub(in crate::onnx) const END: f32 = 5.45;
 
 /// Coefficients of P, from the highest power to the lowest.
-pub(super) const P: [f32; 7] = [
+pub(in crate::onnx) const P: [f32; 7] = [
     1.138_517_54e-10,
     -2.215_845_3e-8,
     3.185_664_4e-6,
@@ -19,4 +19,5 @@ pub(super) const P: [f32; 7] = [
 ];
 
 /// Coefficients of Q, from the highest power to the lowest.
-pub(super) const Q: [f32; 5] = [6.046_847e-5, 0.001_796_659_4, 0.028_756_76, 0.255_267_2, 1.0];
+pub(in crate::onnx) const Q: [f32; 5] =
+    [6.046_847e-5, 0.001_796_659_4, 0.028_756_76, 0.255_267_2, 1.0];

@@ -1,47 +1,87 @@
 //! Operands of the GEMM and the layout of its weights.
+//!
+//! Lengths are in bytes, so that one layout and one set of kernels serve eight-bit integers and bf16: a step
+//! of a panel is four bytes of a row by 16 columns, four integers or two numbers of 16 bits.
+
+use super::tile::TileMut;
 
 /// Columns of a panel.
 pub(crate) const COLUMNS: usize = 16;
-/// Consecutive weights of a column that are stored side by side.
+/// Bytes of consecutive weights of a column that are stored side by side.
 pub(crate) const DEPTH: usize = 4;
 /// Bytes of one step of a panel.
-pub(super) const STEP: usize = COLUMNS * DEPTH;
+pub(in crate::onnx) const STEP: usize = COLUMNS * DEPTH;
 
-/// Bytes of a packed matrix of `k` rows and `n` columns; `None` on overflow.
-pub(super) fn packed_len(k: usize, n: usize) -> Option<usize> {
+/// Bytes of a packed matrix of columns of `k` bytes and `n` columns; `None` on overflow.
+pub(in crate::onnx) fn packed_len(k: usize, n: usize) -> Option<usize> {
     n.div_ceil(COLUMNS).checked_mul(k.div_ceil(DEPTH))?.checked_mul(STEP)
 }
 
-/// Operands of `[m, k]` quantised activations times a packed `[k, n]` matrix.
+/// Operands of `[m, k]` activations times a packed `[k, n]` matrix.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Gemm<'a> {
-    /// Quantised activations, `[m, k]`.
+    /// Activations, `[m, k]` bytes.
     pub(crate) activations: &'a [u8],
-    /// Scale of each row of activations, `[m]`.
-    pub(crate) row_scales: &'a [f32],
-    /// Zero point of the activations.
-    pub(crate) zero_point: u8,
-    /// Columns of the activations, rows of the matrix.
+    /// Rows of the activations.
+    pub(crate) m: usize,
+    /// Bytes of a row of the activations, and of a column of the matrix.
     pub(crate) k: usize,
+    /// Columns of the matrix.
+    pub(crate) n: usize,
     /// The [packed](super#layout-of-weights) matrix, `packed_len(k, n)` bytes.
     pub(crate) weights: &'a [i8],
-    /// Sum of the weights of each column, `[n]`.
-    pub(crate) column_sums: &'a [i32],
-    /// Scale of each column of weights, `[n]`.
-    pub(crate) column_scales: &'a [f32],
+    /// Scales of quantised operands; `None` where sums are the result.
+    pub(crate) scales: Option<Scales<'a>>,
     /// Added at the end, `[n]`.
     pub(crate) bias: Option<&'a [f32]>,
     /// Applies the exact GELU, `x Φ(x)`, to the result.
     pub(crate) gelu: bool,
 }
 
+/// Scales and zero point of quantised operands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scales<'a> {
+    /// Scale of each row of activations, `[m]`.
+    pub(crate) rows: &'a [f32],
+    /// Zero point of the activations.
+    pub(crate) zero_point: u8,
+    /// Sum of the weights of each column, `[n]`.
+    pub(crate) column_sums: &'a [i32],
+    /// Scale of each column of weights, `[n]`.
+    pub(crate) columns: &'a [f32],
+}
+
 impl Gemm<'_> {
     /// Checks that the lengths of all operands agree.
     pub(crate) fn is_consistent(&self) -> bool {
-        let n = self.column_scales.len();
-        self.row_scales.len().checked_mul(self.k) == Some(self.activations.len())
-            && packed_len(self.k, n) == Some(self.weights.len())
-            && self.column_sums.len() == n
+        let Self { m, k, n, .. } = *self;
+        m.checked_mul(k) == Some(self.activations.len())
+            && packed_len(k, n) == Some(self.weights.len())
             && self.bias.is_none_or(|bias| bias.len() == n)
+            && self.scales.is_none_or(|scales| {
+                scales.rows.len() == m && scales.columns.len() == n && scales.column_sums.len() == n
+            })
+    }
+
+    /// Scale of a row's sums.
+    #[inline]
+    pub(in crate::onnx) fn row_scale(&self, row: usize) -> f32 {
+        self.scales.map_or(1.0, |scales| scales.rows[row])
+    }
+
+    /// Computes one tile of the result with a kernel.
+    ///
+    /// # Panics
+    ///
+    /// If the operands are not [consistent](Self::is_consistent), or the matrix of `out` is not `[m, n]`.
+    pub(in crate::onnx) fn compute_by(
+        &self,
+        kernel: impl FnOnce(&Self, &mut TileMut<'_>),
+        out: &mut TileMut<'_>,
+    ) {
+        assert!(self.is_consistent(), "the lengths of a GEMM's operands do not agree");
+        // A matrix without columns does not know its rows.
+        assert!(out.shape() == (self.m, self.n) || self.n == 0, "the output is not [m, n]");
+        kernel(self, out);
     }
 }

@@ -4,10 +4,13 @@ use super::gemm::COLUMNS;
 
 /// Bytes of activations in one L1 block. All panels pass over a block while it, and the lines of the
 /// result that are written meanwhile, stay in the L1 cache.
-pub(super) const L1_BLOCK: usize = 32 * 1024;
+pub(in crate::onnx) const L1_BLOCK: usize = 32 * 1024;
 
 /// Loads the values of a panel's columns, padded with zeros at the end of the matrix.
-pub(super) fn load_panel<T: Copy + Default>(per_column: &[T], panel: usize) -> [T; COLUMNS] {
+pub(in crate::onnx) fn load_panel<T: Copy + Default>(
+    per_column: &[T],
+    panel: usize,
+) -> [T; COLUMNS] {
     let values = &per_column[panel * COLUMNS..];
     let mut padded = [T::default(); COLUMNS];
     match values.first_chunk() {
@@ -22,11 +25,11 @@ pub(super) fn load_panel<T: Copy + Default>(per_column: &[T], panel: usize) -> [
 /// Defines `compute(&Gemm, &mut TileMut)` from these items, which have to be in scope:
 ///
 /// - `LANES`, the floats of a vector, and `VECTORS`, the vectors of a panel.
-/// - Accumulation of four activations times four weights, for `LANES` columns: `zeros() -> Accumulator`,
+/// - Accumulation of four bytes of activations times four of weights, for `LANES` columns: `zeros() -> Accumulator`,
 ///   `broadcast([u8; 4]) -> Activations`, `load_weights(&[i8; 4 * LANES]) -> Weights`,
 ///   `dot(Accumulator, Activations, Weights) -> Accumulator`.
 /// - Correction for the zero point: `zero_point_term(u8, &[i32; LANES]) -> Ints`, the zero point times the
-///   sum of each column, and `sub(Accumulator, Ints) -> Floats`.
+///   sum of each column, and `sub(Accumulator, Ints) -> Floats`. Without scales the term is zero.
 /// - `load(&[f32; LANES]) -> Floats`, `splat(f32) -> Floats`, `store(Floats, &mut [f32; LANES])`, and
 ///   `add`, `mul`, `div`, `min`, `max` of two and `mul_add` of three `Floats`. `min` and `max` may
 ///   drop a NaN.
@@ -43,7 +46,7 @@ macro_rules! microkernel {
 
         /// Computes one tile of the result.
         $(#[$feature])*
-        pub(in crate::onnx::int8) fn compute(gemm: &Gemm<'_>, out: &mut TileMut<'_>) {
+        pub(in crate::onnx) fn compute(gemm: &Gemm<'_>, out: &mut TileMut<'_>) {
             let rows = out.rows();
             let rows_in_l1 = (L1_BLOCK / gemm.k.max(1)).max(ROWS);
             // Row blocks of nearly equal size, each of register tiles of nearly equal size.
@@ -119,7 +122,7 @@ macro_rules! microkernel {
                 let columns = per_column(gemm, panel);
                 let first = panel * COLUMNS - out.columns().start;
                 for r in 0..R {
-                    let row_scale = gemm.row_scales[row + r];
+                    let row_scale = gemm.row_scale(row + r);
                     let out = &mut out.row(row + r)[first..];
                     store_row(epilogue(acc[r][p], row_scale, &columns, gemm.gelu), out);
                 }
@@ -164,7 +167,7 @@ macro_rules! microkernel {
 
         /// Factors and terms of a panel's columns.
         #[derive(Clone, Copy)]
-        pub(in crate::onnx::int8) struct PerColumn {
+        pub(in crate::onnx) struct PerColumn {
             zero_point_terms: [Ints; VECTORS],
             scales: [Floats; VECTORS],
             biases: [Floats; VECTORS],
@@ -172,20 +175,24 @@ macro_rules! microkernel {
 
         #[inline]
         $(#[$feature])*
-        pub(in crate::onnx::int8) fn per_column(gemm: &Gemm<'_>, panel: usize) -> PerColumn {
+        pub(in crate::onnx) fn per_column(gemm: &Gemm<'_>, panel: usize) -> PerColumn {
             let mut loaded = PerColumn {
                 zero_point_terms: [zero_point_term(0, &[0; LANES]); VECTORS],
-                scales: [splat(0.0); VECTORS],
+                scales: [splat(1.0); VECTORS],
                 biases: [splat(-0.0); VECTORS],
             };
-            let column_sums = load_panel(gemm.column_sums, panel);
-            let column_scales = load_panel(gemm.column_scales, panel);
-            let bias = gemm.bias.map(|bias| load_panel(bias, panel));
-            for v in 0..VECTORS {
-                loaded.zero_point_terms[v] =
-                    zero_point_term(gemm.zero_point, &column_sums.as_chunks().0[v]);
-                loaded.scales[v] = load(&column_scales.as_chunks().0[v]);
-                if let Some(bias) = &bias {
+            if let Some(scales) = &gemm.scales {
+                let column_sums = load_panel(scales.column_sums, panel);
+                let column_scales = load_panel(scales.columns, panel);
+                for v in 0..VECTORS {
+                    loaded.zero_point_terms[v] =
+                        zero_point_term(scales.zero_point, &column_sums.as_chunks().0[v]);
+                    loaded.scales[v] = load(&column_scales.as_chunks().0[v]);
+                }
+            }
+            if let Some(bias) = gemm.bias {
+                let bias = load_panel(bias, panel);
+                for v in 0..VECTORS {
                     loaded.biases[v] = load(&bias.as_chunks().0[v]);
                 }
             }
@@ -195,18 +202,33 @@ macro_rules! microkernel {
         /// Applies zero point, scales, bias and GELU to a row of a panel's accumulators.
         #[inline]
         $(#[$feature])*
-        pub(in crate::onnx::int8) fn epilogue(
+        pub(in crate::onnx) fn epilogue(
             acc: [Accumulator; VECTORS],
             row_scale: f32,
             columns: &PerColumn,
             apply_gelu: bool,
         ) -> [Floats; VECTORS] {
+            let mut sums = [splat(row_scale); VECTORS];
+            for v in 0..VECTORS {
+                sums[v] = sub(acc[v], columns.zero_point_terms[v]);
+            }
+            finish(sums, row_scale, columns, apply_gelu)
+        }
+
+        /// Applies scales, bias and GELU to sums.
+        #[inline]
+        $(#[$feature])*
+        pub(in crate::onnx) fn finish(
+            sums: [Floats; VECTORS],
+            row_scale: f32,
+            columns: &PerColumn,
+            apply_gelu: bool,
+        ) -> [Floats; VECTORS] {
             let row_scale = splat(row_scale);
-            let mut results = [row_scale; VECTORS];
+            let mut results = sums;
             for v in 0..VECTORS {
                 let scale = mul(row_scale, columns.scales[v]);
-                let exact = sub(acc[v], columns.zero_point_terms[v]);
-                results[v] = add(mul(exact, scale), columns.biases[v]);
+                results[v] = add(mul(sums[v], scale), columns.biases[v]);
                 if apply_gelu {
                     results[v] = gelu(results[v]);
                 }
@@ -217,7 +239,7 @@ macro_rules! microkernel {
         /// Stores results in the first columns of `out`, or in all of them if there are fewer.
         #[inline]
         $(#[$feature])*
-        pub(in crate::onnx::int8) fn store_row(results: [Floats; VECTORS], out: &mut [f32]) {
+        pub(in crate::onnx) fn store_row(results: [Floats; VECTORS], out: &mut [f32]) {
             if let Some(full) = out.first_chunk_mut::<COLUMNS>() {
                 for v in 0..VECTORS {
                     store(results[v], &mut full.as_chunks_mut().0[v]);
@@ -249,4 +271,4 @@ macro_rules! microkernel {
         }
     };
 }
-pub(super) use microkernel;
+pub(in crate::onnx) use microkernel;

@@ -25,22 +25,22 @@
 //! add up to more than 128. Other weights saturate: the result differs, memory safety does not.
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-mod amx;
+pub(super) mod amx;
 mod dispatch;
-mod gelu;
-mod gemm;
-mod microkernel;
+pub(super) mod gelu;
+pub(super) mod gemm;
+pub(super) mod microkernel;
 #[cfg(target_arch = "aarch64")]
 mod neon;
-mod portable;
+pub(super) mod portable;
 mod quantize;
 #[cfg(test)]
 mod tests;
 mod tile;
 #[cfg(target_arch = "x86_64")]
-mod x86;
+pub(super) mod x86;
 
 pub use dispatch::kernel_name;
-pub(crate) use gemm::{COLUMNS, DEPTH, Gemm};
+pub(crate) use gemm::{COLUMNS, DEPTH, Gemm, Scales};
 pub(crate) use quantize::quantize_rows;
 pub(crate) use tile::TileMut;

@@ -5,31 +5,35 @@ use super::gemm::{COLUMNS, DEPTH, Gemm, STEP};
 use super::microkernel::{L1_BLOCK, load_panel, microkernel};
 use super::tile::TileMut;
 
-const LANES: usize = 16;
-const VECTORS: usize = COLUMNS / LANES;
+pub(in crate::onnx) const LANES: usize = 16;
+pub(in crate::onnx) const VECTORS: usize = COLUMNS / LANES;
 
-type Accumulator = [i32; LANES];
-type Ints = [i32; LANES];
-type Weights = [i8; STEP];
-type Activations = [u8; DEPTH];
-type Floats = [f32; LANES];
+pub(in crate::onnx) type Accumulator = [i32; LANES];
+pub(in crate::onnx) type Ints = [i32; LANES];
+pub(in crate::onnx) type Weights = [i8; STEP];
+pub(in crate::onnx) type Activations = [u8; DEPTH];
+pub(in crate::onnx) type Floats = [f32; LANES];
 
-fn zeros() -> Accumulator {
+pub(in crate::onnx) fn zeros() -> Accumulator {
     [0; LANES]
 }
 
 #[inline(always)]
-fn load_weights(bytes: &Weights) -> Weights {
+pub(in crate::onnx) fn load_weights(bytes: &Weights) -> Weights {
     *bytes
 }
 
 #[inline(always)]
-fn broadcast(activations: Activations) -> Activations {
+pub(in crate::onnx) fn broadcast(activations: Activations) -> Activations {
     activations
 }
 
 #[inline(always)]
-fn dot(mut acc: Accumulator, activations: Activations, weights: Weights) -> Accumulator {
+pub(in crate::onnx) fn dot(
+    mut acc: Accumulator,
+    activations: Activations,
+    weights: Weights,
+) -> Accumulator {
     for (acc, weights) in acc.iter_mut().zip(weights.as_chunks::<DEPTH>().0) {
         for (&activation, &weight) in activations.iter().zip(weights) {
             *acc = acc.wrapping_add(i32::from(activation) * i32::from(weight));
@@ -39,57 +43,57 @@ fn dot(mut acc: Accumulator, activations: Activations, weights: Weights) -> Accu
 }
 
 #[inline(always)]
-fn zero_point_term(zero_point: u8, column_sums: &[i32; LANES]) -> Ints {
+pub(in crate::onnx) fn zero_point_term(zero_point: u8, column_sums: &[i32; LANES]) -> Ints {
     column_sums.map(|sum| sum.wrapping_mul(i32::from(zero_point)))
 }
 
 #[inline(always)]
-fn sub(acc: Accumulator, term: Ints) -> Floats {
+pub(in crate::onnx) fn sub(acc: Accumulator, term: Ints) -> Floats {
     std::array::from_fn(|i| acc[i].wrapping_sub(term[i]) as f32)
 }
 
 #[inline(always)]
-fn load(floats: &[f32; LANES]) -> Floats {
+pub(in crate::onnx) fn load(floats: &[f32; LANES]) -> Floats {
     *floats
 }
 
 #[inline(always)]
-fn store(floats: Floats, out: &mut [f32; LANES]) {
+pub(in crate::onnx) fn store(floats: Floats, out: &mut [f32; LANES]) {
     *out = floats;
 }
 
 #[inline(always)]
-fn splat(float: f32) -> Floats {
+pub(in crate::onnx) fn splat(float: f32) -> Floats {
     [float; LANES]
 }
 
 #[inline(always)]
-fn add(a: Floats, b: Floats) -> Floats {
+pub(in crate::onnx) fn add(a: Floats, b: Floats) -> Floats {
     std::array::from_fn(|i| a[i] + b[i])
 }
 
 #[inline(always)]
-fn mul(a: Floats, b: Floats) -> Floats {
+pub(in crate::onnx) fn mul(a: Floats, b: Floats) -> Floats {
     std::array::from_fn(|i| a[i] * b[i])
 }
 
 #[inline(always)]
-fn div(a: Floats, b: Floats) -> Floats {
+pub(in crate::onnx) fn div(a: Floats, b: Floats) -> Floats {
     std::array::from_fn(|i| a[i] / b[i])
 }
 
 #[inline(always)]
-fn min(a: Floats, b: Floats) -> Floats {
+pub(in crate::onnx) fn min(a: Floats, b: Floats) -> Floats {
     std::array::from_fn(|i| a[i].min(b[i]))
 }
 
 #[inline(always)]
-fn max(a: Floats, b: Floats) -> Floats {
+pub(in crate::onnx) fn max(a: Floats, b: Floats) -> Floats {
     std::array::from_fn(|i| a[i].max(b[i]))
 }
 
 #[inline(always)]
-fn mul_add(a: Floats, b: Floats, c: Floats) -> Floats {
+pub(in crate::onnx) fn mul_add(a: Floats, b: Floats, c: Floats) -> Floats {
     std::array::from_fn(|i| a[i].mul_add(b[i], c[i]))
 }
 

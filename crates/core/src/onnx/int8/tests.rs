@@ -3,7 +3,7 @@
 #![allow(clippy::print_stdout, reason = "says what was tested")]
 
 use super::dispatch::Kernel;
-use super::gemm::{COLUMNS, DEPTH, Gemm, packed_len};
+use super::gemm::{COLUMNS, DEPTH, Gemm, Scales, packed_len};
 use super::quantize::quantize_rows;
 use super::tile::TileMut;
 
@@ -95,15 +95,23 @@ impl Case {
         }
     }
 
+    fn scales(&self) -> Scales<'_> {
+        Scales {
+            rows: &self.row_scales,
+            zero_point: self.zero_point,
+            column_sums: &self.column_sums,
+            columns: &self.column_scales,
+        }
+    }
+
     fn gemm(&self) -> Gemm<'_> {
         Gemm {
             activations: &self.activations,
-            row_scales: &self.row_scales,
-            zero_point: self.zero_point,
+            m: self.row_scales.len(),
             k: self.k,
+            n: self.n,
             weights: &self.packed,
-            column_sums: &self.column_sums,
-            column_scales: &self.column_scales,
+            scales: Some(self.scales()),
             bias: self.bias.as_deref(),
             gelu: self.gelu,
         }
@@ -254,7 +262,8 @@ fn a_row_is_the_same_alone_and_in_any_tile() {
         for row in 0..m {
             let gemm = Gemm {
                 activations: &case.activations[row * k..][..k],
-                row_scales: &case.row_scales[row..=row],
+                m: 1,
+                scales: Some(Scales { rows: &case.row_scales[row..=row], ..case.scales() }),
                 ..case.gemm()
             };
             let mut out = vec![f32::NAN; n];
@@ -294,10 +303,17 @@ fn lengths_are_checked() {
     assert!(gemm.is_consistent());
     assert!(!Gemm { k: 4, ..gemm }.is_consistent());
     assert!(!Gemm { weights: &case.packed[1..], ..gemm }.is_consistent());
-    assert!(!Gemm { column_sums: &case.column_sums[1..], ..gemm }.is_consistent());
-    assert!(!Gemm { column_scales: &case.column_scales[1..], ..gemm }.is_consistent());
     assert!(!Gemm { bias: Some(&[0.0]), ..gemm }.is_consistent());
-    assert!(!Gemm { row_scales: &[1.0], ..gemm }.is_consistent());
+    assert!(!Gemm { m: 1, ..gemm }.is_consistent());
+    assert!(!Gemm { n: 4, ..gemm }.is_consistent());
+    let scales = case.scales();
+    for scales in [
+        Scales { column_sums: &case.column_sums[1..], ..scales },
+        Scales { columns: &case.column_scales[1..], ..scales },
+        Scales { rows: &[1.0], ..scales },
+    ] {
+        assert!(!Gemm { scales: Some(scales), ..gemm }.is_consistent());
+    }
     assert_eq!(packed_len(usize::MAX, usize::MAX), None);
 }
 

@@ -63,22 +63,22 @@ impl<'a> TileMut<'a> {
     }
 
     /// Rows and columns of the whole matrix.
-    pub(super) fn shape(&self) -> (usize, usize) {
+    pub(in crate::onnx) fn shape(&self) -> (usize, usize) {
         self.shape
     }
 
     /// Rows of the tile, counted from the first row of the matrix.
-    pub(super) fn rows(&self) -> Range<usize> {
+    pub(in crate::onnx) fn rows(&self) -> Range<usize> {
         self.rows.clone()
     }
 
     /// Columns of the tile. They start at a panel and end at one or at the end of the matrix.
-    pub(super) fn columns(&self) -> Range<usize> {
+    pub(in crate::onnx) fn columns(&self) -> Range<usize> {
         self.columns.clone()
     }
 
     /// The tile's columns of one row, counted from the first row of the matrix.
-    pub(super) fn row(&mut self, row: usize) -> &mut [f32] {
+    pub(in crate::onnx) fn row(&mut self, row: usize) -> &mut [f32] {
         assert!(self.rows.contains(&row));
         let at = row * self.shape.1 + self.columns.start;
         #[expect(unsafe_code, reason = "rows of a tile are not contiguous")]

@@ -27,21 +27,21 @@ macro_rules! vectors {
     ) => {
         use super::*;
 
-        pub(super) const LANES: usize = $lanes;
-        pub(super) const VECTORS: usize = COLUMNS / LANES;
-        pub(super) type Accumulator = $ints;
-        pub(super) type Ints = $ints;
-        pub(super) type Floats = $floats;
+        pub(in crate::onnx) const LANES: usize = $lanes;
+        pub(in crate::onnx) const VECTORS: usize = COLUMNS / LANES;
+        pub(in crate::onnx) type Accumulator = $ints;
+        pub(in crate::onnx) type Ints = $ints;
+        pub(in crate::onnx) type Floats = $floats;
 
         #[inline]
         #[target_feature(enable = $feature)]
-        pub(super) fn zeros() -> Accumulator {
+        pub(in crate::onnx) fn zeros() -> Accumulator {
             $zeros()
         }
 
         #[inline]
         #[target_feature(enable = $feature)]
-        pub(super) fn load_weights(bytes: &[i8; STEP / VECTORS]) -> $ints {
+        pub(in crate::onnx) fn load_weights(bytes: &[i8; STEP / VECTORS]) -> $ints {
             #[expect(unsafe_code, reason = "loads are from pointers")]
             // SAFETY: the array is as long as the vector, and the instruction takes any alignment.
             unsafe {
@@ -51,13 +51,13 @@ macro_rules! vectors {
 
         #[inline]
         #[target_feature(enable = $feature)]
-        pub(super) fn broadcast(activations: [u8; DEPTH]) -> $ints {
+        pub(in crate::onnx) fn broadcast(activations: [u8; DEPTH]) -> $ints {
             $broadcast(i32::from_le_bytes(activations))
         }
 
         #[inline]
         #[target_feature(enable = $feature)]
-        pub(super) fn zero_point_term(zero_point: u8, column_sums: &[i32; LANES]) -> Ints {
+        pub(in crate::onnx) fn zero_point_term(zero_point: u8, column_sums: &[i32; LANES]) -> Ints {
             #[expect(unsafe_code, reason = "loads are from pointers")]
             // SAFETY: the array is as long as the vector, and the instruction takes any alignment.
             let column_sums = unsafe { $load_ints(column_sums.as_ptr().cast()) };
@@ -66,13 +66,13 @@ macro_rules! vectors {
 
         #[inline]
         #[target_feature(enable = $feature)]
-        pub(super) fn sub(acc: Accumulator, term: Ints) -> Floats {
+        pub(in crate::onnx) fn sub(acc: Accumulator, term: Ints) -> Floats {
             $convert($sub_ints(acc, term))
         }
 
         #[inline]
         #[target_feature(enable = $feature)]
-        pub(super) fn load(floats: &[f32; LANES]) -> Floats {
+        pub(in crate::onnx) fn load(floats: &[f32; LANES]) -> Floats {
             #[expect(unsafe_code, reason = "loads are from pointers")]
             // SAFETY: the array is as long as the vector, and the instruction takes any alignment.
             unsafe {
@@ -82,7 +82,7 @@ macro_rules! vectors {
 
         #[inline]
         #[target_feature(enable = $feature)]
-        pub(super) fn store(floats: Floats, out: &mut [f32; LANES]) {
+        pub(in crate::onnx) fn store(floats: Floats, out: &mut [f32; LANES]) {
             #[expect(unsafe_code, reason = "stores are to pointers")]
             // SAFETY: the array is as long as the vector, and the instruction takes any alignment.
             unsafe {
@@ -92,7 +92,7 @@ macro_rules! vectors {
 
         #[inline]
         #[target_feature(enable = $feature)]
-        pub(super) fn splat(float: f32) -> Floats {
+        pub(in crate::onnx) fn splat(float: f32) -> Floats {
             $splat(float)
         }
 
@@ -104,14 +104,14 @@ macro_rules! vectors {
 
         #[inline]
         #[target_feature(enable = $feature)]
-        pub(super) fn mul_add(a: Floats, b: Floats, c: Floats) -> Floats {
+        pub(in crate::onnx) fn mul_add(a: Floats, b: Floats, c: Floats) -> Floats {
             $mul_add(a, b, c)
         }
     };
     (@pair $feature:literal, $name:ident, $instruction:ident) => {
         #[inline]
         #[target_feature(enable = $feature)]
-        pub(super) fn $name(a: Floats, b: Floats) -> Floats {
+        pub(in crate::onnx) fn $name(a: Floats, b: Floats) -> Floats {
             $instruction(a, b)
         }
     };
@@ -142,7 +142,7 @@ mod bytes32 {
     );
 }
 
-mod bytes64 {
+pub(in crate::onnx) mod bytes64 {
     //! Operations on 64-byte vectors.
     vectors!(
         "avx2,fma,avx512f",

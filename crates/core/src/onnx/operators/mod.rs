@@ -1,13 +1,14 @@
-//! Custom operators for int8 graphs.
+//! Custom operators for int8 and bf16 graphs.
 //!
 //! A file defines each operator ([`DOMAIN`] and name) as a function of standard operators, so that any
 //! runtime can run it. A session registers the kernels below under the same names, which replace the
-//! functions: faster, with the same numbers (a GELU differs in the last digits).
+//! functions: faster, with the same numbers (a GELU, and sums of bf16, differ in the last digits).
 //!
 //! | operator | inputs | outputs |
 //! |---|---|---|
 //! | [`ActivationRange::operator`] | activations f32 `[…, k]`; for [`ActivationRange::Smoothed`] smoothing scales f32 `[k]` | quantised u8 `[…, k]`, scales f32 `[…, 1]` |
 //! | [`Q_MAT_MUL`], [`Q_MAT_MUL_GELU`] | [`Q_MAT_MUL_INPUTS`] | f32 `[…, n]` |
+//! | [`BF16_MAT_MUL`], [`BF16_MAT_MUL_GELU`] | [`BF16_MAT_MUL_INPUTS`] | f32 `[…, n]` |
 //!
 //! A row's result depends on that row only and is bit-equal in any batch. Rows of length 0 get the scale of
 //! zeros, and a matrix of 0 rows gives the bias, as with the standard operators.
@@ -15,6 +16,7 @@
 //! A file may pass any tensor to an operator. Every run checks each input, and an error names operator and
 //! input, the expected and the actual value.
 
+mod bf16_mat_mul;
 mod pack;
 mod q_mat_mul;
 mod quantize;
@@ -33,8 +35,11 @@ use ort::{
     value::{PrimitiveTensorElementType, TensorElementType, ValueRef, ValueRefMut, ValueType},
 };
 
-pub use pack::{Packed, pack};
+pub use super::bf16::round as round_to_bf16;
+pub use pack::{Packed, pack, pack_bf16};
 
+use super::int8::{Gemm, TileMut};
+use bf16_mat_mul::Bf16MatMul;
 use q_mat_mul::QMatMul;
 use quantize::Quantize;
 
@@ -59,6 +64,17 @@ pub const Q_MAT_MUL_GELU: &str = "MultiplyRowsGelu";
 /// - `size`: k and n, i64 `[2]`
 pub const Q_MAT_MUL_INPUTS: [&str; 8] =
     ["quantized", "scale", "zero", "weights", "sums", "scales", "bias", "size"];
+/// Name of the matrix product of numbers rounded to bf16, with bias, in files.
+pub const BF16_MAT_MUL: &str = "MultiplyBf16";
+/// Name of the same product followed by an exact GELU.
+pub const BF16_MAT_MUL_GELU: &str = "MultiplyBf16Gelu";
+/// Inputs of both products of bf16, by the names that the file's functions give them:
+///
+/// - `x`: activations, f32 `[…, k]`, which are rounded to bf16
+/// - `weights`: the bits of the `[k, n]` matrix in the order of [`pack_bf16`], u16
+/// - `bias`: f32 `[n]`
+/// - `size`: k and n, i64 `[2]`
+pub const BF16_MAT_MUL_INPUTS: [&str; 4] = ["x", "weights", "bias", "size"];
 
 /// Range of activations, which decides how their rows are quantised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,6 +134,7 @@ pub(super) fn domain(threads: usize) -> ort::Result<OperatorDomain> {
     }
     for gelu in [false, true] {
         domain = domain.add(QMatMul { gelu, parallel })?;
+        domain = domain.add(Bf16MatMul { gelu, parallel })?;
     }
     Ok(domain)
 }
@@ -159,6 +176,14 @@ impl<'a> Argument<'a> {
     /// Dims of the tensor, none of them negative.
     fn shape(&self) -> &[i64] {
         &self.shape
+    }
+
+    /// Dims before the last one, which is the length of a row.
+    fn rows_of(&self, length: i64) -> ort::Result<&[i64]> {
+        match self.shape.split_last() {
+            Some((&last, before)) if last == length => Ok(before),
+            _ => Err(self.mismatch(&format!("[…, {length}]"))),
+        }
     }
 
     /// Elements in row-major order.
@@ -230,6 +255,47 @@ fn for_each<P: Send>(
         }
     })?;
     failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}
+
+/// Minimum multiplications per part: some tens of microseconds, which outweigh waking a thread.
+const MIN_WORK: usize = 1 << 20;
+/// Minimum rows per part. With fewer, columns are split instead, so that not every thread reads all
+/// weights.
+const MIN_ROWS: usize = 24;
+
+/// Rows and columns of a matrix, which an input `size` gives. Both fit into an i64.
+fn size_of(operator: &str, size: &Argument<'_>) -> ort::Result<(usize, usize)> {
+    size.expect_shape(&[2])?;
+    let &[k, n] = size.elements::<i64>()? else { return Err(size.mismatch("[2]")) };
+    match (usize::try_from(k), usize::try_from(n)) {
+        (Ok(rows), Ok(columns)) => Ok((rows, columns)),
+        _ => {
+            let reason = format!("input `size`: expected rows and columns, got [{k}, {n}]");
+            Err(refuse(operator, &reason))
+        }
+    }
+}
+
+/// Computes a product's output, whose rows have the dims `before`, in tiles on the session's threads.
+fn multiply(
+    context: &ComputeContext,
+    operator: &'static str,
+    gemm: &Gemm<'_>,
+    parallel: bool,
+    before: &[i64],
+    compute: impl Fn(&mut TileMut<'_>) + Send + Sync,
+) -> ort::Result<()> {
+    let Some(mut output) = context.output(0, [before, &[gemm.n as i64]].concat())? else {
+        return Err(refuse(operator, "its output is not wanted"));
+    };
+    let output = elements_mut(&mut output)?;
+    if output.is_empty() {
+        return Ok(());
+    }
+    let work = gemm.activations.len().saturating_mul(gemm.n);
+    let parts = if parallel { (work / MIN_WORK).clamp(1, MAX_PARTS) } else { 1 };
+    let tiles = TileMut::new(output, gemm.n).split(parts, MIN_ROWS);
+    for_each(context, operator, tiles, |tile| compute(tile))
 }
 
 fn refuse(operator: &str, reason: &str) -> ort::Error {

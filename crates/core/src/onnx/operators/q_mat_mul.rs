@@ -10,16 +10,10 @@ use ort::{
 };
 
 use super::{
-    super::int8::{COLUMNS, DEPTH, Gemm, TileMut},
-    Argument, MAX_PARTS, Q_MAT_MUL, Q_MAT_MUL_GELU, Q_MAT_MUL_INPUTS, VERSIONS, elements_mut,
-    for_each, kernel, refuse,
+    super::int8::{COLUMNS, DEPTH, Gemm, Scales},
+    Argument, Q_MAT_MUL, Q_MAT_MUL_GELU, Q_MAT_MUL_INPUTS, VERSIONS, kernel, multiply, refuse,
+    size_of,
 };
-
-/// Minimum multiplications per part: some tens of microseconds, which outweigh waking a thread.
-const MIN_WORK: usize = 1 << 20;
-/// Minimum rows per part. With fewer, columns are split instead, so that not every thread reads all
-/// weights.
-const MIN_ROWS: usize = 24;
 
 /// The operator with or without a GELU.
 pub(super) struct QMatMul {
@@ -63,15 +57,10 @@ fn q_mat_mul(context: &ComputeContext, gelu: bool, parallel: bool) -> ort::Resul
     let [quantized, row_scales, zero_point, weights] = [input(0)?, input(1)?, input(2)?, input(3)?];
     let [column_sums, column_scales, bias, size] = [input(4)?, input(5)?, input(6)?, input(7)?];
 
-    size.expect_shape(&[2])?;
-    let &[k, n] = size.elements::<i64>()? else { return Err(size.mismatch("[2]")) };
-    let (Ok(rows), Ok(columns)) = (usize::try_from(k), usize::try_from(n)) else {
-        let reason = format!("input `size`: expected rows and columns, got [{k}, {n}]");
-        return Err(refuse(operator, &reason));
-    };
-    let Some((_, before)) = quantized.shape().split_last().filter(|(last, _)| **last == k) else {
-        return Err(quantized.mismatch(&format!("[…, {k}]")));
-    };
+    let (rows, columns) = size_of(operator, &size)?;
+    // Both fit, since they were i64.
+    let (k, n) = (rows as i64, columns as i64);
+    let before = quantized.rows_of(k)?;
     row_scales.expect_shape(&[before, &[1]].concat())?;
     if !matches!(zero_point.shape(), [] | [1]) {
         return Err(zero_point.mismatch("[]"));
@@ -79,7 +68,6 @@ fn q_mat_mul(context: &ComputeContext, gelu: bool, parallel: bool) -> ort::Resul
     let &[zero_point] = zero_point.elements::<u8>()? else {
         return Err(zero_point.mismatch("[]"));
     };
-    // Both fit, since `k` and `n` are i64.
     let panels = [columns.div_ceil(COLUMNS) as i64, rows.div_ceil(DEPTH) as i64];
     weights.expect_shape(&[panels[0], panels[1], COLUMNS as i64, DEPTH as i64])?;
     for per_column in [&column_sums, &column_scales, &bias] {
@@ -87,29 +75,24 @@ fn q_mat_mul(context: &ComputeContext, gelu: bool, parallel: bool) -> ort::Resul
     }
     // Columns of 0 rows add up to zero, even if the file has other sums.
     let zeros = if rows == 0 { vec![0; columns] } else { Vec::new() };
+    let scales = row_scales.elements()?;
     let gemm = Gemm {
         activations: quantized.elements()?,
-        row_scales: row_scales.elements()?,
-        zero_point,
+        m: scales.len(),
         k: rows,
+        n: columns,
         weights: weights.elements()?,
-        column_sums: if rows == 0 { &zeros } else { column_sums.elements()? },
-        column_scales: column_scales.elements()?,
+        scales: Some(Scales {
+            rows: scales,
+            zero_point,
+            column_sums: if rows == 0 { &zeros } else { column_sums.elements()? },
+            columns: column_scales.elements()?,
+        }),
         bias: Some(bias.elements()?),
         gelu,
     };
     if !gemm.is_consistent() {
         return Err(refuse(operator, "the lengths of its inputs contradict their shapes"));
     }
-    let Some(mut output) = context.output(0, [before, &[n]].concat())? else {
-        return Err(refuse(operator, "its output is not wanted"));
-    };
-    let output = elements_mut(&mut output)?;
-    if output.is_empty() {
-        return Ok(());
-    }
-    let work = gemm.activations.len().saturating_mul(columns);
-    let parts = if parallel { (work / MIN_WORK).clamp(1, MAX_PARTS) } else { 1 };
-    let tiles = TileMut::new(output, columns).split(parts, MIN_ROWS);
-    for_each(context, operator, tiles, |tile| gemm.compute(tile))
+    multiply(context, operator, &gemm, parallel, before, |tile| gemm.compute(tile))
 }

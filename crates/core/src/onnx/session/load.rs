@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use embedkit_types::{Device, LoadOptions, OptionsError};
+use embedkit_types::{Device, LoadOptions, OptionsError, Precision};
 use ort::{
     environment::Environment,
     logging::LogLevel,
@@ -14,7 +14,7 @@ use ort::{
 };
 
 use super::{
-    super::{device, external, graph, operators, placement::Placement},
+    super::{device, external, graph, operators, placement::Placement, precision},
     Loaded, Session,
     info::{GraphInfo, Port},
     lanes::{Lanes, Layout, Plan},
@@ -108,7 +108,12 @@ impl Session {
         let environment = self.environment()?;
         let outline = graph::outline(&self.path)?;
         external::check(&self.path, &outline.external)?;
-        let mut alternatives = device::alternatives(&options.device).into_iter().peekable();
+        precision::check_graph(&self.path, options.precision, outline.multiplies_bf16)?;
+        let mut alternatives = device::alternatives(&options.device);
+        if options.precision != Precision::F32 {
+            alternatives.retain(|device| *device == Device::Cpu);
+        }
+        let mut alternatives = alternatives.into_iter().peekable();
         loop {
             let device = alternatives.next().ok_or(OptionsError::NoDevice)?;
             let devices = device::split(&device);

@@ -32,7 +32,7 @@ use self::{
     info::GraphInfo,
     lanes::{Lanes, Layout, Plan},
 };
-use super::watchdog::Watchdog;
+use super::{precision, watchdog::Watchdog};
 use crate::{
     error::{Error, probe},
     pipeline::{Capacity, Workload},
@@ -60,11 +60,12 @@ impl Session {
     /// Loads the graph at `path`, now or, with `options.lazy`, at its first use.
     ///
     /// # Errors
-    /// A missing file, [`Error::LfsPointer`], a missing runtime or device, and whatever the runtime
-    /// says of the graph.
+    /// A missing file, [`Error::LfsPointer`], a missing runtime or device, a precision that the processor or
+    /// the graph does not have, and whatever the runtime says of the graph.
     pub fn open(path: &Path, options: &LoadOptions) -> Result<Self, Error> {
         // Reported here even when lazy: the runtime's message for a missing file is of no help.
         probe(path)?;
+        precision::check(options.precision)?;
         let thread = |source: io::Error| {
             let source = Arc::new(source);
             Error::Thread { started: 0, wanted: 1, source }

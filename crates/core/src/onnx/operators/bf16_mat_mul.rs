@@ -1,0 +1,108 @@
+//! The matrix product of numbers rounded to bf16.
+
+use std::ops::RangeInclusive;
+
+use ort::{
+    operator::{
+        BoxedKernel, ComputeContext, KernelContext, Operator, OperatorInput, OperatorOutput,
+    },
+    value::TensorElementType::{Float32, Int64, Uint16},
+};
+
+use super::{
+    super::{
+        bf16::{Kernel, Rounded, SIZE},
+        int8::{COLUMNS, DEPTH, Gemm},
+    },
+    Argument, BF16_MAT_MUL, BF16_MAT_MUL_GELU, BF16_MAT_MUL_INPUTS, VERSIONS, kernel, multiply,
+    refuse, size_of,
+};
+
+/// The operator with or without a GELU.
+pub(super) struct Bf16MatMul {
+    pub(super) gelu: bool,
+    /// The session has more than one thread.
+    pub(super) parallel: bool,
+}
+
+impl Operator for Bf16MatMul {
+    type Kernel<'a> = BoxedKernel<'a>;
+
+    fn name(&self) -> &str {
+        name(self.gelu)
+    }
+
+    fn versions(&self) -> RangeInclusive<u32> {
+        VERSIONS
+    }
+
+    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
+        [Float32, Uint16, Float32, Int64].map(OperatorInput::required)
+    }
+
+    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
+        [OperatorOutput::required(Float32)]
+    }
+
+    fn create_kernel<'a>(&self, _: &KernelContext<'a>) -> ort::Result<BoxedKernel<'a>> {
+        let Self { gelu, parallel } = *self;
+        let operator = name(gelu);
+        let fastest = Kernel::fastest();
+        // Portable code would be several times as slow as f32.
+        let fastest = fastest
+            .ok_or_else(|| refuse(operator, "this processor has no instructions for bf16"))?;
+        Ok(kernel(operator, move |context| bf16_mat_mul(context, gelu, parallel, fastest)))
+    }
+}
+
+fn name(gelu: bool) -> &'static str {
+    if gelu { BF16_MAT_MUL_GELU } else { BF16_MAT_MUL }
+}
+
+fn bf16_mat_mul(
+    context: &ComputeContext,
+    gelu: bool,
+    parallel: bool,
+    kernel: Kernel,
+) -> ort::Result<()> {
+    let operator = name(gelu);
+    let input = |index: usize| Argument::of(context, operator, index, BF16_MAT_MUL_INPUTS[index]);
+    let [x, weights, bias, size] = [input(0)?, input(1)?, input(2)?, input(3)?];
+    let (rows, columns) = size_of(operator, &size)?;
+    // Both fit, since they were i64.
+    let (k, n) = (rows as i64, columns as i64);
+    let before = x.rows_of(k)?;
+    let depth = DEPTH / SIZE;
+    let panels = [columns.div_ceil(COLUMNS) as i64, rows.div_ceil(depth) as i64];
+    weights.expect_shape(&[panels[0], panels[1], COLUMNS as i64, depth as i64])?;
+    bias.expect_shape(&[n])?;
+    // Dims of tensors in memory; of an empty one they may contradict each other.
+    let m = before.iter().try_fold(1usize, |m, &dim| m.checked_mul(dim as usize));
+    let (Some(m), Some(k)) = (m, rows.checked_mul(SIZE)) else {
+        return Err(refuse(operator, "the lengths of its inputs contradict their shapes"));
+    };
+    let rounded = Rounded::new(x.elements()?);
+    let gemm = Gemm {
+        activations: rounded.bytes(),
+        m,
+        k,
+        n: columns,
+        weights: bytes(weights.elements()?),
+        scales: None,
+        bias: Some(bias.elements()?),
+        gelu,
+    };
+    if !gemm.is_consistent() {
+        return Err(refuse(operator, "the lengths of its inputs contradict their shapes"));
+    }
+    multiply(context, operator, &gemm, parallel, before, |tile| kernel.compute(&gemm, tile))
+}
+
+/// The bytes of weights. Processors with a kernel are little-endian.
+fn bytes(weights: &[u16]) -> &[i8] {
+    #[expect(unsafe_code, reason = "the standard library has no function for it")]
+    // SAFETY: the memory is the same, any byte is valid, and bytes need no alignment.
+    unsafe {
+        std::slice::from_raw_parts(weights.as_ptr().cast(), size_of_val(weights))
+    }
+}

@@ -1,0 +1,73 @@
+//! Precisions that the processor and a graph have.
+
+use std::path::Path;
+
+use embedkit_types::Precision;
+
+use super::bf16;
+use crate::error::Error;
+
+/// Checks that this processor has the instructions of a precision. No other code runs instead of them: it would be
+/// slower than f32.
+///
+/// # Errors
+/// [`Error::NoInstructions`].
+pub fn check(precision: Precision) -> Result<(), Error> {
+    check_kernel(precision, bf16::kernel_name())
+}
+
+/// [`check`] for a processor whose kernel for bf16 has this name, or that has none.
+fn check_kernel(precision: Precision, bf16: Option<&str>) -> Result<(), Error> {
+    match precision {
+        Precision::Bf16 if bf16.is_none() => Err(Error::NoInstructions { precision }),
+        _ => Ok(()),
+    }
+}
+
+/// Checks that a graph, with products of bf16 or without, has a precision, and that the processor has its
+/// instructions.
+pub(super) fn check_graph(
+    path: &Path,
+    precision: Precision,
+    multiplies_bf16: bool,
+) -> Result<(), Error> {
+    if multiplies_bf16 {
+        return check(Precision::Bf16);
+    }
+    match precision {
+        Precision::F32 => Ok(()),
+        precision => Err(Error::OtherPrecision { path: path.to_owned(), precision }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use embedkit_types::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn a_processor_without_the_instructions_is_an_error_with_advice() {
+        check_kernel(Precision::F32, None).unwrap();
+        check_kernel(Precision::Bf16, Some("amx")).unwrap();
+        let error = check_kernel(Precision::Bf16, None).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.is_of_session());
+        assert!(error.to_string().contains("bf16"), "{error}");
+        let hint = error.hint().unwrap().to_string();
+        assert!(hint.contains("f32") && hint.contains("eight-bit"), "{hint}");
+    }
+
+    #[test]
+    fn a_graph_of_f32_is_no_other() {
+        let path = Path::new("model.onnx");
+        check_graph(path, Precision::F32, false).unwrap();
+        let error = check_graph(path, Precision::Bf16, false).unwrap_err();
+        assert!(
+            matches!(error, Error::OtherPrecision { precision: Precision::Bf16, .. }),
+            "{error}"
+        );
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.hint().unwrap().to_string().contains("by name or folder"));
+    }
+}
