@@ -9,7 +9,10 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("First", &["demo", "test"]),
     (
         "While you work",
-        &["tidy", "codegen", "golden", "book", "pictures", "bench", "sql", "python", "serve", "deploy"],
+        &[
+            "tidy", "codegen", "golden", "book", "pictures", "bench", "sql", "python", "serve",
+            "deploy",
+        ],
     ),
     ("For maintainers", &["assets", "matrix", "registry", "release"]),
 ];
@@ -30,7 +33,7 @@ fn text(command: &Command) -> String {
             let _ = writeln!(text, "  {name:<9} {about}");
         }
     }
-    text.push_str("\n`cargo xtask COMMAND --help` lists its options; `.ci/run` runs every check.");
+    text.push_str("`cargo xtask COMMAND --help` lists its options; `.ci/run` runs every check.");
     text
 }
 

@@ -161,16 +161,18 @@ impl Contestants {
             Peer::FastEmbed => self.fastembed.get_or_init(|| {
                 let packages: Vec<&str> =
                     FASTEMBED.iter().copied().chain([runtime.as_str()]).collect();
-                python::environment(&self.folder.join("fastembed"), &packages).map_err(reason)
+                python::environment(&self.folder.join("fastembed"), &packages)
+                    .map_err(|error| reason(&error))
             }),
             Peer::FastembedRs => self.fastembed_rs.get_or_init(|| {
                 let built = build("fastembed-rs", ["bench-fastembed-rs"], &["--locked"]);
-                built.map(|[program]| program).map_err(reason)
+                built.map(|[program]| program).map_err(|error| reason(&error))
             }),
             Peer::SentenceTransformers => self.sentence_transformers.get_or_init(|| {
                 let packages: Vec<&str> =
                     SENTENCE_TRANSFORMERS.iter().copied().chain([runtime.as_str()]).collect();
-                without_cuda(&self.folder.join("sentence-transformers"), &packages).map_err(reason)
+                without_cuda(&self.folder.join("sentence-transformers"), &packages)
+                    .map_err(|error| reason(&error))
             }),
         };
         ready.as_ref()
@@ -193,7 +195,9 @@ impl Contestants {
 
     /// Starts our Python package and opens a model.
     pub(super) fn python(&self, open: Open<'_>) -> Result<Contestant> {
-        let ready = self.python.get_or_init(|| python_package(&self.folder).map_err(reason));
+        let ready = self
+            .python
+            .get_or_init(|| python_package(&self.folder).map_err(|error| reason(&error)));
         let interpreter = ready.as_ref().map_err(|why| anyhow!("{why}"))?;
         let mut command = command(interpreter, open.threads);
         command.arg(package("fastembed").join("contestant.py")).arg("embedkit");
@@ -258,7 +262,7 @@ fn package(name: &str) -> PathBuf {
 }
 
 /// The whole chain of an error, in one line.
-fn reason(error: anyhow::Error) -> String {
+fn reason(error: &anyhow::Error) -> String {
     format!("{error:#}").lines().next().unwrap_or_default().to_owned()
 }
 

@@ -29,7 +29,7 @@ pub(super) struct Server {
     api: Api,
 }
 
-/// How texts are asked for.
+/// The API by which texts are asked for.
 enum Api {
     /// `/embed` of Text Embeddings Inference: vectors alone.
     Tei,
