@@ -21,7 +21,7 @@ use super::{
 /// Batch sizes to choose a peer's best from, besides its own.
 pub(super) const BATCHES: [usize; 3] = [1, 8, 32];
 /// Batch size for comparing numbers: padding affects all peers least here, and none needs much memory.
-const COMPARED_BATCH: usize = 8;
+pub(super) const COMPARED_BATCH: usize = 8;
 /// Attempts for each batch size.
 pub(super) const TRIES: usize = 2;
 

@@ -101,7 +101,7 @@ impl Contestant {
     /// [`forget_peak`](Self::forget_peak); `None` if the system does not report it.
     pub(super) fn peak(&self) -> Option<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        peak_of(&status)
+        memory_of(&status, "VmHWM:")
     }
 
     /// CPU time of all threads of the process in seconds, to a hundredth; `None` if the system does not
@@ -133,8 +133,9 @@ impl Drop for Contestant {
     }
 }
 
-fn peak_of(status: &str) -> Option<f64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+/// Bytes in a field of a process's status, such as `VmHWM:` for the peak.
+pub(super) fn memory_of(status: &str, field: &str) -> Option<f64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok()? * 1024.0)
 }
 
@@ -160,9 +161,11 @@ mod tests {
     }
 
     #[test]
-    fn the_peak_is_read() {
-        assert_eq!(peak_of("Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t1 kB\n"), Some(2_097_152.0));
-        assert_eq!(peak_of("Name:\tx\n"), None);
+    fn memory_is_read_by_its_field() {
+        let status = "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t1 kB\n";
+        assert_eq!(memory_of(status, "VmHWM:"), Some(2_097_152.0));
+        assert_eq!(memory_of(status, "VmRSS:"), Some(1024.0));
+        assert_eq!(memory_of("Name:\tx\n", "VmHWM:"), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::{
-    comparison::{Inputs, Side},
+    comparison::{COMPARED_BATCH, Inputs, Side},
     contestants::{Kind, Open, Peer, Setting},
     corpus::{self, Corpus},
     dense,
@@ -17,8 +17,6 @@ use xtask::assets;
 
 /// Most time of the package, as a multiple of the library's.
 const OVERHEAD: f64 = 1.03;
-/// Batch size at which numbers are compared.
-const COMPARED_BATCH: usize = 32;
 
 /// Measures.
 pub(super) fn measure(

@@ -12,6 +12,7 @@ use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
 use super::{
+    comparison::COMPARED_BATCH,
     contestant::{Contestant, Queried},
     contestants::Setting,
     corpus::{self, Corpus},
@@ -37,8 +38,6 @@ const SHARES: [f64; 2] = [0.9, 0.97];
 const LOAD: f64 = 0.5;
 /// Maximum ratio of the memory after all requests to that after a tenth of them.
 const GROWTH: f64 = 1.1;
-/// Batch size of the library where numbers are compared.
-const COMPARED_BATCH: usize = 32;
 
 /// Measures.
 pub(super) fn measure(

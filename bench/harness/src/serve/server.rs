@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::Request;
-use crate::contestants::Setting;
+use crate::{contestant::memory_of, contestants::Setting};
 use xtask::{assets, run};
 
 /// The model's name, whose files are given.
@@ -139,7 +139,8 @@ impl Server {
 
     /// Resident memory in bytes; `None` if the system does not report it.
     pub(super) fn memory(&self) -> Option<f64> {
-        resident(&fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?)
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        memory_of(&status, "VmRSS:")
     }
 }
 
@@ -165,11 +166,6 @@ fn greeting(log: &str) -> Option<SocketAddr> {
     rest.split_once('\n')?.0.trim().parse().ok()
 }
 
-fn resident(status: &str) -> Option<f64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok()? * 1024.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,11 +176,5 @@ mod tests {
         assert_eq!(greeting(said).expect("an address").port(), 4321);
         assert_eq!(greeting("serving at http://127.0.0.1:4"), None, "the line goes on");
         assert_eq!(greeting("no such model\n"), None);
-    }
-
-    #[test]
-    fn resident_memory_is_read() {
-        assert_eq!(resident("VmHWM:\t 4 kB\nVmRSS:\t    2 kB\n"), Some(2048.0));
-        assert_eq!(resident("Name:\tx\n"), None);
     }
 }
