@@ -418,7 +418,8 @@ pub(crate) struct RunArgs {
     /// Threads of each replica [default: one for many inputs, all cores for one]
     #[arg(long, global = true, value_name = "N", value_parser = some_threads, allow_negative_numbers = true)]
     pub(crate) threads: Option<usize>,
-    /// Copies of the model that run side by side [default: one for each core or GPU]
+    /// Copies of the model that run side by side [default: one for each GPU, or as many as
+    /// the cores have room for with these threads]
     #[arg(long, global = true, value_name = "N", value_parser = some_threads, allow_negative_numbers = true)]
     pub(crate) replicas: Option<usize>,
     /// Most seconds for one run of a graph, such as 30 or 0.5; a slower batch is tried in halves, down

@@ -47,8 +47,8 @@ pub struct LoadOptions {
     /// Where neither this nor `replicas` is set, the CPU runs many batches with one thread each, and
     /// a lone batch on all cores.
     pub threads: Option<usize>,
-    /// Loading: copies of the graph that run side by side, 1 or more; by default one per core of a CPU, one
-    /// per device otherwise. On a CPU they share one copy of the weights.
+    /// Loading: copies of the graph that run side by side, 1 or more; by default as many as the cores have
+    /// room for with `threads` each, one per device otherwise. On a CPU they share one copy of the weights.
     pub replicas: Option<usize>,
     /// Loading: the graph is opened at the first use instead of at load time.
     pub lazy: bool,

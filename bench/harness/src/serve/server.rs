@@ -52,7 +52,6 @@ impl Server {
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--model", MODEL, "--model-dir"])
             .arg(model)
-            .args(["--threads", &setting.threads.to_string()])
             .env("ORT_DYLIB_PATH", assets::newest_runtime())
             .env("EMBEDKIT_OFFLINE", "1");
         let child = start(&mut command, errors.into())?;

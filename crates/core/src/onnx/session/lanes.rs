@@ -73,7 +73,8 @@ impl Plan {
         let spinning = layout == Layout::AllCores;
         let replicas = match options.replicas {
             Some(replicas) => replicas,
-            None if on_cpu && !spinning => cores(),
+            // Threads of all runs together are no more than the cores.
+            None if on_cpu && !spinning => (cores() / options.threads.unwrap_or(1)).max(1),
             None => 1,
         };
         let threads = options.threads.unwrap_or_else(|| (cores() / replicas).max(1));
@@ -196,6 +197,22 @@ mod tests {
         let plan = Plan::new(&[Device::Cpu], &options, Layout::Lanes);
         assert_eq!((plan.copies, plan.permits), (1, cores()));
         assert_eq!(plan.capacity, Capacity { lanes: cores(), tokens: CPU_TOKENS });
+    }
+
+    #[test]
+    fn lanes_share_the_cores() {
+        let plan = |threads, replicas| {
+            let options = LoadOptions { threads, replicas, ..LoadOptions::default() };
+            let plan = Plan::new(&[Device::Cpu], &options, Layout::Lanes);
+            (plan.permits, plan.threads)
+        };
+        let cores = cores();
+        assert_eq!(plan(None, None), (cores, 1));
+        assert_eq!(plan(None, Some(1)), (1, cores));
+        assert_eq!(plan(Some(1), None), (cores, 1));
+        assert_eq!(plan(Some(cores), None), (1, cores));
+        assert_eq!(plan(Some(cores + 1), None), (1, cores + 1));
+        assert_eq!(plan(Some(2), Some(3)), (3, 2));
     }
 
     #[test]
