@@ -109,14 +109,23 @@ impl Selected {
         Self::of(asked, args, load)
     }
 
-    /// Looks up a model for anything.
+    /// Looks up one of several models, for anything. `--outputs` applies if the model gives several kinds of
+    /// embedding.
     ///
     /// # Errors
     /// Those of [`new`](Self::new), but for rerankers.
     #[cfg(feature = "serve")]
-    pub(crate) fn any(args: &ModelArgs, run: &RunArgs) -> Result<Self> {
-        let load = load_options(args, run);
-        Self::of(Asked::new(args, &load)?, args, load)
+    pub(crate) fn any(mut args: ModelArgs, run: &RunArgs) -> Result<Self> {
+        let load = load_options(&args, run);
+        let asked = Asked::new(&args, &load)?;
+        let gives_one = |error: &embedkit::Error| {
+            let found = error.downcast_ref::<SpecError>();
+            matches!(found, Some(SpecError::NoOutput { known, .. }) if known.count() < 2)
+        };
+        if select_outputs(asked.specs.clone(), args.outputs).is_err_and(|error| gives_one(&error)) {
+            args.outputs = None;
+        }
+        Self::of(asked.with(args.outputs)?, &args, load)
     }
 
     /// Looks up a model that scores texts for a query.

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 use embedkit_server::{ImageHost, Listen, ListenError};
-use embedkit_types::Variant;
+use embedkit_types::{Outputs, Variant};
 
 use super::{
     PrecisionArg, PromptsArg,
@@ -40,6 +40,10 @@ pub(crate) struct ServeArgs {
     /// Numbers that the graphs multiply: those of their files, or bf16 with f32 sums
     #[arg(long, value_name = "NUMBERS", value_enum, default_value_t = PrecisionArg::F32)]
     pub(crate) precision: PrecisionArg,
+    /// The kinds of embedding, of models that give several: one or more of dense, sparse and multi, with commas
+    /// between them [default: the first that a model gives]
+    #[arg(long, value_name = "KINDS")]
+    pub(crate) outputs: Option<Outputs>,
     /// The texts put before queries and documents: none, or those that the models' authors state
     #[arg(long, value_name = "WHICH", value_enum, default_value_t = PromptsArg::None)]
     pub(crate) prompts: PromptsArg,

@@ -105,7 +105,15 @@ fn models(args: &ServeArgs, run: &RunArgs, report: &Report) -> Result<Vec<Served
         let what = format!("--alias {alias}={name} is of a model that --model does not name");
         return Err(usage(what).into());
     }
-    names.iter().map(|name| model(name, args, run, report)).collect()
+    let models: Vec<_> =
+        names.iter().map(|name| model(name, args, run, report)).collect::<Result<_>>()?;
+    if let Some(outputs) = args.outputs
+        && models.iter().all(|model| model.options.outputs.is_none())
+    {
+        let what = format!("--outputs {outputs} is given, and no model gives several kinds");
+        return Err(usage(what).into());
+    }
+    Ok(models)
 }
 
 fn model(name: &str, args: &ServeArgs, run: &RunArgs, report: &Report) -> Result<ServedModel> {
@@ -115,12 +123,12 @@ fn model(name: &str, args: &ServeArgs, run: &RunArgs, report: &Report) -> Result
         model_spec: None,
         variant: args.variant.clone(),
         precision: args.precision,
-        outputs: None,
+        outputs: args.outputs,
         prompts: args.prompts,
         max_tokens: args.max_tokens,
         options: args.options.clone(),
     };
-    let (builder, options) = Selected::any(&model, run)?.into_builder(report)?;
+    let (builder, options) = Selected::any(model, run)?.into_builder(report)?;
     let aliases = args.aliases.iter().filter(|(_, of)| of == name);
     Ok(ServedModel {
         aliases: aliases.map(|(alias, _)| alias.clone()).collect(),

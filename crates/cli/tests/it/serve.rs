@@ -36,11 +36,15 @@ impl Served {
     }
 
     fn embed(&self) -> String {
-        let body = r#"{"inputs":["a secret dog"]}"#;
+        self.ask("POST /embed_multi", r#"{"inputs":["a secret dog"]}"#)
+    }
+
+    /// The whole response to a request.
+    fn ask(&self, request: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         write!(
             stream,
-            "POST /embed_multi HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+            "{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
              content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         )
@@ -98,7 +102,21 @@ fn command_lines_that_make_no_sense_are_refused() {
     let two = ["--model", "Qdrant/bm25", "--model", "Qdrant/bm42-all-minilm-l6-v2-attentions"];
     bad(&[&two[..], &["--option", "k=1"]].concat(), "--option is for one model, not 2");
     bad(&["--keep-alive", "soon"], "expected a time, such as 90s");
+    bad(&["--model", "Qdrant/bm25", "--outputs", "dense,sparse"], "no model gives several kinds");
+    bad(&["--model", "BAAI/bge-m3", "--outputs", "score"], "score");
     bad(&["--allow-image-host", "http://example.com/"], "expected a host, such as");
+}
+
+#[test]
+fn outputs_are_chosen_for_the_models_that_give_several() {
+    let more = ["--model", "BAAI/bge-m3", "--outputs", "sparse,multi", "--lazy"];
+    let served = Served::start(&more);
+    let answer = served.ask("GET /models", "");
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let models: Value = serde_json::from_str(body).unwrap();
+    let outputs = [0, 1].map(|at| &models[at]["outputs"][0]);
+    assert_eq!(outputs, ["sparse", "hybrid"], "{models}");
+    served.end("TERM");
 }
 
 #[test]
