@@ -100,6 +100,8 @@ pub(super) struct Contestants {
     /// The ONNX Runtime of all contestants.
     pub(super) onnxruntime: PathBuf,
     folder: PathBuf,
+    /// Installs torch even if it is a build for CUDA.
+    torch: bool,
     embedkit: PathBuf,
     plain: PathBuf,
     roofline: PathBuf,
@@ -134,8 +136,8 @@ pub(super) struct Open<'a> {
 }
 
 impl Contestants {
-    /// Builds ours.
-    pub(super) fn ready(folder: &Path) -> Result<Self> {
+    /// Builds ours. With `torch`, peers that need it are measured even if it is a build for CUDA.
+    pub(super) fn ready(folder: &Path, torch: bool) -> Result<Self> {
         assets::ensure(Set::Bench)?;
         println!("building the contestants");
         // Its lock file follows the workspace's crates, so it may change.
@@ -144,6 +146,7 @@ impl Contestants {
         Ok(Self {
             onnxruntime: assets::newest_runtime(),
             folder: folder.to_owned(),
+            torch,
             embedkit,
             plain,
             roofline,
@@ -171,8 +174,7 @@ impl Contestants {
             Peer::SentenceTransformers => self.sentence_transformers.get_or_init(|| {
                 let packages: Vec<&str> =
                     SENTENCE_TRANSFORMERS.iter().copied().chain([runtime.as_str()]).collect();
-                without_cuda(&self.folder.join("sentence-transformers"), &packages)
-                    .map_err(|error| reason(&error))
+                self.with_torch("sentence-transformers", &packages).map_err(|error| reason(&error))
             }),
         };
         ready.as_ref()
@@ -185,7 +187,15 @@ impl Contestants {
 
     /// The Python of infinity's server.
     pub(super) fn infinity(&self) -> Result<PathBuf> {
-        without_cuda(&self.folder.join("infinity"), INFINITY)
+        self.with_torch("infinity", INFINITY)
+    }
+
+    fn with_torch(&self, name: &str, packages: &[&str]) -> Result<PathBuf> {
+        let folder = self.folder.join(name);
+        if self.torch {
+            return python::environment(&folder, packages);
+        }
+        without_cuda(&folder, packages)
     }
 
     /// Starts the matrix product, which has its own load request.
@@ -304,7 +314,8 @@ fn without_cuda(folder: &Path, packages: &[&str]) -> Result<PathBuf> {
         let cuda = all.iter().filter(|name| name.starts_with("nvidia-")).count();
         if cuda > 0 {
             let reason = format!(
-                "its torch on the package index is a CUDA build, with {cuda} more packages"
+                "its torch on the package index is a CUDA build, with {cuda} more packages; \
+                 --torch installs it"
             );
             fs::write(&answer, &reason)
                 .with_context(|| format!("could not write {}", answer.display()))?;

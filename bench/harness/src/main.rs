@@ -64,6 +64,9 @@ struct Arguments {
     /// Fewer texts and rounds, to try things out: the figures mean little
     #[arg(long)]
     quick: bool,
+    /// Install the peers that need torch, even if the package index has its build for CUDA only: gigabytes
+    #[arg(long)]
+    torch: bool,
     /// Rounds of each benchmark [default: 3, or 2 with --quick]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rounds: Option<u32>,
@@ -189,7 +192,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         all.retain(|what| *what != What::Retrieval);
     }
     if !all.is_empty() {
-        let contestants = Contestants::ready(&folder)?;
+        let contestants = Contestants::ready(&folder, arguments.torch)?;
         let setting =
             Setting { contestants: &contestants, threads: machine::cores(), folder: &folder };
         let corpus = corpus::read()?;
