@@ -1,6 +1,11 @@
 //! Sessions with the functions.
 
+use std::{collections::HashMap, sync::Arc};
+
 use datafusion::{
+    catalog::Session,
+    common::GetExt,
+    datasource::file_format::{FileFormat, FileFormatFactory, json::JsonFormatFactory},
     error::Result,
     execution::{FunctionRegistry, SessionStateBuilder, session_state::SessionState},
     prelude::{SessionConfig, SessionContext},
@@ -69,11 +74,43 @@ pub fn config() -> SessionConfig {
     SessionConfig::new().with_information_schema(true).with_batch_size(BATCH_ROWS)
 }
 
-/// A state with the functions of the engine and object stores.
+/// A state with the functions of the engine, object stores, and all names of JSON lines.
 pub(crate) fn state(config: SessionConfig) -> Result<SessionState> {
-    Ok(SessionStateBuilder::new()
+    let mut state = SessionStateBuilder::new()
         .with_default_features()
         .with_config(config)
         .with_runtime_env(storage::runtime()?)
-        .build())
+        .build();
+    for extension in ["jsonl", "ndjson"] {
+        let format = JsonLines { extension, format: JsonFormatFactory::new() };
+        state.register_file_format(Arc::new(format), false)?;
+    }
+    Ok(state)
+}
+
+/// JSON lines under another extension than the engine's, which is `json`.
+#[derive(Debug)]
+struct JsonLines {
+    extension: &'static str,
+    format: JsonFormatFactory,
+}
+
+impl GetExt for JsonLines {
+    fn get_ext(&self) -> String {
+        self.extension.to_owned()
+    }
+}
+
+impl FileFormatFactory for JsonLines {
+    fn create(
+        &self,
+        session: &dyn Session,
+        options: &HashMap<String, String>,
+    ) -> Result<Arc<dyn FileFormat>> {
+        self.format.create(session, options)
+    }
+
+    fn default(&self) -> Arc<dyn FileFormat> {
+        FileFormatFactory::default(&self.format)
+    }
 }

@@ -15,7 +15,7 @@ use embedkit::{
     late_interaction::max_sim,
     postprocess::{Form, Muvera, MuveraOptions},
 };
-use embedkit_datafusion::{FunctionOptions, ModelCalls, config, embedded};
+use embedkit_datafusion::{FunctionOptions, ModelCalls, Models, config, embedded};
 use embedkit_testkit::{
     Bm25Params, Expected, assert_close, bm25_cases, dense_case, late_case, rerank_case, sparse_case,
 };
@@ -44,6 +44,19 @@ async fn dense_vectors_are_those_of_the_original() {
                 }
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn json_lines_are_read_under_all_of_their_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let session = embedded(&Models::new(FunctionOptions::default()), config()).unwrap();
+    for extension in ["json", "jsonl", "ndjson"] {
+        let path = dir.path().join("texts").with_extension(extension);
+        std::fs::write(&path, "{\"text\": \"snails are slow\"}\n{\"text\": \"so am I\"}\n")
+            .unwrap();
+        let sql = format!("SELECT bm25(text) FROM '{}'", path.display());
+        assert_eq!(rows(&session, &sql).await.num_rows(), 2, "{extension}");
     }
 }
 
