@@ -16,21 +16,36 @@ use crate::{repo, run};
 /// The Python of a virtual environment with these packages and their dependencies; made if it is
 /// missing or has other packages.
 pub fn environment(folder: &Path, packages: &[&str]) -> Result<PathBuf> {
+    environment_of(None, folder, packages)
+}
+
+/// The same, of an interpreter that is not the system's.
+pub fn environment_of(
+    interpreter: Option<&Path>,
+    folder: &Path,
+    packages: &[&str],
+) -> Result<PathBuf> {
     let python = if cfg!(windows) {
         folder.join("Scripts").join("python.exe")
     } else {
         folder.join("bin").join("python")
     };
     let stamp = folder.join("packages");
-    let wanted = packages.join("\n");
+    let named = interpreter.map(|path| path.display().to_string());
+    let wanted = named.iter().map(String::as_str).chain(packages.iter().copied());
+    let wanted = wanted.collect::<Vec<_>>().join("\n");
     if fs::read_to_string(&stamp).is_ok_and(|there| there == wanted) {
         return Ok(python);
     }
     println!("making a virtual environment in {}", repo::short(folder));
     let dir = IsolatedDir::create()?;
     let folder = &std::path::absolute(folder)?;
-    run::status(system(&dir)?.args(["-m", "venv", "--clear"]).arg(folder))
-        .context("Python 3.11 or later with venv is needed")?;
+    let mut venv = match interpreter {
+        Some(path) => started(&dir, std::path::absolute(path)?.as_os_str())?,
+        None => system(&dir)?,
+    };
+    run::status(venv.args(["-m", "venv", "--clear"]).arg(folder))
+        .context("Python 3.10 or later with venv is needed")?;
     let mut pip = started(&dir, python.as_os_str())?;
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
     let named = packages.first().unwrap_or(&"nothing");

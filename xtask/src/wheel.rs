@@ -2,6 +2,7 @@
 //! and tests it there.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -24,6 +25,17 @@ const TOOLS: [&str; 8] = [
     "ruff==0.17.6",
     "tqdm>=4.60,<5",
 ];
+/// Cluster frameworks, for the recipes in `distributed/recipes`.
+const FRAMEWORKS: [&str; 8] = [
+    "ray[data]==2.60.0",
+    "pyspark==4.3.0",
+    "daft==0.7.26",
+    "dask==2026.8.0",
+    "distributed==2026.8.0",
+    "pyarrow",
+    "pytest>=9,<10",
+    "onnxruntime==1.32.0",
+];
 /// The original, for the tests beside it.
 const ORIGINAL: &str = "fastembed==0.9.1";
 /// Packages that call FastEmbed.
@@ -44,6 +56,12 @@ pub(crate) struct Arguments {
     /// Build as for a release, with all execution providers; takes some minutes more
     #[arg(long)]
     release: bool,
+    /// Test with another interpreter, such as one without the interpreter's lock
+    #[arg(long, value_name = "PYTHON")]
+    interpreter: Option<PathBuf>,
+    /// Test the recipes for Ray, Spark, Daft and Dask, too, which are installed: a gigabyte
+    #[arg(long)]
+    recipes: bool,
     /// Install FastEmbed and the packages that call it, and test with them: some gigabytes
     #[arg(long)]
     packages: bool,
@@ -65,8 +83,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         packages.extend(CALLERS);
         name = "python-packages";
     }
-    let folder = repo::root().join(".cache").join(name);
-    let interpreter = match python::environment(&folder, &packages) {
+    if arguments.interpreter.is_some() {
+        name = "python-other";
+    }
+    let cache = repo::root().join(".cache");
+    let folder = cache.join(name);
+    let base = arguments.interpreter.as_deref();
+    let interpreter = match python::environment_of(base, &folder, &packages) {
         Ok(interpreter) => interpreter,
         Err(error) => {
             let reason = format!("pip cannot install what the tests need: {error:#}");
@@ -85,7 +108,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let package = Package { folder: repo::root().join("bindings").join("python"), interpreter };
     steps.run("lints", || package.lint());
     steps.run("types", || package.types());
-    steps.run("tests", || package.test(&arguments.arguments));
+    steps.run("tests", || package.test("bindings/python/tests", &arguments.arguments));
+    steps.run("bare environment", || package.bare(base, &cache.join("python-bare"), &wheel));
+    if arguments.recipes {
+        let interpreter = python::environment_of(base, &cache.join("recipes"), &FRAMEWORKS)?;
+        python::install(&interpreter, &wheel)?;
+        let package = Package { interpreter, ..package.clone() };
+        steps.run("recipes", || package.test("distributed/recipes", &[]));
+    }
     if let Some(upstream) = &arguments.upstream {
         steps.run("FastEmbed's tests", || package.upstream(upstream));
     }
@@ -93,6 +123,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// The package, and the interpreter of its environment.
+#[derive(Clone)]
 struct Package {
     folder: PathBuf,
     interpreter: PathBuf,
@@ -118,14 +149,27 @@ impl Package {
         Ok(Outcome::Passed(String::new()))
     }
 
-    /// Runs pytest in a folder from which the sources cannot be imported.
-    fn test(&self, arguments: &[String]) -> Result<Outcome> {
+    /// Runs the tests in a folder of the project, from one out of which the sources cannot be imported.
+    fn test(&self, folder: &str, arguments: &[String]) -> Result<Outcome> {
         let mut command = self.command(["-m", "pytest", "-p", "no:cacheprovider"]);
-        command.arg("--rootdir").arg(&self.folder).arg(self.folder.join("tests"));
+        command.arg("--rootdir").arg(&self.folder).arg(repo::root().join(folder));
         command.args(arguments).env("PYTHONDONTWRITEBYTECODE", "1");
         let (success, said) = run::watched(&mut command)?;
         let summary = summary(&said).unwrap_or_else(|| "no test was run".to_owned());
         Ok(if success { Outcome::Passed(summary) } else { Outcome::Failed(summary) })
+    }
+
+    /// Installs the wheel with its dependencies into an environment that has nothing else, and embeds there.
+    fn bare(&self, base: Option<&Path>, folder: &Path, wheel: &Path) -> Result<Outcome> {
+        let _ = fs::remove_dir_all(folder);
+        let interpreter =
+            match python::environment_of(base, folder, &[&wheel.display().to_string()]) {
+                Ok(interpreter) => interpreter,
+                Err(error) => return Ok(Outcome::Skipped(format!("{error:#}"))),
+            };
+        let bare = Self { interpreter, ..self.clone() };
+        let packages = run::output(&mut bare.command(["tests/run_bare.py"]))?;
+        Ok(Outcome::Passed(packages.trim().to_owned()))
     }
 
     fn upstream(&self, folder: &Path) -> Result<Outcome> {

@@ -5,9 +5,13 @@ from __future__ import annotations
 import importlib.metadata
 import subprocess
 import sys
+import sysconfig
 
 import embedkit
 import pytest
+
+# Such an interpreter has no stable interface before Python 3.15.
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 
 def distribution() -> importlib.metadata.Distribution:
@@ -26,7 +30,7 @@ def test_the_wheel_has_the_package_and_nothing_else() -> None:
     assert strange == []
     native = [file for file in files if file.endswith((".so", ".pyd"))]
     assert len(native) == 1
-    assert "abi3" in native[0] or native[0].endswith(".pyd")
+    assert FREE_THREADED or "abi3" in native[0] or native[0].endswith(".pyd")
     assert any(file.endswith("licenses/LICENSE") for file in files)
     assert any(file.endswith("THIRD-PARTY.md") for file in files)
 
@@ -35,7 +39,16 @@ def test_the_tags_are_those_of_the_stable_interface() -> None:
     wheel = distribution().read_text("WHEEL") or ""
     tags = [line.partition(": ")[2] for line in wheel.splitlines() if line.startswith("Tag: ")]
     assert tags
-    assert all(tag.startswith("cp310-abi3-") for tag in tags), tags
+    version = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    expected = f"{version}-{version}t-" if FREE_THREADED else "cp310-abi3-"
+    assert all(tag.startswith(expected) for tag in tags), tags
+
+
+@pytest.mark.skipif(not FREE_THREADED, reason="the interpreter has its lock")
+def test_importing_it_leaves_the_interpreter_free_threaded() -> None:
+    program = "import sys, embedkit, embedkit._embedkit; print(sys._is_gil_enabled())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False", done.stderr
 
 
 def test_the_metadata_names_what_is_needed() -> None:
