@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import ray
@@ -21,6 +22,9 @@ class Embedder:
 
 def embed(source: str, target: str, name: str, options: dict[str, Any], workers: int) -> None:
     """Embed a Parquet file into a folder of Parquet files."""
+    if "RAY_ADDRESS" not in os.environ:
+        # One core more than the actors reserve: without it no task could read or write, and all would wait.
+        ray.init(num_cpus=workers + 1)
     texts = ray.data.read_parquet(source).repartition(2 * workers)
     vectors = texts.map_batches(
         Embedder,
