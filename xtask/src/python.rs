@@ -31,8 +31,8 @@ pub fn environment_of(
         folder.join("bin").join("python")
     };
     let stamp = folder.join("packages");
-    let named = interpreter.map(|path| path.display().to_string());
-    let wanted = named.iter().map(String::as_str).chain(packages.iter().copied());
+    let other = interpreter.map(|path| path.display().to_string());
+    let wanted = other.iter().map(String::as_str).chain(packages.iter().copied());
     let wanted = wanted.collect::<Vec<_>>().join("\n");
     if fs::read_to_string(&stamp).is_ok_and(|there| there == wanted) {
         return Ok(python);
