@@ -180,3 +180,23 @@ def test_any_model_takes_its_kind_of_input() -> None:
     assert set(query.indices.tolist()) == set(document.indices.tolist())
     assert repr(model) == "Model('Qdrant/bm25')"
     assert embedkit.__version__
+
+
+@pytest.mark.parametrize(
+    ("threads", "replicas", "expected"),
+    [(3, None, (3, 1)), (4, None, (None, None)), (4, 2, (4, 2)), (None, None, (None, None))],
+)
+def test_as_many_threads_as_cores_are_no_limit(
+    monkeypatch: pytest.MonkeyPatch,
+    threads: int | None,
+    replicas: int | None,
+    expected: tuple[int | None, int | None],
+) -> None:
+    from embedkit import _options
+
+    monkeypatch.setattr(_options, "_cores", lambda: 4)
+    keywords = {} if replicas is None else {"replicas": replicas}
+    found = _options.load(
+        cache_dir=None, threads=threads, providers=None, cuda=False, device_ids=None, keywords=keywords
+    )
+    assert (found.get("threads"), found.get("replicas")) == expected

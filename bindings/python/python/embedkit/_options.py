@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -67,6 +68,9 @@ def load(
 ) -> dict[str, Any]:
     """Options in the form of the library's `LoadOptions`."""
     device, provider_options = _device(providers, cuda, device_ids)
+    if threads is not None and threads >= _cores() and keywords.get("replicas") is None:
+        # No limit, so that streams have a lane for each core and lone calls all cores.
+        threads = None
     options: dict[str, Any] = {
         "device": device,
         "provider_options": provider_options,
@@ -92,6 +96,13 @@ def load(
         },
     }
     return {key: value for key, value in options.items() if value is not None}
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def check_providers(providers: Sequence[OnnxProvider] | None, onnxruntime: str | None) -> None:
