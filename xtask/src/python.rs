@@ -48,6 +48,8 @@ pub fn environment_of(
         .context("Python 3.10 or later with venv is needed")?;
     let mut pip = started(&dir, python.as_os_str())?;
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+    // The newest of a package may have no wheel for an interpreter that an older one has.
+    pip.arg("--prefer-binary");
     let named = packages.first().unwrap_or(&"nothing");
     run::status(pip.args(packages)).with_context(|| format!("could not install {named}"))?;
     fs::write(&stamp, wanted).with_context(|| format!("could not write {}", stamp.display()))?;

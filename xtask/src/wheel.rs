@@ -15,16 +15,16 @@ use crate::{
 };
 
 /// Packages that the build and every test need.
-const TOOLS: [&str; 8] = [
+const TOOLS: [&str; 6] = [
     python::MATURIN,
     "numpy>=2,<3",
     "onnxruntime==1.32.0",
     "pillow>=10,<13",
     "pytest>=9,<10",
-    "mypy==2.4.1",
-    "ruff==0.17.6",
     "tqdm>=4.60,<5",
 ];
+/// Checkers of the sources, which do not depend on the interpreter: not all have a wheel for each.
+const CHECKERS: [&str; 2] = ["mypy==2.4.1", "ruff==0.17.6"];
 /// Cluster frameworks, for the recipes in `distributed/recipes`.
 const FRAMEWORKS: [&str; 8] = [
     "ray[data]==2.60.0",
@@ -85,6 +85,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     if arguments.interpreter.is_some() {
         name = "python-other";
+    } else {
+        packages.extend(CHECKERS);
     }
     let cache = repo::root().join(".cache");
     let folder = cache.join(name);
@@ -106,8 +108,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let wheel = python::wheel(&interpreter, &folder.join("wheels"), options, None)?;
     python::install(&interpreter, &wheel)?;
     let package = Package { folder: repo::root().join("bindings").join("python"), interpreter };
-    steps.run("lints", || package.lint());
-    steps.run("types", || package.types());
+    if arguments.interpreter.is_none() {
+        steps.run("lints", || package.lint());
+        steps.run("types", || package.types());
+    }
     steps.run("tests", || package.test("bindings/python/tests", &arguments.arguments));
     steps.run("bare environment", || package.bare(base, &cache.join("python-bare"), &wheel));
     if arguments.recipes {
