@@ -1,4 +1,4 @@
-"""One model of each kind in an environment that has the wheel and its dependencies only."""
+"""A dense model and BM25 in an environment that has the wheel and its dependencies only."""
 
 from __future__ import annotations
 
