@@ -103,7 +103,7 @@ fn command_lines_that_make_no_sense_are_refused() {
     bad(&[&two[..], &["--option", "k=1"]].concat(), "--option is for one model, not 2");
     bad(&["--keep-alive", "soon"], "expected a time, such as 90s");
     bad(&["--model", "Qdrant/bm25", "--outputs", "dense,sparse"], "no model gives several kinds");
-    bad(&["--model", "BAAI/bge-m3", "--outputs", "score"], "score");
+    bad(&["--model", "BAAI/bge-m3", "--outputs", "score"], "one or more of dense, sparse, multi");
     bad(&["--allow-image-host", "http://example.com/"], "expected a host, such as");
 }
 
