@@ -7,12 +7,16 @@ use axum::{
     body::{Body, to_bytes},
     http::{HeaderMap, Method, Request, StatusCode, header},
 };
-use embedkit::{LoadOptions, Model, ModelSpec, Options};
+use embedkit::{
+    LoadOptions, Model, ModelSpec, Options, Outputs, Task,
+    types::{GraphOutput, HybridHeads, TextHybrid},
+};
 use embedkit_server::{App, Config, ServedModel, router};
 use embedkit_testkit::{
     DenseCase, dense_case, image_case, late_case, load_options, rerank_case, runtime_library,
     sparse_case,
 };
+use serde::Deserialize;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
@@ -21,6 +25,7 @@ pub(crate) const SPARSE: &str = "tiny/sparse";
 pub(crate) const LATE: &str = "tiny/late";
 pub(crate) const RERANKER: &str = "tiny/reranker";
 pub(crate) const IMAGE: &str = "tiny/image";
+pub(crate) const HYBRID: &str = "tiny/hybrid";
 pub(crate) const BM25: &str = "Qdrant/bm25";
 
 /// Options of tiny models; `None` without the library that runs graphs.
@@ -49,6 +54,42 @@ pub(crate) fn all_models() -> Option<Vec<ServedModel>> {
         served(IMAGE, &image.spec, &image.dir)?,
         ServedModel::named(BM25).unwrap(),
     ])
+}
+
+/// Results of the hybrid model, from another implementation.
+#[derive(Deserialize)]
+pub(crate) struct HybridGolden {
+    pub(crate) texts: Vec<String>,
+    pub(crate) embeddings: Vec<HybridExpected>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct HybridExpected {
+    pub(crate) dense: Vec<f32>,
+    pub(crate) sparse: Vec<(u32, f32)>,
+    pub(crate) multi_vector: Vec<Vec<f32>>,
+}
+
+/// A model of three embeddings in one pass, of which some are given, and its results.
+pub(crate) fn hybrid(outputs: Option<Outputs>) -> Option<(ServedModel, HybridGolden)> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../hybrid/tests/data/outputs");
+    let named = |name: &str| GraphOutput::Name(name.to_owned().into());
+    let heads = HybridHeads::Outputs {
+        dense: named("dense_vecs"),
+        sparse: Some(named("sparse_vecs")),
+        multi_vector: Some(named("colbert_vecs")),
+    };
+    let skip_tokens = ["<s>", "<pad>", "</s>", "<unk>"].map(Into::into).to_vec().into();
+    let spec = ModelSpec {
+        id: "me/three-heads".into(),
+        file: "model.onnx".into(),
+        task: Task::TextHybrid(TextHybrid { dim: 8, heads, skip_tokens }),
+        ..ModelSpec::DEFAULT
+    };
+    let mut model = served(HYBRID, &spec, &dir)?;
+    model.options.outputs = outputs;
+    let golden = fs::read(dir.join("expected.json")).unwrap();
+    Some((model, serde_json::from_slice(&golden).unwrap()))
 }
 
 /// The dense model that is served, opened by the library itself.

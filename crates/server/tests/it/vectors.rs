@@ -5,10 +5,14 @@ use axum::{
     http::{Request, StatusCode},
 };
 use data_encoding::BASE64;
-use embedkit::Role;
+use embedkit::{Outputs, Role};
+use embedkit_server::Config;
+use embedkit_testkit::assert_close;
 use serde_json::{Value, json};
 
-use crate::support::{BM25, DENSE, IMAGE, LATE, SPARSE, dense, numbers, rows, server};
+use crate::support::{
+    BM25, DENSE, HYBRID, HybridExpected, IMAGE, LATE, SPARSE, Server, dense, hybrid, numbers, rows, server,
+};
 
 fn from_base64(value: &Value) -> Vec<f32> {
     let bytes = BASE64.decode(value.as_str().unwrap().as_bytes()).unwrap();
@@ -195,4 +199,66 @@ fn png() -> Vec<u8> {
     let case = embedkit_testkit::image_case("clip");
     let name = case.golden.pictures.iter().find(|name| name.ends_with(".png")).unwrap();
     std::fs::read(embedkit_testkit::picture(name)).unwrap()
+}
+
+/// Each route of one kind of embedding takes its part of a model that gives several.
+#[tokio::test]
+async fn the_parts_of_a_hybrid_model_are_served_by_their_routes() {
+    const TOLERANCE: f32 = 1e-5;
+    let Some((model, golden)) = hybrid(None) else { return };
+    let server = Server::new(Config { models: vec![model], ..Config::default() });
+    let inputs = &golden.texts;
+    let check_sparse = |found: &[(u32, f32)], expected: &HybridExpected| {
+        let [found, expected]: [(Vec<u32>, Vec<f32>); 2] =
+            [found, &expected.sparse].map(|pairs| pairs.iter().copied().unzip());
+        assert_eq!(found.0, expected.0);
+        assert_close(&found.1, &expected.1, TOLERANCE);
+    };
+    let check_rows = |found: &[Vec<f32>], expected: &[Vec<f32>]| {
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(expected) {
+            assert_close(found, expected, TOLERANCE);
+        }
+    };
+
+    let several = json!({"models": [HYBRID], "inputs": inputs});
+    let several = server.ok("/embed_multi", &several).await;
+    let dense = rows(&server.ok("/embed", &json!({"inputs": inputs, "normalize": false})).await);
+    let sparse = server.ok("/embed_sparse", &json!({"inputs": inputs})).await;
+    let tokens = server.ok("/embed_all", &json!({"inputs": inputs})).await;
+    let body = json!({"model": HYBRID, "input": inputs});
+    let openai = server.ok("/v1/embeddings", &body).await;
+    let multi = server.ok("/v1/multi-vector", &body).await;
+    for (index, expected) in golden.embeddings.iter().enumerate() {
+        let one = &several["results"][0]["data"][index];
+        for found in [&one["dense"], &openai["data"][index]["embedding"], &json!(dense[index])] {
+            assert_close(&numbers(found), &expected.dense, TOLERANCE);
+        }
+        for found in [&one["multi_vector"], &tokens[index], &multi["data"][index]["embeddings"]] {
+            check_rows(&rows(found), &expected.multi_vector);
+        }
+        let of_lists: Vec<u32> = serde_json::from_value(one["sparse"]["indices"].clone()).unwrap();
+        let of_lists: Vec<_> =
+            of_lists.into_iter().zip(numbers(&one["sparse"]["values"])).collect();
+        check_sparse(&of_lists, expected);
+        let pairs = sparse[index].as_array().unwrap().iter();
+        let pairs: Vec<_> = pairs
+            .map(|pair| (pair["index"].as_u64().unwrap() as u32, pair["value"].as_f64().unwrap() as f32))
+            .collect();
+        check_sparse(&pairs, expected);
+    }
+}
+
+/// A part that was not asked for at the start is an error that says so.
+#[tokio::test]
+async fn a_hybrid_model_refuses_the_parts_it_does_not_compute() {
+    let outputs = Outputs { dense: true, sparse: false, multi_vector: false };
+    let Some((model, golden)) = hybrid(Some(outputs)) else { return };
+    let server = Server::new(Config { models: vec![model], ..Config::default() });
+    let inputs = json!({"inputs": golden.texts});
+    let vectors = rows(&server.ok("/embed", &inputs).await);
+    assert_eq!(vectors.len(), golden.texts.len());
+    let reply = server.post("/embed_sparse", &inputs).await;
+    assert!(reply.status.is_client_error(), "{}: {}", reply.status, reply.body);
+    assert!(reply.body["error"].as_str().unwrap().contains("sparse"), "{}", reply.body);
 }
