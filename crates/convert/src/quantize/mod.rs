@@ -253,7 +253,10 @@ pub(crate) fn fuzzed(bytes: &[u8]) {
             [(Numbers::Int8(&[]), plan.activations.len() + products), (Numbers::Bf16, products)]
         {
             if let Ok(pieces) = Rewriter::new(&model, LIMIT).replace(&plan, numbers) {
-                assert_eq!(read_again(pieces, most), calls + plan.attentions.len() + plan.norms.len());
+                assert_eq!(
+                    read_again(pieces, most),
+                    calls + plan.attentions.len() + plan.norms.len()
+                );
             }
         }
     }

@@ -146,10 +146,7 @@ impl<'a> Plan<'a> {
             let remains = |value: &str| match graph.producers.get(value) {
                 Some(at) => match products.get(at) {
                     Some(product) => product.output == value,
-                    None => {
-                        !dropped.contains(at)
-                            || outputs.contains(value)
-                    }
+                    None => !dropped.contains(at) || outputs.contains(value),
                 },
                 None => true,
             };

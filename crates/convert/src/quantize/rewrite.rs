@@ -521,7 +521,11 @@ fn free_prefix(names: &BTreeSet<&str>) -> String {
 }
 
 /// Without the nodes whose values other nodes read, or the graph returns. The last node's output stays.
-pub(super) fn unread(graph: &Graph<'_>, mut nodes: BTreeSet<usize>, last: usize) -> BTreeSet<usize> {
+pub(super) fn unread(
+    graph: &Graph<'_>,
+    mut nodes: BTreeSet<usize>,
+    last: usize,
+) -> BTreeSet<usize> {
     loop {
         let stays = nodes.iter().copied().find(|&at| {
             at != last

@@ -123,8 +123,7 @@ mod tests {
             let mean = sums.iter().sum::<f64>() / k as f64;
             let variance = sums.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / k as f64;
             for (at, found) in found.iter().enumerate() {
-                let expected = (sums[at] - mean) / (variance + 1e-5).sqrt()
-                    * f64::from(weight[at])
+                let expected = (sums[at] - mean) / (variance + 1e-5).sqrt() * f64::from(weight[at])
                     + f64::from(bias[at]);
                 assert!((f64::from(*found) - expected).abs() < 2e-5, "{k}: {found} {expected}");
             }

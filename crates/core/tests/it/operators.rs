@@ -613,8 +613,7 @@ fn attended(node: &Node, by_head: bool) -> Option<(Vec<usize>, Vec<f32>)> {
 fn attention_is_right_or_an_error() {
     let Some(library) = embedkit_testkit::runtime_library() else { return };
     let (mut right, mut named) = (0, 0);
-    for (operator, by_head) in
-        [(operators::ATTENTION, false), (operators::ATTENTION_BY_HEAD, true)]
+    for (operator, by_head) in [(operators::ATTENTION, false), (operators::ATTENTION_BY_HEAD, true)]
     {
         for (queries, keys, width) in [(3, 5, 4), (3, 0, 4), (0, 3, 4), (2, 2, 0), (1, 1, 1)] {
             let heads = 2;

@@ -206,7 +206,14 @@ macro_rules! attention {
                     for v in 0..VECTORS {
                         results[v] = div(results[v], total);
                     }
-                    out.copy_from_slice(&in_lanes(results)[..out.len()]);
+                    match out.first_chunk_mut::<COLUMNS>() {
+                        Some(full) => {
+                            for v in 0..VECTORS {
+                                store(results[v], &mut full.as_chunks_mut().0[v]);
+                            }
+                        }
+                        None => out.copy_from_slice(&in_lanes(results)[..out.len()]),
+                    }
                 }
             }
         }

@@ -80,7 +80,8 @@ impl Case {
         let dot = |query: usize, key: usize| -> f64 {
             (0..self.width)
                 .map(|i| {
-                    f64::from(self.query[query * stride + i]) * f64::from(self.key[key * stride + i])
+                    f64::from(self.query[query * stride + i])
+                        * f64::from(self.key[key * stride + i])
                 })
                 .sum()
         };
@@ -90,9 +91,8 @@ impl Case {
                 let at = query * self.mask_stride + if self.mask_per_key { key } else { 0 };
                 f64::from(self.mask[at])
             };
-            let scores: Vec<f64> = (0..self.keys)
-                .map(|key| dot(query, key) * f64::from(SCALE) + mask(key))
-                .collect();
+            let scores: Vec<f64> =
+                (0..self.keys).map(|key| dot(query, key) * f64::from(SCALE) + mask(key)).collect();
             let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let weights: Vec<f64> = scores.iter().map(|score| (score - largest).exp()).collect();
             let total: f64 = weights.iter().sum();
@@ -144,8 +144,7 @@ fn kernels_agree_with_the_definition() {
         let plain = Case::new(queries, keys, width);
         let of_keys = noise(4, keys);
         let of_both = noise(5, queries * keys);
-        let cases =
-            [plain.clone(), plain.clone().masked(of_keys, 0), plain.masked(of_both, keys)];
+        let cases = [plain.clone(), plain.clone().masked(of_keys, 0), plain.masked(of_both, keys)];
         for case in cases {
             let found = check_kernels(&case);
             for (found, expected) in found.iter().zip(case.expected()) {

@@ -41,8 +41,8 @@ mod tile;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod x86;
 
-pub use dispatch::kernel_name;
 pub(super) use dispatch::Kernel;
+pub use dispatch::kernel_name;
 pub(crate) use gemm::{COLUMNS, DEPTH, Gemm, Scales};
 pub(crate) use quantize::quantize_rows;
 pub(crate) use tile::TileMut;

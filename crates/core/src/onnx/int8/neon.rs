@@ -7,7 +7,8 @@ use std::arch::aarch64::{
     float32x4_t, int8x16_t, int32x4_t, int32x4x2_t, vaddq_f32, vaddq_s32, vcvtq_f32_s32, vdivq_f32,
     vdupq_n_f32, vdupq_n_s32, vdupq_n_u32, vfmaq_f32, vget_low_s8, vld1q_f32, vld1q_s8, vld1q_s32,
     vmaxq_f32, vminq_f32, vmull_high_s8, vmull_s8, vmulq_f32, vmulq_n_s32, vpadalq_s16, vpaddq_s32,
-    vreinterpretq_f32_s32, vreinterpretq_s8_u32, vreinterpretq_s32_f32, vshlq_n_s32, vst1q_f32, vsubq_s32,
+    vreinterpretq_f32_s32, vreinterpretq_s8_u32, vreinterpretq_s32_f32, vshlq_n_s32, vst1q_f32,
+    vsubq_s32,
 };
 
 use super::exp::{EXPONENT_BIAS, FRACTION_BITS};

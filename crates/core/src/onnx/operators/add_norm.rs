@@ -86,9 +86,8 @@ fn add_norm(context: &ComputeContext, parallel: bool) -> ort::Result<()> {
 /// The shape to which two shapes broadcast.
 fn broadcast(a: &[i64], b: &[i64]) -> Option<Vec<i64>> {
     let rank = a.len().max(b.len());
-    let dim = |shape: &[i64], at: usize| {
-        (at + shape.len()).checked_sub(rank).map_or(1, |at| shape[at])
-    };
+    let dim =
+        |shape: &[i64], at: usize| (at + shape.len()).checked_sub(rank).map_or(1, |at| shape[at]);
     let dims = (0..rank).map(|at| match (dim(a, at), dim(b, at)) {
         (a, b) if a == b => Some(a),
         (1, other) | (other, 1) => Some(other),
