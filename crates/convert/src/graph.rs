@@ -218,7 +218,7 @@ impl Graph {
     }
 
     /// A list of i64, such as axes or a shape.
-    pub(crate) fn ints(&mut self, numbers: &[i64]) -> Value {
+    pub fn ints(&mut self, numbers: &[i64]) -> Value {
         let words: Vec<_> = numbers.iter().map(ToString::to_string).collect();
         let name = format!("ints_{}", words.join("_"));
         self.int_table(&name, numbers);

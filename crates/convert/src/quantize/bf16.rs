@@ -18,6 +18,10 @@ pub struct Bf16Report {
     /// Number of such products that stayed f32: few columns, other types, or an unsupported form of
     /// `Gemm`.
     pub left: usize,
+    /// Number of attentions that are one operator now.
+    pub attentions: usize,
+    /// Number of layer normalisations of sums that are one operator now.
+    pub norms: usize,
     /// Size of the input file in bytes.
     pub bytes_before: u64,
     /// Size of the output file in bytes.
@@ -53,6 +57,8 @@ pub fn to_bf16(input: &Path, output: &Path) -> Result<Bf16Report, Error> {
     Ok(Bf16Report {
         products: plan.products.len(),
         left: plan.left,
+        attentions: plan.attentions.len(),
+        norms: plan.norms.len(),
         bytes_before: bytes.len() as u64,
         bytes: write(&pieces, output)?,
     })

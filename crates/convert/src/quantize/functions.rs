@@ -57,6 +57,13 @@ pub(super) enum Function {
         /// Applies a GELU to the product.
         gelu: bool,
     },
+    /// Normalises a sum.
+    AddNorm,
+    /// Multi-head attention.
+    Attention {
+        /// Queries and keys are separated by head.
+        by_head: bool,
+    },
 }
 
 impl Function {
@@ -68,6 +75,9 @@ impl Function {
             Self::QMatMul { gelu: true } => operators::Q_MAT_MUL_GELU,
             Self::Bf16MatMul { gelu: false } => operators::BF16_MAT_MUL,
             Self::Bf16MatMul { gelu: true } => operators::BF16_MAT_MUL_GELU,
+            Self::AddNorm => operators::ADD_NORM,
+            Self::Attention { by_head: false } => operators::ATTENTION,
+            Self::Attention { by_head: true } => operators::ATTENTION_BY_HEAD,
         }
     }
 
@@ -90,6 +100,14 @@ impl Function {
             Self::Bf16MatMul { .. } => {
                 body.bf16_mat_mul(product);
                 (&operators::BF16_MAT_MUL_INPUTS, &["y"])
+            }
+            Self::AddNorm => {
+                body.add_norm();
+                (&operators::ADD_NORM_INPUTS, &["y"])
+            }
+            Self::Attention { by_head } => {
+                body.attention(by_head);
+                (&operators::ATTENTION_INPUTS, &["y"])
             }
         };
         if gelu {
@@ -210,6 +228,55 @@ impl Body {
         self.node("Mul", &["floats", "both_scales"], "product");
         self.node("Neg", &["bias"], "negated");
         self.node("Sub", &["product", "negated"], output);
+    }
+
+    fn add_norm(&mut self) {
+        self.node("Add", &["a", "b"], "x");
+        self.mean("x", "center");
+        self.node("Sub", &["x", "center"], "distance");
+        self.node("Mul", &["distance", "distance"], "square");
+        self.mean("square", "variance");
+        self.node("Add", &["variance", "epsilon"], "positive");
+        self.node("Sqrt", &["positive"], "deviation");
+        self.node("Div", &["distance", "deviation"], "normal");
+        self.node("Mul", &["normal", "weight"], "scaled");
+        self.node("Add", &["scaled", "bias"], "y");
+    }
+
+    fn mean(&mut self, input: &str, output: &str) {
+        self.reduce("ReduceMean", input, output);
+    }
+
+    fn attention(&mut self, by_head: bool) {
+        self.constant("as_before", &[2], INT64, &[0; 16]);
+        self.constant("rest", &[1], INT64, &(-1i64).to_le_bytes());
+        let axis = [("axis", Attribute::Int(0))];
+        self.with("Concat", &["as_before", "heads", "rest"], "by_token", &axis);
+        self.with("Concat", &["as_before", "rest"], "together", &axis);
+        let (query, key) = if by_head {
+            self.with("Transpose", &["key"], "keys", &[("perm", Attribute::Ints(&[0, 1, 3, 2]))]);
+            ("query", "keys")
+        } else {
+            self.split("query", "queries", &[0, 2, 1, 3]);
+            self.split("key", "keys", &[0, 2, 3, 1]);
+            ("queries", "keys")
+        };
+        self.split("value", "values", &[0, 2, 1, 3]);
+        self.node("MatMul", &[query, key], "products");
+        self.node("Mul", &["products", "scale"], "scores");
+        self.node("Add", &["scores", "mask"], "masked");
+        self.with("Softmax", &["masked"], "weights", &[("axis", Attribute::Int(-1))]);
+        self.node("MatMul", &["weights", "values"], "contexts");
+        let order = [("perm", Attribute::Ints(&[0, 2, 1, 3]))];
+        self.with("Transpose", &["contexts"], "contexts_by_token", &order);
+        self.node("Reshape", &["contexts_by_token", "together"], "y");
+    }
+
+    /// Splits the heads of a value and puts its axes in an order.
+    fn split(&mut self, input: &str, output: &str, order: &[i64]) {
+        let split = format!("{input}_by_token");
+        self.node("Reshape", &[input, "by_token"], &split);
+        self.with("Transpose", &[&split], output, &[("perm", Attribute::Ints(order))]);
     }
 
     fn gelu(&mut self, input: &str, output: &str) {

@@ -1,12 +1,15 @@
 //! Rewrites ONNX graphs from f32 to int8 or bf16 with batch-invariant results.
 //!
-//! `wire` and `model` read the file, `plan` selects operators, `calibrate` finds outlier channels,
-//! `weights` quantises matrices, and `rewrite` writes calls of the `functions` that the file defines.
+//! `wire` and `model` read the file, `plan` selects operators (`attention` and `norm` find those of several
+//! nodes), `calibrate` finds outlier channels, `weights` quantises matrices, and `rewrite` writes calls of the
+//! `functions` that the file defines.
 
+mod attention;
 mod bf16;
 mod calibrate;
 mod functions;
 mod model;
+mod norm;
 mod plan;
 mod rewrite;
 mod weights;
@@ -69,6 +72,10 @@ pub struct QuantizeReport {
     /// Number of such products that stayed f32: few columns, other types, or an unsupported form of
     /// `Gemm`.
     pub left: usize,
+    /// Number of attentions that are one operator now.
+    pub attentions: usize,
+    /// Number of layer normalisations of sums that are one operator now.
+    pub norms: usize,
     /// Number of embedding tables that are int8 now.
     pub tables: usize,
     /// Number of activations with smoothed outlier channels.
@@ -135,6 +142,8 @@ pub fn quantize(
     Ok(QuantizeReport {
         products: plan.products.len(),
         left: plan.left,
+        attentions: plan.attentions.len(),
+        norms: plan.norms.len(),
         tables: plan.tables.len(),
         smoothed: factors.iter().flatten().count(),
         not_calibrated,
@@ -244,7 +253,10 @@ pub(crate) fn fuzzed(bytes: &[u8]) {
             [(Numbers::Int8(&[]), plan.activations.len() + products), (Numbers::Bf16, products)]
         {
             if let Ok(pieces) = Rewriter::new(&model, LIMIT).replace(&plan, numbers) {
-                assert_eq!(read_again(pieces, most), calls);
+                assert_eq!(
+                    read_again(pieces, most),
+                    calls + plan.attentions.len() + plan.norms.len()
+                );
             }
         }
     }

@@ -15,6 +15,10 @@ pub(super) const GRAPH_NODE: u64 = 1;
 pub(super) const GRAPH_INITIALIZER: u64 = 5;
 pub(super) const GRAPH_INPUT: u64 = 11;
 pub(super) const GRAPH_OUTPUT: u64 = 12;
+/// ONNX's number for i64.
+const INT64: u64 = 7;
+/// Maximum elements of a constant that is read as integers: a shape has one for each dimension.
+const FEW: usize = 8;
 /// Maximum depth of nested subgraphs.
 const DEPTH: usize = 16;
 
@@ -41,6 +45,8 @@ pub(super) struct Graph<'a> {
     pub(super) outputs: BTreeSet<&'a str>,
     /// Constants of one element.
     scalars: BTreeMap<&'a str, f32>,
+    /// Constants of few i64.
+    integers: BTreeMap<&'a str, Vec<i64>>,
     /// Index of the node that produces a value.
     pub(super) producers: BTreeMap<&'a str, usize>,
     /// Indices of the nodes that read a value, directly or in a subgraph.
@@ -66,6 +72,8 @@ pub(super) struct Tensor<'a> {
     element: u64,
     raw: Option<&'a [u8]>,
     floats: Vec<&'a [u8]>,
+    /// The elements of few i64 that are not in `raw`.
+    integers: Vec<u64>,
     external: bool,
 }
 
@@ -146,10 +154,17 @@ impl<'a> Graph<'a> {
         }
         graph.names.extend(&graph.outputs);
         let constants = graph.nodes.iter().filter(|node| node.is("Constant"));
-        let constants = constants.filter_map(|node| Some((*node.outputs.first()?, node.scalar()?)));
-        let tensors = graph.tensors.iter();
-        let tensors = tensors.filter_map(|(name, tensor)| Some((*name, tensor.scalar()?)));
-        graph.scalars = constants.chain(tensors).collect();
+        let constants = constants.filter_map(|node| Some((*node.outputs.first()?, node.value()?)));
+        let constants: Vec<_> = constants.collect();
+        let tensors = graph.tensors.iter().map(|(name, tensor)| (*name, tensor));
+        let all = tensors.chain(constants.iter().map(|(name, tensor)| (*name, tensor)));
+        for (name, tensor) in all {
+            if let Some(scalar) = tensor.scalar() {
+                graph.scalars.insert(name, scalar);
+            } else if let Some(integers) = tensor.integers() {
+                graph.integers.insert(name, integers);
+            }
+        }
         Ok(graph)
     }
 
@@ -186,6 +201,11 @@ impl<'a> Graph<'a> {
     /// A constant of one element.
     pub(super) fn scalar(&self, value: &str) -> Option<f32> {
         self.scalars.get(value).copied()
+    }
+
+    /// A constant of up to [`FEW`] i64, such as a shape.
+    pub(super) fn integers(&self, value: &str) -> Option<&[i64]> {
+        self.integers.get(value).map(Vec::as_slice)
     }
 }
 
@@ -252,11 +272,11 @@ impl<'a> Node<'a> {
         Ok(None)
     }
 
-    /// The number of a `Constant` of one element.
-    fn scalar(&self) -> Option<f32> {
+    /// The tensor of a `Constant`.
+    fn value(&self) -> Option<Tensor<'a>> {
         let body = self.attribute("value").ok()??;
         let tensor = body.iter().find(|field| field.number == 5)?.bytes().ok()?;
-        Tensor::read(tensor).ok()?.1.scalar()
+        Some(Tensor::read(tensor).ok()?.1)
     }
 
     /// An integer attribute, or its default.
@@ -271,13 +291,18 @@ impl<'a> Node<'a> {
 
     /// Returns `true` for a `Transpose` of a matrix.
     pub(super) fn transposes_matrix(&self) -> Result<bool, Malformed> {
-        let mut order = Vec::new();
-        for field in self.attribute("perm")?.unwrap_or_default() {
+        Ok(self.is("Transpose") && matches!(self.ints("perm")?.as_slice(), [] | [1, 0]))
+    }
+
+    /// Integers of an attribute, none without it.
+    pub(super) fn ints(&self, name: &str) -> Result<Vec<u64>, Malformed> {
+        let mut ints = Vec::new();
+        for field in self.attribute(name)?.unwrap_or_default() {
             if field.number == 8 {
-                field.numbers(&mut order)?;
+                field.numbers(&mut ints)?;
             }
         }
-        Ok(self.is("Transpose") && matches!(order.as_slice(), [] | [1, 0]))
+        Ok(ints)
     }
 
     /// Returns `true` if a `Gelu` is the exact one, with the error function.
@@ -310,6 +335,7 @@ impl<'a> Tensor<'a> {
                 (1, _) => field.numbers(&mut tensor.dims)?,
                 (2, Value::Number(number)) => tensor.element = number,
                 (4, Value::Bytes(bytes) | Value::Fixed(bytes)) => tensor.floats.push(bytes),
+                (7, _) if tensor.integers.len() <= FEW => field.numbers(&mut tensor.integers)?,
                 (8, _) => name = field.name()?,
                 (9, _) => tensor.raw = Some(field.bytes()?),
                 (13, _) | (14, Value::Number(1)) => tensor.external = true,
@@ -340,6 +366,21 @@ impl<'a> Tensor<'a> {
             Some(1) => self.floats()?.first().copied(),
             _ => None,
         }
+    }
+
+    /// Elements of a tensor of up to [`FEW`] i64.
+    fn integers(&self) -> Option<Vec<i64>> {
+        if self.element != INT64 || self.external || self.elements()? > FEW {
+            return None;
+        }
+        let integers: Vec<i64> = match self.raw {
+            Some(raw) => {
+                let (words, []) = raw.as_chunks() else { return None };
+                words.iter().map(|word| i64::from_le_bytes(*word)).collect()
+            }
+            None => self.integers.iter().map(|integer| integer.cast_signed()).collect(),
+        };
+        (Some(integers.len()) == self.elements()).then_some(integers)
     }
 
     /// Elements in row-major order. `None` if the type is not f32 or the length contradicts the shape.

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use embedkit_core::onnx::operators::ActivationRange;
 
+use super::attention::Attention;
 use super::model::{Graph, Node};
+use super::norm::AddNorm;
 use super::wire::Malformed;
 
 /// Minimum columns of a matrix; the few scores of a classifier gain no time.
@@ -23,7 +25,11 @@ pub(super) struct Plan<'a> {
     pub(super) products: BTreeMap<usize, Product<'a>>,
     /// Name of the embedding table by the index of the node that looks rows up in it.
     pub(super) tables: BTreeMap<usize, &'a str>,
-    /// Nodes that become unused: transposes of matrices, and nodes fused into products.
+    /// Attention by the index of its last node, which is replaced.
+    pub(super) attentions: BTreeMap<usize, Attention<'a>>,
+    /// Layer normalisations of sums by the index of their last node, which is replaced.
+    pub(super) norms: BTreeMap<usize, AddNorm<'a>>,
+    /// Nodes that become unused: transposes of matrices, and nodes fused into others.
     pub(super) dropped: BTreeSet<usize>,
     /// Number of products with a constant matrix that stay f32.
     pub(super) left: usize,
@@ -108,6 +114,7 @@ impl<'a> Plan<'a> {
                 plan.dropped.insert(transpose);
             }
         }
+        plan.fuse_layers(graph);
         if tables {
             plan.tables = graph
                 .nodes
@@ -117,6 +124,42 @@ impl<'a> Plan<'a> {
                 .collect();
         }
         Ok(plan)
+    }
+
+    /// Finds attention and layer normalisations, as far as the values that they read remain.
+    fn fuse_layers(&mut self, graph: &Graph<'a>) {
+        let nodes = 0..graph.nodes.len();
+        let softmaxes = nodes.clone().filter(|&at| graph.nodes[at].is("Softmax"));
+        self.attentions = softmaxes.filter_map(|at| Attention::of(graph, at)).collect();
+        let ends = nodes.filter(|at| !self.products.contains_key(at) && !self.dropped.contains(at));
+        self.norms = ends.filter_map(|at| Some((at, AddNorm::of(graph, at)?))).collect();
+        loop {
+            let mut dropped = self.dropped.clone();
+            for (last, attention) in &self.attentions {
+                dropped.extend(attention.nodes.iter().filter(|at| *at != last));
+            }
+            for (last, norm) in &self.norms {
+                dropped.extend(norm.nodes.iter().filter(|at| *at != last));
+            }
+            let products = &self.products;
+            let outputs: BTreeSet<&str> = products.values().map(|product| product.output).collect();
+            let remains = |value: &str| match graph.producers.get(value) {
+                Some(at) => match products.get(at) {
+                    Some(product) => product.output == value,
+                    None => !dropped.contains(at) || outputs.contains(value),
+                },
+                None => true,
+            };
+            let before = (self.attentions.len(), self.norms.len());
+            self.attentions.retain(|last, attention| {
+                !dropped.contains(last) && attention.inputs().all(remains)
+            });
+            self.norms.retain(|last, norm| !dropped.contains(last) && norm.inputs().all(remains));
+            if before == (self.attentions.len(), self.norms.len()) {
+                self.dropped = dropped;
+                return;
+            }
+        }
     }
 
     /// Fuses a following bias and GELU into a product, unless another node reads the intermediate values.

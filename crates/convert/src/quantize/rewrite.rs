@@ -7,11 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use embedkit_core::onnx::operators;
 
+use super::attention::Attention;
 use super::functions::{self, Function, INT64, UINT8};
 use super::model::{
     GRAPH_INITIALIZER, GRAPH_NODE, GRAPH_OUTPUT, Graph, MODEL_GRAPH, MODEL_IR_VERSION, MODEL_OPSET,
     Model, Tensor,
 };
+use super::norm::AddNorm;
 use super::plan::{Activation, Plan, Product};
 use super::weights::{Quantized, quantize, quantize_rows, to_bf16};
 use super::wire::Value;
@@ -120,6 +122,10 @@ impl<'m, 'a> Rewriter<'m, 'a> {
                 }
             } else if let Some(&table) = plan.tables.get(&at) {
                 self.look_up(at, table)?;
+            } else if let Some(attention) = plan.attentions.get(&at) {
+                self.attend(attention)?;
+            } else if let Some(norm) = plan.norms.get(&at) {
+                self.add_norm(norm)?;
             } else if !plan.dropped.contains(&at) {
                 self.nodes.push(Cow::Borrowed(raw));
             }
@@ -127,7 +133,9 @@ impl<'m, 'a> Rewriter<'m, 'a> {
         // Tensors that no node reads any more.
         let graph = &self.model.graph;
         let mut unused = BTreeSet::new();
-        for name in graph.tensors.keys() {
+        let read: BTreeSet<&str> = plan.attentions.values().flat_map(Attention::inputs).collect();
+        let read = &read | &plan.norms.values().flat_map(AddNorm::inputs).collect();
+        for name in graph.tensors.keys().filter(|name| !read.contains(*name)) {
             let replaced = |taker: &usize| {
                 if plan.dropped.contains(taker) {
                     return true;
@@ -136,6 +144,8 @@ impl<'m, 'a> Rewriter<'m, 'a> {
                 plan.products.get(taker).is_some_and(|product| product.matrix == *name)
                     || bias == Some(name)
                     || plan.tables.contains_key(taker)
+                    || plan.attentions.contains_key(taker)
+                    || plan.norms.contains_key(taker)
             };
             let takers = graph.takers(name);
             if !takers.is_empty() && takers.iter().all(replaced) && !graph.outputs.contains(*name) {
@@ -237,6 +247,41 @@ impl<'m, 'a> Rewriter<'m, 'a> {
         let bias = self.shared_bias(product)?;
         let inputs = [activation.to_owned(), weights, bias, self.size_of(product)];
         self.call(Function::Bf16MatMul { gelu: product.gelu }, &inputs, &[product.output]);
+        self.within_limit()
+    }
+
+    fn add_norm(&mut self, norm: &AddNorm<'a>) -> Result<(), Unwritable> {
+        let &AddNorm { addends: [a, b], weight, bias, width, epsilon, .. } = norm;
+        let bias = match bias {
+            Some(bias) => bias.to_owned(),
+            None => {
+                let zeros = vec![0.0; width as usize]; // as many as the weights in memory
+                self.floats(&format!("{}zeros_{width}", self.prefix), &[width], &zeros)
+            }
+        };
+        let name = format!("{}epsilon_{epsilon}", self.prefix);
+        let epsilon = self.floats(&name, &[], &[epsilon]);
+        let inputs = [a.to_owned(), b.to_owned(), weight.to_owned(), bias, epsilon];
+        self.call(Function::AddNorm, &inputs, &[norm.output]);
+        self.within_limit()
+    }
+
+    fn attend(&mut self, attention: &Attention<'a>) -> Result<(), Unwritable> {
+        let &Attention { query, key, value, by_head, scale, heads, .. } = attention;
+        let mask = match attention.mask {
+            Some(mask) => mask.to_owned(),
+            None => self.floats(&format!("{}no_mask", self.prefix), &[1; 4], &[0.0]),
+        };
+        let name = format!("{}scale_{scale}", self.prefix);
+        let inputs = [
+            query.to_owned(),
+            key.to_owned(),
+            value.to_owned(),
+            mask,
+            self.floats(&name, &[], &[scale]),
+            self.ints(&format!("heads_{heads}"), &[heads]),
+        ];
+        self.call(Function::Attention { by_head }, &inputs, &[attention.output]);
         self.within_limit()
     }
 
@@ -473,6 +518,27 @@ fn free_prefix(names: &BTreeSet<&str>) -> String {
         .collect();
     let free = (0..).zip(&taken).take_while(|(count, taken)| count == *taken).count();
     format!("{}int8.", "_".repeat(free))
+}
+
+/// Without the nodes whose values other nodes read, or the graph returns. The last node's output stays.
+pub(super) fn unread(
+    graph: &Graph<'_>,
+    mut nodes: BTreeSet<usize>,
+    last: usize,
+) -> BTreeSet<usize> {
+    loop {
+        let stays = nodes.iter().copied().find(|&at| {
+            at != last
+                && graph.nodes[at].outputs.iter().any(|output| {
+                    graph.outputs.contains(output)
+                        || graph.takers(output).iter().any(|taker| !nodes.contains(taker))
+                })
+        });
+        match stays {
+            Some(at) => nodes.remove(&at),
+            None => return nodes,
+        };
+    }
 }
 
 /// A product's matrix with one row for each input channel.

@@ -46,6 +46,18 @@ impl Draft {
         self.graph.add_with(operator, inputs, &[])
     }
 
+    pub(crate) fn transpose(&mut self, input: &str, perm: &[i64]) -> Value {
+        self.graph.add_with("Transpose", &[input], &[("perm", Attribute::Ints(perm))])
+    }
+
+    pub(crate) fn concat(&mut self, inputs: &[&str], axis: i64) -> Value {
+        self.graph.add_with("Concat", inputs, &[("axis", Attribute::Int(axis))])
+    }
+
+    pub(crate) fn softmax(&mut self, input: &str) -> Value {
+        self.graph.add_with("Softmax", &[input], &[("axis", Attribute::Int(-1))])
+    }
+
     pub(crate) fn gemm(&mut self, inputs: &[&str], transposed: bool) -> Value {
         let attributes = [("transB", Attribute::Int(transposed.into()))];
         self.graph.add_with("Gemm", inputs, &attributes)

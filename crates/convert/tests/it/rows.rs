@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use embedkit_convert::onnx::Value;
 use embedkit_convert::{Bf16Report, QuantizeOptions, QuantizeReport, quantize, to_bf16};
 use embedkit_core::onnx::{Input, Session, Values, bf16_kernel};
 use embedkit_core::pipeline::Workload;
@@ -101,15 +102,16 @@ impl Pair {
         }
     }
 
-    /// The kernels agree with the functions in the file to the bit, except for a GELU, whose last
-    /// digits may change a later integer by one. A runtime that fuses operators rounds differently.
+    /// The kernels agree with the functions in the file to the bit, except for a GELU and attention, whose
+    /// last digits may change a later integer by one. A runtime that fuses operators rounds differently.
     fn check_elsewhere(&self, rows: &[f32], found: &[f32]) {
         let file = fs::read(&self.integer).unwrap();
-        let gelu = file.windows(16).any(|name| name == b"MultiplyRowsGelu");
+        let calls = |name: &[u8]| file.windows(name.len()).any(|window| window == name);
+        let rounds = calls(b"MultiplyRowsGelu") || calls(b"Softmax");
         for level in [GraphOptimizationLevel::Disable, GraphOptimizationLevel::All] {
             let standard = run_elsewhere(&self.integer, rows, level);
             assert_eq!(standard.len(), found.len());
-            if level == GraphOptimizationLevel::Disable && !gelu {
+            if level == GraphOptimizationLevel::Disable && !rounds {
                 assert_eq!(standard, found);
             }
             let width = found.len() / ROWS;
@@ -335,6 +337,105 @@ fn threads_share_large_products_of_bf16() {
                 assert!(matches!(error, embedkit_core::Error::NoInstructions { .. }), "{error}");
             }
         }
+    }
+}
+
+/// Attention over the three tokens of a row, in a form.
+fn attention(form: Form) -> (Draft, Value) {
+    let mut draft = Draft::new(WIDTH);
+    let tokens = draft.graph.ints(&[0, 3, 16]);
+    let tokens = draft.node("Reshape", &["x", &tokens]);
+    let shape = match form {
+        Form::Traced => {
+            let shape = draft.node("Shape", &[&tokens]);
+            let axes = draft.graph.ints(&[0]);
+            let sizes = [0, 1].map(|axis| {
+                let index = draft.graph.ints(&[axis]);
+                let size = draft.node("Gather", &[&shape, &index]);
+                let size = draft.node("Squeeze", &[&size]);
+                draft.node("Unsqueeze", &[&size, &axes])
+            });
+            let [heads, width] = [4, 8].map(|size| draft.graph.ints(&[size]));
+            draft.concat(&[&sizes[0], &sizes[1], &heads, &width], 0)
+        }
+        Form::OtherBatch => draft.graph.ints(&[-1, 3, 4, 8]),
+        _ => draft.graph.ints(&[0, 0, 4, 8]),
+    };
+    let [mut query, mut key, value] = [0; 3].map(|_| {
+        let projected = draft.product(&tokens, 16, 32);
+        draft.node("Reshape", &[&projected, &shape])
+    });
+    query = draft.transpose(&query, &[0, 2, 1, 3]);
+    if form == Form::Rotated {
+        key = draft.transpose(&key, &[0, 2, 1, 3]);
+        let angles = draft.weight(&[3, 8]);
+        query = draft.node("Mul", &[&query, &angles]);
+        key = draft.node("Mul", &[&key, &angles]);
+        key = draft.transpose(&key, &[0, 1, 3, 2]);
+    } else {
+        key = draft.transpose(&key, &[0, 2, 3, 1]);
+    }
+    let mut scores = draft.node("MatMul", &[&query, &key]);
+    if form == Form::Traced {
+        let scale = draft.graph.float(0.35);
+        scores = draft.node("Mul", &[&scale, &scores]);
+    } else if form != Form::Rotated {
+        let scale = draft.graph.float(2.8);
+        scores = draft.node("Div", &[&scores, &scale]);
+    }
+    if form != Form::Rotated {
+        let mask = draft.weight(if form == Form::Traced { &[3, 3] } else { &[1, 4, 1, 3] });
+        scores = draft.node("Add", &[&scores, &mask]);
+    }
+    let weights = draft.softmax(&scores);
+    let value = draft.transpose(&value, &[0, 2, 1, 3]);
+    let context = draft.node("MatMul", &[&weights, &value]);
+    let context = draft.transpose(&context, &[0, 2, 1, 3]);
+    let together = draft.graph.ints(&[0, 0, 32]);
+    let mut context = draft.node("Reshape", &[&context, &together]);
+    if form == Form::ReadTwice {
+        let axes = draft.graph.ints(&[3]);
+        let sums = draft.node("ReduceSum", &[&weights, &axes]);
+        let all = draft.graph.ints(&[0, 3, 4]);
+        let sums = draft.node("Reshape", &[&sums, &all]);
+        context = draft.concat(&[&context, &sums], -1);
+    }
+    let context = draft.node("Flatten", &[&context]);
+    (draft, context)
+}
+
+/// Forms in which graphs have attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// Sizes of zero, a divisor, and a mask for each key.
+    Fixed,
+    /// Sizes taken from another value, a factor in front, and a mask of few dims.
+    Traced,
+    /// Queries and keys are changed after they are split, without factor and mask.
+    Rotated,
+    /// Another operator reads the weights, too.
+    ReadTwice,
+    /// The sizes do not say where sequences end.
+    OtherBatch,
+}
+
+#[test]
+fn attention_becomes_one_operator() {
+    let Some(library) = library() else { return };
+    for (form, attentions) in [
+        (Form::Fixed, 1),
+        (Form::Traced, 1),
+        (Form::Rotated, 1),
+        (Form::ReadTwice, 0),
+        (Form::OtherBatch, 0),
+    ] {
+        let (draft, value) = attention(form);
+        let width = if form == Form::ReadTwice { 3 * 36 } else { 3 * 32 };
+        let pair = Pair::of(draft, &value, width);
+        let reports = [pair.report.attentions, pair.bf16_report.attentions];
+        assert_eq!(reports, [attentions; 2], "{form:?}");
+        assert_eq!((pair.report.products, pair.report.left), (3, 0), "{form:?}");
+        pair.check(&library, 0.999);
     }
 }
 

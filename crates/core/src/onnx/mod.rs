@@ -1,11 +1,13 @@
 //! Everything between token rows and graph outputs: providers, sessions, batches, pooling.
 
+mod attention;
 mod bf16;
 mod device;
 mod external;
 mod failure;
 mod graph;
 mod int8;
+mod layer_norm;
 pub mod operators;
 mod placement;
 #[cfg(feature = "tokenizer")]

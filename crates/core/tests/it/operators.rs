@@ -535,3 +535,126 @@ fn quantised_rows_are_right_or_an_error() {
     }
     assert!(right > 100 && named > 20, "{right} right, {named} errors of ours");
 }
+
+/// Expected shape and numbers of attention; `None` if the inputs do not fit together.
+fn attended(node: &Node, by_head: bool) -> Option<(Vec<usize>, Vec<f32>)> {
+    let inputs: Vec<&Tensor> = node.inputs.iter().map(Option::as_ref).collect::<Option<_>>()?;
+    let [query, key, value, mask, scale, heads] = inputs.as_slice() else { return None };
+    let (&[batch, keys, all], &[heads_f64]) = (value.dims.as_slice(), heads.numbers.as_slice())
+    else {
+        return None;
+    };
+    let heads_i64 = heads_f64 as i64;
+    if !heads.is(I64, &[1]) || heads_i64 < 1 || all % heads_i64 != 0 {
+        return None;
+    }
+    let width = all / heads_i64;
+    let queries = *query.dims.get(query.dims.len().checked_sub(2)?)?;
+    let fit = if by_head {
+        query.is(F32, &[batch, heads_i64, queries, width])
+            && key.is(F32, &[batch, heads_i64, keys, width])
+    } else {
+        query.is(F32, &[batch, queries, all]) && key.is(F32, &[batch, keys, all])
+    };
+    let full = [batch, heads_i64, queries, keys];
+    let mut dims = [1; 4];
+    dims[4usize.checked_sub(mask.dims.len())?..].copy_from_slice(&mask.dims);
+    let fit = fit
+        && [value.element, mask.element, scale.element] == [F32; 3]
+        && dims.iter().zip(full).all(|(&dim, full)| dim == 1 || dim == full)
+        && matches!(scale.dims.as_slice(), [] | [1]);
+    if !fit {
+        return None;
+    }
+    let [batch, keys, heads, queries, width] =
+        [batch, keys, heads_i64, queries, width].map(|dim| dim as usize);
+    let at = |by_head: bool, rows: usize, (b, h, row, i): (usize, usize, usize, usize)| {
+        let by_head = by_head.then_some(((b * heads + h) * rows + row) * width + i);
+        by_head.unwrap_or(((b * rows + row) * heads + h) * width + i)
+    };
+    let mut y = vec![0.0; batch * queries * heads * width];
+    for b in 0..batch {
+        for h in 0..heads {
+            for q in 0..queries {
+                let score = |k: usize| -> f64 {
+                    let dot: f64 = (0..width)
+                        .map(|i| {
+                            query.numbers[at(by_head, queries, (b, h, q, i))]
+                                * key.numbers[at(by_head, keys, (b, h, k, i))]
+                        })
+                        .sum();
+                    let place = [b, h, q, k].into_iter().zip(dims);
+                    let mask_at = place.fold(0, |index, (at, dim)| {
+                        index * dim as usize + if dim == 1 { 0 } else { at }
+                    });
+                    dot * scale.numbers[0] + mask.numbers[mask_at]
+                };
+                let scores: Vec<f64> = (0..keys).map(score).collect();
+                let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let weights: Vec<f64> = scores.iter().map(|x| (x - largest).exp()).collect();
+                let total: f64 = weights.iter().sum();
+                for i in 0..width {
+                    let sum: f64 = weights
+                        .iter()
+                        .enumerate()
+                        .map(|(k, weight)| {
+                            weight / total * value.numbers[at(false, keys, (b, h, k, i))]
+                        })
+                        .sum();
+                    y[at(false, queries, (b, h, q, i))] = sum as f32;
+                }
+            }
+        }
+    }
+    Some((vec![batch, queries, heads * width], y))
+}
+
+#[test]
+fn attention_is_right_or_an_error() {
+    let Some(library) = embedkit_testkit::runtime_library() else { return };
+    let (mut right, mut named) = (0, 0);
+    for (operator, by_head) in [(operators::ATTENTION, false), (operators::ATTENTION_BY_HEAD, true)]
+    {
+        for (queries, keys, width) in [(3, 5, 4), (3, 0, 4), (0, 3, 4), (2, 2, 0), (1, 1, 1)] {
+            let heads = 2;
+            let tensor = |rows: i64, by_head: bool, salt: i64| {
+                let dims = match by_head {
+                    true => vec![2, heads, rows, width],
+                    false => vec![2, rows, heads * width],
+                };
+                let count = 2 * rows * heads * width;
+                Tensor::new(F32, &dims, (0..count).map(|at| (at * salt % 7 - 3) as f64 * 0.5))
+            };
+            let masks: [&[i64]; 3] = [&[2, 1, 1, keys], &[1, heads, queries, keys], &[1, 1]];
+            for mask in masks {
+                let count = mask.iter().product::<i64>();
+                let inputs = [
+                    tensor(queries, by_head, 3),
+                    tensor(keys, by_head, 5),
+                    tensor(keys, false, 2),
+                    Tensor::new(F32, mask, (0..count).map(|at| (at % 3) as f64 * -0.5)),
+                    Tensor::new(F32, &[], [0.5]),
+                    Tensor::new(I64, &[1], [heads as f64]),
+                ];
+                let inputs = inputs.into_iter().map(Some).collect();
+                let node = Node { operator, inputs, outputs: vec!["y"], attributes: vec![] };
+                for (name, node) in node.changed() {
+                    let expected = attended(&node, by_head).filter(|_| node.outputs == ["y"]);
+                    for (fed, threads) in [(true, 1), (false, 1), (true, 3)] {
+                        if fed && takes_strings(&node) {
+                            continue;
+                        }
+                        let what = format!("{operator} {queries} x {keys} x {width}, {name}");
+                        let found = node.run(&library, fed, threads, ("y", F32));
+                        right += usize::from(found.is_ok());
+                        if let Some(error) = check(&what, found, expected.clone(), 1e-5) {
+                            let ours = format!("{operator}: input `");
+                            named += usize::from(error.to_string().contains(&ours));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(right > 100 && named > 200, "{right} right, {named} errors of ours");
+}

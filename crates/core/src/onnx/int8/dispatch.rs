@@ -30,7 +30,7 @@ pub fn kernel_name() -> &'static str {
 
 /// A microkernel for one instruction set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kernel {
+pub(in crate::onnx) enum Kernel {
     /// Autovectorised by the compiler.
     Portable,
     /// x86-64, pairs of products in 16 bits.
@@ -57,7 +57,7 @@ pub(super) enum Kernel {
 }
 impl Kernel {
     /// All kernels of the architecture, from the slowest to the fastest.
-    pub(super) const ALL: &[Self] = &[
+    pub(in crate::onnx) const ALL: &[Self] = &[
         Self::Portable,
         #[cfg(target_arch = "x86_64")]
         Self::Avx2,
@@ -76,7 +76,7 @@ impl Kernel {
     ];
 
     /// The fastest available kernel, detected once.
-    pub(super) fn fastest() -> Self {
+    pub(in crate::onnx) fn fastest() -> Self {
         static FASTEST: OnceLock<Kernel> = OnceLock::new();
         *FASTEST.get_or_init(|| {
             let available = Self::ALL.iter().rev().find(|kernel| kernel.is_available());
@@ -85,7 +85,7 @@ impl Kernel {
     }
 
     /// Returns `true` if the processor has the kernel's instructions.
-    pub(super) fn is_available(self) -> bool {
+    pub(in crate::onnx) fn is_available(self) -> bool {
         match self {
             Self::Portable => true,
             // Miri lacks many of the instructions.

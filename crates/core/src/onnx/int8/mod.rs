@@ -27,11 +27,12 @@
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub(super) mod amx;
 mod dispatch;
+pub(super) mod exp;
 pub(super) mod gelu;
 pub(super) mod gemm;
 pub(super) mod microkernel;
 #[cfg(target_arch = "aarch64")]
-mod neon;
+pub(super) mod neon;
 pub(super) mod portable;
 mod quantize;
 #[cfg(test)]
@@ -40,6 +41,7 @@ mod tile;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod x86;
 
+pub(super) use dispatch::Kernel;
 pub use dispatch::kernel_name;
 pub(crate) use gemm::{COLUMNS, DEPTH, Gemm, Scales};
 pub(crate) use quantize::quantize_rows;

@@ -4,22 +4,24 @@
 //! Both microkernels are exact for all weights.
 
 use std::arch::aarch64::{
-    float32x4_t, int8x16_t, int32x4_t, int32x4x2_t, vaddq_f32, vcvtq_f32_s32, vdivq_f32,
+    float32x4_t, int8x16_t, int32x4_t, int32x4x2_t, vaddq_f32, vaddq_s32, vcvtq_f32_s32, vdivq_f32,
     vdupq_n_f32, vdupq_n_s32, vdupq_n_u32, vfmaq_f32, vget_low_s8, vld1q_f32, vld1q_s8, vld1q_s32,
     vmaxq_f32, vminq_f32, vmull_high_s8, vmull_s8, vmulq_f32, vmulq_n_s32, vpadalq_s16, vpaddq_s32,
-    vreinterpretq_s8_u32, vst1q_f32, vsubq_s32,
+    vreinterpretq_f32_s32, vreinterpretq_s8_u32, vreinterpretq_s32_f32, vshlq_n_s32, vst1q_f32,
+    vsubq_s32,
 };
 
+use super::exp::{EXPONENT_BIAS, FRACTION_BITS};
 use super::gelu::{END, P, Q};
 use super::gemm::{COLUMNS, DEPTH, Gemm, STEP};
 use super::microkernel::{L1_BLOCK, load_panel, microkernel};
 use super::tile::TileMut;
 
-const LANES: usize = 4;
-const VECTORS: usize = COLUMNS / LANES;
+pub(in crate::onnx) const LANES: usize = 4;
+pub(in crate::onnx) const VECTORS: usize = COLUMNS / LANES;
 
 type Ints = int32x4_t;
-type Floats = float32x4_t;
+pub(in crate::onnx) type Floats = float32x4_t;
 
 pub(super) mod pairs {
     //! 16-bit products, added in pairs to 32-bit accumulators.
@@ -117,7 +119,7 @@ fn zero_point_term(zero_point: u8, column_sums: &[i32; LANES]) -> Ints {
 
 #[inline]
 #[target_feature(enable = "neon")]
-fn load(floats: &[f32; LANES]) -> Floats {
+pub(in crate::onnx) fn load(floats: &[f32; LANES]) -> Floats {
     #[expect(unsafe_code, reason = "loads are from pointers")]
     // SAFETY: the array is as long as the vector.
     unsafe {
@@ -127,7 +129,7 @@ fn load(floats: &[f32; LANES]) -> Floats {
 
 #[inline]
 #[target_feature(enable = "neon")]
-fn store(floats: Floats, out: &mut [f32; LANES]) {
+pub(in crate::onnx) fn store(floats: Floats, out: &mut [f32; LANES]) {
     #[expect(unsafe_code, reason = "stores are to pointers")]
     // SAFETY: the array is as long as the vector.
     unsafe {
@@ -137,42 +139,49 @@ fn store(floats: Floats, out: &mut [f32; LANES]) {
 
 #[inline]
 #[target_feature(enable = "neon")]
-fn splat(float: f32) -> Floats {
+pub(in crate::onnx) fn splat(float: f32) -> Floats {
     vdupq_n_f32(float)
 }
 
 #[inline]
 #[target_feature(enable = "neon")]
-fn add(a: Floats, b: Floats) -> Floats {
+pub(in crate::onnx) fn add(a: Floats, b: Floats) -> Floats {
     vaddq_f32(a, b)
 }
 
 #[inline]
 #[target_feature(enable = "neon")]
-fn mul(a: Floats, b: Floats) -> Floats {
+pub(in crate::onnx) fn mul(a: Floats, b: Floats) -> Floats {
     vmulq_f32(a, b)
 }
 
 #[inline]
 #[target_feature(enable = "neon")]
-fn div(a: Floats, b: Floats) -> Floats {
+pub(in crate::onnx) fn div(a: Floats, b: Floats) -> Floats {
     vdivq_f32(a, b)
 }
 
 #[inline]
 #[target_feature(enable = "neon")]
-fn min(a: Floats, b: Floats) -> Floats {
+pub(in crate::onnx) fn min(a: Floats, b: Floats) -> Floats {
     vminq_f32(a, b)
 }
 
 #[inline]
 #[target_feature(enable = "neon")]
-fn max(a: Floats, b: Floats) -> Floats {
+pub(in crate::onnx) fn max(a: Floats, b: Floats) -> Floats {
     vmaxq_f32(a, b)
 }
 
 #[inline]
 #[target_feature(enable = "neon")]
-fn mul_add(a: Floats, b: Floats, c: Floats) -> Floats {
+pub(in crate::onnx) fn mul_add(a: Floats, b: Floats, c: Floats) -> Floats {
     vfmaq_f32(c, a, b)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub(in crate::onnx) fn power_of_two(rounded: Floats) -> Floats {
+    let exponents = vaddq_s32(vreinterpretq_s32_f32(rounded), vdupq_n_s32(EXPONENT_BIAS));
+    vreinterpretq_f32_s32(vshlq_n_s32::<{ FRACTION_BITS as i32 }>(exponents))
 }

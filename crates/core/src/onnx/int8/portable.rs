@@ -1,5 +1,6 @@
 //! The microkernel for any processor.
 
+use super::exp::{EXPONENT_BIAS, FRACTION_BITS};
 use super::gelu::{END, P, Q};
 use super::gemm::{COLUMNS, DEPTH, Gemm, STEP};
 use super::microkernel::{L1_BLOCK, load_panel, microkernel};
@@ -89,12 +90,20 @@ pub(in crate::onnx) fn min(a: Floats, b: Floats) -> Floats {
 
 #[inline(always)]
 pub(in crate::onnx) fn max(a: Floats, b: Floats) -> Floats {
-    std::array::from_fn(|i| a[i].max(b[i]))
+    std::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
 }
 
 #[inline(always)]
 pub(in crate::onnx) fn mul_add(a: Floats, b: Floats, c: Floats) -> Floats {
     std::array::from_fn(|i| a[i].mul_add(b[i], c[i]))
+}
+
+#[inline(always)]
+pub(in crate::onnx) fn power_of_two(rounded: Floats) -> Floats {
+    rounded.map(|x| {
+        let exponent = x.to_bits().wrapping_add(EXPONENT_BIAS.cast_unsigned());
+        f32::from_bits(exponent << FRACTION_BITS)
+    })
 }
 
 microkernel!(rows: 2, panels: 1, 1, 1);

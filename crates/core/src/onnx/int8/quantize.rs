@@ -47,11 +47,30 @@ pub(crate) fn quantize_rows(
         return scales.fill(MIN_RANGE / qmax(zero_point));
     }
     #[cfg(target_arch = "x86_64")]
-    if Kernel::Avx2.is_available() {
+    {
         #[expect(unsafe_code, reason = "the processor has what the function was compiled for")]
-        // SAFETY: `is_available` found the features.
-        return unsafe { rows_avx2(x, k, smooth_scales, zero_point, q, scales) };
+        if Kernel::Avx512.is_available() {
+            // SAFETY: `is_available` found the features.
+            return unsafe { rows_avx512(x, k, smooth_scales, zero_point, q, scales) };
+        } else if Kernel::Avx2.is_available() {
+            // SAFETY: `is_available` found the features.
+            return unsafe { rows_avx2(x, k, smooth_scales, zero_point, q, scales) };
+        }
     }
+    rows(x, k, smooth_scales, zero_point, q, scales);
+}
+
+/// [`rows`], compiled for AVX-512.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,avx512f,avx512bw")]
+fn rows_avx512(
+    x: &[f32],
+    k: usize,
+    smooth_scales: Option<&[f32]>,
+    zero_point: u8,
+    q: &mut [u8],
+    scales: &mut [f32],
+) {
     rows(x, k, smooth_scales, zero_point, q, scales);
 }
 

@@ -62,6 +62,24 @@ impl<'a> TileMut<'a> {
             .collect()
     }
 
+    /// Splits the tile into tiles of `rows` by `columns`, row by row; the last ones may be smaller.
+    ///
+    /// # Panics
+    ///
+    /// If a side is 0.
+    pub(in crate::onnx) fn grid(self, rows: usize, columns: usize) -> Vec<Self> {
+        let parts = |range: &Range<usize>, side: usize| {
+            let end = range.end;
+            range.clone().step_by(side).map(move |start| start..end.min(start + side))
+        };
+        parts(&self.rows, rows)
+            .flat_map(|rows| {
+                let columns = parts(&self.columns, columns);
+                columns.map(move |columns| Self { rows: rows.clone(), columns, ..self })
+            })
+            .collect()
+    }
+
     /// Rows and columns of the whole matrix.
     pub(in crate::onnx) fn shape(&self) -> (usize, usize) {
         self.shape
@@ -72,7 +90,7 @@ impl<'a> TileMut<'a> {
         self.rows.clone()
     }
 
-    /// Columns of the tile. They start at a panel and end at one or at the end of the matrix.
+    /// Columns of the tile. For a GEMM they start at a panel and end at one or at the end of the matrix.
     pub(in crate::onnx) fn columns(&self) -> Range<usize> {
         self.columns.clone()
     }

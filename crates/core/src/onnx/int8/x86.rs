@@ -1,17 +1,20 @@
 //! Microkernels for x86-64: 32-byte or 64-byte vectors, with and without VNNI.
 
 use std::arch::x86_64::{
-    __m256, __m256i, __m512, __m512i, _mm256_add_epi32, _mm256_add_ps, _mm256_cvtepi32_ps,
-    _mm256_div_ps, _mm256_dpbusd_avx_epi32, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256,
-    _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps,
-    _mm256_mullo_epi32, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_si256,
-    _mm256_storeu_ps, _mm256_sub_epi32, _mm512_add_epi32, _mm512_add_ps, _mm512_cvtepi32_ps,
-    _mm512_div_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_fnmadd_ps, _mm512_loadu_ps,
-    _mm512_loadu_si512, _mm512_madd_epi16, _mm512_maddubs_epi16, _mm512_max_ps, _mm512_min_ps,
-    _mm512_mul_ps, _mm512_mullo_epi32, _mm512_rcp14_ps, _mm512_set1_epi16, _mm512_set1_epi32,
-    _mm512_set1_ps, _mm512_setzero_si512, _mm512_storeu_ps, _mm512_sub_epi32,
+    __m256, __m256i, __m512, __m512i, _mm256_add_epi32, _mm256_add_ps, _mm256_castps_si256,
+    _mm256_castsi256_ps, _mm256_cvtepi32_ps, _mm256_div_ps, _mm256_dpbusd_avx_epi32,
+    _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16,
+    _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_mullo_epi32, _mm256_set1_epi16,
+    _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_si256, _mm256_slli_epi32, _mm256_storeu_ps,
+    _mm256_sub_epi32, _mm512_add_epi32, _mm512_add_ps, _mm512_castps_si512, _mm512_castsi512_ps,
+    _mm512_cvtepi32_ps, _mm512_div_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_fnmadd_ps,
+    _mm512_loadu_ps, _mm512_loadu_si512, _mm512_madd_epi16, _mm512_maddubs_epi16, _mm512_max_ps,
+    _mm512_min_ps, _mm512_mul_ps, _mm512_mullo_epi32, _mm512_rcp14_ps, _mm512_set1_epi16,
+    _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_si512, _mm512_slli_epi32, _mm512_storeu_ps,
+    _mm512_sub_epi32,
 };
 
+use super::exp::{EXPONENT_BIAS, FRACTION_BITS};
 use super::gelu::{END, P, Q};
 use super::gemm::{COLUMNS, DEPTH, Gemm, STEP};
 use super::microkernel::{L1_BLOCK, load_panel, microkernel};
@@ -23,7 +26,8 @@ macro_rules! vectors {
         $feature:literal, $lanes:literal, $ints:ty, $floats:ty,
         $zeros:ident, $load_ints:ident, $broadcast:ident, $mul_ints:ident, $sub_ints:ident, $convert:ident,
         $load:ident, $store:ident, $splat:ident,
-        $add:ident, $mul:ident, $div:ident, $min:ident, $max:ident, $mul_add:ident
+        $add:ident, $mul:ident, $div:ident, $min:ident, $max:ident, $mul_add:ident,
+        $bits:ident, $add_ints:ident, $shift:ident, $floats_of:ident
     ) => {
         use super::*;
 
@@ -107,6 +111,13 @@ macro_rules! vectors {
         pub(in crate::onnx) fn mul_add(a: Floats, b: Floats, c: Floats) -> Floats {
             $mul_add(a, b, c)
         }
+
+        #[inline]
+        #[target_feature(enable = $feature)]
+        pub(in crate::onnx) fn power_of_two(rounded: Floats) -> Floats {
+            let exponents = $add_ints($bits(rounded), $broadcast(EXPONENT_BIAS));
+            $floats_of($shift::<{ FRACTION_BITS as _ }>(exponents))
+        }
     };
     (@pair $feature:literal, $name:ident, $instruction:ident) => {
         #[inline]
@@ -117,7 +128,7 @@ macro_rules! vectors {
     };
 }
 
-mod bytes32 {
+pub(in crate::onnx) mod bytes32 {
     //! Operations on 32-byte vectors.
     vectors!(
         "avx2,fma",
@@ -138,7 +149,11 @@ mod bytes32 {
         _mm256_div_ps,
         _mm256_min_ps,
         _mm256_max_ps,
-        _mm256_fmadd_ps
+        _mm256_fmadd_ps,
+        _mm256_castps_si256,
+        _mm256_add_epi32,
+        _mm256_slli_epi32,
+        _mm256_castsi256_ps
     );
 }
 
@@ -163,7 +178,11 @@ pub(in crate::onnx) mod bytes64 {
         _mm512_div_ps,
         _mm512_min_ps,
         _mm512_max_ps,
-        _mm512_fmadd_ps
+        _mm512_fmadd_ps,
+        _mm512_castps_si512,
+        _mm512_add_epi32,
+        _mm512_slli_epi32,
+        _mm512_castsi512_ps
     );
 }
 

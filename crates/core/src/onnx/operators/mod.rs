@@ -9,6 +9,8 @@
 //! | [`ActivationRange::operator`] | activations f32 `[…, k]`; for [`ActivationRange::Smoothed`] smoothing scales f32 `[k]` | quantised u8 `[…, k]`, scales f32 `[…, 1]` |
 //! | [`Q_MAT_MUL`], [`Q_MAT_MUL_GELU`] | [`Q_MAT_MUL_INPUTS`] | f32 `[…, n]` |
 //! | [`BF16_MAT_MUL`], [`BF16_MAT_MUL_GELU`] | [`BF16_MAT_MUL_INPUTS`] | f32 `[…, n]` |
+//! | [`ATTENTION`], [`ATTENTION_BY_HEAD`] | [`ATTENTION_INPUTS`] | f32 `[batch, queries, heads * width]` |
+//! | [`ADD_NORM`] | [`ADD_NORM_INPUTS`] | f32 `[…, k]` |
 //!
 //! A row's result depends on that row only and is bit-equal in any batch. Rows of length 0 get the scale of
 //! zeros, and a matrix of 0 rows gives the bias, as with the standard operators.
@@ -16,6 +18,8 @@
 //! A file may pass any tensor to an operator. Every run checks each input, and an error names operator and
 //! input, the expected and the actual value.
 
+mod add_norm;
+mod attention;
 mod bf16_mat_mul;
 mod pack;
 mod q_mat_mul;
@@ -39,6 +43,8 @@ pub use super::bf16::round as round_to_bf16;
 pub use pack::{Packed, pack, pack_bf16};
 
 use super::int8::{Gemm, TileMut};
+use add_norm::AddNorm;
+use attention::Attention;
 use bf16_mat_mul::Bf16MatMul;
 use q_mat_mul::QMatMul;
 use quantize::Quantize;
@@ -75,6 +81,27 @@ pub const BF16_MAT_MUL_GELU: &str = "MultiplyBf16Gelu";
 /// - `bias`: f32 `[n]`
 /// - `size`: k and n, i64 `[2]`
 pub const BF16_MAT_MUL_INPUTS: [&str; 4] = ["x", "weights", "bias", "size"];
+/// Name of multi-head attention in files, with the heads of each token side by side.
+pub const ATTENTION: &str = "Attention";
+/// Name of multi-head attention in files, with queries and keys separated by head.
+pub const ATTENTION_BY_HEAD: &str = "AttentionByHead";
+/// Inputs of both forms of attention, by the names that the file's functions give them:
+///
+/// - `query`: f32 `[batch, queries, heads * width]`, or `[batch, heads, queries, width]` by head
+/// - `key`: f32 `[batch, keys, heads * width]`, or `[batch, heads, keys, width]` by head
+/// - `value`: f32 `[batch, keys, heads * width]`
+/// - `mask`: added to the scores, f32, broadcast to `[batch, heads, queries, keys]`
+/// - `scale`: factor of the scores, f32 scalar
+/// - `heads`: number of heads, i64 `[1]`
+pub const ATTENTION_INPUTS: [&str; 6] = ["query", "key", "value", "mask", "scale", "heads"];
+/// Name of the layer normalisation of a sum in files.
+pub const ADD_NORM: &str = "AddLayerNorm";
+/// Inputs of the layer normalisation of a sum, by the names that the file's function gives them:
+///
+/// - `a`, `b`: f32 `[…, k]`, which broadcast but for the last dim
+/// - `weight`, `bias`: f32 `[k]`
+/// - `epsilon`: added to the variance, f32 scalar
+pub const ADD_NORM_INPUTS: [&str; 5] = ["a", "b", "weight", "bias", "epsilon"];
 
 /// Range of activations, which decides how their rows are quantised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -135,6 +162,10 @@ pub(super) fn domain(threads: usize) -> ort::Result<OperatorDomain> {
     for gelu in [false, true] {
         domain = domain.add(QMatMul { gelu, parallel })?;
         domain = domain.add(Bf16MatMul { gelu, parallel })?;
+    }
+    domain = domain.add(AddNorm { parallel })?;
+    for by_head in [false, true] {
+        domain = domain.add(Attention { by_head, parallel })?;
     }
     Ok(domain)
 }

@@ -15,7 +15,7 @@ use super::{
 };
 
 /// Minimum elements per part: some tens of microseconds, which outweigh waking a thread.
-const MIN_WORK: usize = 1 << 16;
+pub(super) const MIN_WORK: usize = 1 << 16;
 
 /// The operator for one range of activations.
 pub(super) struct Quantize {

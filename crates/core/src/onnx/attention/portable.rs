@@ -1,0 +1,13 @@
+//! The kernel for any processor.
+
+use std::f32::consts::LOG2_E;
+
+use super::super::int8::exp::{COEFFICIENTS, LEAST, LN_2, ROUND};
+use super::super::int8::portable::{
+    Floats, LANES, VECTORS, add, div, load, max, mul, mul_add, power_of_two, splat, store,
+};
+use super::super::int8::{COLUMNS, TileMut};
+use super::kernel::{attention, reduce};
+use super::{Head, Scratch};
+
+attention!(rows: 2, panels: 1);

@@ -1,0 +1,133 @@
+//! Layer normalisation of a sum.
+
+use std::ops::RangeInclusive;
+
+use ort::{
+    operator::{
+        BoxedKernel, ComputeContext, KernelContext, Operator, OperatorInput, OperatorOutput,
+    },
+    value::TensorElementType::Float32,
+};
+
+use super::{
+    super::layer_norm::LayerNorm, ADD_NORM, ADD_NORM_INPUTS, Argument, MAX_PARTS, VERSIONS,
+    elements_mut, for_each, kernel, quantize::MIN_WORK, refuse,
+};
+
+/// The operator.
+pub(super) struct AddNorm {
+    /// The session has more than one thread.
+    pub(super) parallel: bool,
+}
+
+impl Operator for AddNorm {
+    type Kernel<'a> = BoxedKernel<'a>;
+
+    fn name(&self) -> &str {
+        ADD_NORM
+    }
+
+    fn versions(&self) -> RangeInclusive<u32> {
+        VERSIONS
+    }
+
+    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
+        [Float32; 5].map(OperatorInput::required)
+    }
+
+    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
+        [OperatorOutput::required(Float32)]
+    }
+
+    fn create_kernel<'a>(&self, _: &KernelContext<'a>) -> ort::Result<BoxedKernel<'a>> {
+        let parallel = self.parallel;
+        Ok(kernel(ADD_NORM, move |context| add_norm(context, parallel)))
+    }
+}
+
+fn add_norm(context: &ComputeContext, parallel: bool) -> ort::Result<()> {
+    let input = |index: usize| Argument::of(context, ADD_NORM, index, ADD_NORM_INPUTS[index]);
+    let [a, b, weight, bias, epsilon] = [input(0)?, input(1)?, input(2)?, input(3)?, input(4)?];
+    let &[k] = weight.shape() else { return Err(weight.mismatch("[k]")) };
+    bias.expect_shape(&[k])?;
+    let (before_a, before_b) = (a.rows_of(k)?, b.rows_of(k)?);
+    let Some(before) = broadcast(before_a, before_b) else {
+        return Err(b.mismatch(&format!("one that broadcasts with {:?}", a.shape())));
+    };
+    if !matches!(epsilon.shape(), [] | [1]) {
+        return Err(epsilon.mismatch("[]"));
+    }
+    let &[epsilon] = epsilon.elements::<f32>()? else { return Err(epsilon.mismatch("[]")) };
+    let norm = LayerNorm { weight: weight.elements()?, bias: bias.elements()?, epsilon };
+
+    let Some(mut output) = context.output(0, [before.as_slice(), &[k]].concat())? else {
+        return Err(refuse(ADD_NORM, "its output is not wanted"));
+    };
+    let output = elements_mut::<f32>(&mut output)?;
+    let k = norm.weight.len();
+    if output.is_empty() {
+        return Ok(());
+    }
+    let rows = output.len() / k;
+    let [of_a, of_b] = [before_a, before_b].map(|shape| Broadcast::new(shape, &before));
+    let (a, b) = (a.elements::<f32>()?, b.elements::<f32>()?);
+    let parts = if parallel { (output.len() / MIN_WORK).clamp(1, MAX_PARTS) } else { 1 };
+    let of_part = rows.div_ceil(parts);
+    let parts = output.chunks_mut(of_part * k).enumerate().collect();
+    for_each(context, ADD_NORM, parts, |(part, out)| {
+        for (row, out) in out.chunks_mut(k).enumerate() {
+            let row = *part * of_part + row;
+            let [a, b] = [(a, &of_a), (b, &of_b)].map(|(x, of)| &x[of.row(row) * k..][..k]);
+            norm.add_and_normalize(a, b, out);
+        }
+    })
+}
+
+/// The shape to which two shapes broadcast.
+fn broadcast(a: &[i64], b: &[i64]) -> Option<Vec<i64>> {
+    let rank = a.len().max(b.len());
+    let dim =
+        |shape: &[i64], at: usize| (at + shape.len()).checked_sub(rank).map_or(1, |at| shape[at]);
+    let dims = (0..rank).map(|at| match (dim(a, at), dim(b, at)) {
+        (a, b) if a == b => Some(a),
+        (1, other) | (other, 1) => Some(other),
+        _ => None,
+    });
+    dims.collect()
+}
+
+/// The row of a tensor that stands for a row of the result.
+struct Broadcast {
+    /// Dims of the result and strides of the tensor, from the last one on; none where all rows are the same.
+    axes: Vec<(usize, usize)>,
+}
+
+impl Broadcast {
+    fn new(shape: &[i64], result: &[i64]) -> Self {
+        if shape == result {
+            return Self { axes: Vec::new() };
+        }
+        let mut stride = 1;
+        let own = shape.iter().rev().copied().chain(std::iter::repeat(1));
+        let axes = result.iter().rev().zip(own).map(|(&full, dim)| {
+            // Of tensors that are in memory.
+            let (full, dim) = (full as usize, dim as usize);
+            let axis = (full, if dim == 1 { 0 } else { stride });
+            stride *= dim;
+            axis
+        });
+        Self { axes: axes.collect() }
+    }
+
+    fn row(&self, mut row: usize) -> usize {
+        if self.axes.is_empty() {
+            return row;
+        }
+        let mut at = 0;
+        for &(dim, stride) in &self.axes {
+            at += row % dim * stride;
+            row /= dim;
+        }
+        at
+    }
+}

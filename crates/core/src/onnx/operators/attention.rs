@@ -1,0 +1,183 @@
+//! Multi-head attention.
+
+use std::ops::RangeInclusive;
+
+use ort::{
+    operator::{
+        BoxedKernel, ComputeContext, KernelContext, Operator, OperatorInput, OperatorOutput,
+    },
+    value::TensorElementType::{Float32, Int64},
+};
+
+use super::{
+    super::{
+        attention::{self, Head, Rows, Scratch},
+        int8::TileMut,
+    },
+    ATTENTION, ATTENTION_BY_HEAD, ATTENTION_INPUTS, Argument, MAX_PARTS, MIN_WORK, VERSIONS,
+    elements_mut, for_each, kernel, refuse,
+};
+
+/// The operator for one layout of queries and keys.
+pub(super) struct Attention {
+    /// Queries and keys are separated by head.
+    pub(super) by_head: bool,
+    /// The session has more than one thread.
+    pub(super) parallel: bool,
+}
+
+impl Operator for Attention {
+    type Kernel<'a> = BoxedKernel<'a>;
+
+    fn name(&self) -> &str {
+        name(self.by_head)
+    }
+
+    fn versions(&self) -> RangeInclusive<u32> {
+        VERSIONS
+    }
+
+    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
+        [Float32, Float32, Float32, Float32, Float32, Int64].map(OperatorInput::required)
+    }
+
+    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
+        [OperatorOutput::required(Float32)]
+    }
+
+    fn create_kernel<'a>(&self, _: &KernelContext<'a>) -> ort::Result<BoxedKernel<'a>> {
+        let Self { by_head, parallel } = *self;
+        Ok(kernel(name(by_head), move |context| attend(context, by_head, parallel)))
+    }
+}
+
+fn name(by_head: bool) -> &'static str {
+    if by_head { ATTENTION_BY_HEAD } else { ATTENTION }
+}
+
+/// The rows of each head of each sequence within a tensor.
+struct Layout {
+    per_sequence: usize,
+    per_head: usize,
+    per_row: usize,
+}
+
+impl Layout {
+    /// Layout of `rows` rows of `heads` heads of `width` elements.
+    fn new(by_head: bool, heads: usize, rows: usize, width: usize) -> Self {
+        let per_sequence = heads * rows * width;
+        if by_head {
+            Self { per_sequence, per_head: rows * width, per_row: width }
+        } else {
+            Self { per_sequence, per_head: width, per_row: heads * width }
+        }
+    }
+
+    fn rows<'a>(&self, elements: &'a [f32], sequence: usize, head: usize) -> Rows<'a> {
+        let start = sequence * self.per_sequence + head * self.per_head;
+        Rows { elements: &elements[start..], stride: self.per_row }
+    }
+}
+
+fn attend(context: &ComputeContext, by_head: bool, parallel: bool) -> ort::Result<()> {
+    let operator = name(by_head);
+    let input = |index: usize| Argument::of(context, operator, index, ATTENTION_INPUTS[index]);
+    let [query, key, value] = [input(0)?, input(1)?, input(2)?];
+    let [mask, scale, heads] = [input(3)?, input(4)?, input(5)?];
+
+    heads.expect_shape(&[1])?;
+    let &[heads_i64] = heads.elements::<i64>()? else { return Err(heads.mismatch("[1]")) };
+    let &[batch, keys, all] = value.shape() else {
+        return Err(value.mismatch("[batch, keys, heads * width]"));
+    };
+    if heads_i64 < 1 || all % heads_i64 != 0 {
+        let reason = format!("input `heads`: expected a divisor of {all}, got {heads_i64}");
+        return Err(refuse(operator, &reason));
+    }
+    let width = all / heads_i64;
+    let &[.., queries, _] = query.shape() else {
+        return Err(query.mismatch("[batch, …, queries, width]"));
+    };
+    let queries = if by_head {
+        query.expect_shape(&[batch, heads_i64, queries, width])?;
+        key.expect_shape(&[batch, heads_i64, keys, width])?;
+        queries
+    } else {
+        query.expect_shape(&[batch, queries, all])?;
+        key.expect_shape(&[batch, keys, all])?;
+        queries
+    };
+    let scores = [batch, heads_i64, queries, keys];
+    let Some(mask_shape) = broadcast(mask.shape(), &scores) else {
+        return Err(mask.mismatch(&format!("one that broadcasts to {scores:?}")));
+    };
+    if !matches!(scale.shape(), [] | [1]) {
+        return Err(scale.mismatch("[]"));
+    }
+    let &[scale] = scale.elements::<f32>()? else { return Err(scale.mismatch("[]")) };
+
+    let Some(mut output) = context.output(0, [batch, queries, all])? else {
+        return Err(refuse(operator, "its output is not wanted"));
+    };
+    let output = elements_mut::<f32>(&mut output)?;
+    if output.is_empty() {
+        return Ok(());
+    }
+    // Dims of tensors in memory that are not empty, but for the keys.
+    let [heads, queries, keys, width] = [heads_i64, queries, keys, width].map(|dim| dim as usize);
+    let of_query = Layout::new(by_head, heads, queries, width);
+    let of_key = Layout::new(by_head, heads, keys, width);
+    let of_value = Layout::new(false, heads, keys, width);
+    let [query, key, value] = [query.elements()?, key.elements()?, value.elements()?];
+    let mask_strides = strides(&mask_shape);
+    let mask_per_key = mask_shape[3] != 1;
+    let mask = mask.elements()?;
+    let head = |at: usize| {
+        let (sequence, head) = (at / heads, at % heads);
+        let mask_start = sequence * mask_strides[0] + head * mask_strides[1];
+        Head {
+            queries,
+            keys,
+            width,
+            query: of_query.rows(query, sequence, head),
+            key: of_key.rows(key, sequence, head),
+            value: of_value.rows(value, sequence, head),
+            scale,
+            mask: Rows { elements: &mask[mask_start..], stride: mask_strides[2] },
+            mask_per_key,
+        }
+    };
+    let mut tiles: Vec<_> =
+        TileMut::new(output, heads * width).grid(queries, width).into_iter().enumerate().collect();
+    let work = tiles.len().saturating_mul(queries).saturating_mul(keys).saturating_mul(width);
+    let parts = if parallel { (work / MIN_WORK).clamp(1, MAX_PARTS) } else { 1 };
+    let heads_of_part = tiles.len().div_ceil(parts);
+    let parts = tiles.chunks_mut(heads_of_part).collect();
+    for_each(context, operator, parts, |tiles| {
+        let mut scratch = Scratch::default();
+        for (at, tile) in tiles.iter_mut() {
+            attention::attend(&head(*at), &mut scratch, tile);
+        }
+    })
+}
+
+/// A shape with dims of 1 in front, if it broadcasts to `full`.
+fn broadcast(shape: &[i64], full: &[i64; 4]) -> Option<[i64; 4]> {
+    let mut dims = [1; 4];
+    dims[full.len().checked_sub(shape.len())?..].copy_from_slice(shape);
+    let broadcasts = |(dim, full): (&i64, &i64)| *dim == 1 || dim == full;
+    dims.iter().zip(full).all(broadcasts).then_some(dims)
+}
+
+/// Strides of a row-major tensor of four dims, 0 where one element stands for all.
+fn strides(shape: &[i64; 4]) -> [usize; 4] {
+    let mut strides = [0; 4];
+    let mut stride = 1;
+    for (to, &dim) in strides.iter_mut().zip(shape).rev() {
+        if dim != 1 {
+            *to = stride;
+        }
+        stride *= dim as usize; // of a tensor that is in memory
+    }
+    strides
+}
