@@ -125,14 +125,14 @@ pub(crate) fn attend(head: &Head<'_>, scratch: &mut Scratch, out: &mut TileMut<'
 
 /// [`attend`] with the vectors of a given kernel.
 fn attend_with(kernel: Kernel, head: &Head<'_>, scratch: &mut Scratch, out: &mut TileMut<'_>) {
+    if head.queries == 0 || head.width == 0 {
+        return;
+    }
     assert_eq!(
         (out.rows().len(), out.columns().len()),
         (head.queries, head.width),
         "the output is not [queries, width]"
     );
-    if head.queries == 0 || head.width == 0 {
-        return;
-    }
     if head.keys == 0 {
         // A sum over nothing, as with the standard operators.
         return out.rows().for_each(|row| out.row(row).fill(0.0));

@@ -149,7 +149,7 @@ fn kernels_agree_with_the_definition() {
             let found = check_kernels(&case);
             for (found, expected) in found.iter().zip(case.expected()) {
                 let error = (f64::from(*found) - expected).abs();
-                assert!(error < 2e-6, "{queries} x {keys} x {width}: {found} for {expected}");
+                assert!(error < 5e-6, "{queries} x {keys} x {width}: {found} for {expected}");
             }
         }
     }
