@@ -105,6 +105,7 @@ pub(super) struct Contestants {
     embedkit: PathBuf,
     plain: PathBuf,
     roofline: PathBuf,
+    kernels: PathBuf,
     python: OnceCell<Ready>,
     fastembed: OnceCell<Ready>,
     fastembed_rs: OnceCell<Ready>,
@@ -141,8 +142,8 @@ impl Contestants {
         assets::ensure(Set::Bench)?;
         println!("building the contestants");
         // Its lock file follows the workspace's crates, so it may change.
-        let [embedkit, plain, roofline] =
-            build("embedkit", ["bench-embedkit", "plain", "roofline"], &[])?;
+        let programs = ["bench-embedkit", "plain", "roofline", "kernels"];
+        let [embedkit, plain, roofline, kernels] = build("embedkit", programs, &[])?;
         Ok(Self {
             onnxruntime: assets::newest_runtime(),
             folder: folder.to_owned(),
@@ -150,6 +151,7 @@ impl Contestants {
             embedkit,
             plain,
             roofline,
+            kernels,
             python: OnceCell::new(),
             fastembed: OnceCell::new(),
             fastembed_rs: OnceCell::new(),
@@ -201,6 +203,11 @@ impl Contestants {
     /// Starts the matrix product, which has its own load request.
     pub(super) fn roofline(&self) -> Result<Contestant> {
         Contestant::start("matrix product", &mut Command::new(&self.roofline))
+    }
+
+    /// Starts our kernels, which open no model.
+    pub(super) fn kernels(&self) -> Result<Contestant> {
+        Contestant::start("kernels", &mut Command::new(&self.kernels))
     }
 
     /// Starts our Python package and opens a model.

@@ -1,6 +1,6 @@
 //! `int8`: `embedkit quantize` of all-MiniLM-L6-v2, compared with f32: speedup, similarity of vectors,
-//! batch invariance, and correlation with human judgements. The same for ONNX Runtime's own dynamic
-//! quantisation, as FastEmbed runs it.
+//! batch invariance, and correlation with human judgements. The same for bf16 where the processor has it, and for
+//! ONNX Runtime's own dynamic quantisation, as FastEmbed runs it.
 
 mod correlation;
 mod similarity;
@@ -20,22 +20,22 @@ use super::{
     contestant::Contestant,
     contestants::{Peer, Setting},
     corpus::{self, Corpus},
-    dense, machine, models,
+    dense, models,
     report::{Goal, Report, percentile},
     rounds::{interleave, rates, zip},
     scale::Scale,
     vectors,
 };
+use embedkit_core::onnx::{bf16_kernel, int8_kernel};
 use xtask::{
     assets::{self, NEWEST, Set},
     python, repo, run,
 };
 
-/// Required speedup over f32 on a processor with VNNI.
-const TIMES: f64 = 2.0;
-/// Required cosine to f32, of the mean and of every text.
-const MEAN_COSINE: f64 = 0.999;
-const LEAST_COSINE: f64 = 0.995;
+/// Required speedups of int8 over f32, by the kernel of this processor.
+const INT8_TIMES: [(&str, f64); 3] = [("amx", 4.0), ("avx512-vnni", 3.0), ("avx-vnni", 2.0)];
+/// Required speedups of bf16.
+const BF16_TIMES: [(&str, f64); 2] = [("amx", 2.5), ("avx512-bf16", 1.3)];
 /// Padded tokens of a batch when ours runs with larger batches than its default.
 const LARGE_BATCH: usize = 4096;
 /// Batch size in which FastEmbed's vectors are compared with those of texts alone.
@@ -49,6 +49,30 @@ struct Form {
     contestant: Contestant,
     /// Batch size; ours decides itself.
     batch: Option<usize>,
+    goals: Option<Goals>,
+}
+
+/// Goals of a form of ours.
+#[derive(Clone, Copy)]
+struct Goals {
+    /// Speedup over f32, if there is one for this processor.
+    times: Option<f64>,
+    /// Cosine to f32, of the mean and of every text.
+    cosines: [f64; 2],
+}
+
+impl Goals {
+    fn int8() -> Self {
+        Self { times: of_kernel(&INT8_TIMES, Some(int8_kernel())), cosines: [0.999, 0.995] }
+    }
+
+    fn bf16() -> Self {
+        Self { times: of_kernel(&BF16_TIMES, bf16_kernel()), cosines: [0.999_98, 0.999_9] }
+    }
+}
+
+fn of_kernel(times: &[(&str, f64)], kernel: Option<&str>) -> Option<f64> {
+    times.iter().find(|(name, _)| kernel == Some(name)).map(|(_, times)| *times)
 }
 
 /// Measures.
@@ -62,9 +86,17 @@ pub(super) fn measure(
     let int8 = models::quantized(setting.folder)?;
     let mut files = vec![("f32", original.clone()), ("embedkit quantize", int8.clone())];
     let mut all = vec![
-        ours(setting, "embedkit f32", &original, &Value::Null)?,
-        ours(setting, "embedkit int8", &int8, &Value::Null)?,
+        ours(setting, "embedkit f32", &original, None, &Value::Null)?,
+        ours(setting, "embedkit int8", &int8, Some(Goals::int8()), &Value::Null)?,
     ];
+    match bf16_kernel() {
+        Some(_) => {
+            let bf16 = models::in_bf16(setting.folder)?;
+            all.push(ours(setting, "embedkit bf16", &bf16, Some(Goals::bf16()), &Value::Null)?);
+            files.push(("bf16", bf16));
+        }
+        None => report.skip("embedkit bf16", "this processor has no instructions for it"),
+    }
     match dynamic(setting) {
         Ok(model) => {
             all.push(theirs(setting, &model, &corpus.texts[..scale.few])?);
@@ -82,12 +114,13 @@ pub(super) fn measure(
     report.note(format!("files: {}", sizes.collect::<Vec<_>>().join(", ")));
     report.inputs = json!({
         "fingerprint": corpus.fingerprint, "texts": scale.texts, "compared": scale.compared,
-        "vnni": machine::has_vnni(),
+        "int8": int8_kernel(), "bf16": bf16_kernel(),
     });
 
     speed(setting, scale, &corpus.texts[..scale.texts], &mut all, report)?;
     latency(setting, scale, corpus, &mut all, report)?;
-    let large = ours(setting, "embedkit int8", &int8, &json!({"batch_tokens": LARGE_BATCH}))?;
+    let options = json!({"batch_tokens": LARGE_BATCH});
+    let large = ours(setting, "embedkit int8", &int8, None, &options)?;
     closeness(setting, &corpus.texts[..scale.compared], &mut all, large, report)?;
     quality(setting, &mut all, report)
 }
@@ -123,18 +156,19 @@ fn speed(
     let processor: Option<Vec<Vec<f64>>> =
         measured.iter().map(|rounds| rounds.iter().map(|one| one.1).collect()).collect();
 
-    let goal = machine::has_vnni().then_some(Goal::AtLeast(TIMES));
-    let processor_kind =
-        if goal.is_some() { "with VNNI" } else { "without VNNI, for which there is no goal" };
-    report.section(&format!("{} mixed texts, on a processor {processor_kind}", texts.len()));
+    let kernels = match bf16_kernel() {
+        Some(bf16) => format!("kernels {} and {bf16}", int8_kernel()),
+        None => format!("kernel {}", int8_kernel()),
+    };
+    report.section(&format!("{} mixed texts, {kernels}", texts.len()));
     for (form, wall) in all.iter().zip(&wall) {
         report.add(form.label(), "texts/s", rates(wall, texts.len() as f64));
     }
     for (at, form) in all.iter().enumerate().skip(1) {
         let what = format!("{} / embedkit f32, wall time", form.label());
         let ratio = zip(&wall[0], &wall[at], |f32, theirs| f32 / theirs);
-        match goal.filter(|_| form.is_ours()) {
-            Some(goal) => report.add_goal(what, "x", ratio, goal),
+        match form.goals.and_then(|goals| goals.times) {
+            Some(times) => report.add_goal(what, "x", ratio, Goal::AtLeast(times)),
             None => report.add(what, "x", ratio),
         }
         if let Some(processor) = &processor {
@@ -142,10 +176,11 @@ fn speed(
             report.add(format!("{} / embedkit f32, processor time", form.label()), "x", ratio);
         }
     }
-    if goal.is_none() {
+    if all.iter().any(|form| form.goals.is_some_and(|goals| goals.times.is_none())) {
         report.note(format!(
-            "the goal of {TIMES} times f32 does not apply: it is for processors with VNNI, whose \
-             instructions multiply four times as many eight-bit integers as f32; this one has none"
+            "there is no goal for the kernel {}: only VNNI and AMX multiply four times as many eight-bit integers as \
+             f32 and more",
+            int8_kernel()
         ));
     }
     Ok(())
@@ -206,14 +241,11 @@ fn closeness(
             let cosines = cosines(&alone[0], vectors);
             let mean = cosines.iter().sum::<f64>() / cosines.len() as f64;
             let least = percentile(&cosines, 0.0);
-            for (what, value, limit) in
-                [("mean", mean, MEAN_COSINE), ("least", least, LEAST_COSINE)]
-            {
+            for (at, (what, value)) in [("mean", mean), ("least", least)].into_iter().enumerate() {
                 let what = format!("{name}, {what} cosine to f32");
-                if form.is_ours() {
-                    report.add_goal(what, "", vec![value], Goal::AtLeast(limit));
-                } else {
-                    report.add(what, "", vec![value]);
+                match form.goals.map(|goals| goals.cosines[at]) {
+                    Some(limit) => report.add_goal(what, "", vec![value], Goal::AtLeast(limit)),
+                    None => report.add(what, "", vec![value]),
                 }
             }
         }
@@ -227,13 +259,17 @@ fn closeness(
         let name = form.in_batches();
         let differ = vec![differing(&alone[at], &together[at])];
         let what = format!("{name}, texts that differ");
-        if form.name == large.name {
-            report.add_goal(what, "", differ, Goal::AtMost(0.0));
-            let differ = vec![differing(&alone[at], &in_large)];
-            let what = format!("{name}, texts that differ in batches of {LARGE_BATCH} tokens");
+        if form.goals.is_some() {
             report.add_goal(what, "", differ, Goal::AtMost(0.0));
         } else {
             report.add(what, "", differ);
+        }
+        if form.name == large.name {
+            let differ = vec![differing(&alone[at], &in_large)];
+            let what = format!("{name}, texts that differ in batches of {LARGE_BATCH} tokens");
+            report.add_goal(what, "", differ, Goal::AtMost(0.0));
+        }
+        if form.goals.is_none() {
             let cosines = cosines(&alone[at], &together[at]);
             let what = format!("{name}, least cosine alone to in a batch");
             report.add(what, "", vec![percentile(&cosines, 0.0)]);
@@ -324,9 +360,15 @@ impl Form {
 }
 
 /// Ours, with a model file.
-fn ours(setting: &Setting<'_>, name: &'static str, model: &Path, options: &Value) -> Result<Form> {
+fn ours(
+    setting: &Setting<'_>,
+    name: &'static str,
+    model: &Path,
+    goals: Option<Goals>,
+    options: &Value,
+) -> Result<Form> {
     let open = dense::open(model, setting.threads, options);
-    Ok(Form { name, contestant: setting.contestants.ours(name, open)?.0, batch: None })
+    Ok(Form { name, contestant: setting.contestants.ours(name, open)?.0, batch: None, goals })
 }
 
 /// FastEmbed with a dynamically quantised file, at its fastest batch size.
@@ -342,7 +384,7 @@ fn theirs(setting: &Setting<'_>, model: &Path, few: &[String]) -> Result<Form> {
             best = (seconds, batch);
         }
     }
-    Ok(Form { name: "FastEmbed 0.9.1, dynamic int8", contestant, batch: Some(best.1) })
+    Ok(Form { name: "FastEmbed 0.9.1, dynamic int8", contestant, batch: Some(best.1), goals: None })
 }
 
 /// The model quantised by ONNX Runtime's dynamic quantisation with a scale for each column of the

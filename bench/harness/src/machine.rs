@@ -18,18 +18,6 @@ pub(super) fn cores() -> usize {
 /// Number of other busy threads that make a machine a busy one.
 const BUSY: f64 = 0.2;
 
-/// Returns `true` if the processor has VNNI (AVX-512 or AVX).
-#[cfg(target_arch = "x86_64")]
-pub(super) fn has_vnni() -> bool {
-    is_x86_feature_detected!("avx512vnni") || is_x86_feature_detected!("avxvnni")
-}
-
-/// Only x86 has VNNI.
-#[cfg(not(target_arch = "x86_64"))]
-pub(super) fn has_vnni() -> bool {
-    false
-}
-
 /// The machine for the JSON file. Measures for a second, in which no benchmark runs.
 pub(super) fn describe() -> Value {
     let load = load();

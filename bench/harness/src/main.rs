@@ -17,6 +17,7 @@ mod corpus;
 mod dense;
 mod image;
 mod int8;
+mod kernels;
 mod late;
 mod machine;
 mod models;
@@ -102,6 +103,8 @@ enum What {
     Image,
     /// Eight-bit integers beside f32: speed and quality
     Int8,
+    /// Our matrix products of int8 and bf16 by instruction set
+    Kernels,
     /// From the start of a process to the first vector
     Cold,
     /// Time and peak memory by the number of texts
@@ -122,7 +125,7 @@ enum What {
 
 impl What {
     /// Benchmarks of `all`.
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Dense,
         Self::Bm25,
         Self::Sparse,
@@ -132,6 +135,7 @@ impl What {
         Self::Maxsim,
         Self::Image,
         Self::Int8,
+        Self::Kernels,
         Self::Cold,
         Self::Sizes,
         Self::ServeLike,
@@ -149,6 +153,7 @@ impl What {
             Self::Maxsim => "maxsim",
             Self::Image => "image",
             Self::Int8 => "int8",
+            Self::Kernels => "kernels",
             Self::Cold => "cold",
             Self::Sizes => "sizes",
             Self::ServeLike => "serve-like",
@@ -261,6 +266,7 @@ fn measure(
         What::Maxsim => late::max_sim(setting, scale, report),
         What::Image => image::measure(setting, scale, report),
         What::Int8 => int8::measure(setting, scale, corpus, report),
+        What::Kernels => kernels::measure(setting, scale, report),
         What::Muvera => muvera::measure(setting, scale, report),
         What::Cold => cold::measure(setting, scale, corpus, report),
         What::Sizes => sizes::measure(setting, scale, corpus, report),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use embedkit_convert::{ConvertOptions, Head, QuantizeOptions, convert, quantize};
+use embedkit_convert::{ConvertOptions, Head, QuantizeOptions, convert, quantize, to_bf16};
 use serde_json::{Value, json};
 
 use xtask::assets;
@@ -52,6 +52,15 @@ pub(super) fn quantized(folder: &Path) -> Result<PathBuf> {
     };
     quantize(&minilm.join("model.onnx"), &model.join("model.onnx"), &options)
         .context("could not quantise the dense model")?;
+    Ok(model)
+}
+
+/// The dense model with products of bf16.
+pub(super) fn in_bf16(folder: &Path) -> Result<PathBuf> {
+    let minilm = assets::minilm();
+    let model = with_tokenizer(folder, "bf16", &minilm)?;
+    to_bf16(&minilm.join("model.onnx"), &model.join("model.onnx"))
+        .context("could not rewrite the dense model for bf16")?;
     Ok(model)
 }
 

@@ -13,6 +13,8 @@ mod placement;
 #[cfg(feature = "tokenizer")]
 mod pool;
 mod precision;
+#[doc(hidden)]
+pub mod rates;
 mod round;
 mod semaphore;
 mod session;

@@ -11,7 +11,8 @@ use embedkit_testkit::assert_close;
 use serde_json::{Value, json};
 
 use crate::support::{
-    BM25, DENSE, HYBRID, HybridExpected, IMAGE, LATE, SPARSE, Server, dense, hybrid, numbers, rows, server,
+    BM25, DENSE, HYBRID, HybridExpected, IMAGE, LATE, SPARSE, Server, dense, hybrid, numbers, rows,
+    server,
 };
 
 fn from_base64(value: &Value) -> Vec<f32> {
@@ -243,7 +244,9 @@ async fn the_parts_of_a_hybrid_model_are_served_by_their_routes() {
         check_sparse(&of_lists, expected);
         let pairs = sparse[index].as_array().unwrap().iter();
         let pairs: Vec<_> = pairs
-            .map(|pair| (pair["index"].as_u64().unwrap() as u32, pair["value"].as_f64().unwrap() as f32))
+            .map(|pair| {
+                (pair["index"].as_u64().unwrap() as u32, pair["value"].as_f64().unwrap() as f32)
+            })
             .collect();
         check_sparse(&pairs, expected);
     }

@@ -28,7 +28,7 @@ pub(crate) enum Kernel {
 
 impl Kernel {
     /// Kernels that models run with, from the slowest to the fastest.
-    pub(super) const ALL: &[Self] = &[
+    pub(in crate::onnx) const ALL: &[Self] = &[
         #[cfg(target_arch = "x86_64")]
         Self::Avx512,
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -43,7 +43,7 @@ impl Kernel {
     }
 
     /// Name of the kernel, such as `amx`.
-    fn name(self) -> &'static str {
+    pub(in crate::onnx) fn name(self) -> &'static str {
         match self {
             Self::Portable => "portable",
             #[cfg(target_arch = "x86_64")]
@@ -54,7 +54,7 @@ impl Kernel {
     }
 
     /// Returns `true` if the processor has the kernel's instructions.
-    pub(super) fn is_available(self) -> bool {
+    pub(in crate::onnx) fn is_available(self) -> bool {
         match self {
             Self::Portable => true,
             // Miri lacks the instructions.

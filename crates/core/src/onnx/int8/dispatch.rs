@@ -9,23 +9,7 @@ use super::tile::TileMut;
 /// Name of the microkernel that multiplies eight-bit integers on this processor, such as `avx512-vnni`.
 #[must_use]
 pub fn kernel_name() -> &'static str {
-    match Kernel::fastest() {
-        Kernel::Portable => "portable",
-        #[cfg(target_arch = "x86_64")]
-        Kernel::Avx2 => "avx2",
-        #[cfg(target_arch = "x86_64")]
-        Kernel::Avx512 => "avx512",
-        #[cfg(target_arch = "x86_64")]
-        Kernel::AvxVnni => "avx-vnni",
-        #[cfg(target_arch = "x86_64")]
-        Kernel::Avx512Vnni => "avx512-vnni",
-        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-        Kernel::Amx => "amx",
-        #[cfg(target_arch = "aarch64")]
-        Kernel::Neon => "neon",
-        #[cfg(target_arch = "aarch64")]
-        Kernel::NeonDot => "neon-dot",
-    }
+    Kernel::fastest().name()
 }
 
 /// A microkernel for one instruction set.
@@ -74,6 +58,27 @@ impl Kernel {
         #[cfg(target_arch = "aarch64")]
         Self::NeonDot,
     ];
+
+    /// Name of the kernel, such as `amx`.
+    pub(in crate::onnx) fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni => "avx-vnni",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni => "avx512-vnni",
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            Self::Amx => "amx",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => "neon",
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonDot => "neon-dot",
+        }
+    }
 
     /// The fastest available kernel, detected once.
     pub(in crate::onnx) fn fastest() -> Self {
@@ -156,7 +161,7 @@ impl Gemm<'_> {
     }
 
     /// [`Self::compute`] with a given microkernel.
-    pub(super) fn compute_with(&self, kernel: Kernel, out: &mut TileMut<'_>) {
+    pub(in crate::onnx) fn compute_with(&self, kernel: Kernel, out: &mut TileMut<'_>) {
         self.compute_by(|gemm, out| kernel.run(gemm, out), out);
     }
 }
