@@ -18,6 +18,7 @@
 
 mod bm25;
 mod errors;
+mod exchange;
 mod inputs;
 mod model;
 mod options;
