@@ -94,8 +94,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let interpreter = match python::environment_of(base, &folder, &packages) {
         Ok(interpreter) => interpreter,
         Err(error) => {
-            let reason = format!("pip cannot install what the tests need: {error:#}");
-            steps.note("Python package", Outcome::Skipped(reason));
+            steps.note("Python package", not_installed(&error));
             return steps.finish();
         }
     };
@@ -115,10 +114,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     steps.run("tests", || package.test("bindings/python/tests", &arguments.arguments));
     steps.run("bare environment", || package.bare(base, &cache.join("python-bare"), &wheel));
     if arguments.recipes {
-        let interpreter = python::environment_of(base, &cache.join("python-recipes"), &FRAMEWORKS)?;
-        python::install(&interpreter, &wheel)?;
-        let package = Package { interpreter, ..package.clone() };
-        steps.run("recipes", || package.test("distributed/recipes", &[]));
+        let folder = cache.join("python-recipes");
+        steps.run("recipes", || package.recipes(base, &folder, &wheel));
     }
     if let Some(upstream) = &arguments.upstream {
         steps.run("FastEmbed's tests", || package.upstream(upstream));
@@ -173,6 +170,16 @@ impl Package {
         Ok(Outcome::Passed(packages.trim().to_owned()))
     }
 
+    /// Tests the recipes in an environment that has the frameworks.
+    fn recipes(&self, base: Option<&Path>, folder: &Path, wheel: &Path) -> Result<Outcome> {
+        let interpreter = match python::environment_of(base, folder, &FRAMEWORKS) {
+            Ok(interpreter) => interpreter,
+            Err(error) => return Ok(not_installed(&error)),
+        };
+        python::install(&interpreter, wheel)?;
+        Self { interpreter, ..self.clone() }.test("distributed/recipes", &[])
+    }
+
     fn upstream(&self, folder: &Path) -> Result<Outcome> {
         if !assets::minilm().is_dir() {
             return Ok(Outcome::Skipped(
@@ -182,6 +189,11 @@ impl Package {
         run::status(self.command(["tests/run_upstream.py"]).arg(folder))?;
         Ok(Outcome::Passed("each test that FastEmbed passes".into()))
     }
+}
+
+/// Outcome of tests whose packages are not to be had, which is no fault of ours.
+fn not_installed(error: &anyhow::Error) -> Outcome {
+    Outcome::Skipped(format!("pip cannot install what the tests need: {error:#}"))
 }
 
 /// pytest's last line, without its frame and its time.

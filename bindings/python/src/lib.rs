@@ -6,7 +6,7 @@
 //! from embedkit import _embedkit
 //!
 //! model = _embedkit.Model.open("Qdrant/bm25", "sparse")
-//! indices, weights = model.embed_now("document", "text", ["the boat is rusty"])[0]
+//! [terms] = model.embed_now("document", "text", ["the boat is rusty"], terms=True)
 //! ```
 //!
 //! The interpreter's lock is released wherever a model works or a thread waits.
@@ -18,6 +18,7 @@
 
 mod bm25;
 mod errors;
+mod exchange;
 mod inputs;
 mod model;
 mod options;

@@ -31,7 +31,7 @@ impl Origin {
         Self(process::id())
     }
 
-    fn is_here(self) -> bool {
+    pub(crate) fn is_here(self) -> bool {
         self == Self::here()
     }
 

@@ -6,10 +6,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Mutex, TryLockError,
-        mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender},
-    },
+    sync::{Arc, Mutex, TryLockError},
     thread,
     time::Duration,
     vec,
@@ -25,6 +22,7 @@ use pyo3::{
 
 use crate::{
     errors,
+    exchange::{Caller, Found, Thread, exchange},
     inputs::{Kind, Reader},
     model::Origin,
     values::{self, Value},
@@ -32,8 +30,6 @@ use crate::{
 
 /// Longest wait between two looks for signals.
 const TICK: Duration = Duration::from_millis(100);
-/// Results that wait for the caller at most, before the thread waits for it.
-const RESULTS: usize = 256;
 /// Inputs that are read with one change of threads at most.
 const CHUNK: usize = 256;
 
@@ -65,22 +61,12 @@ impl Failure {
     }
 }
 
-/// Message of the thread to the caller's.
-enum Event {
-    /// So many inputs are wanted.
-    Wanted(usize),
-    Outcome(Outcome),
-    /// There are no more results.
-    End,
-}
-
 /// Inputs that were read; empty at the end.
 type Answer = Vec<Result<Input, PyErr>>;
 
 /// The inputs as the library's stream reads them.
 struct Inputs {
-    events: SyncSender<Event>,
-    answers: Receiver<Answer>,
+    thread: Arc<Thread<Answer, Outcome>>,
     chunk: vec::IntoIter<Result<Input, PyErr>>,
     /// Inputs of one stretch: no more are asked for than the stream takes before it gives their results.
     stretch: usize,
@@ -100,9 +86,7 @@ impl Iterator for Inputs {
         }
         let wanted = CHUNK.min(self.stretch - self.asked);
         self.asked += wanted;
-        // Where the stream was dropped, both channels are closed.
-        self.events.send(Event::Wanted(wanted)).ok()?;
-        self.chunk = self.answers.recv().ok()?.into_iter();
+        self.chunk = self.thread.ask(wanted)?.into_iter();
         self.chunk.next()
     }
 }
@@ -121,10 +105,8 @@ struct State {
     exhausted: bool,
     /// Inputs are read only when no result waits, as a stream with a bound asks.
     bounded: bool,
-    /// Inputs that the stream asked for while results waited.
-    wanted: Option<usize>,
     /// `None` once the stream has ended or was closed.
-    channels: Option<(Receiver<Event>, Sender<Answer>)>,
+    caller: Option<Caller<Answer, Outcome>>,
     ready: VecDeque<Outcome>,
 }
 
@@ -137,11 +119,10 @@ impl Stream {
         detailed: bool,
         run: impl FnOnce(Box<dyn Iterator<Item = Input> + Send>) -> Outcomes + Send + 'static,
     ) -> PyResult<Self> {
-        let (events, received) = mpsc::sync_channel(RESULTS);
-        let (answers, read) = mpsc::channel();
+        let (thread, caller) = exchange();
+        let thread = Arc::new(thread);
         let inputs_of_run = Inputs {
-            events: events.clone(),
-            answers: read,
+            thread: Arc::clone(&thread),
             chunk: Vec::new().into_iter(),
             stretch: read_ahead.unwrap_or(usize::MAX),
             asked: 0,
@@ -152,14 +133,14 @@ impl Stream {
                     run(Box::new(inputs))
                 });
             for outcome in outcomes {
-                if events.send(Event::Outcome(outcome)).is_err() {
+                if !thread.give(outcome) {
                     return; // nobody waits any more
                 }
             }
-            let _ = events.send(Event::End);
+            thread.complete();
         };
-        let thread = thread::Builder::new().name("embedkit-stream".to_owned());
-        thread
+        let named = thread::Builder::new().name("embedkit-stream".to_owned());
+        named
             .spawn(work)
             .map_err(|error| PyRuntimeError::new_err(format!("no thread: {error}")))?;
         let state = State {
@@ -167,8 +148,7 @@ impl Stream {
             reader: Reader::new(kind),
             exhausted: false,
             bounded: read_ahead.is_some(),
-            wanted: None,
-            channels: Some((received, answers)),
+            caller: Some(caller),
             ready: VecDeque::new(),
         };
         Ok(Self { state: Mutex::new(state), detailed, origin: Origin::here() })
@@ -176,7 +156,6 @@ impl Stream {
 
     /// The next result; `None` at the end.
     fn pull(&self, py: Python<'_>) -> PyResult<Option<Embedded<Value>>> {
-        self.origin.check(py)?;
         let mut state = match self.state.try_lock() {
             Ok(state) => state,
             Err(TryLockError::Poisoned(state)) => state.into_inner(),
@@ -188,6 +167,8 @@ impl Stream {
             if let Some(outcome) = state.ready.pop_front() {
                 return outcome.map(Some).map_err(|failure| failure.exception(py));
             }
+            // Results that are here need no thread; asking the system each time would take as long as they do.
+            self.origin.check(py)?;
             if !state.advance(py)? {
                 return Ok(None);
             }
@@ -199,41 +180,23 @@ impl State {
     /// Waits for results or for a request of inputs; `false` at the end.
     fn advance(&mut self, py: Python<'_>) -> PyResult<bool> {
         // Taken out, so that an exception closes the stream: its thread ends then.
-        let Some((events, answers)) = self.channels.take() else { return Ok(false) };
+        let Some(caller) = self.caller.take() else { return Ok(false) };
         py.check_signals()?;
-        if let Some(wanted) = self.wanted.take() {
-            let answer = self.read(py, wanted)?;
-            let _ = answers.send(answer);
+        if !caller.has_news() {
+            py.detach(|| caller.wait(TICK));
         }
-        let (events, event) = py.detach(move || {
-            let event = events.recv_timeout(TICK);
-            (events, event)
-        });
-        let mut event = match event {
-            Ok(event) => Some(event),
-            Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => {
+        match caller.take(&mut self.ready) {
+            Found::Results(Some(wanted)) if self.ready.is_empty() || !self.bounded => {
+                let answer = self.read(py, wanted)?;
+                caller.answer(answer);
+            }
+            Found::Results(_) => {}
+            Found::End => return Ok(false),
+            Found::Broken => {
                 return Err(PyRuntimeError::new_err("the thread of the stream ended early"));
             }
-        };
-        while let Some(next) = event {
-            match next {
-                Event::Outcome(outcome) => self.ready.push_back(outcome),
-                Event::End => return Ok(true),
-                Event::Wanted(wanted) if self.bounded && !self.ready.is_empty() => {
-                    // It waits for the answer, and so do we: nothing more comes.
-                    self.wanted = Some(wanted);
-                    break;
-                }
-                Event::Wanted(wanted) => {
-                    let answer = self.read(py, wanted)?;
-                    // The thread waits for it.
-                    let _ = answers.send(answer);
-                }
-            }
-            event = events.try_recv().ok();
         }
-        self.channels = Some((events, answers));
+        self.caller = Some(caller);
         Ok(true)
     }
 
@@ -274,7 +237,7 @@ impl Stream {
     /// Ends the work on inputs whose results were not taken.
     fn close(&self) {
         if let Ok(mut state) = self.state.try_lock() {
-            state.channels = None;
+            state.caller = None;
             state.ready.clear();
             state.exhausted = true;
         }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
+import pickle
 
 import embedkit
 import numpy as np
@@ -16,6 +18,7 @@ from embedkit import (
     ModelSource,
     Muvera,
     PoolingType,
+    SparseEmbedding,
     SparseTextEmbedding,
     TextCrossEncoder,
     TextEmbedding,
@@ -119,6 +122,19 @@ def test_steps_of_bm25_can_be_replaced() -> None:
         Bm25("Qdrant/bm25", stemmer=FirstLetter(), disable_stemmer=True)
     with pytest.raises(ValueError, match="klingon language is not supported"):
         Bm25("Qdrant/bm25", language="klingon")
+
+
+def test_weighted_terms_are_a_dataclass_of_arrays() -> None:
+    [terms] = SparseTextEmbedding("Qdrant/bm25").embed("the boat is rusty, the boats are")
+    assert type(terms) is SparseEmbedding
+    assert list(vars(terms)) == ["values", "indices"]
+    assert (terms.values.dtype, terms.indices.dtype) == (np.float64, np.int64)
+    assert terms.values.flags.owndata
+    assert terms.values.flags.writeable
+    for copy in (dataclasses.replace(terms), pickle.loads(pickle.dumps(terms))):
+        np.testing.assert_array_equal(copy.indices, terms.indices)
+    same = SparseEmbedding.from_dict(terms.as_dict())
+    np.testing.assert_array_equal(same.values, terms.as_object()["values"])
 
 
 def test_a_session_is_there_once_the_graph_is() -> None:

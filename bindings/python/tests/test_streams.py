@@ -16,7 +16,7 @@ import warnings
 import numpy as np
 import pytest
 from conftest import case, words
-from embedkit import SparseTextEmbedding, TextEmbedding
+from embedkit import SparseEmbedding, SparseTextEmbedding, TextEmbedding
 from embedkit.errors import EmbedkitError, NotFoundError
 
 
@@ -51,6 +51,40 @@ def test_an_exception_of_a_generator_comes_after_the_results_before_it(dense) ->
     with pytest.raises(CutError, match="no more"):
         results.extend(dense.embed(texts()))
     np.testing.assert_array_equal(results, list(dense.embed(words(40))))
+
+
+def test_cheap_inputs_come_in_order_and_before_an_exception() -> None:
+    class CutError(Exception):
+        pass
+
+    model = SparseTextEmbedding("Qdrant/bm25")
+    texts = [f"boat{number} lies beside boat{number // 2}" for number in range(3000)]
+
+    def cut():
+        yield from texts
+        raise CutError("no more")
+
+    alone = [next(iter(model.embed(text))) for text in texts]
+    results: list[SparseEmbedding] = []
+    with pytest.raises(CutError, match="no more"):
+        results.extend(model.embed(cut()))
+    for found in (results, list(model.embed(texts))):
+        for ours, expected in zip(found, alone, strict=True):
+            np.testing.assert_array_equal(ours.indices, expected.indices)
+            np.testing.assert_array_equal(ours.values, expected.values)
+
+
+def test_a_slow_caller_gets_each_result_once() -> None:
+    read = []
+    texts = (read.append(number) or f"boat{number}" for number in range(1000))
+    results = SparseTextEmbedding("Qdrant/bm25").embed(texts, batch_size=16)
+    found = set()
+    for taken, terms in enumerate(results):
+        if taken % 100 == 0:
+            time.sleep(0.01)
+        assert len(read) <= taken + 16
+        found.add(int(terms.indices[0]))
+    assert len(found) == 1000
 
 
 def test_an_object_that_is_no_text_is_an_error_in_its_place(dense) -> None:

@@ -211,7 +211,7 @@ class Encoder:
         native: _embedkit.Model | None = None,
         detailed: bool = False,
     ) -> Iterator[Any]:
-        """Results, lazily."""
+        """Results, lazily. This is no generator: each that results pass through takes time."""
         _inputs.check_batch_size(batch_size)
         ahead = _inputs.read_ahead(inputs, batch_size)
         inputs = self._inputs(inputs)
@@ -224,13 +224,10 @@ class Encoder:
             results = model.embed(role, self.kind, inputs, ahead, detailed, terms)
         convert = self._convert(role)
         if convert is None:
-            yield from results
-        elif detailed:
-            for value, tokens, truncated in results:
-                yield convert(value), tokens, truncated
-        else:
-            for value in results:
-                yield convert(value)
+            return iter(results)
+        if detailed:
+            return ((convert(value), tokens, truncated) for value, tokens, truncated in results)
+        return map(convert, results)
 
     def _array_stream(self, role: str, inputs: Any) -> _embedkit.Stream:
         return self._loaded(role).embed(role, self.kind, self._inputs(inputs))

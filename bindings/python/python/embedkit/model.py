@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import Any
 
 from embedkit import _aio, _embedkit, _inputs, _options, _progress
-from embedkit.results import Embedded, SparseEmbedding
+from embedkit.results import Embedded
 from embedkit.types import Device, OnnxProvider
 
 
@@ -122,15 +122,14 @@ class Model:
         Yields:
             The results, in input order.
         """
-        for result in self._run(inputs, role, batch_size, detailed=False):
-            yield _result(result)
+        yield from self._run(inputs, role, batch_size, detailed=False)
 
     def embed_detailed(
         self, inputs: Any, role: str = "document", batch_size: int = 256
     ) -> Iterator[Embedded[Any]]:
         """Embed inputs and say for each how many tokens it has and whether it was cut."""
         for value, tokens, truncated in self._run(inputs, role, batch_size, detailed=True):
-            yield Embedded(_result(value), tokens, truncated)
+            yield Embedded(value, tokens, truncated)
 
     def _run(self, inputs: Any, role: str, batch_size: int, detailed: bool) -> Iterator[Any]:
         _inputs.check_batch_size(batch_size)
@@ -138,11 +137,9 @@ class Model:
         terms = self.capabilities["outputs"] == ["sparse"]
         native = self._open()
         if _inputs.are_few(inputs):
-            yield from native.embed_now(role, "any", inputs, detailed, terms)
-        else:
-            ahead = _inputs.read_ahead(inputs, batch_size)
-            inputs = map(_inputs.image, inputs)
-            yield from native.embed(role, "any", inputs, ahead, detailed, terms)
+            return iter(native.embed_now(role, "any", inputs, detailed, terms))
+        ahead = _inputs.read_ahead(inputs, batch_size)
+        return native.embed(role, "any", map(_inputs.image, inputs), ahead, detailed, terms)
 
     def query(self, query: Any) -> Any:
         """Embed one query."""
@@ -161,7 +158,7 @@ class Model:
         native = await _aio.in_thread(self._open)
         terms = self.capabilities["outputs"] == ["sparse"]
         async for result in _aio.results(native, role, "any", _any(inputs), batch_size, terms):
-            yield _result(result)
+            yield result
 
     def token_count(self, inputs: Any, role: str = "raw") -> int:
         """Count the tokens of inputs, special tokens included, after truncation. Loads no graph."""
@@ -172,13 +169,6 @@ def _any(inputs: Any) -> Any:
     """A single input as a list of one."""
     single = isinstance(inputs, (str, bytes, os.PathLike)) or _inputs.is_pil_image(inputs)
     return [inputs] if single else inputs
-
-
-def _result(value: Any) -> Any:
-    if isinstance(value, tuple):
-        indices, weights = value
-        return SparseEmbedding(values=weights, indices=indices)
-    return value
 
 
 def _rebuilt(cls: type[Model], arguments: dict[str, Any]) -> Model:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from embedkit import _custom, _embedkit, _inputs, _registry
 from embedkit._custom import CustomModels
@@ -21,8 +22,6 @@ from embedkit.results import SparseEmbedding
 from embedkit.types import Device, OnnxProvider
 
 _MODELS = CustomModels("sparse", "SparseTextEmbedding")
-
-_Terms = tuple[Any, Any]
 
 
 class _SparseEncoder(Encoder):
@@ -63,31 +62,25 @@ class _SparseEncoder(Encoder):
         return self._count(texts, batch_size)
 
 
-def _as_doubles(terms: _Terms) -> SparseEmbedding:
-    """Weights in double precision, also those of graphs, as in FastEmbed."""
-    indices, weights = terms
-    return SparseEmbedding(values=weights, indices=indices)
-
-
-def _as_small(terms: _Terms) -> SparseEmbedding:
+def _as_small(terms: SparseEmbedding) -> SparseEmbedding:
     """Indices and weights of 32 bits."""
-    indices, weights = terms
-    return SparseEmbedding(values=weights.astype(np.float32), indices=indices.astype(np.int32))
+    return SparseEmbedding(values=terms.values.astype(np.float32), indices=terms.indices.astype(np.int32))
 
 
-def _as_set(terms: _Terms) -> SparseEmbedding:
+def _as_set(indices: NDArray[Any]) -> SparseEmbedding:
     """Each index once, with a weight of 1, in the order of Python's sets."""
-    indices = np.array(list(set(terms[0].tolist())), dtype=np.int64)
+    indices = np.array(list(set(indices.tolist())), dtype=np.int64)
     return SparseEmbedding(values=np.ones_like(indices), indices=indices)
+
+
+def _as_query(terms: SparseEmbedding) -> SparseEmbedding:
+    return _as_set(terms.indices)
 
 
 class SpladePP(_SparseEncoder):
     """SPLADE: a graph that weighs the words of its vocabulary."""
 
     _kinds = frozenset({"splade"})
-
-    def _convert(self, role: str) -> Callable[[_Terms], SparseEmbedding]:
-        return _as_doubles
 
 
 class IfSplade(SpladePP):
@@ -132,9 +125,6 @@ class Bm42(_SparseEncoder):
             **kwargs,
         )
 
-    def _convert(self, role: str) -> Callable[[_Terms], SparseEmbedding]:
-        return _as_doubles
-
 
 class MiniCOIL(_SparseEncoder):
     """MiniCOIL: known words with a few numbers for their meaning, others as in BM25."""
@@ -172,7 +162,7 @@ class MiniCOIL(_SparseEncoder):
             **kwargs,
         )
 
-    def _convert(self, role: str) -> Callable[[_Terms], SparseEmbedding]:
+    def _convert(self, role: str) -> Callable[[SparseEmbedding], SparseEmbedding]:
         return _as_small
 
 
@@ -307,8 +297,8 @@ class Bm25(_SparseEncoder):
     def _loaded(self, role: str = "raw") -> _embedkit.Model:
         return self._open()
 
-    def _convert(self, role: str) -> Callable[[_Terms], SparseEmbedding]:
-        return _as_set if role == "query" else _as_doubles
+    def _convert(self, role: str) -> Callable[[SparseEmbedding], SparseEmbedding] | None:
+        return _as_query if role == "query" else None
 
     def _own_stopwords(self) -> set[str]:
         if self._custom_stopwords is not None:
@@ -343,15 +333,16 @@ class Bm25(_SparseEncoder):
         detailed: bool = False,
     ) -> Iterator[Any]:
         if self._is_standard():
-            yield from super()._run(role, inputs, batch_size, native, detailed)
-            return
+            return super()._run(role, inputs, batch_size, native, detailed)
+        return self._run_steps(role, inputs, batch_size, detailed)
+
+    def _run_steps(self, role: str, inputs: Any, batch_size: int, detailed: bool) -> Iterator[Any]:
         _inputs.check_batch_size(batch_size)
         for text in self._inputs(inputs):
             tokens = self._steps.tokens(text)
             stems = self._stem(tokens)
             if role == "query":
-                indices = np.array([self.compute_token_id(stem) for stem in stems], np.int64)
-                value = _as_set((indices, None))
+                value = _as_set(np.array([self.compute_token_id(stem) for stem in stems], np.int64))
             else:
                 value = SparseEmbedding.from_dict(self._term_frequency(stems))
             yield (value, len(tokens), False) if detailed else value
@@ -496,7 +487,8 @@ class SparseTextEmbedding(Detailed):
         Yields:
             Weighted terms for each text, in order.
         """
-        yield from self.model.embed(documents, batch_size, parallel, **kwargs)
+        results: Iterable[SparseEmbedding] = self.model.embed(documents, batch_size, parallel, **kwargs)
+        return results
 
     def query_embed(self, query: str | Iterable[str], **kwargs: Any) -> Iterable[SparseEmbedding]:
         """Embed queries.
@@ -504,7 +496,8 @@ class SparseTextEmbedding(Detailed):
         Yields:
             Weighted terms for each query, in order.
         """
-        yield from self.model.query_embed(query, **kwargs)
+        results: Iterable[SparseEmbedding] = self.model.query_embed(query, **kwargs)
+        return results
 
     def passage_embed(self, texts: Iterable[str], **kwargs: Any) -> Iterable[SparseEmbedding]:
         """Embed passages, as `embed` does.
@@ -512,7 +505,8 @@ class SparseTextEmbedding(Detailed):
         Yields:
             Weighted terms for each passage, in order.
         """
-        yield from self.model.passage_embed(texts, **kwargs)
+        results: Iterable[SparseEmbedding] = self.model.passage_embed(texts, **kwargs)
+        return results
 
     def token_count(self, texts: str | Iterable[str], batch_size: int = 1024, **kwargs: Any) -> int:
         """Count the tokens of texts; of BM25 all words. Loads no graph."""

@@ -8,7 +8,7 @@ mod terms;
 mod tokens;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     path::Path,
     sync::{Mutex, PoisonError},
 };
@@ -150,7 +150,7 @@ impl Bm25 {
 
     /// The vector of a document, and its tokens.
     pub(crate) fn document_and_count(&self, text: &str) -> (SparseEmbedding, usize) {
-        self.counted(text, |counted| {
+        self.counted(text, |counted, _| {
             // Of stems with one index the last counts, as in the original.
             let mut pairs: Vec<(u32, f32)> = Vec::with_capacity(counted.len());
             #[expect(clippy::cast_possible_truncation, reason = "vectors are f32")]
@@ -169,7 +169,7 @@ impl Bm25 {
 
     /// The vector of a query, and its tokens.
     pub(crate) fn query_and_count(&self, text: &str) -> (SparseEmbedding, usize) {
-        self.counted(text, |counted| {
+        self.counted(text, |counted, _| {
             let mut indices: Vec<u32> = counted.map(|(index, _)| index).collect();
             indices.sort_unstable();
             indices.dedup();
@@ -184,17 +184,9 @@ impl Bm25 {
     }
 
     fn weights_and_count(&self, text: &str) -> (WeightedTerms, usize) {
-        let (pairs, tokens): (WeightedTerms, _) = self.counted(text, |counted| counted.collect());
-        let mut places = std::collections::HashMap::with_capacity(pairs.len());
-        let mut merged: Vec<(u32, f64)> = Vec::with_capacity(pairs.len());
-        for (index, weight) in pairs {
-            let place = *places.entry(index).or_insert(merged.len());
-            match merged.get_mut(place) {
-                Some((_, kept)) => *kept = weight,
-                None => merged.push((index, weight)),
-            }
-        }
-        (merged, tokens)
+        let ((pairs, collide), tokens): ((WeightedTerms, _), _) =
+            self.counted(text, |counted, collide| (counted.collect(), collide));
+        (if collide { merged(pairs) } else { pairs }, tokens)
     }
 
     /// The tokens of a text, before any is left out.
@@ -223,12 +215,12 @@ impl Bm25 {
         count
     }
 
-    /// Counts the stems of a text and hands indices and weights to `finish`; with the number of
-    /// tokens.
+    /// Counts the stems of a text and hands indices and weights to `finish`, and whether indices may be
+    /// equal; with the number of tokens.
     fn counted<R>(
         &self,
         text: &str,
-        finish: impl FnOnce(&mut dyn ExactSizeIterator<Item = (u32, f64)>) -> R,
+        finish: impl FnOnce(&mut dyn ExactSizeIterator<Item = (u32, f64)>, bool) -> R,
     ) -> (R, usize) {
         let free = self.free().pop();
         // Not given back if a stemmer of the caller's panics half-way.
@@ -247,7 +239,7 @@ impl Bm25 {
             let count = f64::from(count);
             (index, count * (self.k + 1.0) / (count + self.k * length))
         };
-        let result = finish(&mut terms.counts().map(weigh));
+        let result = finish(&mut terms.counts().map(weigh), terms.collide());
         self.free().push(terms);
         (result, tokens)
     }
@@ -255,6 +247,20 @@ impl Bm25 {
     fn free(&self) -> std::sync::MutexGuard<'_, Vec<Terms>> {
         self.terms.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Each index once, where it comes first; of stems with one index the last counts, as in the original.
+fn merged(pairs: WeightedTerms) -> WeightedTerms {
+    let mut places = HashMap::with_capacity(pairs.len());
+    let mut merged: WeightedTerms = Vec::with_capacity(pairs.len());
+    for (index, weight) in pairs {
+        let place = *places.entry(index).or_insert(merged.len());
+        match merged.get_mut(place) {
+            Some((_, kept)) => *kept = weight,
+            None => merged.push((index, weight)),
+        }
+    }
+    merged
 }
 
 /// The list of a language.

@@ -1,6 +1,6 @@
 //! Counting stems without stemming a word twice.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Rules, seeded::Seed, term_index};
 
@@ -19,6 +19,10 @@ pub(super) struct Terms {
     numbers: HashMap<Box<str>, u32, Seed>,
     /// By the number of a stem: its index, and how often the text has it.
     stems: Vec<(u32, u32)>,
+    /// Indices of all stems.
+    indices: HashSet<u32, Seed>,
+    /// Two stems have one index.
+    collide: bool,
     /// Stems of the text, by first occurrence.
     order: Vec<u32>,
     bytes: usize,
@@ -62,7 +66,9 @@ impl Terms {
                     .expect("2^32 different stems are a text of more than 30 GB");
                 self.bytes += stem.len();
                 self.numbers.insert(stem.into(), number);
-                self.stems.push((term_index(stem), 0));
+                let index = term_index(stem);
+                self.collide |= !self.indices.insert(index);
+                self.stems.push((index, 0));
                 number
             }
         });
@@ -70,6 +76,11 @@ impl Terms {
         self.bytes += token.len();
         self.words.insert(token.into(), stem);
         stem
+    }
+
+    /// True if stems of a text may have one index; hardly ever.
+    pub(super) fn collide(&self) -> bool {
+        self.collide
     }
 
     /// Indices and counts of the text's stems, by first occurrence.
