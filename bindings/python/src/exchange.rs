@@ -1,4 +1,4 @@
-//! What the thread of a stream and its caller pass to each other.
+//! Inputs and results that the thread of a stream and its caller pass to each other.
 //!
 //! Results of cheap inputs come faster than threads can be woken. So the caller takes all that are there with one
 //! lock, and nobody is woken who does not wait.
@@ -124,7 +124,7 @@ pub(crate) struct Caller<I, O> {
     origin: Origin,
 }
 
-/// What the caller finds.
+/// State of the exchange, as the caller finds it.
 pub(crate) enum Found {
     /// Perhaps some results, and how many inputs are wanted.
     Results(Option<usize>),
