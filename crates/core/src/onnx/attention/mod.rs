@@ -40,7 +40,7 @@ impl<'a> Rows<'a> {
 pub(crate) struct Head<'a> {
     /// Number of queries.
     pub(crate) queries: usize,
-    /// Number of keys and of values.
+    /// Number of keys and of values, at least 1.
     pub(crate) keys: usize,
     /// Length of a query, a key and a value.
     pub(crate) width: usize,
@@ -133,10 +133,6 @@ fn attend_with(kernel: Kernel, head: &Head<'_>, scratch: &mut Scratch, out: &mut
         (head.queries, head.width),
         "the output is not [queries, width]"
     );
-    if head.keys == 0 {
-        // A sum over nothing, as with the standard operators.
-        return out.rows().for_each(|row| out.row(row).fill(0.0));
-    }
     #[cfg_attr(
         any(target_arch = "x86_64", target_arch = "aarch64"),
         expect(unsafe_code, reason = "functions for processors with certain features")

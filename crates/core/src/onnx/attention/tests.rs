@@ -192,9 +192,7 @@ fn what_is_no_number_stays_in_its_row() {
 }
 
 #[test]
-fn the_sum_over_no_keys_is_zero() {
-    let case = Case::new(3, 0, 16);
-    assert_eq!(check_kernels(&case), [0.0; 48]);
+fn heads_may_be_empty() {
     assert!(check_kernels(&Case::new(0, 3, 16)).is_empty());
     assert!(check_kernels(&Case::new(3, 3, 0)).is_empty());
 }

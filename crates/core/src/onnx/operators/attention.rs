@@ -123,7 +123,12 @@ fn attend(context: &ComputeContext, by_head: bool, parallel: bool) -> ort::Resul
     if output.is_empty() {
         return Ok(());
     }
-    // Dims of tensors in memory that are not empty, but for the keys.
+    if keys == 0 {
+        // A sum over nothing, as with the standard operators.
+        output.fill(0.0);
+        return Ok(());
+    }
+    // Dims of tensors in memory that are not empty.
     let [heads, queries, keys, width] = [heads_i64, queries, keys, width].map(|dim| dim as usize);
     let of_query = Layout::new(by_head, heads, queries, width);
     let of_key = Layout::new(by_head, heads, keys, width);
