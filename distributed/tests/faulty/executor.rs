@@ -1,5 +1,6 @@
 //! An executor for tests whose model meets trouble: its first batches, as many as the environment says,
 //! fail as they would without a disk or a device.
+#![expect(clippy::print_stdout, reason = "the test reads its standard output")]
 
 use std::{
     env,

@@ -187,8 +187,9 @@ async fn a_bad_row_is_null_and_its_neighbours_are_not() {
     let batch = rows(&session, sql).await;
     let (plain, tried) = (vectors(batch.column(0)), batch.column(1).as_struct());
     let errors = tried.column(1).as_string::<i32>();
-    for row in 0..texts.len() {
-        assert_eq!(plain[row].is_none(), row == 17 || row == 5, "{row}");
+    assert_eq!(plain.len(), texts.len());
+    for (row, vector) in plain.iter().enumerate() {
+        assert_eq!(vector.is_none(), row == 17 || row == 5, "{row}");
         assert_eq!(errors.is_valid(row), row == 17, "{row}");
         assert_eq!(tried.is_null(row), row == 5, "{row}");
     }
