@@ -22,6 +22,7 @@ pub use self::{
     run::{Report, run},
     source::Format,
 };
+#[cfg(feature = "cluster")]
 pub(crate) use source::UnitTable;
 
 use datafusion::{arrow::error::ArrowError, error::DataFusionError, parquet::errors::ParquetError};
