@@ -15,7 +15,15 @@ use crate::support::{
     texts, vectors, write_parquet,
 };
 use datafusion::{
-    arrow::array::AsArray, parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder,
+    arrow::{
+        array::{
+            Array, ArrayRef, AsArray, FixedSizeListArray, Float32Array, Int64Array, ListArray,
+            RecordBatch,
+        },
+        buffer::OffsetBuffer,
+        datatypes::{DataType, Field},
+    },
+    parquet::arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
 };
 use embedkit_datafusion::{
     FunctionOptions, Models, config, embedded,
@@ -187,6 +195,43 @@ fn all_formats_give_the_same_rows() {
     }
     assert_eq!(found[0], (0..1000).collect::<Vec<_>>());
     assert!(found.iter().all(|ids| ids == &found[0]));
+}
+
+#[test]
+fn a_part_is_hardly_larger_than_its_vectors() {
+    let bench = Bench::new();
+    let component = || Arc::new(Field::new("item", DataType::Float32, true));
+    let mut numbers = fastrand::Rng::with_seed(7);
+    let mut vectors = |count: usize, dim: i32| {
+        let values = (0..count * dim as usize).map(|_| numbers.f32() - 0.5);
+        let values = Arc::new(Float32Array::from_iter_values(values));
+        FixedSizeListArray::try_new(component(), dim, values, None).unwrap()
+    };
+    let one: ArrayRef = Arc::new(vectors(10_000, 384));
+    let many = vectors(500 * 100, 96);
+    let item = Arc::new(Field::new("item", many.data_type().clone(), true));
+    let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(100, 500));
+    let many: ArrayRef = Arc::new(ListArray::try_new(item, offsets, Arc::new(many), None).unwrap());
+    for (name, column, dim) in [("one", one, 384), ("many", many, 100 * 96)] {
+        let rows = column.len();
+        let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows as i64));
+        let batch = RecordBatch::try_from_iter([("id", ids), ("v", column)]).unwrap();
+        let path = bench.path(&format!("{name}.parquet"));
+        let file = fs::File::create(&path).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        let source = format!("files = ['{}']", path.display());
+        let (description, folder) = bench.job(name, "SELECT id, v FROM source", &source, "");
+        succeed(&mut job(&description, &[]));
+        let bytes: usize = contents(&folder).iter().map(|(_, bytes)| bytes.len()).sum();
+        let more = bytes as f64 / (rows * dim * 4) as f64 - 1.0;
+        println!(
+            "{name}: {bytes} bytes for {rows} times {dim} components, {:.2} % more",
+            more * 1e2
+        );
+        assert!((0.0..0.02).contains(&more), "{name}: {bytes} bytes for {rows} texts");
+    }
 }
 
 #[cfg(unix)]
