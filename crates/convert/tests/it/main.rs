@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "in tests")]
 
+mod architectures;
 mod damage;
 mod draft;
 mod environment;
