@@ -353,8 +353,8 @@ pub(crate) struct ModelArgs {
     /// file's name, such as O3; a checkpoint without a graph becomes one of fp32 or fp16 [default: fp32]
     #[arg(long, value_name = "VARIANT")]
     pub(crate) variant: Option<Variant>,
-    /// Numbers that the graph multiplies: those of its file, or bf16 with f32 sums, which is faster where the
-    /// processor has instructions for it
+    /// Numbers that the graph multiplies: those of its file; bf16 with f32 sums, which is faster where the
+    /// processor has instructions for it; or int8, quantised once, which is faster on any processor and less exact
     #[arg(long, value_name = "NUMBERS", value_enum, default_value_t = PrecisionArg::F32)]
     pub(crate) precision: PrecisionArg,
     /// The kinds of embedding, of a model that gives several: one or more of dense, sparse and multi, with

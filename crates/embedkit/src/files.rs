@@ -66,7 +66,7 @@ impl FileSource {
         precision: Precision,
         options: &LoadOptions,
     ) -> Result<ModelFiles, Error> {
-        use embedkit_convert::{VERSION, to_bf16};
+        use embedkit_convert::{QuantizeOptions, VERSION, quantize, to_bf16};
 
         // A graph that was converted is elsewhere in the cache.
         let root = match files.model.strip_prefix(&files.root) {
@@ -83,6 +83,19 @@ impl FileSource {
             file: "model.onnx",
         };
         let make = |out: &Path, _: &mut dyn FnMut(u64, u64)| {
+            if precision == Precision::Int8 {
+                let quantize_options = QuantizeOptions {
+                    onnxruntime: options.onnxruntime.clone(),
+                    cache_dir: options.cache_dir.clone(),
+                    timeout: options.timeout,
+                    ..QuantizeOptions::default()
+                };
+                let report = quantize(&files.model, out, &quantize_options)?;
+                if let Some(reason) = report.not_calibrated {
+                    tracing::warn!(id = %spec.id, reason, "outlier channels were not looked for");
+                }
+                return Ok(());
+            }
             to_bf16(&files.model, out).map(drop).map_err(Error::from)
         };
         let model = self.hub(options)?.converted(&kept, make)?;

@@ -18,6 +18,7 @@ use embedkit_types::{Device, DeviceError};
 pub(crate) enum PrecisionArg {
     F32,
     Bf16,
+    Int8,
 }
 
 impl From<PrecisionArg> for embedkit_types::Precision {
@@ -25,6 +26,7 @@ impl From<PrecisionArg> for embedkit_types::Precision {
         match precision {
             PrecisionArg::F32 => Self::F32,
             PrecisionArg::Bf16 => Self::Bf16,
+            PrecisionArg::Int8 => Self::Int8,
         }
     }
 }

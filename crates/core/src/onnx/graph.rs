@@ -6,7 +6,9 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use super::operators::{BF16_MAT_MUL, BF16_MAT_MUL_GELU};
+use embedkit_types::Precision;
+
+use super::operators::{BF16_MAT_MUL, BF16_MAT_MUL_GELU, Q_MAT_MUL, Q_MAT_MUL_GELU};
 use crate::error::Error;
 
 /// Operators that quantise activations by the range of the whole batch, so that a row's result
@@ -25,8 +27,8 @@ const DEPTH: usize = 40;
 pub(crate) struct Outline {
     /// True for a graph whose rows depend on their neighbours in the batch.
     pub(crate) depends_on_batch: bool,
-    /// True for a graph with products of bf16.
-    pub(crate) multiplies_bf16: bool,
+    /// Precision of its products.
+    pub(crate) precision: Precision,
     /// Files with external data, by the names that the graph gives them.
     pub(crate) external: BTreeSet<Vec<u8>>,
 }
@@ -83,9 +85,16 @@ impl Outline {
         for (field, body) in messages(node) {
             match field {
                 4 => {
-                    let products = [BF16_MAT_MUL, BF16_MAT_MUL_GELU].map(str::as_bytes);
                     self.depends_on_batch |= DYNAMIC_QUANTIZERS.contains(&body);
-                    self.multiplies_bf16 |= products.contains(&body);
+                    let products = [
+                        (Precision::Int8, [Q_MAT_MUL, Q_MAT_MUL_GELU]),
+                        (Precision::Bf16, [BF16_MAT_MUL, BF16_MAT_MUL_GELU]),
+                    ];
+                    for (precision, operators) in products {
+                        if operators.map(str::as_bytes).contains(&body) {
+                            self.precision = precision;
+                        }
+                    }
                 }
                 5 => self.attribute(body, depth),
                 _ => {}
@@ -240,12 +249,17 @@ mod tests {
     }
 
     #[test]
-    fn finds_products_of_bf16() {
-        for operator in [BF16_MAT_MUL, BF16_MAT_MUL_GELU] {
+    fn products_have_the_precision_of_their_operator() {
+        for (operator, precision) in [
+            (BF16_MAT_MUL, Precision::Bf16),
+            (BF16_MAT_MUL_GELU, Precision::Bf16),
+            (Q_MAT_MUL, Precision::Int8),
+            (Q_MAT_MUL_GELU, Precision::Int8),
+            ("MatMul", Precision::F32),
+        ] {
             let model = field(7, &field(1, &field(4, operator.as_bytes())));
-            assert!(Outline::of(&model).multiplies_bf16);
+            assert_eq!(Outline::of(&model).precision, precision, "{operator}");
         }
-        assert!(!Outline::of(&field(7, &field(1, &field(4, b"MultiplyRows")))).multiplies_bf16);
     }
 
     /// A pair of `external_data`.

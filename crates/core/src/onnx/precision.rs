@@ -24,18 +24,12 @@ fn check_kernel(precision: Precision, bf16: Option<&str>) -> Result<(), Error> {
     }
 }
 
-/// Checks that a graph, with products of bf16 or without, has a precision, and that the processor has its
-/// instructions.
-pub(super) fn check_graph(
-    path: &Path,
-    precision: Precision,
-    multiplies_bf16: bool,
-) -> Result<(), Error> {
-    if multiplies_bf16 {
-        return check(Precision::Bf16);
-    }
-    match precision {
-        Precision::F32 => Ok(()),
+/// Checks that a graph has the precision that is asked for, f32 being that of its file, and that the processor has
+/// the instructions.
+pub(super) fn check_graph(path: &Path, asked: Precision, found: Precision) -> Result<(), Error> {
+    match asked {
+        Precision::F32 => check(found),
+        asked if asked == found => check(found),
         precision => Err(Error::OtherPrecision { path: path.to_owned(), precision }),
     }
 }
@@ -48,7 +42,9 @@ mod tests {
 
     #[test]
     fn a_processor_without_the_instructions_is_an_error_with_advice() {
-        check_kernel(Precision::F32, None).unwrap();
+        for precision in [Precision::F32, Precision::Int8] {
+            check_kernel(precision, None).unwrap();
+        }
         check_kernel(Precision::Bf16, Some("amx")).unwrap();
         let error = check_kernel(Precision::Bf16, None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
@@ -61,13 +57,20 @@ mod tests {
     #[test]
     fn a_graph_of_f32_is_no_other() {
         let path = Path::new("model.onnx");
-        check_graph(path, Precision::F32, false).unwrap();
-        let error = check_graph(path, Precision::Bf16, false).unwrap_err();
-        assert!(
-            matches!(error, Error::OtherPrecision { precision: Precision::Bf16, .. }),
-            "{error}"
-        );
-        assert_eq!(error.kind(), ErrorKind::Unsupported);
-        assert!(error.hint().unwrap().to_string().contains("by name or folder"));
+        check_graph(path, Precision::F32, Precision::F32).unwrap();
+        check_graph(path, Precision::F32, Precision::Int8).unwrap();
+        check_graph(path, Precision::Int8, Precision::Int8).unwrap();
+        for (asked, found) in [
+            (Precision::Bf16, Precision::F32),
+            (Precision::Bf16, Precision::Int8),
+            (Precision::Int8, Precision::F32),
+        ] {
+            let error = check_graph(path, asked, found).unwrap_err();
+            let is_asked =
+                matches!(error, Error::OtherPrecision { precision, .. } if precision == asked);
+            assert!(is_asked, "{error}");
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+            assert!(error.hint().unwrap().to_string().contains("by name or folder"));
+        }
     }
 }

@@ -368,6 +368,41 @@ fn a_graph_of_bf16_is_made_once() {
     }
 }
 
+/// The graph is quantised once, from a graph and from a converted checkpoint, and lies in the cache.
+#[test]
+fn a_graph_of_int8_is_made_once() {
+    let mut opened = 0;
+    for dir in [sentence_folder(), with_graph("onnx/model.onnx")] {
+        let cache = tempfile::tempdir().unwrap();
+        let Some(options) = running(cache.path()) else { return };
+        let plain = TextEmbedding::load(name(&dir), options.clone()).unwrap();
+        let in_int8 = LoadOptions { precision: Precision::Int8, ..options };
+        // The tiny models may have no matrix of 16 columns, which is said.
+        let model = match TextEmbedding::load(name(&dir), in_int8.clone()) {
+            Ok(model) => model,
+            Err(error) => {
+                assert!(error.to_string().contains("cannot quantise"), "{error}");
+                continue;
+            }
+        };
+        opened += 1;
+        let made = || {
+            let entries = fs::read_dir(cache.path().join("converted")).unwrap();
+            let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            names.filter(|name| name.contains("int8-")).count()
+        };
+        assert_eq!(made(), 1);
+        let [expected, found] =
+            [&plain, &model].map(|model| model.query_embed_one(TINY_TEXT).unwrap());
+        assert!(embedkit_testkit::cosine(&expected, &found) > 0.98);
+        assert_ne!(expected, found, "it was not f32");
+        let again = TextEmbedding::load(name(&dir), in_int8).unwrap();
+        assert_eq!(again.query_embed_one(TINY_TEXT).unwrap(), found);
+        assert_eq!(made(), 1);
+    }
+    assert!(opened > 0, "none was quantised");
+}
+
 #[test]
 fn a_precision_that_cannot_be_is_an_error() {
     let cache = tempfile::tempdir().unwrap();

@@ -108,7 +108,7 @@ impl Session {
         let environment = self.environment()?;
         let outline = graph::outline(&self.path)?;
         external::check(&self.path, &outline.external)?;
-        precision::check_graph(&self.path, options.precision, outline.multiplies_bf16)?;
+        precision::check_graph(&self.path, options.precision, outline.precision)?;
         let mut alternatives = device::alternatives(&options.device);
         if options.precision != Precision::F32 {
             alternatives.retain(|device| *device == Device::Cpu);
