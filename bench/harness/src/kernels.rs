@@ -27,7 +27,7 @@ const COMPARED: ([usize; 3], bool) = PRODUCTS[0];
 const KERNELS: [&str; 2] = ["amx", "avx512-vnni"];
 const TIMES: f64 = 5.0;
 /// Runs of each kernel in a round, of which the median counts.
-const RUNS: usize = 50;
+const RUNS: usize = 20;
 
 #[derive(Deserialize)]
 struct Timed {

@@ -27,8 +27,8 @@ pub struct Timed {
 }
 
 impl Product {
-    /// Runs the kernels of this processor in turn, from the slowest to the fastest of each kind of elements, after one
-    /// run that does not count.
+    /// Runs the kernels of this processor in turn, from the slowest to the fastest of each kind of elements, each run
+    /// after one that fills the caches and does not count.
     #[must_use]
     pub fn time(&self, runs: usize) -> Vec<Timed> {
         let kernels = int8::Kernel::ALL.iter().filter(|kernel| kernel.is_available());
@@ -42,13 +42,12 @@ impl Product {
             Timed { elements, kernel, seconds: Vec::with_capacity(runs) }
         };
         let mut all: Vec<_> = kernels.iter().map(timed).collect();
-        for run in 0..=runs {
+        for _ in 0..runs {
             for (kernel, timed) in kernels.iter().zip(&mut all) {
+                kernel.compute(self, &operands, &mut out);
                 let start = Instant::now();
                 kernel.compute(self, &operands, &mut out);
-                if run > 0 {
-                    timed.seconds.push(start.elapsed().as_secs_f64());
-                }
+                timed.seconds.push(start.elapsed().as_secs_f64());
             }
         }
         all
