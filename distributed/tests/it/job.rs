@@ -260,7 +260,7 @@ async fn passing_trouble_is_tried_again() {
     write_parquet(&bench.path("a.parquet"), 0, &texts(0, 1000), 100);
     let source = format!("files = ['{}']\nunit_rows = 100", bench.path("a.parquet").display());
     let (description, folder) =
-        bench.job("out", BM25, &source, "run = { pause_s = 0.0, attempts = 2 }");
+        bench.job("out", BM25, &source, "run = { pause_s = 0.0, attempts = 2, in_flight = 1 }");
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
     let models = Models::new(FunctionOptions {
