@@ -1,5 +1,6 @@
 //! Seconds that each kernel takes for a matrix product, for the project's own benchmarks.
 
+use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
 use super::{bf16, int8};
@@ -36,7 +37,7 @@ impl Product {
         let kernels = bf16::Kernel::ALL.iter().filter(|kernel| kernel.is_available());
         let kernels: Vec<_> = of_int8.chain(kernels.map(|&kernel| Kernel::Bf16(kernel))).collect();
         let operands = [Operands::new(self, 1), Operands::new(self, bf16::SIZE)];
-        let mut out = vec![0.0; self.rows * self.columns];
+        let mut out = Aligned::new(self.rows * self.columns, |_| 0.0);
         let timed = |kernel: &Kernel| {
             let (elements, kernel) = kernel.names();
             Timed { elements, kernel, seconds: Vec::with_capacity(runs) }
@@ -88,8 +89,8 @@ impl Kernel {
 /// Operands of a product, of numbers that are neither zeros nor denormal.
 struct Operands {
     k: usize,
-    activations: Vec<u8>,
-    weights: Vec<i8>,
+    activations: Aligned<u8>,
+    weights: Aligned<i8>,
     row_scales: Vec<f32>,
     column_sums: Vec<i32>,
     column_scales: Vec<f32>,
@@ -104,8 +105,8 @@ impl Operands {
         let at = |at: usize| if size == 1 { (at % 61) as u8 } else { 63 };
         Self {
             k,
-            activations: (0..product.rows * k).map(at).collect(),
-            weights: (0..len).map(|i| at(i).cast_signed()).collect(),
+            activations: Aligned::new(product.rows * k, at),
+            weights: Aligned::new(len, |i| at(i).cast_signed()),
             row_scales: vec![0.01; product.rows],
             column_sums: vec![0; product.columns],
             column_scales: vec![0.01; product.columns],
@@ -123,6 +124,39 @@ impl Operands {
             bias: None,
             gelu: product.gelu,
         }
+    }
+}
+
+/// Numbers that begin at a cache line, as tensors of ONNX Runtime do.
+struct Aligned<T> {
+    numbers: Vec<T>,
+    start: usize,
+}
+
+impl<T: Copy + Default> Aligned<T> {
+    const LINE: usize = 64;
+
+    fn new(len: usize, at: impl Fn(usize) -> T) -> Self {
+        let mut numbers = vec![T::default(); len + Self::LINE];
+        let start = numbers.as_ptr().align_offset(Self::LINE).min(Self::LINE);
+        numbers.truncate(start + len);
+        let places = numbers[start..].iter_mut().enumerate();
+        places.for_each(|(i, place)| *place = at(i));
+        Self { numbers, start }
+    }
+}
+
+impl<T> Deref for Aligned<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.numbers[self.start..]
+    }
+}
+
+impl<T> DerefMut for Aligned<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.numbers[self.start..]
     }
 }
 
