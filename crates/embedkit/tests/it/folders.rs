@@ -88,7 +88,7 @@ fn a_checkpoint_is_converted_once() {
     }
     // The limit of the files: 12 tokens.
     let long = ["w2"; 20].join(" ");
-    assert_eq!(load().token_count(embedkit::Role::Raw, [long]).unwrap(), 12);
+    assert_eq!(load().token_count(Role::Raw, [long]).unwrap(), 12);
 
     // Other weights are another graph.
     let weights = dir.path().join("model.safetensors");
