@@ -80,19 +80,10 @@ impl<'a> Attention<'a> {
                 (true, query, by_head)
             }
         };
-        let found = Self {
-            query,
-            key,
-            by_head,
-            value,
-            mask,
-            scale,
-            heads: heads.number,
-            output,
-            nodes: nodes.clone(),
-        };
         // A value that another node reads stays.
-        let found = Self { nodes: unread(graph, nodes, last), ..found };
+        let nodes = unread(graph, nodes, last);
+        let heads = heads.number;
+        let found = Self { query, key, by_head, value, mask, scale, heads, output, nodes };
         found.nodes.contains(&softmax).then_some((last, found))
     }
 
