@@ -41,6 +41,8 @@ mod language;
 #[cfg(any(feature = "bm25", feature = "splade", feature = "bm42", feature = "minicoil"))]
 mod model;
 mod options;
+#[cfg(any(feature = "bm25", feature = "splade", feature = "bm42", feature = "minicoil"))]
+mod packed;
 #[cfg(any(feature = "bm25", feature = "bm42", feature = "minicoil"))]
 mod stemmer;
 #[cfg(any(feature = "bm25", feature = "bm42", feature = "minicoil"))]

@@ -6,7 +6,7 @@ use std::{sync::Arc, thread::available_parallelism};
 use either::Either;
 #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
 use embedkit_core::pipeline::Engine;
-use embedkit_core::pipeline::{Class, Depth, ParallelMap, Pending, QueueOptions, catching};
+use embedkit_core::pipeline::{Class, Depth, ParallelMap, Pending, QueueOptions, Texts, catching};
 use embedkit_types::{
     BatchOptions, Embedded, Error, ErrorKind, LoadOptions, ModelFiles, ModelSpec, Role, Sparse,
     SparseEmbedding, SparseKind, SpecError, Task, TaskKind, Token,
@@ -18,6 +18,7 @@ use crate::bm25::{Bm25, StopwordLists};
 use crate::graph::GraphModel;
 use crate::{
     SparseOptions,
+    packed::Packed,
     terms::{self, Terms},
 };
 
@@ -124,7 +125,7 @@ impl SparseTextEmbedding {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        self.results(role, texts, Backend::embed, terms::embedded)
+        self.results(role, texts, Backend::embed_all, terms::embedded)
     }
 
     /// Embeds texts as their terms in the order of the text, with weights before they are rounded: what
@@ -138,33 +139,33 @@ impl SparseTextEmbedding {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        self.results(role, texts, Backend::embed_terms, |terms| terms)
+        self.results(role, texts, Backend::all_terms, |terms| terms)
     }
 
     /// Results that `look_up` makes without a graph, or `finish` of what the graph gives.
-    fn results<I, T: Send + 'static>(
+    fn results<I, W: Send + 'static, T: Send + 'static>(
         &self,
         role: Role,
         texts: I,
-        look_up: fn(&Backend, Role, &str) -> Result<Embedded<T>, Error>,
+        look_up: fn(&Backend, Role, &Texts) -> Packed<W, T>,
         finish: fn(Embedded<Terms>) -> Embedded<T>,
-    ) -> impl Iterator<Item = Result<Embedded<T>, Error>> + use<I, T>
+    ) -> impl Iterator<Item = Result<Embedded<T>, Error>> + use<I, W, T>
     where
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
         let _ = finish; // BM25 has no graph
-        let texts = texts.into_iter().map(|text| text.as_ref().to_owned());
         let mapped = |texts| {
             let (model, threads, window) =
                 (Arc::clone(&self.model), self.model.threads, self.model.batch.window);
-            let embed = move |text: String| look_up(&model.backend, role, &text);
-            ParallelMap::new(texts, threads, window, String::len, embed)
+            let embed = move |texts: &Texts| look_up(&model.backend, role, texts);
+            ParallelMap::new(texts, threads, window, embed)
         };
         #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
         let results = match &self.model.backend {
             Backend::Graph(engine) if !engine.step().looks_up(role) => {
-                let results = engine.stream(texts.map(move |text| (role, text)));
+                let owned = move |text: I::Item| (role, text.as_ref().to_owned());
+                let results = engine.stream(texts.into_iter().map(owned));
                 Either::Right(results.map(move |terms| terms.map(finish)))
             }
             _ => Either::Left(mapped(texts)),
@@ -326,20 +327,54 @@ impl Backend {
         let _ = role; // only BM25 looks up more than queries
         match self {
             #[cfg(feature = "bm25")]
-            Self::Bm25(bm25) => Ok(bm25.embed(role, text)),
+            Self::Bm25(bm25) => {
+                let mut pairs = Vec::new();
+                let tokens = bm25.counter().embed(role, text, &mut pairs);
+                let value = SparseEmbedding::from_pairs(pairs);
+                Ok(Embedded { value, tokens, truncated: false })
+            }
             #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
             Self::Graph(engine) => engine.step().query(text).map(terms::embedded),
         }
     }
 
-    /// The terms of such a text.
-    fn embed_terms(&self, role: Role, text: &str) -> Result<Embedded<Terms>, Error> {
-        let _ = role;
+    /// Texts whose vectors need no run of a graph.
+    fn embed_all(&self, role: Role, texts: &Texts) -> Packed<f32, SparseEmbedding> {
+        let unpack = |pairs: &[_]| SparseEmbedding::from_pairs(pairs.iter().copied());
         match self {
             #[cfg(feature = "bm25")]
-            Self::Bm25(bm25) => Ok(bm25.embed_terms(role, text)),
+            Self::Bm25(bm25) => {
+                let mut counter = bm25.counter();
+                Packed::new(texts, unpack, |text, pairs| {
+                    Ok((counter.embed(role, text, pairs), false))
+                })
+            }
             #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
-            Self::Graph(engine) => engine.step().query(text),
+            Self::Graph(_) => Packed::new(texts, unpack, |text, pairs| {
+                let Embedded { value, tokens, truncated } = self.embed(role, text)?;
+                pairs.extend(value.iter());
+                Ok((tokens, truncated))
+            }),
+        }
+    }
+
+    /// The terms of such texts.
+    fn all_terms(&self, role: Role, texts: &Texts) -> Packed<f64, Terms> {
+        let _ = role; // only BM25 looks up more than queries
+        match self {
+            #[cfg(feature = "bm25")]
+            Self::Bm25(bm25) => {
+                let mut counter = bm25.counter();
+                Packed::new(texts, <[_]>::to_vec, |text, pairs| {
+                    Ok((counter.terms(role, text, pairs), false))
+                })
+            }
+            #[cfg(any(feature = "splade", feature = "bm42", feature = "minicoil"))]
+            Self::Graph(engine) => Packed::new(texts, <[_]>::to_vec, |text, pairs| {
+                let Embedded { mut value, tokens, truncated } = engine.step().query(text)?;
+                pairs.append(&mut value);
+                Ok((tokens, truncated))
+            }),
         }
     }
 

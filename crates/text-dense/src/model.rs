@@ -9,7 +9,7 @@ use std::thread::available_parallelism;
 #[cfg(all(feature = "static", feature = "transformer"))]
 use either::Either;
 #[cfg(feature = "static")]
-use embedkit_core::pipeline::ParallelMap;
+use embedkit_core::pipeline::{ParallelMap, Texts};
 use embedkit_core::{
     Dim,
     pipeline::{Class, Depth, Pending, QueueOptions},
@@ -148,13 +148,12 @@ impl TextEmbedding {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let texts = texts.into_iter().map(|text| text.as_ref().to_owned());
         #[cfg(feature = "static")]
         let looked_up = |texts| {
             let Model { threads, window, .. } = *self.model;
             let model = Arc::clone(&self.model);
-            let embed = move |text: String| model.look_up(role, text);
-            ParallelMap::new(texts, threads, window, String::len, embed)
+            let embed = move |texts: &Texts| texts.map_each(|text| model.look_up(role, text));
+            ParallelMap::new(texts, threads, window, embed)
         };
         #[cfg(all(feature = "static", feature = "transformer"))]
         let results = match &self.model.backend {
@@ -181,7 +180,6 @@ impl TextEmbedding {
         texts: impl IntoIterator<Item: AsRef<str>>,
         queue: QueueOptions,
     ) -> Result<Pending<Embedded<Vec<f32>>>, Error> {
-        let texts = texts.into_iter().map(|text| text.as_ref().to_owned());
         match &self.model.backend {
             #[cfg(feature = "transformer")]
             Backend::Transformer(engine) => {
@@ -190,7 +188,8 @@ impl TextEmbedding {
             #[cfg(feature = "static")]
             Backend::Static(_) => {
                 let model = Arc::clone(&self.model);
-                let embed = move |text| model.look_up(role, text);
+                let texts = texts.into_iter().map(|text| text.as_ref().to_owned());
+                let embed = move |text: String| model.look_up(role, &text);
                 Ok(Pending::computed(texts.collect(), queue, embed))
             }
         }
@@ -209,13 +208,13 @@ impl TextEmbedding {
 
     /// Texts with their role and the task of raw text.
     #[cfg(feature = "transformer")]
-    fn tasked<I: Iterator<Item = String>>(
+    fn tasked<I: IntoIterator<Item: AsRef<str>>>(
         &self,
         role: Role,
         texts: I,
     ) -> impl Iterator<Item = RawText> + use<I> {
         let task = self.task;
-        texts.map(move |text| RawText { role, task, text })
+        texts.into_iter().map(move |text| RawText { role, task, text: text.as_ref().to_owned() })
     }
 
     /// The sum of the texts' tokens, special tokens included, after truncation. Needs no session.
@@ -335,7 +334,7 @@ impl TextEmbedding {
 #[cfg(feature = "static")]
 impl Model {
     /// The vector of a text of a model without a graph.
-    fn look_up(&self, role: Role, text: String) -> Result<Embedded<Vec<f32>>, Error> {
+    fn look_up(&self, role: Role, text: &str) -> Result<Embedded<Vec<f32>>, Error> {
         let text = self.rules.prompts.apply(role, text);
         let tokens = self.backend.tokenizer().encode(&text)?;
         let vector = match &self.backend {

@@ -77,16 +77,22 @@ impl SparseEmbedding {
             let (indices, values) = (indices.len(), values.len());
             return Err(SparseError::Lengths { indices, values });
         }
-        if indices.is_sorted() {
-            return Ok(Self { indices, values });
-        }
-        Ok(Self::from_pairs(indices.into_iter().zip(values)))
+        Ok(Self { indices, values }.sorted())
     }
 
     /// A vector of pairs of index and value, in any order. Pairs of one index stay in their order.
     #[must_use]
     pub fn from_pairs(pairs: impl IntoIterator<Item = (u32, f32)>) -> Self {
-        let mut pairs: Vec<_> = pairs.into_iter().collect();
+        let (indices, values) = pairs.into_iter().unzip();
+        Self { indices, values }.sorted()
+    }
+
+    fn sorted(self) -> Self {
+        let Self { indices, values } = self;
+        if indices.is_sorted() {
+            return Self { indices, values };
+        }
+        let mut pairs: Vec<_> = indices.into_iter().zip(values).collect();
         pairs.sort_by_key(|&(index, _)| index);
         let (indices, values) = pairs.into_iter().unzip();
         Self { indices, values }

@@ -215,10 +215,11 @@ impl ModelPrompts {
 
     /// The text behind the prompt of its role.
     #[must_use]
-    pub fn apply(&self, role: Role, text: String) -> String {
+    pub fn apply<'a>(&self, role: Role, text: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
+        let text = text.into();
         match self.of(role) {
             None => text,
-            Some(prompt) => format!("{prompt}{text}"),
+            Some(prompt) => Cow::Owned(format!("{prompt}{text}")),
         }
     }
 }

@@ -33,7 +33,7 @@ mod ticket;
 
 pub use self::{
     engine::{Depth, Engine},
-    map::ParallelMap,
+    map::{ParallelMap, Texts},
     pending::{Pending, QueueOptions},
     queue::{Class, Grouping, Pool},
     rows::{catching, run_rows},

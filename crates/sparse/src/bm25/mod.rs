@@ -10,10 +10,10 @@ mod tokens;
 use std::{
     collections::{HashMap, HashSet},
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use embedkit_types::{Bm25Config, Embedded, Error, Role, SparseEmbedding};
+use embedkit_types::{Bm25Config, Error, Role, SparseEmbedding};
 
 use self::{terms::Terms, tokens::each_token};
 use crate::{
@@ -121,72 +121,34 @@ impl Bm25 {
     /// The vector of a document: weights rounded to f32.
     #[must_use]
     pub fn document(&self, text: &str) -> SparseEmbedding {
-        self.document_and_count(text).0
+        let mut pairs = Vec::new();
+        self.counter().document(text, &mut pairs);
+        SparseEmbedding::from_pairs(pairs)
     }
 
     /// The vector of a query: 1 for each term.
     #[must_use]
     pub fn query(&self, text: &str) -> SparseEmbedding {
-        self.query_and_count(text).0
-    }
-
-    /// The vector of a text in its role, and how many words it has.
-    pub(crate) fn embed(&self, role: Role, text: &str) -> Embedded<SparseEmbedding> {
-        let (value, tokens) = match role {
-            Role::Query => self.query_and_count(text),
-            Role::Raw | Role::Document => self.document_and_count(text),
-        };
-        Embedded { value, tokens, truncated: false }
-    }
-
-    /// The terms of a text in its role, in the order in which they come first, and how many words it has.
-    pub(crate) fn embed_terms(&self, role: Role, text: &str) -> Embedded<WeightedTerms> {
-        let (mut value, tokens) = self.weights_and_count(text);
-        if role == Role::Query {
-            value.iter_mut().for_each(|(_, weight)| *weight = 1.0);
-        }
-        Embedded { value, tokens, truncated: false }
-    }
-
-    /// The vector of a document, and its tokens.
-    pub(crate) fn document_and_count(&self, text: &str) -> (SparseEmbedding, usize) {
-        self.counted(text, |counted, _| {
-            // Of stems with one index the last counts, as in the original.
-            let mut pairs: Vec<(u32, f32)> = Vec::with_capacity(counted.len());
-            #[expect(clippy::cast_possible_truncation, reason = "vectors are f32")]
-            pairs.extend(counted.map(|(index, weight)| (index, weight as f32)));
-            pairs.sort_by_key(|&(index, _)| index);
-            pairs.dedup_by(|next, kept| {
-                let same = next.0 == kept.0;
-                if same {
-                    kept.1 = next.1;
-                }
-                same
-            });
-            pairs.into_iter().collect()
-        })
-    }
-
-    /// The vector of a query, and its tokens.
-    pub(crate) fn query_and_count(&self, text: &str) -> (SparseEmbedding, usize) {
-        self.counted(text, |counted, _| {
-            let mut indices: Vec<u32> = counted.map(|(index, _)| index).collect();
-            indices.sort_unstable();
-            indices.dedup();
-            indices.into_iter().map(|index| (index, 1.0)).collect()
-        })
+        let mut pairs = Vec::new();
+        self.counter().query(text, &mut pairs);
+        SparseEmbedding::from_pairs(pairs)
     }
 
     /// The weights of a document's terms in f64, in the order in which its terms come first.
     #[must_use]
     pub fn weights(&self, text: &str) -> WeightedTerms {
-        self.weights_and_count(text).0
+        let mut pairs = Vec::new();
+        self.counter().weights(text, &mut pairs);
+        pairs
     }
 
-    fn weights_and_count(&self, text: &str) -> (WeightedTerms, usize) {
-        let ((pairs, collide), tokens): ((WeightedTerms, _), _) =
-            self.counted(text, |counted, collide| (counted.collect(), collide));
-        (if collide { merged(pairs) } else { pairs }, tokens)
+    /// Counts texts on one thread.
+    pub(crate) fn counter(&self) -> Counter<'_> {
+        Counter { bm25: self, terms: self.free().pop() }
+    }
+
+    fn free(&self) -> MutexGuard<'_, Vec<Terms>> {
+        self.terms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The tokens of a text, before any is left out.
@@ -214,38 +176,103 @@ impl Bm25 {
         each_token(text, &mut String::new(), |_| count += 1);
         count
     }
+}
 
-    /// Counts the stems of a text and hands indices and weights to `finish`, and whether indices may be
-    /// equal; with the number of tokens.
-    fn counted<R>(
-        &self,
-        text: &str,
-        finish: impl FnOnce(&mut dyn ExactSizeIterator<Item = (u32, f64)>, bool) -> R,
-    ) -> (R, usize) {
-        let free = self.free().pop();
-        // Not given back if a stemmer of the caller's panics half-way.
-        let mut terms = free.unwrap_or_default();
-        let (mut tokens, mut stems) = (0, 0usize);
+/// Counts the stems of one text after the other, and remembers words for all that come later.
+pub(crate) struct Counter<'a> {
+    bm25: &'a Bm25,
+    /// `None` after a stemmer of the caller's has panicked half-way.
+    terms: Option<Terms>,
+}
+
+/// Each function adds the terms of one text to a list and returns how many words the text has.
+impl Counter<'_> {
+    /// The vector of a text in its role: weights rounded to f32, by ascending index.
+    pub(crate) fn embed(&mut self, role: Role, text: &str, pairs: &mut Vec<(u32, f32)>) -> usize {
+        match role {
+            Role::Query => self.query(text, pairs),
+            Role::Raw | Role::Document => self.document(text, pairs),
+        }
+    }
+
+    /// The terms of a text in its role, in the order in which they come first.
+    pub(crate) fn terms(&mut self, role: Role, text: &str, pairs: &mut WeightedTerms) -> usize {
+        let start = pairs.len();
+        let words = self.weights(text, pairs);
+        if role == Role::Query {
+            pairs[start..].iter_mut().for_each(|(_, weight)| *weight = 1.0);
+        }
+        words
+    }
+
+    fn document(&mut self, text: &str, pairs: &mut Vec<(u32, f32)>) -> usize {
+        let start = pairs.len();
+        #[expect(clippy::cast_possible_truncation, reason = "vectors are f32")]
+        let (words, collide) = self.count(text, |index, weight| pairs.push((index, weight as f32)));
+        if !collide {
+            pairs[start..].sort_unstable_by_key(|&(index, _)| index);
+            return words;
+        }
+        // Of stems with one index the last counts, as in the original.
+        let mut own = pairs.split_off(start);
+        own.sort_by_key(|&(index, _)| index);
+        own.dedup_by(|next, kept| {
+            let same = next.0 == kept.0;
+            if same {
+                kept.1 = next.1;
+            }
+            same
+        });
+        pairs.append(&mut own);
+        words
+    }
+
+    fn query(&mut self, text: &str, pairs: &mut Vec<(u32, f32)>) -> usize {
+        let start = pairs.len();
+        let words = self.document(text, pairs);
+        pairs[start..].iter_mut().for_each(|(_, weight)| *weight = 1.0);
+        words
+    }
+
+    /// The weights of a document in f64 by first occurrence.
+    fn weights(&mut self, text: &str, pairs: &mut WeightedTerms) -> usize {
+        let start = pairs.len();
+        let (words, collide) = self.count(text, |index, weight| pairs.push((index, weight)));
+        if collide {
+            let own = pairs.split_off(start);
+            pairs.append(&mut merged(own));
+        }
+        words
+    }
+
+    /// Counts the stems of a text and hands indices and weights to `take`. Returns the number of words, and whether
+    /// indices may be equal.
+    fn count(&mut self, text: &str, mut take: impl FnMut(u32, f64)) -> (usize, bool) {
+        let Bm25 { k, b, avg_len, rules, .. } = self.bm25;
+        let mut terms = self.terms.take().unwrap_or_default();
+        let (mut words, mut stems) = (0, 0usize);
         terms.begin();
         let mut buffer = std::mem::take(&mut terms.buffer);
         each_token(text, &mut buffer, |token| {
-            tokens += 1;
-            stems += usize::from(terms.count(token, &self.rules));
+            words += 1;
+            stems += usize::from(terms.count(token, rules));
         });
         terms.buffer = buffer;
         #[expect(clippy::cast_precision_loss, reason = "counts of words")]
-        let length = (1.0 - self.b) + self.b * stems as f64 / self.avg_len;
-        let weigh = |(index, count)| {
+        let length = (1.0 - b) + b * stems as f64 / avg_len;
+        for (index, count) in terms.counts() {
             let count = f64::from(count);
-            (index, count * (self.k + 1.0) / (count + self.k * length))
-        };
-        let result = finish(&mut terms.counts().map(weigh), terms.collide());
-        self.free().push(terms);
-        (result, tokens)
+            take(index, count * (k + 1.0) / (count + k * length));
+        }
+        let collide = terms.collide();
+        self.terms = Some(terms);
+        (words, collide)
     }
+}
 
-    fn free(&self) -> std::sync::MutexGuard<'_, Vec<Terms>> {
-        self.terms.lock().unwrap_or_else(PoisonError::into_inner)
+impl Drop for Counter<'_> {
+    fn drop(&mut self) {
+        self.bm25.free().extend(self.terms.take());
     }
 }
 
