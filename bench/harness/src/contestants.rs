@@ -106,6 +106,7 @@ pub(super) struct Contestants {
     plain: PathBuf,
     roofline: PathBuf,
     kernels: PathBuf,
+    lanes: PathBuf,
     python: OnceCell<Ready>,
     fastembed: OnceCell<Ready>,
     fastembed_rs: OnceCell<Ready>,
@@ -142,8 +143,8 @@ impl Contestants {
         assets::ensure(Set::Bench)?;
         println!("building the contestants");
         // Its lock file follows the workspace's crates, so it may change.
-        let programs = ["bench-embedkit", "plain", "roofline", "kernels"];
-        let [embedkit, plain, roofline, kernels] = build("embedkit", programs, &[])?;
+        let programs = ["bench-embedkit", "plain", "roofline", "kernels", "lanes"];
+        let [embedkit, plain, roofline, kernels, lanes] = build("embedkit", programs, &[])?;
         Ok(Self {
             onnxruntime: assets::newest_runtime(),
             folder: folder.to_owned(),
@@ -152,6 +153,7 @@ impl Contestants {
             plain,
             roofline,
             kernels,
+            lanes,
             python: OnceCell::new(),
             fastembed: OnceCell::new(),
             fastembed_rs: OnceCell::new(),
@@ -208,6 +210,11 @@ impl Contestants {
     /// Starts our kernels, which open no model.
     pub(super) fn kernels(&self) -> Result<Contestant> {
         Contestant::start("kernels", &mut Command::new(&self.kernels))
+    }
+
+    /// Starts our engine with lanes that sleep.
+    pub(super) fn lanes(&self) -> Result<Contestant> {
+        Contestant::start("lanes", &mut Command::new(&self.lanes))
     }
 
     /// Starts our Python package and opens a model.

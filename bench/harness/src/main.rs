@@ -18,6 +18,7 @@ mod dense;
 mod image;
 mod int8;
 mod kernels;
+mod lanes;
 mod late;
 mod machine;
 mod models;
@@ -105,6 +106,8 @@ enum What {
     Int8,
     /// Our matrix products of int8 and bf16 by instruction set
     Kernels,
+    /// The engine with as many lanes as large machines have cores, simulated
+    Lanes,
     /// From the start of a process to the first vector
     Cold,
     /// Time and peak memory by the number of texts
@@ -125,7 +128,7 @@ enum What {
 
 impl What {
     /// Benchmarks of `all`.
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Dense,
         Self::Bm25,
         Self::Sparse,
@@ -136,6 +139,7 @@ impl What {
         Self::Image,
         Self::Int8,
         Self::Kernels,
+        Self::Lanes,
         Self::Cold,
         Self::Sizes,
         Self::ServeLike,
@@ -154,6 +158,7 @@ impl What {
             Self::Image => "image",
             Self::Int8 => "int8",
             Self::Kernels => "kernels",
+            Self::Lanes => "lanes",
             Self::Cold => "cold",
             Self::Sizes => "sizes",
             Self::ServeLike => "serve-like",
@@ -267,6 +272,7 @@ fn measure(
         What::Image => image::measure(setting, scale, report),
         What::Int8 => int8::measure(setting, scale, corpus, report),
         What::Kernels => kernels::measure(setting, scale, report),
+        What::Lanes => lanes::measure(setting, scale, report),
         What::Muvera => muvera::measure(setting, scale, report),
         What::Cold => cold::measure(setting, scale, corpus, report),
         What::Sizes => sizes::measure(setting, scale, corpus, report),

@@ -49,7 +49,8 @@ struct Shared<S: Step> {
     step: S,
     options: BatchOptions,
     state: Mutex<State<S>>,
-    /// There is work, a lane is free, or the engine is closed.
+    /// There is work, a lane is free, or the engine is closed. Work wakes one thread, which wakes the next one where
+    /// there is more: to wake all of them would cost as many calls of the system as the machine has cores.
     changed: Condvar,
 }
 
@@ -244,7 +245,7 @@ impl<S: Step> Engine<S> {
         // There may be room for the next one, too.
         running.wake_submitters();
         drop(state);
-        self.handle.shared.changed.notify_all();
+        self.handle.shared.changed.notify_one();
         Ok(ticket)
     }
 
@@ -290,13 +291,13 @@ impl<S: Step> Engine<S> {
         let shared = &self.handle.shared;
         let inputs = inputs.map(|(index, input)| Unprepared { index, input, estimate: 0 });
         shared.with(|running| running.queue.push(ticket, inputs));
-        shared.changed.notify_all();
+        shared.changed.notify_one();
     }
 
     pub(super) fn push_rows(&self, rows: impl Iterator<Item = Row<S::Prepared>>) {
         let shared = &self.handle.shared;
         shared.with(|running| rows.for_each(|row| running.queue.add(0, row)));
-        shared.changed.notify_all();
+        shared.changed.notify_one();
     }
 
     /// Gives up what has not begun to run at its deadline.
@@ -446,44 +447,53 @@ impl<S: Step> Shared<S> {
         }
     }
 
-    /// Waits for work; `None` when the engine is closed.
+    /// Waits for work, and wakes a thread for what is left; `None` when the engine is closed.
     fn next_job(&self) -> Option<Job<'_, S>> {
         let mut state = self.state();
         loop {
             if state.closed {
                 return None;
             }
-            if let Some(running) = &mut state.running {
-                let expired = running.expire();
-                if !expired.is_empty() {
-                    return Some(Job::Expire(expired));
+            if let Some(running) = &mut state.running
+                && let Some(job) = self.take_job(running)
+            {
+                let more = running.has_work();
+                drop(state);
+                if more {
+                    self.changed.notify_one();
                 }
-                // Running comes first, so that no lane is free while there is something to run.
-                if running.free > 0
-                    && let Some(batch) = running.queue.next_batch()
-                    && let Some(anchor) = running.inbox(batch[0].ticket)
-                {
-                    let alone = running.free == running.lanes && running.queue.is_empty();
-                    // The last row of a stream is not worth a graph of another shape.
-                    let (workload, count) = match running.queue.class(batch[0].ticket) {
-                        Some(Class::Interactive) if alone && batch.len() == 1 => {
-                            (Workload::Single, running.lanes)
-                        }
-                        _ => (Workload::Stream, 1),
-                    };
-                    running.free -= count;
-                    running.wake_submitters();
-                    let permits = Permits { shared: self, count, lone: false };
-                    return Some(Job::Run { workload, batch, anchor, permits });
-                }
-                if let Some(chunk) = running.queue.next_inputs(S::CHUNK)
-                    && let Some(inbox) = running.inbox(chunk.ticket)
-                {
-                    return Some(Job::Prepare { chunk, inbox });
-                }
+                return Some(job);
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    fn take_job(&self, running: &mut Running<S>) -> Option<Job<'_, S>> {
+        let expired = running.expire();
+        if !expired.is_empty() {
+            return Some(Job::Expire(expired));
+        }
+        // Running comes first, so that no lane is free while there is something to run.
+        if running.free > 0
+            && let Some(batch) = running.queue.next_batch()
+            && let Some(anchor) = running.inbox(batch[0].ticket)
+        {
+            let alone = running.free == running.lanes && running.queue.is_empty();
+            // The last row of a stream is not worth a graph of another shape.
+            let (workload, count) = match running.queue.class(batch[0].ticket) {
+                Some(Class::Interactive) if alone && batch.len() == 1 => {
+                    (Workload::Single, running.lanes)
+                }
+                _ => (Workload::Stream, 1),
+            };
+            running.free -= count;
+            running.wake_submitters();
+            let permits = Permits { shared: self, count, lone: false };
+            return Some(Job::Run { workload, batch, anchor, permits });
+        }
+        let chunk = running.queue.next_inputs(S::CHUNK)?;
+        let inbox = running.inbox(chunk.ticket)?;
+        Some(Job::Prepare { chunk, inbox })
     }
 
     /// Makes inputs ready, each by itself.
@@ -514,8 +524,9 @@ impl<S: Step> Shared<S> {
             rows.into_iter().for_each(|row| running.queue.add(window, row));
             running.wake_submitters();
         });
-        self.changed.notify_all();
+        // This thread looks for work next. Where it has failures to deliver first, the caller's waker may take its time.
         if !failed.is_empty() {
+            self.changed.notify_one();
             inbox.put(failed);
         }
     }
@@ -550,6 +561,11 @@ impl<S: Step> State<S> {
 impl<S: Step> Running<S> {
     fn is_idle(&self) -> bool {
         self.free == self.lanes && self.queue.is_empty()
+    }
+
+    /// True where a thread that waits has something to do.
+    fn has_work(&self) -> bool {
+        self.queue.has_inputs() || self.free > 0 && self.queue.has_rows()
     }
 
     fn open(&mut self, terms: Terms) -> (TicketId, Arc<Inbox<Outcome<S>>>) {
@@ -624,11 +640,15 @@ impl<S: Step> Drop for Permits<'_, S> {
     fn drop(&mut self) {
         let mut state = self.shared.state();
         state.lone &= !self.lone;
+        let mut more = false;
         if let Some(running) = &mut state.running {
             running.free += self.count;
+            more = running.has_work();
         }
         drop(state);
-        self.shared.changed.notify_all();
+        if more {
+            self.shared.changed.notify_one();
+        }
     }
 }
 

@@ -356,7 +356,17 @@ impl<I, P> Queue<I, P> {
 
     /// True where nothing waits, neither to be prepared nor to be run.
     pub(super) fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.unprepared.is_empty()
+        !self.has_rows() && !self.has_inputs()
+    }
+
+    /// True where rows wait to be run.
+    pub(super) fn has_rows(&self) -> bool {
+        !self.rows.is_empty()
+    }
+
+    /// True where inputs wait to be prepared.
+    pub(super) fn has_inputs(&self) -> bool {
+        !self.unprepared.is_empty()
     }
 
     /// The longest row in the oldest window of the ticket whose turn it is.
