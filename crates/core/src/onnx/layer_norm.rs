@@ -2,9 +2,7 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::int8::Kernel;
-
-/// Sums that are added side by side, on every processor.
-const LANES: usize = 16;
+use super::lanes::{LANES, reduce};
 
 /// Weights of a layer normalisation.
 #[derive(Debug, Clone, Copy)]
@@ -86,14 +84,7 @@ fn sum(numbers: &[f32], of: impl Fn(f32) -> f32) -> f32 {
     for (lane, &x) in lanes.iter_mut().zip(rest) {
         *lane += of(x);
     }
-    let mut half = LANES / 2;
-    while half > 0 {
-        for lane in 0..half {
-            lanes[lane] += lanes[lane + half];
-        }
-        half /= 2;
-    }
-    lanes[0]
+    reduce(lanes, |a, b| a + b)
 }
 
 #[cfg(test)]

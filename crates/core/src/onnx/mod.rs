@@ -7,6 +7,7 @@ mod external;
 mod failure;
 mod graph;
 mod int8;
+mod lanes;
 mod layer_norm;
 pub mod operators;
 mod placement;

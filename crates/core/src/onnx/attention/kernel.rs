@@ -220,16 +220,3 @@ macro_rules! attention {
     };
 }
 pub(super) use attention;
-
-/// Combines lanes in one order on every processor: halves, then halves of those.
-#[inline(always)]
-pub(super) fn reduce(mut lanes: [f32; 16], combine: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut half = lanes.len() / 2;
-    while half > 0 {
-        for lane in 0..half {
-            lanes[lane] = combine(lanes[lane], lanes[lane + half]);
-        }
-        half /= 2;
-    }
-    lanes[0]
-}

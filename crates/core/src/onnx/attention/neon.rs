@@ -7,7 +7,8 @@ use super::super::int8::neon::{
     Floats, LANES, VECTORS, add, div, load, max, mul, mul_add, power_of_two, splat, store,
 };
 use super::super::int8::{COLUMNS, TileMut};
-use super::kernel::{attention, reduce};
+use super::super::lanes::reduce;
+use super::kernel::attention;
 use super::{Head, Scratch};
 
 attention!(#[target_feature(enable = "neon")] rows: 6, panels: 1);

@@ -5,7 +5,8 @@ use std::f32::consts::LOG2_E;
 use super::super::int8::exp::{COEFFICIENTS, LEAST, LN_2, ROUND};
 use super::super::int8::x86::{bytes32, bytes64};
 use super::super::int8::{COLUMNS, TileMut};
-use super::kernel::{attention, reduce};
+use super::super::lanes::reduce;
+use super::kernel::attention;
 use super::{Head, Scratch};
 
 pub(super) mod avx2 {

@@ -46,63 +46,56 @@ pub(crate) fn quantize_rows(
     if k == 0 {
         return scales.fill(MIN_RANGE / qmax(zero_point));
     }
+    let rows = Rows { x, k, smooth_scales, zero_point };
     #[cfg(target_arch = "x86_64")]
     {
         #[expect(unsafe_code, reason = "the processor has what the function was compiled for")]
         if Kernel::Avx512.is_available() {
             // SAFETY: `is_available` found the features.
-            return unsafe { rows_avx512(x, k, smooth_scales, zero_point, q, scales) };
+            return unsafe { rows.quantize_avx512(q, scales) };
         } else if Kernel::Avx2.is_available() {
             // SAFETY: `is_available` found the features.
-            return unsafe { rows_avx2(x, k, smooth_scales, zero_point, q, scales) };
+            return unsafe { rows.quantize_avx2(q, scales) };
         }
     }
-    rows(x, k, smooth_scales, zero_point, q, scales);
+    rows.quantize(q, scales);
 }
 
-/// [`rows`], compiled for AVX-512.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,avx512f,avx512bw")]
-fn rows_avx512(
-    x: &[f32],
+/// Rows to be quantised, as [`quantize_rows`] takes them.
+struct Rows<'a> {
+    x: &'a [f32],
     k: usize,
-    smooth_scales: Option<&[f32]>,
+    smooth_scales: Option<&'a [f32]>,
     zero_point: u8,
-    q: &mut [u8],
-    scales: &mut [f32],
-) {
-    rows(x, k, smooth_scales, zero_point, q, scales);
 }
 
-/// [`rows`], compiled for AVX2.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn rows_avx2(
-    x: &[f32],
-    k: usize,
-    smooth_scales: Option<&[f32]>,
-    zero_point: u8,
-    q: &mut [u8],
-    scales: &mut [f32],
-) {
-    rows(x, k, smooth_scales, zero_point, q, scales);
-}
+impl Rows<'_> {
+    /// [`Self::quantize`], compiled for AVX-512.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,avx512f,avx512bw")]
+    fn quantize_avx512(&self, q: &mut [u8], scales: &mut [f32]) {
+        self.quantize(q, scales);
+    }
 
-#[inline(always)]
-fn rows(
-    x: &[f32],
-    k: usize,
-    smooth_scales: Option<&[f32]>,
-    zero_point: u8,
-    q: &mut [u8],
-    scales: &mut [f32],
-) {
-    let rows = x.chunks_exact(k).zip(q.chunks_exact_mut(k)).zip(scales);
-    for ((x, q), scale) in rows {
-        *scale = match smooth_scales {
-            Some(smooth) => row(x.iter().zip(smooth).map(|(x, smooth)| x * smooth), zero_point, q),
-            None => row(x.iter().copied(), zero_point, q),
-        };
+    /// [`Self::quantize`], compiled for AVX2.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn quantize_avx2(&self, q: &mut [u8], scales: &mut [f32]) {
+        self.quantize(q, scales);
+    }
+
+    #[inline(always)]
+    fn quantize(&self, q: &mut [u8], scales: &mut [f32]) {
+        let zero_point = self.zero_point;
+        let rows = self.x.chunks_exact(self.k).zip(q.chunks_exact_mut(self.k));
+        for ((x, q), scale) in rows.zip(scales) {
+            *scale = match self.smooth_scales {
+                Some(smooth) => {
+                    row(x.iter().zip(smooth).map(|(x, smooth)| x * smooth), zero_point, q)
+                }
+                None => row(x.iter().copied(), zero_point, q),
+            };
+        }
     }
 }
 

@@ -1,47 +1,22 @@
 //! Layer normalisation of a sum.
 
-use std::ops::RangeInclusive;
-
 use ort::{
-    operator::{
-        BoxedKernel, ComputeContext, KernelContext, Operator, OperatorInput, OperatorOutput,
-    },
+    operator::{ComputeContext, Operator},
     value::TensorElementType::Float32,
 };
 
 use super::{
-    super::layer_norm::LayerNorm, ADD_NORM, ADD_NORM_INPUTS, Argument, MAX_PARTS, VERSIONS,
-    elements_mut, for_each, kernel, quantize::MIN_WORK, refuse,
+    super::layer_norm::LayerNorm, ADD_NORM, ADD_NORM_INPUTS, Argument, Definition, MAX_PARTS,
+    elements_mut, for_each, quantize::MIN_WORK, refuse,
 };
 
-/// The operator.
-pub(super) struct AddNorm {
-    /// The session has more than one thread.
-    pub(super) parallel: bool,
-}
-
-impl Operator for AddNorm {
-    type Kernel<'a> = BoxedKernel<'a>;
-
-    fn name(&self) -> &str {
-        ADD_NORM
-    }
-
-    fn versions(&self) -> RangeInclusive<u32> {
-        VERSIONS
-    }
-
-    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
-        [Float32; 5].map(OperatorInput::required)
-    }
-
-    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
-        [OperatorOutput::required(Float32)]
-    }
-
-    fn create_kernel<'a>(&self, _: &KernelContext<'a>) -> ort::Result<BoxedKernel<'a>> {
-        let parallel = self.parallel;
-        Ok(kernel(ADD_NORM, move |context| add_norm(context, parallel)))
+/// The operator, for a session of more than one thread if `parallel`.
+pub(super) fn operator(parallel: bool) -> impl Operator {
+    Definition {
+        name: ADD_NORM,
+        inputs: &[Float32; 5],
+        outputs: &[Float32],
+        compute: Some(move |context: &ComputeContext| add_norm(context, parallel)),
     }
 }
 

@@ -1,11 +1,7 @@
 //! Multi-head attention.
 
-use std::ops::RangeInclusive;
-
 use ort::{
-    operator::{
-        BoxedKernel, ComputeContext, KernelContext, Operator, OperatorInput, OperatorOutput,
-    },
+    operator::{ComputeContext, Operator},
     value::TensorElementType::{Float32, Int64},
 };
 
@@ -14,40 +10,17 @@ use super::{
         attention::{self, Head, Rows, Scratch},
         int8::TileMut,
     },
-    ATTENTION, ATTENTION_BY_HEAD, ATTENTION_INPUTS, Argument, MAX_PARTS, MIN_WORK, VERSIONS,
-    elements_mut, for_each, kernel, refuse,
+    ATTENTION, ATTENTION_BY_HEAD, ATTENTION_INPUTS, Argument, Definition, MAX_PARTS, MIN_WORK,
+    elements_mut, for_each, refuse,
 };
 
-/// The operator for one layout of queries and keys.
-pub(super) struct Attention {
-    /// Queries and keys are separated by head.
-    pub(super) by_head: bool,
-    /// The session has more than one thread.
-    pub(super) parallel: bool,
-}
-
-impl Operator for Attention {
-    type Kernel<'a> = BoxedKernel<'a>;
-
-    fn name(&self) -> &str {
-        name(self.by_head)
-    }
-
-    fn versions(&self) -> RangeInclusive<u32> {
-        VERSIONS
-    }
-
-    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
-        [Float32, Float32, Float32, Float32, Float32, Int64].map(OperatorInput::required)
-    }
-
-    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
-        [OperatorOutput::required(Float32)]
-    }
-
-    fn create_kernel<'a>(&self, _: &KernelContext<'a>) -> ort::Result<BoxedKernel<'a>> {
-        let Self { by_head, parallel } = *self;
-        Ok(kernel(name(by_head), move |context| attend(context, by_head, parallel)))
+/// The operator for one layout of queries and keys, for a session of more than one thread if `parallel`.
+pub(super) fn operator(by_head: bool, parallel: bool) -> impl Operator {
+    Definition {
+        name: name(by_head),
+        inputs: &[Float32, Float32, Float32, Float32, Float32, Int64],
+        outputs: &[Float32],
+        compute: Some(move |context: &ComputeContext| attend(context, by_head, parallel)),
     }
 }
 

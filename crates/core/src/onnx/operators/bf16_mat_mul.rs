@@ -1,11 +1,7 @@
 //! The matrix product of numbers rounded to bf16.
 
-use std::ops::RangeInclusive;
-
 use ort::{
-    operator::{
-        BoxedKernel, ComputeContext, KernelContext, Operator, OperatorInput, OperatorOutput,
-    },
+    operator::{ComputeContext, Operator},
     value::TensorElementType::{Float32, Int64, Uint16},
 };
 
@@ -14,44 +10,20 @@ use super::{
         bf16::{Kernel, Rounded, SIZE},
         int8::{COLUMNS, DEPTH, Gemm},
     },
-    Argument, BF16_MAT_MUL, BF16_MAT_MUL_GELU, BF16_MAT_MUL_INPUTS, VERSIONS, kernel, multiply,
-    refuse, size_of,
+    Argument, BF16_MAT_MUL, BF16_MAT_MUL_GELU, BF16_MAT_MUL_INPUTS, Definition, multiply, refuse,
+    size_of,
 };
 
-/// The operator with or without a GELU.
-pub(super) struct Bf16MatMul {
-    pub(super) gelu: bool,
-    /// The session has more than one thread.
-    pub(super) parallel: bool,
-}
-
-impl Operator for Bf16MatMul {
-    type Kernel<'a> = BoxedKernel<'a>;
-
-    fn name(&self) -> &str {
-        name(self.gelu)
-    }
-
-    fn versions(&self) -> RangeInclusive<u32> {
-        VERSIONS
-    }
-
-    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
-        [Float32, Uint16, Float32, Int64].map(OperatorInput::required)
-    }
-
-    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
-        [OperatorOutput::required(Float32)]
-    }
-
-    fn create_kernel<'a>(&self, _: &KernelContext<'a>) -> ort::Result<BoxedKernel<'a>> {
-        let Self { gelu, parallel } = *self;
-        let operator = name(gelu);
-        let fastest = Kernel::fastest();
+/// The operator with or without a GELU, for a session of more than one thread if `parallel`.
+pub(super) fn operator(gelu: bool, parallel: bool) -> impl Operator {
+    Definition {
+        name: name(gelu),
+        inputs: &[Float32, Uint16, Float32, Int64],
+        outputs: &[Float32],
         // Portable code would be several times as slow as f32.
-        let fastest = fastest
-            .ok_or_else(|| refuse(operator, "this processor has no instructions for bf16"))?;
-        Ok(kernel(operator, move |context| bf16_mat_mul(context, gelu, parallel, fastest)))
+        compute: Kernel::fastest().map(|fastest| {
+            move |context: &ComputeContext| bf16_mat_mul(context, gelu, parallel, fastest)
+        }),
     }
 }
 

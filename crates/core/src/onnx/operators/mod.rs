@@ -35,7 +35,10 @@ use std::{
 };
 
 use ort::{
-    operator::{BoxedKernel, ComputeContext, OperatorDomain},
+    operator::{
+        BoxedKernel, ComputeContext, KernelContext, Operator, OperatorDomain, OperatorInput,
+        OperatorOutput,
+    },
     value::{PrimitiveTensorElementType, TensorElementType, ValueRef, ValueRefMut, ValueType},
 };
 
@@ -43,12 +46,6 @@ pub use super::bf16::round as round_to_bf16;
 pub use pack::{Packed, pack, pack_bf16};
 
 use super::int8::{Gemm, TileMut};
-use add_norm::AddNorm;
-use attention::Attention;
-use bf16_mat_mul::Bf16MatMul;
-use q_mat_mul::QMatMul;
-use quantize::Quantize;
-
 /// Domain of the operators.
 pub const DOMAIN: &str = "embedkit";
 /// Version of the domain.
@@ -155,19 +152,62 @@ const MAX_PARTS: usize = 64;
 /// Registers the operators for a session of `threads` threads.
 pub(super) fn domain(threads: usize) -> ort::Result<OperatorDomain> {
     let parallel = threads > 1;
-    let mut domain = OperatorDomain::new(DOMAIN)?;
+    let mut domain = OperatorDomain::new(DOMAIN)?.add(add_norm::operator(parallel))?;
     for range in ActivationRange::ALL {
-        domain = domain.add(Quantize { range, parallel })?;
+        domain = domain.add(quantize::operator(range, parallel))?;
     }
     for gelu in [false, true] {
-        domain = domain.add(QMatMul { gelu, parallel })?;
-        domain = domain.add(Bf16MatMul { gelu, parallel })?;
+        domain = domain.add(q_mat_mul::operator(gelu, parallel))?;
+        domain = domain.add(bf16_mat_mul::operator(gelu, parallel))?;
     }
-    domain = domain.add(AddNorm { parallel })?;
     for by_head in [false, true] {
-        domain = domain.add(Attention { by_head, parallel })?;
+        domain = domain.add(attention::operator(by_head, parallel))?;
     }
     Ok(domain)
+}
+
+/// An operator as the runtime sees it: all inputs and outputs are required.
+struct Definition<F> {
+    name: &'static str,
+    inputs: &'static [TensorElementType],
+    outputs: &'static [TensorElementType],
+    /// Computes the outputs; `None` on a processor without instructions for it.
+    compute: Option<F>,
+}
+
+impl<F> Operator for Definition<F>
+where
+    F: Fn(&ComputeContext) -> ort::Result<()> + Clone + Send + Sync + 'static,
+{
+    type Kernel<'a> = BoxedKernel<'a>;
+
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn versions(&self) -> RangeInclusive<u32> {
+        VERSIONS
+    }
+
+    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
+        self.inputs.iter().copied().map(OperatorInput::required)
+    }
+
+    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
+        self.outputs.iter().copied().map(OperatorOutput::required)
+    }
+
+    /// A panic becomes an error, since unwinding into C aborts the process.
+    fn create_kernel<'a>(&self, _: &KernelContext<'a>) -> ort::Result<BoxedKernel<'a>> {
+        let name = self.name;
+        let Some(compute) = self.compute.clone() else {
+            return Err(refuse(name, "this processor has no instructions for it"));
+        };
+        Ok(Box::new(move |context: &ComputeContext| {
+            catch_unwind(AssertUnwindSafe(|| compute(context)))
+                .unwrap_or_else(|panic| Err(panicked(name, &*panic)))
+        }))
+    }
 }
 
 /// An input tensor of an operator. Its type and shape come from the file, hence each access is checked.
@@ -244,17 +284,6 @@ fn elements_mut<'a, T: PrimitiveTensorElementType>(
     tensor: &'a mut ValueRefMut<'_>,
 ) -> ort::Result<&'a mut [T]> {
     if tensor.shape().contains(&0) { Ok(&mut []) } else { Ok(tensor.try_extract_tensor_mut()?.1) }
-}
-
-/// Wraps a kernel for the runtime: a panic becomes an error, since unwinding into C aborts the process.
-fn kernel<'a>(
-    operator: &'static str,
-    compute: impl Fn(&ComputeContext) -> ort::Result<()> + Send + 'a,
-) -> BoxedKernel<'a> {
-    Box::new(move |context: &ComputeContext| {
-        catch_unwind(AssertUnwindSafe(|| compute(context)))
-            .unwrap_or_else(|panic| Err(panicked(operator, &*panic)))
-    })
 }
 
 /// Processes all parts, on the session's threads if there is more than one part.

@@ -1,49 +1,22 @@
 //! The int8 matrix product.
 
-use std::ops::RangeInclusive;
-
 use ort::{
-    operator::{
-        BoxedKernel, ComputeContext, KernelContext, Operator, OperatorInput, OperatorOutput,
-    },
+    operator::{ComputeContext, Operator},
     value::TensorElementType::{Float32, Int8, Int32, Int64, Uint8},
 };
 
 use super::{
     super::int8::{COLUMNS, DEPTH, Gemm, Scales},
-    Argument, Q_MAT_MUL, Q_MAT_MUL_GELU, Q_MAT_MUL_INPUTS, VERSIONS, kernel, multiply, refuse,
-    size_of,
+    Argument, Definition, Q_MAT_MUL, Q_MAT_MUL_GELU, Q_MAT_MUL_INPUTS, multiply, refuse, size_of,
 };
 
-/// The operator with or without a GELU.
-pub(super) struct QMatMul {
-    pub(super) gelu: bool,
-    /// The session has more than one thread.
-    pub(super) parallel: bool,
-}
-
-impl Operator for QMatMul {
-    type Kernel<'a> = BoxedKernel<'a>;
-
-    fn name(&self) -> &str {
-        name(self.gelu)
-    }
-
-    fn versions(&self) -> RangeInclusive<u32> {
-        VERSIONS
-    }
-
-    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
-        [Uint8, Float32, Uint8, Int8, Int32, Float32, Float32, Int64].map(OperatorInput::required)
-    }
-
-    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
-        [OperatorOutput::required(Float32)]
-    }
-
-    fn create_kernel<'a>(&self, _: &KernelContext<'a>) -> ort::Result<BoxedKernel<'a>> {
-        let Self { gelu, parallel } = *self;
-        Ok(kernel(name(gelu), move |context| q_mat_mul(context, gelu, parallel)))
+/// The operator with or without a GELU, for a session of more than one thread if `parallel`.
+pub(super) fn operator(gelu: bool, parallel: bool) -> impl Operator {
+    Definition {
+        name: name(gelu),
+        inputs: &[Uint8, Float32, Uint8, Int8, Int32, Float32, Float32, Int64],
+        outputs: &[Float32],
+        compute: Some(move |context: &ComputeContext| q_mat_mul(context, gelu, parallel)),
     }
 }
 

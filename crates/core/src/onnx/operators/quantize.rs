@@ -1,52 +1,24 @@
 //! Quantisation of rows of f32 to u8.
 
-use std::ops::RangeInclusive;
-
 use ort::{
-    operator::{
-        BoxedKernel, ComputeContext, KernelContext, Operator, OperatorInput, OperatorOutput,
-    },
+    operator::{ComputeContext, Operator},
     value::TensorElementType::{Float32, Uint8},
 };
 
 use super::{
-    super::int8, ActivationRange, Argument, MAX_PARTS, VERSIONS, elements_mut, for_each, kernel,
-    refuse,
+    super::int8, ActivationRange, Argument, Definition, MAX_PARTS, elements_mut, for_each, refuse,
 };
 
 /// Minimum elements per part: some tens of microseconds, which outweigh waking a thread.
 pub(super) const MIN_WORK: usize = 1 << 16;
 
-/// The operator for one range of activations.
-pub(super) struct Quantize {
-    pub(super) range: ActivationRange,
-    /// The session has more than one thread.
-    pub(super) parallel: bool,
-}
-
-impl Operator for Quantize {
-    type Kernel<'a> = BoxedKernel<'a>;
-
-    fn name(&self) -> &str {
-        self.range.operator()
-    }
-
-    fn versions(&self) -> RangeInclusive<u32> {
-        VERSIONS
-    }
-
-    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
-        let count = if self.range == ActivationRange::Smoothed { 2 } else { 1 };
-        std::iter::repeat_n(Float32, count).map(OperatorInput::required)
-    }
-
-    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
-        [Uint8, Float32].map(OperatorOutput::required)
-    }
-
-    fn create_kernel<'a>(&self, _: &KernelContext<'a>) -> ort::Result<BoxedKernel<'a>> {
-        let Self { range, parallel } = *self;
-        Ok(kernel(range.operator(), move |context| quantize(context, range, parallel)))
+/// The operator for one range of activations, for a session of more than one thread if `parallel`.
+pub(super) fn operator(range: ActivationRange, parallel: bool) -> impl Operator {
+    Definition {
+        name: range.operator(),
+        inputs: if range == ActivationRange::Smoothed { &[Float32; 2] } else { &[Float32] },
+        outputs: &[Uint8, Float32],
+        compute: Some(move |context: &ComputeContext| quantize(context, range, parallel)),
     }
 }
 

@@ -1,38 +1,21 @@
 //! A kernel's panic becomes an error of the run, on one thread and on several.
 
-use ort::operator::{
-    BoxedKernel, ComputeContext, KernelContext, Operator, OperatorDomain, OperatorInput,
-    OperatorOutput,
-};
+use ort::operator::{ComputeContext, Operator, OperatorDomain};
 use ort::value::{Tensor, TensorElementType::Float32};
 
-use super::{DOMAIN, for_each, kernel};
+use super::{DOMAIN, Definition, for_each};
 
 /// An operator with a number of parts, the last of which panics.
-struct Panics(usize);
-
-impl Operator for Panics {
-    type Kernel<'a> = BoxedKernel<'a>;
-
-    fn name(&self) -> &str {
-        "Panics"
-    }
-
-    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
-        [OperatorInput::required(Float32)]
-    }
-
-    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
-        [OperatorOutput::required(Float32)]
-    }
-
-    fn create_kernel<'a>(&self, _: &KernelContext<'a>) -> ort::Result<BoxedKernel<'a>> {
-        let parts = self.0;
-        Ok(kernel("Panics", move |context: &ComputeContext| {
+fn panics(parts: usize) -> impl Operator {
+    Definition {
+        name: "Panics",
+        inputs: &[Float32],
+        outputs: &[Float32],
+        compute: Some(move |context: &ComputeContext| {
             for_each(context, "Panics", (0..parts).collect(), |&mut part| {
                 assert!(part + 1 < parts, "part {part} is\0broken");
             })
-        }))
+        }),
     }
 }
 
@@ -58,7 +41,7 @@ fn a_panic_is_an_error_of_the_run() {
     let Some(library) = embedkit_testkit::runtime_library() else { return };
     let (environment, _) = crate::runtime::environment(Some(&library), None).unwrap();
     for parts in [1, 9] {
-        let domain = OperatorDomain::new(DOMAIN).unwrap().add(Panics(parts)).unwrap();
+        let domain = OperatorDomain::new(DOMAIN).unwrap().add(panics(parts)).unwrap();
         let builder = ort::session::Session::builder(&environment).unwrap();
         let builder = builder.with_intra_threads(3).unwrap().with_operators(domain);
         let mut session = builder.unwrap().commit_from_memory(&graph()).unwrap();
