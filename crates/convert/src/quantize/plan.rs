@@ -133,33 +133,33 @@ impl<'a> Plan<'a> {
         self.attentions = softmaxes.filter_map(|at| Attention::of(graph, at)).collect();
         let ends = nodes.filter(|at| !self.products.contains_key(at) && !self.dropped.contains(at));
         self.norms = ends.filter_map(|at| Some((at, AddNorm::of(graph, at)?))).collect();
-        loop {
-            let mut dropped = self.dropped.clone();
-            for (last, attention) in &self.attentions {
-                dropped.extend(attention.nodes.iter().filter(|at| *at != last));
-            }
-            for (last, norm) in &self.norms {
-                dropped.extend(norm.nodes.iter().filter(|at| *at != last));
-            }
-            let products = &self.products;
-            let outputs: BTreeSet<&str> = products.values().map(|product| product.output).collect();
-            let remains = |value: &str| match graph.producers.get(value) {
-                Some(at) => match products.get(at) {
-                    Some(product) => product.output == value,
-                    None => !dropped.contains(at) || outputs.contains(value),
-                },
-                None => true,
-            };
-            let before = (self.attentions.len(), self.norms.len());
-            self.attentions.retain(|last, attention| {
-                !dropped.contains(last) && attention.inputs().all(remains)
-            });
-            self.norms.retain(|last, norm| !dropped.contains(last) && norm.inputs().all(remains));
-            if before == (self.attentions.len(), self.norms.len()) {
-                self.dropped = dropped;
-                return;
-            }
+        // Those that go make the others no worse, so that one pass finds all.
+        let dropped = self.dropped_with_layers();
+        let products = &self.products;
+        let outputs: BTreeSet<&str> = products.values().map(|product| product.output).collect();
+        let remains = |value: &str| match graph.producers.get(value) {
+            Some(at) => match products.get(at) {
+                Some(product) => product.output == value,
+                None => !dropped.contains(at) || outputs.contains(value),
+            },
+            None => true,
+        };
+        self.attentions
+            .retain(|last, attention| !dropped.contains(last) && attention.inputs().all(remains));
+        self.norms.retain(|last, norm| !dropped.contains(last) && norm.inputs().all(remains));
+        self.dropped = self.dropped_with_layers();
+    }
+
+    /// Nodes that are dropped already, and those of attentions and normalisations but their last ones.
+    fn dropped_with_layers(&self) -> BTreeSet<usize> {
+        let mut dropped = self.dropped.clone();
+        for (last, attention) in &self.attentions {
+            dropped.extend(attention.nodes.iter().filter(|at| *at != last));
         }
+        for (last, norm) in &self.norms {
+            dropped.extend(norm.nodes.iter().filter(|at| *at != last));
+        }
+        dropped
     }
 
     /// Fuses a following bias and GELU into a product, unless another node reads the intermediate values.

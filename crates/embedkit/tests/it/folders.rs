@@ -331,40 +331,18 @@ fn has_bf16(error: Option<&Error>) -> bool {
     false
 }
 
-/// The graph is made once, from a graph and from a converted checkpoint, and lies in the cache.
+/// Matrices of the tiny models have fewer than 16 columns.
 #[test]
-fn a_graph_of_bf16_is_made_once() {
+fn a_graph_without_wide_matrices_is_refused_in_bf16() {
     for dir in [sentence_folder(), with_graph("onnx/model.onnx")] {
         let cache = tempfile::tempdir().unwrap();
         let Some(options) = running(cache.path()) else { return };
-        let plain = TextEmbedding::load(name(&dir), options.clone());
-        let opened = TextEmbedding::load(name(&dir), in_bf16(options.clone()));
-        if !has_bf16(opened.as_ref().err()) {
+        let error = TextEmbedding::load(name(&dir), in_bf16(options)).unwrap_err();
+        if !has_bf16(Some(&error)) {
             return;
         }
-        let (plain, opened) = (plain.unwrap(), opened);
-        // The tiny models may have no matrix of 16 columns, which is said.
-        let model = match opened {
-            Ok(model) => model,
-            Err(error) => {
-                assert!(error.to_string().contains("cannot multiply bf16"), "{error}");
-                assert!(error.hint().unwrap().to_string().contains("f32"));
-                continue;
-            }
-        };
-        let made: Vec<_> = fs::read_dir(cache.path().join("converted")).unwrap().collect();
-        assert!(
-            made.iter()
-                .flatten()
-                .any(|entry| { entry.file_name().to_string_lossy().contains("bf16-") })
-        );
-        let [expected, found] =
-            [&plain, &model].map(|model| model.query_embed_one(TINY_TEXT).unwrap());
-        assert!(embedkit_testkit::cosine(&expected, &found) > 0.999);
-        assert_ne!(expected, found, "it was not f32");
-        let again = TextEmbedding::load(name(&dir), in_bf16(options)).unwrap();
-        assert_eq!(again.query_embed_one(TINY_TEXT).unwrap(), found);
-        assert_eq!(fs::read_dir(cache.path().join("converted")).unwrap().count(), made.len());
+        assert!(error.to_string().contains("cannot multiply bf16"), "{error}");
+        assert!(error.hint().unwrap().to_string().contains("f32"));
     }
 }
 
