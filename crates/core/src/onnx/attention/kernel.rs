@@ -8,7 +8,7 @@
 /// - `power_of_two(Floats) -> Floats` of integers that were rounded by adding
 ///   [`ROUND`](crate::onnx::int8::exp::ROUND).
 ///
-/// A register tile has at most `$rows` rows, up to 6, and `$panels` panels, as many as the registers hold.
+/// A register tile has at most `$rows` rows, up to 6, and `$panels` panels, up to 4, as many as the registers hold.
 ///
 /// Functions with target features are not inlined into closures that are called from code without them,
 /// hence loops over indices.
@@ -53,17 +53,16 @@ macro_rules! attention {
             let panels = columns / COLUMNS;
             let mut panel = 0;
             while panel < panels {
-                let keys = &key_panels[panel * COLUMNS * head.width..];
-                let at = panel * COLUMNS;
-                if PANELS <= panels - panel {
-                    let sums = product::<R, PANELS>(query, head.query.stride, keys, head.width);
-                    score(sums, head.scale, columns, &mask[at..], &mut scores[at..], &mut largest);
-                    panel += PANELS;
-                } else {
-                    let sums = product::<R, 1>(query, head.query.stride, keys, head.width);
-                    score(sums, head.scale, columns, &mask[at..], &mut scores[at..], &mut largest);
-                    panel += 1;
-                }
+                let (at, width, stride) = (panel * COLUMNS, head.width, head.query.stride);
+                let keys = &key_panels[at * width..];
+                let (mask, scores) = (&mask[at..], &mut scores[at..]);
+                let best = &mut largest;
+                panel += match (panels - panel).min(PANELS) {
+                    1 => score(product::<R, 1>(query, stride, keys, width), head.scale, columns, mask, scores, best),
+                    2 => score(product::<R, 2>(query, stride, keys, width), head.scale, columns, mask, scores, best),
+                    3 => score(product::<R, 3>(query, stride, keys, width), head.scale, columns, mask, scores, best),
+                    _ => score(product::<R, PANELS>(query, stride, keys, width), head.scale, columns, mask, scores, best),
+                };
             }
             let mut totals = [0.0; R];
             for r in 0..R {
@@ -74,15 +73,13 @@ macro_rules! attention {
             let mut panel = 0;
             while panel < panels {
                 let values = &value_panels[panel * COLUMNS * head.keys..];
-                if PANELS <= panels - panel {
-                    let sums = product::<R, PANELS>(scores, columns, values, head.keys);
-                    finish(sums, &totals, first, panel, out);
-                    panel += PANELS;
-                } else {
-                    let sums = product::<R, 1>(scores, columns, values, head.keys);
-                    finish(sums, &totals, first, panel, out);
-                    panel += 1;
-                }
+                let keys = head.keys;
+                panel += match (panels - panel).min(PANELS) {
+                    1 => finish(product::<R, 1>(scores, columns, values, keys), &totals, first, panel, out),
+                    2 => finish(product::<R, 2>(scores, columns, values, keys), &totals, first, panel, out),
+                    3 => finish(product::<R, 3>(scores, columns, values, keys), &totals, first, panel, out),
+                    _ => finish(product::<R, PANELS>(scores, columns, values, keys), &totals, first, panel, out),
+                };
             }
         }
 
@@ -118,7 +115,7 @@ macro_rules! attention {
             acc
         }
 
-        /// Stores the scores of `R` queries and `P` panels, rows of `columns`, and updates the largest ones.
+        /// Stores the scores of `R` queries and `P` panels, rows of `columns`, and updates the largest ones. Returns `P`.
         #[inline]
         $(#[$feature])*
         fn score<const R: usize, const P: usize>(
@@ -128,7 +125,7 @@ macro_rules! attention {
             mask: &[f32],
             scores: &mut [f32],
             largest: &mut [[Floats; VECTORS]; R],
-        ) {
+        ) -> usize {
             let scale = splat(scale);
             for r in 0..R {
                 let mask = &mask[r * columns..][..P * COLUMNS].as_chunks().0;
@@ -142,6 +139,7 @@ macro_rules! attention {
                     }
                 }
             }
+            P
         }
 
         /// Replaces scores by the exponentials of their distances to the largest one, and returns the sum.
@@ -187,7 +185,7 @@ macro_rules! attention {
             mul(power, power_of_two(rounded))
         }
 
-        /// Divides the sums of `R` queries and `P` panels of values by the totals, and stores them.
+        /// Divides the sums of `R` queries and `P` panels of values by the totals, and stores them. Returns `P`.
         #[inline]
         $(#[$feature])*
         fn finish<const R: usize, const P: usize>(
@@ -196,7 +194,7 @@ macro_rules! attention {
             first: usize,
             panel: usize,
             out: &mut TileMut<'_>,
-        ) {
+        ) -> usize {
             let first_row = out.rows().start + first;
             for r in 0..R {
                 let total = splat(totals[r]);
@@ -216,6 +214,7 @@ macro_rules! attention {
                     }
                 }
             }
+            P
         }
     };
 }

@@ -78,10 +78,15 @@ impl Scratch {
         let Self { key_panels, value_panels, mask, scores } = self;
         let &Head { keys, width, .. } = head;
         let padded = head.padded_keys();
-        key_panels.clear();
+        // What the head before has left is overwritten, but for columns that are padding.
         key_panels.resize(padded * width, 0.0);
-        value_panels.clear();
+        if keys < padded {
+            key_panels[(padded - COLUMNS) * width..].fill(0.0);
+        }
         value_panels.resize(width.next_multiple_of(COLUMNS) * keys, 0.0);
+        if !width.is_multiple_of(COLUMNS) {
+            value_panels[width / COLUMNS * COLUMNS * keys..].fill(0.0);
+        }
         for at in 0..keys {
             let panel = &mut key_panels[at / COLUMNS * COLUMNS * width..][..COLUMNS * width];
             let column = panel[at % COLUMNS..].iter_mut().step_by(COLUMNS);
@@ -90,12 +95,18 @@ impl Scratch {
             }
             let values = head.value.from(at)[..width].chunks(COLUMNS);
             for (panel, values) in value_panels.chunks_mut(keys * COLUMNS).zip(values) {
-                panel[at * COLUMNS..][..values.len()].copy_from_slice(values);
+                let row = &mut panel[at * COLUMNS..];
+                match (values.first_chunk::<COLUMNS>(), row.first_chunk_mut::<COLUMNS>()) {
+                    // A length that the compiler knows needs no call.
+                    (Some(values), Some(row)) => *row = *values,
+                    _ => row[..values.len()].copy_from_slice(values),
+                }
             }
         }
-        mask.clear();
         mask.resize(padded * rows, f32::NEG_INFINITY);
-        scores.clear();
+        for row in mask.chunks_mut(padded) {
+            row[keys..].fill(f32::NEG_INFINITY);
+        }
         scores.resize(padded * rows, 0.0);
         if head.mask.stride == 0 {
             self.load_mask(head, 0, rows);
