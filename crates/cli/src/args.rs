@@ -354,7 +354,8 @@ pub(crate) struct ModelArgs {
     #[arg(long, value_name = "VARIANT")]
     pub(crate) variant: Option<Variant>,
     /// Numbers that the graph multiplies: those of its file; bf16 with f32 sums, which is faster where the
-    /// processor has instructions for it; or int8, quantised once, which is faster on any processor and less exact
+    /// processor has instructions for it; int8, quantised once, which is faster on any processor and less exact; or
+    /// auto-fast, which is bf16 on a processor with AMX and else f32
     #[arg(long, value_name = "NUMBERS", value_enum, default_value_t = PrecisionArg::F32)]
     pub(crate) precision: PrecisionArg,
     /// The kinds of embedding, of a model that gives several: one or more of dense, sparse and multi, with

@@ -35,7 +35,7 @@ impl FileSource {
         check(spec, options)?;
         match self.of_file(spec, options, needed)? {
             Some(files) => self.with_precision(spec, files, options).map(Some),
-            None if options.precision == Precision::F32 => Ok(None),
+            None if is_optional(options.precision) => Ok(None),
             None => Err(no_precision(spec)),
         }
     }
@@ -49,12 +49,26 @@ impl FileSource {
         options: &LoadOptions,
     ) -> Result<ModelFiles, Error> {
         check(spec, options)?;
-        match options.precision {
+        let optional = is_optional(options.precision);
+        let has_graph = files.model.extension().is_some_and(|ending| ending == "onnx");
+        match choose(options) {
             Precision::F32 => Ok(files),
-            _ if files.model.extension().is_none_or(|ending| ending != "onnx") => {
-                Err(no_precision(spec))
-            }
-            precision => self.make(spec, files, precision, options),
+            _ if !has_graph && optional => Ok(files),
+            _ if !has_graph => Err(no_precision(spec)),
+            precision => match self.make(spec, files.clone(), precision, options) {
+                // One that cannot be rewritten may run, or fail, as it is.
+                Err(error)
+                    if optional
+                        && matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::Damaged) =>
+                {
+                    tracing::info!(id = %spec.id, %error, "the graph runs as it is");
+                    Ok(files)
+                }
+                made => {
+                    tracing::info!(id = %spec.id, %precision, "the graph was rewritten");
+                    made
+                }
+            },
         }
     }
 
@@ -225,6 +239,23 @@ impl FileSource {
         _: &LoadOptions,
     ) -> Result<ModelFiles, Error> {
         Err(not_compiled(spec))
+    }
+}
+
+/// True for a precision that no graph has to have.
+fn is_optional(precision: Precision) -> bool {
+    matches!(precision, Precision::F32 | Precision::AutoFast)
+}
+
+/// The precision of options on this processor.
+fn choose(options: &LoadOptions) -> Precision {
+    #[cfg(feature = "onnx")]
+    return embedkit_core::onnx::choose_precision(options);
+    // What needs no graph has no precision.
+    #[cfg(not(feature = "onnx"))]
+    match options.precision {
+        Precision::AutoFast => Precision::F32,
+        precision => precision,
     }
 }
 

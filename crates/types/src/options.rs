@@ -138,7 +138,8 @@ impl LoadOptions {
         if self.device.is_none() {
             return Err(OptionsError::NoDevice);
         }
-        if self.precision != Precision::F32 && !self.device.may_be_cpu() {
+        let any_device = matches!(self.precision, Precision::F32 | Precision::AutoFast);
+        if !any_device && !self.device.may_be_cpu() {
             let (precision, device) = (self.precision, self.device.to_string());
             return Err(OptionsError::PrecisionOfDevice { precision, device });
         }
@@ -377,6 +378,7 @@ mod tests {
             check(device, Precision::Bf16).unwrap();
         }
         check("cuda:0", Precision::F32).unwrap();
+        check("cuda:0", Precision::AutoFast).unwrap();
         let error = check("cuda:1", Precision::Bf16).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         assert!(error.to_string().contains("cuda:1"), "{error}");

@@ -286,9 +286,9 @@ class TextEmbedding(Dense):
         **kwargs: `local_files_only`, `specific_model_path` (a folder with the files),
             `enable_cpu_mem_arena`, `task_id` (Jina v3), and embedkit's own: `prompts` (`"model"`, or texts
             by `"query"` and `"document"`), `max_tokens`, `dim` (of Matryoshka vectors), `variant`,
-            `precision` (`"f32"`, `"bf16"` or `"int8"`), `replicas`, `profile`, `timeout`, `batch_rows`,
-            `batch_tokens`, `onnxruntime`, `allow_batch_dependence`, `show_progress`. Others are ignored,
-            with one warning.
+            `precision` (`"f32"`, `"bf16"`, `"int8"` or `"auto-fast"`), `replicas`, `profile`, `timeout`,
+            `batch_rows`, `batch_tokens`, `onnxruntime`, `allow_batch_dependence`, `show_progress`. Others
+            are ignored, with one warning.
 
     Raises:
         ValueError: The model is not supported, its files cannot be had, or an option cannot be followed.

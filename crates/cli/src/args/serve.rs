@@ -37,7 +37,8 @@ pub(crate) struct ServeArgs {
     /// The graphs, where a folder or repository has several
     #[arg(long, value_name = "VARIANT")]
     pub(crate) variant: Option<Variant>,
-    /// Numbers that the graphs multiply: those of their files, bf16 with f32 sums, or int8
+    /// Numbers that the graphs multiply: those of their files, bf16 with f32 sums, int8, or auto-fast, which is bf16 on a
+    /// processor with AMX and else f32
     #[arg(long, value_name = "NUMBERS", value_enum, default_value_t = PrecisionArg::F32)]
     pub(crate) precision: PrecisionArg,
     /// The kinds of embedding, of models that give several: one or more of dense, sparse and multi, with commas

@@ -19,6 +19,7 @@ pub(crate) enum PrecisionArg {
     F32,
     Bf16,
     Int8,
+    AutoFast,
 }
 
 impl From<PrecisionArg> for embedkit_types::Precision {
@@ -27,6 +28,7 @@ impl From<PrecisionArg> for embedkit_types::Precision {
             PrecisionArg::F32 => Self::F32,
             PrecisionArg::Bf16 => Self::Bf16,
             PrecisionArg::Int8 => Self::Int8,
+            PrecisionArg::AutoFast => Self::AutoFast,
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::program::Program;
 fn the_precisions_have_names() {
     let outcome = Program::new(["embed", "--precision", "f64", "a text"]).run();
     assert_eq!(outcome.status, 2, "{}", outcome.stderr);
-    for part in ["--precision", "f64", "f32", "bf16"] {
+    for part in ["--precision", "f64", "f32", "bf16", "auto-fast"] {
         assert!(outcome.stderr.contains(part), "{}", outcome.stderr);
     }
 }
@@ -18,6 +18,7 @@ fn the_precisions_have_names() {
 fn a_precision_that_cannot_be_is_an_error() {
     let bm25 = ["embed", "--model", "Qdrant/bm25", "--precision"];
     Program::new(bm25).args(["f32", "a text"]).run().status_is(0);
+    Program::new(bm25).args(["auto-fast", "a text"]).run().status_is(0);
     let outcome = Program::new(bm25).args(["bf16", "a text"]).run();
     assert_ne!(outcome.status, 0);
     let expected = match bf16_kernel() {

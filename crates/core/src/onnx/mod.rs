@@ -42,7 +42,7 @@ pub use bf16::kernel_name as bf16_kernel;
 pub use int8::kernel_name as int8_kernel;
 #[cfg(feature = "tokenizer")]
 pub use pool::finish_dense;
-pub use precision::check as check_precision;
+pub use precision::{check as check_precision, choose as choose_precision};
 pub use round::round_to;
 pub use session::{Input, Session, Values, View};
 #[cfg(feature = "tokenizer")]

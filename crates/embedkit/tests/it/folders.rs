@@ -346,6 +346,19 @@ fn a_graph_without_wide_matrices_is_refused_in_bf16() {
     }
 }
 
+/// A graph that cannot be in bf16 runs as it is where the precision is left to embedkit.
+#[test]
+fn any_graph_runs_with_the_fastest_precision() {
+    let dir = sentence_folder();
+    let cache = tempfile::tempdir().unwrap();
+    let Some(options) = running(cache.path()) else { return };
+    let [plain, fastest] = [Precision::F32, Precision::AutoFast].map(|precision| {
+        let options = LoadOptions { precision, ..options.clone() };
+        TextEmbedding::load(name(&dir), options).unwrap().query_embed_one(TINY_TEXT).unwrap()
+    });
+    assert_eq!(plain, fastest);
+}
+
 /// A real graph, whose matrices are wide enough, is rewritten once for each precision and lies in the cache.
 #[test]
 fn a_real_graph_is_rewritten_once() {
@@ -381,6 +394,11 @@ fn a_real_graph_is_rewritten_once() {
         assert_eq!(vector(precision), found);
         assert_eq!(made(precision), 1);
     }
+    let fastest = match embedkit::runtime::bf16_kernel() {
+        Some("amx") => vector(Precision::Bf16),
+        _ => expected,
+    };
+    assert_eq!(vector(Precision::AutoFast), fastest);
 }
 
 #[test]

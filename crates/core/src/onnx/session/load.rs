@@ -110,7 +110,12 @@ impl Session {
         external::check(&self.path, &outline.external)?;
         precision::check_graph(&self.path, options.precision, outline.precision)?;
         let mut alternatives = device::alternatives(&options.device);
-        if options.precision != Precision::F32 {
+        let on_cpu = match options.precision {
+            Precision::F32 => false,
+            Precision::AutoFast => outline.precision != Precision::F32,
+            _ => true,
+        };
+        if on_cpu {
             alternatives.retain(|device| *device == Device::Cpu);
         }
         let mut alternatives = alternatives.into_iter().peekable();
