@@ -64,10 +64,10 @@ impl FileSource {
                     tracing::info!(id = %spec.id, %error, "the graph runs as it is");
                     Ok(files)
                 }
-                made => {
-                    tracing::info!(id = %spec.id, %precision, "the graph was rewritten");
-                    made
-                }
+                made => made.inspect(|files| {
+                    let path = files.model.display();
+                    tracing::debug!(id = %spec.id, %precision, %path, "a graph of its own");
+                }),
             },
         }
     }

@@ -12,12 +12,12 @@ use embedkit_types::{Embedded, Error};
 pub(crate) struct Packed<W, T> {
     pairs: Vec<(u32, W)>,
     texts: IntoIter<Result<Place, Error>>,
-    /// Where the pairs of the next text start.
+    /// Start of the next text's pairs.
     start: usize,
     unpack: fn(&[(u32, W)]) -> T,
 }
 
-/// Where the pairs of a text end, and what is said of it.
+/// End of a text's pairs, and the rest of its result.
 struct Place {
     end: usize,
     tokens: usize,
