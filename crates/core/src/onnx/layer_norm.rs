@@ -18,7 +18,7 @@ pub(crate) struct LayerNorm<'a> {
 impl LayerNorm<'_> {
     /// Normalises one row of a sum: `(a + b - mean) / sqrt(variance + epsilon) weight + bias`.
     ///
-    /// Nothing is fused into one rounding, and every 64th column is added to one sum, so that the result has the same
+    /// Nothing is fused into one rounding, and every 16th column is added to one sum, so that the result has the same
     /// bits on every processor.
     ///
     /// # Panics
@@ -71,27 +71,18 @@ impl LayerNorm<'_> {
     }
 }
 
-/// Lanes that are added one after the other. An addition waits for the one before in its lane.
-const CHAINS: usize = 4;
-
 /// Sum of a function of all numbers.
 #[inline(always)]
 fn sum(numbers: &[f32], of: impl Fn(f32) -> f32) -> f32 {
-    let mut chains = [[0.0; LANES]; CHAINS];
-    let (chunks, rest) = numbers.as_chunks::<{ CHAINS * LANES }>();
+    let mut lanes = [0.0; LANES];
+    let (chunks, rest) = numbers.as_chunks::<LANES>();
     for chunk in chunks {
-        for (lane, &x) in chains.as_flattened_mut().iter_mut().zip(chunk) {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
             *lane += of(x);
         }
     }
-    for (lane, &x) in chains.as_flattened_mut().iter_mut().zip(rest) {
+    for (lane, &x) in lanes.iter_mut().zip(rest) {
         *lane += of(x);
-    }
-    let mut lanes = [0.0; LANES];
-    for chain in chains {
-        for (lane, x) in lanes.iter_mut().zip(chain) {
-            *lane += x;
-        }
     }
     reduce(lanes, |a, b| a + b)
 }
