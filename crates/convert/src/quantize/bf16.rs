@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::model::Model;
-use super::plan::Plan;
+use embedkit_core::onnx::fusion::{Model, Plan};
+
 use super::rewrite::{Numbers, Rewriter};
 use super::{check, check_output, read, unwritable, write};
 use crate::Error;

@@ -9,14 +9,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use embedkit_core::onnx::fusion::{Activation, Graph, Plan, Port, Product};
 use embedkit_core::onnx::operators::ActivationRange;
 use embedkit_core::onnx::{Input, Session, Values};
 use embedkit_core::pipeline::Workload;
 use embedkit_types::{Device, GraphOutput, LoadOptions};
-
-use super::model::{Graph, Port};
-use super::plan::{Activation, Plan, Product};
-use super::rewrite::rows_of;
 
 /// ONNX's number for i64.
 const INT64: u64 = 7;
@@ -139,7 +136,7 @@ impl<'a> RowMaxima<'a> {
     /// Returns `None` unless the tensor holds as many f32 as its shape says.
     fn of(&mut self, graph: &Graph<'_>, product: &Product<'a>) -> Option<&[f32]> {
         let maxima = self.0.entry((product.matrix, product.transposed)).or_insert_with(|| {
-            let matrix = rows_of(graph, product)?;
+            let matrix = product.matrix_of(graph)?;
             let largest = |row: &[f32]| row.iter().fold(0f32, |largest, x| largest.max(x.abs()));
             Some(matrix.chunks(product.columns as usize).map(largest).collect())
         });

@@ -29,9 +29,9 @@
 
 use std::f32::consts::SQRT_2;
 
+use embedkit_core::onnx::fusion::MODEL_FUNCTION;
 use embedkit_core::onnx::operators::{self, ActivationRange};
 
-use super::model::MODEL_FUNCTION;
 use crate::graph::{Attribute, FLOAT, tensor};
 use crate::protobuf::Message;
 

@@ -1,19 +1,13 @@
 //! Rewrites ONNX graphs from f32 to int8 or bf16 with batch-invariant results.
 //!
-//! `wire` and `model` read the file, `plan` selects operators (`attention` and `norm` find those of several
-//! nodes), `calibrate` finds outlier channels, `weights` quantises matrices, and `rewrite` writes calls of the
-//! `functions` that the file defines.
+//! `embedkit_core` reads the file and selects operators, `calibrate` finds outlier channels, `weights` quantises
+//! matrices, and `rewrite` writes calls of the `functions` that the file defines.
 
-mod attention;
 mod bf16;
 mod calibrate;
 mod functions;
-mod model;
-mod norm;
-mod plan;
 mod rewrite;
 mod weights;
-mod wire;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
@@ -25,10 +19,9 @@ use crate::model::MESSAGE_LIMIT;
 use crate::unfinished::Unfinished;
 pub use bf16::{Bf16Report, to_bf16};
 use calibrate::{Feed, RowMaxima};
+use embedkit_core::onnx::fusion::{Graph, Model, Plan};
 use embedkit_core::onnx::operators;
 use embedkit_types::LoadOptions;
-use model::{Graph, Model};
-use plan::Plan;
 use rewrite::{Numbers, Pieces, Rewriter, Unwritable};
 
 /// Minimum opset with all operators of the new graph.

@@ -5,24 +5,27 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use embedkit_core::onnx::fusion::{
+    Activation, AddNorm, Attention, GRAPH_INITIALIZER, GRAPH_NODE, GRAPH_OUTPUT, MODEL_GRAPH,
+    MODEL_IR_VERSION, MODEL_OPSET, Model, Plan, Product, Tensor, Value,
+};
 use embedkit_core::onnx::operators;
 
-use super::attention::Attention;
 use super::functions::{self, Function, INT64, UINT8};
-use super::model::{
-    GRAPH_INITIALIZER, GRAPH_NODE, GRAPH_OUTPUT, Graph, MODEL_GRAPH, MODEL_IR_VERSION, MODEL_OPSET,
-    Model, Tensor,
-};
-use super::norm::AddNorm;
-use super::plan::{Activation, Plan, Product};
 use super::weights::{Quantized, quantize, quantize_rows, to_bf16};
-use super::wire::Value;
 use crate::graph::{Attribute, FLOAT, tensor};
 use crate::protobuf::Message;
 
 const INT8: i64 = 3;
 const UINT16: i64 = 4;
 const INT32: i64 = 6;
+/// Field numbers of `TensorProto`.
+const TENSOR_RAW_DATA: u64 = 9;
+const TENSOR_DOC_STRING: u64 = 12;
+/// Bytes of a cache line.
+const LINE: u64 = 64;
+/// Smallest tensor in bytes that begins at a cache line; sessions map no smaller ones.
+const MAPPED: usize = 64 << 10;
 /// First version of the file format with functions.
 const FUNCTIONS: u64 = 8;
 
@@ -34,7 +37,7 @@ pub(super) struct Rewriter<'m, 'a> {
     model: &'m Model<'a>,
     /// Encoded node fields of the graph.
     nodes: Pieces<'a>,
-    tensors: Vec<Message>,
+    tensors: Vec<Constant>,
     functions: BTreeSet<Function>,
     made: BTreeSet<String>,
     /// Quantised matrices that products share.
@@ -94,7 +97,7 @@ impl<'m, 'a> Rewriter<'m, 'a> {
             biases: BTreeMap::new(),
             size: 0,
             limit,
-            prefix: free_prefix(&model.graph.names),
+            prefix: model.graph.free_prefix("int8."),
         }
     }
 
@@ -130,28 +133,7 @@ impl<'m, 'a> Rewriter<'m, 'a> {
                 self.nodes.push(Cow::Borrowed(raw));
             }
         }
-        // Tensors that no node reads any more.
-        let graph = &self.model.graph;
-        let mut unused = BTreeSet::new();
-        let read: BTreeSet<&str> = plan.attentions.values().flat_map(Attention::inputs).collect();
-        let read = &read | &plan.norms.values().flat_map(AddNorm::inputs).collect();
-        for name in graph.tensors.keys().filter(|name| !read.contains(*name)) {
-            let replaced = |taker: &usize| {
-                if plan.dropped.contains(taker) {
-                    return true;
-                }
-                let bias = plan.products.get(taker).and_then(|product| product.bias);
-                plan.products.get(taker).is_some_and(|product| product.matrix == *name)
-                    || bias == Some(name)
-                    || plan.tables.contains_key(taker)
-                    || plan.attentions.contains_key(taker)
-                    || plan.norms.contains_key(taker)
-            };
-            let takers = graph.takers(name);
-            if !takers.is_empty() && takers.iter().all(replaced) && !graph.outputs.contains(*name) {
-                unused.insert(*name);
-            }
-        }
+        let unused = plan.unused_tensors(&self.model.graph);
         self.assemble(&unused, None)
     }
 
@@ -292,7 +274,7 @@ impl<'m, 'a> Rewriter<'m, 'a> {
             return Ok(matrix.clone());
         }
         let unusable = || Unwritable::NotNumbers(product.matrix.to_owned());
-        let matrix = rows_of(&self.model.graph, product).ok_or_else(unusable)?;
+        let matrix = product.matrix_of(&self.model.graph).ok_or_else(unusable)?;
         let matrix = to_bf16(&matrix).ok_or_else(unusable)?;
         let (rows, columns) = (product.rows as usize, product.columns as usize);
         let (packed, shape) = operators::pack_bf16(&matrix, rows, columns);
@@ -369,7 +351,7 @@ impl<'m, 'a> Rewriter<'m, 'a> {
         factors: Option<&[f32]>,
     ) -> Result<Quantized, Unwritable> {
         let unusable = || Unwritable::NotNumbers(product.matrix.to_owned());
-        let mut matrix = rows_of(&self.model.graph, product).ok_or_else(unusable)?;
+        let mut matrix = product.matrix_of(&self.model.graph).ok_or_else(unusable)?;
         let columns = product.columns as usize; // the matrix is in memory, so they fit
         if let Some(factors) = factors {
             for (row, factor) in matrix.chunks_mut(columns).zip(factors) {
@@ -446,10 +428,9 @@ impl<'m, 'a> Rewriter<'m, 'a> {
     /// Adds a tensor, unless it exists already.
     fn constant(&mut self, name: &str, element: i64, shape: &[u64], raw: &[u8]) -> String {
         if self.made.insert(name.to_owned()) {
-            let tensor = tensor(name, shape, element).bytes(9, raw);
-            let tensor = Message::new().bytes(GRAPH_INITIALIZER, tensor);
-            self.size += tensor.0.len() as u64;
-            self.tensors.push(tensor);
+            let constant = Constant { head: tensor(name, shape, element), numbers: raw.to_vec() };
+            self.size += constant.header(0).0.len() as u64 + raw.len() as u64;
+            self.tensors.push(constant);
         }
         name.to_owned()
     }
@@ -474,12 +455,18 @@ impl<'m, 'a> Rewriter<'m, 'a> {
                 _ => graph.push(kept(field.raw)),
             }
         }
-        graph.extend(self.tensors.into_iter().map(|tensor| Cow::Owned(tensor.0)));
         if let Some(output) = output {
             let output = Message::new().bytes(GRAPH_OUTPUT, output);
             graph.push(Cow::Owned(output.0));
         }
-        let length = graph.iter().map(|piece| piece.len() as u64).sum();
+        let before = self.model.fields.iter().take_while(|field| field.number != MODEL_GRAPH);
+        let before = before.map(|field| field.raw.len() as u64).sum();
+        let others = graph.iter().map(|piece| piece.len() as u64).sum();
+        let (length, headers) = headers(&self.tensors, before, others);
+        for (header, constant) in headers.into_iter().zip(self.tensors) {
+            graph.push(Cow::Owned(header.0));
+            graph.push(Cow::Owned(constant.numbers));
+        }
         if self.limit < length {
             return Err(Unwritable::TooLarge(length));
         }
@@ -507,54 +494,59 @@ impl<'m, 'a> Rewriter<'m, 'a> {
     }
 }
 
-/// Prefix of new names that no existing name has: `int8.` after as few underscores as needed.
-fn free_prefix(names: &BTreeSet<&str>) -> String {
-    let taken: BTreeSet<usize> = names
-        .iter()
-        .filter_map(|name| {
-            let rest = name.trim_start_matches('_');
-            rest.starts_with("int8.").then_some(name.len() - rest.len())
-        })
-        .collect();
-    let free = (0..).zip(&taken).take_while(|(count, taken)| count == *taken).count();
-    format!("{}int8.", "_".repeat(free))
+/// A new tensor.
+struct Constant {
+    /// Dims, element type and name.
+    head: Message,
+    numbers: Vec<u8>,
 }
 
-/// Without the nodes whose values other nodes read, or the graph returns. The last node's output stays.
-pub(super) fn unread(
-    graph: &Graph<'_>,
-    mut nodes: BTreeSet<usize>,
-    last: usize,
-) -> BTreeSet<usize> {
-    loop {
-        let stays = nodes.iter().copied().find(|&at| {
-            at != last
-                && graph.nodes[at].outputs.iter().any(|output| {
-                    graph.outputs.contains(output)
-                        || graph.takers(output).iter().any(|taker| !nodes.contains(taker))
-                })
-        });
-        match stays {
-            Some(at) => nodes.remove(&at),
-            None => return nodes,
+impl Constant {
+    /// Everything before the numbers, with so many bytes more in a comment: 0, or 2 and more.
+    fn header(&self, more: usize) -> Message {
+        let tensor = match more.checked_sub(2) {
+            Some(spaces) => self.head.clone().bytes(TENSOR_DOC_STRING, vec![b' '; spaces]),
+            None => self.head.clone(),
         };
+        let tensor = tensor.announce(TENSOR_RAW_DATA, self.numbers.len() as u64);
+        let length = (tensor.0.len() + self.numbers.len()) as u64;
+        let mut field = Message::new().announce(GRAPH_INITIALIZER, length);
+        field.0.extend(tensor.0);
+        field
+    }
+
+    /// The header at a place in the file after which the numbers begin at a cache line, if they are many: where a
+    /// session maps them, products take longer without it.
+    fn header_at(&self, place: u64) -> Message {
+        if self.numbers.len() < MAPPED {
+            return self.header(0);
+        }
+        let more = std::iter::once(0).chain(2..2 * LINE as usize);
+        let mut headers = more.map(|more| self.header(more));
+        let aligned = headers.find(|header| (place + header.0.len() as u64).is_multiple_of(LINE));
+        aligned.unwrap_or_else(|| self.header(0))
     }
 }
 
-/// A product's matrix with one row for each input channel.
-pub(super) fn rows_of(graph: &Graph<'_>, product: &Product<'_>) -> Option<Vec<f32>> {
-    let numbers = graph.tensors.get(product.matrix)?.floats()?;
-    if !product.transposed {
-        return Some(numbers);
-    }
-    let (rows, columns) = (product.rows as usize, product.columns as usize);
-    let mut turned = vec![0.0; numbers.len()];
-    for (column, line) in numbers.chunks(rows).enumerate() {
-        for (row, number) in line.iter().enumerate() {
-            turned[row * columns + column] = *number;
-        }
-    }
-    Some(turned)
+/// Headers of new tensors at the end of a graph of `others` bytes, after `before` bytes of the file, and the length of
+/// the whole graph.
+fn headers(constants: &[Constant], before: u64, others: u64) -> (u64, Vec<Message>) {
+    let lay_out = |length: u64| {
+        let mut at = before + Message::new().announce(MODEL_GRAPH, length).0.len() as u64 + others;
+        let start = at;
+        let headers = constants.iter().map(|constant| {
+            let header = constant.header_at(at);
+            at += (header.0.len() + constant.numbers.len()) as u64;
+            header
+        });
+        let headers: Vec<_> = headers.collect();
+        (others + at - start, headers)
+    };
+    // The place depends on the length of the length, which padding can change once.
+    let (length, _) = lay_out(others);
+    let (length, _) = lay_out(length);
+    let (again, headers) = lay_out(length);
+    (again, headers)
 }
 
 #[cfg(test)]
@@ -634,10 +626,34 @@ mod tests {
         assert!(matches!(probe, Err(Unwritable::TooLarge(_))));
     }
 
+    /// A file whose tensors follow others of any length.
     #[test]
-    fn the_prefix_is_the_first_that_no_name_has() {
-        let prefix = |names: &[&'static str]| free_prefix(&names.iter().copied().collect());
-        assert_eq!(prefix(&["x", "int8", "_int8.y"]), "int8.");
-        assert_eq!(prefix(&["int8.x", "_int8.y", "___int8.z"]), "__int8.");
+    fn large_matrices_begin_at_a_cache_line() {
+        for comment in 0..70 {
+            let mut draft = Draft::default();
+            let port = |name: &str, width| Port {
+                name: name.to_owned(),
+                element: FLOAT,
+                shape: vec![BATCH, Dim::Fixed(width)],
+            };
+            draft.inputs.push(port("x", 64));
+            let matrix = draft.floats("matrix", &[64, 1024], &[0.5; 64 << 10]);
+            let name = "n".repeat(comment + 1);
+            draft.add_named("MatMul", &["x", &matrix], &[], &name);
+            draft.output = port(&name, 1024);
+            for (numbers, length) in [(Numbers::Int8(&[]), 64 << 10), (Numbers::Bf16, 128 << 10)] {
+                let file = rewritten(&encode(&draft), 1 << 20, numbers).unwrap();
+                let model = Model::read(&file).unwrap();
+                let (_, weights) = model
+                    .graph
+                    .tensors
+                    .iter()
+                    .find(|(name, _)| name.ends_with(".weights"))
+                    .unwrap();
+                let raw = weights.raw().unwrap();
+                let place = raw.as_ptr().addr() - file.as_ptr().addr();
+                assert_eq!((raw.len(), place % LINE as usize), (length, 0));
+            }
+        }
     }
 }

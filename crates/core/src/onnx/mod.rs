@@ -5,7 +5,9 @@ mod bf16;
 mod device;
 mod external;
 mod failure;
+pub mod fusion;
 mod graph;
+mod in_memory;
 mod int8;
 mod lanes;
 mod layer_norm;
@@ -19,6 +21,7 @@ pub mod rates;
 mod round;
 mod semaphore;
 mod session;
+mod sgemm;
 #[cfg(feature = "tokenizer")]
 mod tables;
 #[cfg(feature = "tokenizer")]

@@ -12,6 +12,9 @@
 //! | [`ATTENTION`], [`ATTENTION_BY_HEAD`] | [`ATTENTION_INPUTS`] | f32 `[batch, queries, heads * width]` |
 //! | [`ADD_NORM`] | [`ADD_NORM_INPUTS`] | f32 `[…, k]` |
 //!
+//! One operator is not for files, since its matrix is in memory that the sessions of a model share: a linear layer of
+//! f32, which takes activations f32 `[…, k]` and the number of the layer, i64 scalar.
+//!
 //! A row's result depends on that row only and is bit-equal in any batch. Rows of length 0 get the scale of
 //! zeros, and a matrix of 0 rows gives the bias, as with the standard operators.
 //!
@@ -21,6 +24,7 @@
 mod add_norm;
 mod attention;
 mod bf16_mat_mul;
+mod linear;
 mod pack;
 mod q_mat_mul;
 mod quantize;
@@ -31,7 +35,7 @@ use std::{
     any::Any,
     ops::RangeInclusive,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use ort::{
@@ -45,7 +49,11 @@ use ort::{
 pub use super::bf16::round as round_to_bf16;
 pub use pack::{Packed, pack, pack_bf16};
 
-use super::int8::{Gemm, TileMut};
+use super::{
+    int8::{Gemm, TileMut},
+    sgemm::Linear,
+};
+
 /// Domain of the operators.
 pub const DOMAIN: &str = "embedkit";
 /// Version of the domain.
@@ -100,6 +108,14 @@ pub const ADD_NORM: &str = "AddLayerNorm";
 /// - `epsilon`: added to the variance, f32 scalar
 pub const ADD_NORM_INPUTS: [&str; 5] = ["a", "b", "weight", "bias", "epsilon"];
 
+/// Name of a linear layer of f32, for models in memory.
+pub(super) const LINEAR: &str = "Linear";
+/// Inputs of a linear layer:
+///
+/// - `x`: activations, f32 `[…, k]`
+/// - `layer`: its number in the session, i64 scalar
+const LINEAR_INPUTS: [&str; 2] = ["x", "layer"];
+
 /// Range of activations, which decides how their rows are quantised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ActivationRange {
@@ -149,10 +165,12 @@ impl ActivationRange {
 /// waits long for the last part.
 const MAX_PARTS: usize = 64;
 
-/// Registers the operators for a session of `threads` threads.
-pub(super) fn domain(threads: usize) -> ort::Result<OperatorDomain> {
+/// Registers the operators for a session of `threads` threads with these linear layers.
+pub(super) fn domain(threads: usize, linears: Arc<[Linear]>) -> ort::Result<OperatorDomain> {
     let parallel = threads > 1;
-    let mut domain = OperatorDomain::new(DOMAIN)?.add(add_norm::operator(parallel))?;
+    let mut domain = OperatorDomain::new(DOMAIN)?
+        .add(add_norm::operator(parallel))?
+        .add(linear::operator(linears, parallel))?;
     for range in ActivationRange::ALL {
         domain = domain.add(quantize::operator(range, parallel))?;
     }

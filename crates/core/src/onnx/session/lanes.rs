@@ -1,13 +1,13 @@
 //! Threads and copies of a graph, and permits to run it.
 
-use std::{fmt, iter, path::Path, sync::LazyLock, thread::available_parallelism};
+use std::{fmt, iter, sync::LazyLock, thread::available_parallelism};
 
 use embedkit_types::{Device, LoadOptions, Profile};
 use ort::{environment::Environment, logging::LogLevel, session::RunOptions};
 
 use super::{
     super::semaphore::{Permit, Semaphore},
-    load::{build, one_line},
+    load::{ModelSource, build, one_line},
 };
 use crate::{
     error::Error,
@@ -123,7 +123,7 @@ pub(super) struct Lane<'a> {
 impl Lanes {
     pub(super) fn open(
         environment: &Environment,
-        path: &Path,
+        model: ModelSource<'_>,
         devices: &[Device],
         options: &LoadOptions,
         layout: Layout,
@@ -134,10 +134,10 @@ impl Lanes {
         let graphs = devices
             .iter()
             .flat_map(|device| iter::repeat_n(device, plan.copies))
-            .map(|device| Ok((device.clone(), build(environment, path, device, &plan, options)?)))
+            .map(|device| Ok((device.clone(), build(environment, model, device, &plan, options)?)))
             .collect::<Result<Vec<_>, Error>>()?;
         let refused = |error: ort::Error| Error::LoadGraph {
-            path: path.to_owned(),
+            path: model.path.to_owned(),
             reason: one_line(&error.to_string()),
         };
         Ok(Self {

@@ -14,7 +14,9 @@ use ort::{
 };
 
 use super::{
-    super::{device, external, graph, operators, placement::Placement, precision},
+    super::{
+        device, external, graph, in_memory::InMemory, operators, placement::Placement, precision,
+    },
     Loaded, Session,
     info::{GraphInfo, Port},
     lanes::{Lanes, Layout, Plan},
@@ -25,6 +27,9 @@ use crate::{error::Error, pipeline::Workload, runtime};
 const MOST_THREADS: usize = 1024;
 /// Each is a thread of the process, and a copy of the graph on anything but the CPU.
 const MOST_REPLICAS: usize = 256;
+
+/// Where the files lie that a model in memory names.
+const FOLDER_OF_WEIGHTS: &str = "session.model_external_initializers_file_folder_path";
 
 impl Session {
     /// The graph for a workload, loaded if nothing is loaded yet, or if the workload is worth a graph
@@ -94,8 +99,13 @@ impl Session {
         if !self.pays(info, other) {
             self.loaded()[layout.other() as usize] = None;
         }
-        let lanes =
-            Lanes::open(&self.environment()?, &self.path, &info.devices, &self.options, layout);
+        let lanes = Lanes::open(
+            &self.environment()?,
+            self.model(&info.devices)?,
+            &info.devices,
+            &self.options,
+            layout,
+        );
         let lanes = Arc::new(lanes?);
         self.loaded()[layout as usize] = Some(Arc::clone(&lanes));
         Ok(lanes)
@@ -125,7 +135,10 @@ impl Session {
             let layout = Layout::new(&devices, options, workload);
             let _span = self.span(layout).entered();
             let start = Instant::now();
-            match Lanes::open(&environment, &self.path, &devices, options, layout) {
+            let opened = self
+                .model(&devices)
+                .and_then(|model| Lanes::open(&environment, model, &devices, options, layout));
+            match opened {
                 Err(error) if alternatives.peek().is_some() => {
                     tracing::warn!(%error, "falling back to the next device");
                 }
@@ -148,6 +161,24 @@ impl Session {
         }
     }
 
+    /// The model as sessions of these devices get it.
+    fn model(&self, devices: &[Device]) -> Result<ModelSource<'_>, Error> {
+        // Other devices copy weights into memory of their own, and some keep compiled graphs by the file's path.
+        let in_memory = match devices {
+            [Device::Cpu] => self.in_memory()?,
+            _ => None,
+        };
+        Ok(ModelSource { path: &self.path, in_memory })
+    }
+
+    fn in_memory(&self) -> Result<Option<&InMemory>, Error> {
+        if let Some(model) = self.in_memory.get() {
+            return Ok(model.as_ref());
+        }
+        let model = InMemory::open(&self.path)?;
+        Ok(self.in_memory.get_or_init(|| model).as_ref())
+    }
+
     fn span(&self, layout: Layout) -> tracing::Span {
         tracing::info_span!("load", path = %self.path.display(), ?layout)
     }
@@ -165,10 +196,17 @@ fn at_most(option: &'static str, asked: Option<usize>, limit: usize) -> Result<(
     }
 }
 
+/// A model file, and what sessions get instead of it.
+#[derive(Clone, Copy)]
+pub(super) struct ModelSource<'a> {
+    pub(super) path: &'a Path,
+    in_memory: Option<&'a InMemory>,
+}
+
 /// Loads one copy of a graph.
 pub(super) fn build(
     environment: &Environment,
-    path: &Path,
+    ModelSource { path, in_memory }: ModelSource<'_>,
     device: &Device,
     plan: &Plan,
     options: &LoadOptions,
@@ -179,6 +217,7 @@ pub(super) fn build(
     };
     let providers = device::providers(device, options)?;
     let placement = (*device != Device::Cpu).then(Arc::<Placement>::default);
+    let linears = in_memory.map_or_else(Arc::default, |model| Arc::clone(&model.linears));
     let build = || -> ort::Result<ort::session::Session> {
         let mut builder = ort::session::Session::builder(environment)?
             .with_optimization_level(GraphOptimizationLevel::All)?
@@ -186,7 +225,7 @@ pub(super) fn build(
             // Lengths vary from batch to batch, and each would get a plan of its own.
             .with_memory_pattern(false)?
             .with_intra_op_spinning(plan.spinning)?
-            .with_operators(operators::domain(plan.threads)?)?
+            .with_operators(operators::domain(plan.threads, linears)?)?
             // Errors come back as values; the runtime's own log on stderr would only repeat them.
             .with_log_level(LogLevel::Fatal)?
             .with_no_environment_execution_providers()?
@@ -198,7 +237,7 @@ pub(super) fn build(
         if let Some(placement) = &placement {
             builder = builder.with_logger(placement.logger())?.with_log_level(LogLevel::Verbose)?;
         }
-        commit(&mut builder, path)
+        commit(&mut builder, path, in_memory)
     };
     let graph = build().map_err(|error| refused(one_line(&error.to_string())))?;
     if let Some((on_cpu @ 1.., operators)) = placement.map(|placement| placement.on_cpu()) {
@@ -207,19 +246,39 @@ pub(super) fn build(
     Ok(graph)
 }
 
+/// Creates a session of the model in memory, or of the file if there is none or the runtime refuses it: its reason
+/// then names the file.
+fn commit(
+    builder: &mut SessionBuilder,
+    path: &Path,
+    in_memory: Option<&InMemory>,
+) -> ort::Result<ort::session::Session> {
+    let Some(InMemory { model, folder, .. }) = in_memory else {
+        return one_at_first(|| builder.commit_from_file(path));
+    };
+    let mut with_folder = builder.clone().with_config_entry(FOLDER_OF_WEIGHTS, folder)?;
+    one_at_first(|| with_folder.commit_from_memory(model)).or_else(|error| {
+        let session = one_at_first(|| builder.commit_from_file(path))?;
+        tracing::warn!(%error, "the model runs as its file has it, which is slower");
+        Ok(session)
+    })
+}
+
 /// Creates a session, one at a time until the first has succeeded.
 ///
 /// The first one puts the domain of our operators into a table of the process, which ONNX Runtime does not
 /// guard: of two at the same time, the second fails since the domain is there already.
-fn commit(builder: &mut SessionBuilder, path: &Path) -> ort::Result<ort::session::Session> {
+fn one_at_first(
+    create: impl FnOnce() -> ort::Result<ort::session::Session>,
+) -> ort::Result<ort::session::Session> {
     static DOMAIN_IS_KNOWN: Mutex<bool> = Mutex::new(false);
 
     let mut known = DOMAIN_IS_KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if *known {
         drop(known);
-        return builder.commit_from_file(path);
+        return create();
     }
-    let session = builder.commit_from_file(path)?;
+    let session = create()?;
     *known = true;
     Ok(session)
 }

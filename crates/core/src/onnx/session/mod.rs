@@ -32,7 +32,7 @@ use self::{
     info::GraphInfo,
     lanes::{Lanes, Layout, Plan},
 };
-use super::{precision, watchdog::Watchdog};
+use super::{in_memory::InMemory, precision, watchdog::Watchdog};
 use crate::{
     error::{Error, probe},
     pipeline::{Capacity, Workload},
@@ -44,6 +44,8 @@ pub struct Session {
     path: PathBuf,
     options: LoadOptions,
     info: OnceLock<GraphInfo>,
+    /// The model for the CPU, of which all graphs there are made.
+    in_memory: OnceLock<Option<InMemory>>,
     /// Held while a graph is loaded, so that it is loaded once.
     loading: Mutex<()>,
     loaded: Mutex<Loaded>,
@@ -75,6 +77,7 @@ impl Session {
             path: path.to_owned(),
             options: options.clone(),
             info: OnceLock::new(),
+            in_memory: OnceLock::new(),
             loading: Mutex::new(()),
             loaded: Mutex::default(),
             run_nanos: Default::default(),

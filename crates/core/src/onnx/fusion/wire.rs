@@ -7,20 +7,20 @@
 const NAME_LIMIT: usize = 4096;
 
 /// Description of a defect in a message.
-pub(super) type Malformed = String;
+pub type Malformed = String;
 
 /// A field of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Field<'a> {
-    pub(super) number: u64,
-    pub(super) value: Value<'a>,
+pub struct Field<'a> {
+    pub number: u64,
+    pub value: Value<'a>,
     /// The bytes of the field, its key included.
-    pub(super) raw: &'a [u8],
+    pub raw: &'a [u8],
 }
 
 /// The content of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Value<'a> {
+pub enum Value<'a> {
     Number(u64),
     /// Four or eight bytes.
     Fixed(&'a [u8]),
@@ -30,7 +30,7 @@ pub(super) enum Value<'a> {
 
 impl<'a> Field<'a> {
     /// The content of a string, bytes or message field.
-    pub(super) fn bytes(&self) -> Result<&'a [u8], Malformed> {
+    pub fn bytes(&self) -> Result<&'a [u8], Malformed> {
         match self.value {
             Value::Bytes(bytes) => Ok(bytes),
             _ => Err(format!("field {} is not a message or string", self.number)),
@@ -38,13 +38,13 @@ impl<'a> Field<'a> {
     }
 
     /// The content of a string field.
-    pub(super) fn text(&self) -> Result<&'a str, Malformed> {
+    pub fn text(&self) -> Result<&'a str, Malformed> {
         std::str::from_utf8(self.bytes()?)
             .map_err(|_| format!("field {} is not UTF-8", self.number))
     }
 
     /// The content of a string field that names a value, an operator or its domain.
-    pub(super) fn name(&self) -> Result<&'a str, Malformed> {
+    pub fn name(&self) -> Result<&'a str, Malformed> {
         match self.text()? {
             name if name.len() <= NAME_LIMIT => Ok(name),
             name => {
@@ -54,7 +54,7 @@ impl<'a> Field<'a> {
     }
 
     /// The numbers of a repeated integer field, packed or not.
-    pub(super) fn numbers(&self, into: &mut Vec<u64>) -> Result<(), Malformed> {
+    pub fn numbers(&self, into: &mut Vec<u64>) -> Result<(), Malformed> {
         match self.value {
             Value::Number(number) => into.push(number),
             Value::Bytes(mut bytes) => {
@@ -69,7 +69,7 @@ impl<'a> Field<'a> {
 }
 
 /// The fields of a message, in order.
-pub(super) fn fields(message: &[u8]) -> Result<Vec<Field<'_>>, Malformed> {
+pub fn fields(message: &[u8]) -> Result<Vec<Field<'_>>, Malformed> {
     let mut rest = message;
     let mut fields = Vec::new();
     while !rest.is_empty() {
@@ -113,24 +113,29 @@ fn varint(bytes: &mut &[u8]) -> Result<u64, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protobuf::Message;
+
+    /// A text, a float and a number.
+    const MESSAGE: [&[u8]; 4] =
+        [&[2 << 3 | 2, 4], b"name", &[3 << 3 | 5, 0, 0, 0xc0, 0x3f], &[4 << 3, 0xac, 2]];
 
     #[test]
-    fn reads_what_is_written() {
-        let message = Message::new().int(1, 300).bytes(2, "name").float(3, 1.5).int(4, -1);
-        let fields = fields(&message.0).unwrap();
-        assert_eq!(fields[0].value, Value::Number(300));
-        assert_eq!(fields[1].text().unwrap(), "name");
-        assert_eq!(fields[2].value, Value::Fixed(&1.5f32.to_le_bytes()));
-        assert_eq!(fields[3].value, Value::Number(u64::MAX));
-        let together: Vec<u8> = fields.iter().flat_map(|field| field.raw).copied().collect();
-        assert_eq!(together, message.0);
+    fn reads_each_kind_of_field() {
+        let message = MESSAGE.concat();
+        let found = fields(&message).unwrap();
+        assert_eq!(found[0].text().unwrap(), "name");
+        assert_eq!(found[1].value, Value::Fixed(&1.5f32.to_le_bytes()));
+        assert_eq!(found[2].value, Value::Number(300));
+        assert_eq!(found.iter().map(|field| field.number).collect::<Vec<_>>(), [2, 3, 4]);
+        let together: Vec<u8> = found.iter().flat_map(|field| field.raw).copied().collect();
+        assert_eq!(together, message);
+        let all_bits = [[1 << 3].as_slice(), &[0xff; 9], &[1]].concat();
+        assert_eq!(fields(&all_bits).unwrap()[0].value, Value::Number(u64::MAX));
     }
 
     #[test]
     fn packed_numbers_are_those_one_by_one() {
         let mut numbers = Vec::new();
-        for field in fields(&Message::new().int(1, 5).bytes(1, [6, 0xac, 2]).0).unwrap() {
+        for field in fields(&[1 << 3, 5, 1 << 3 | 2, 3, 6, 0xac, 2]).unwrap() {
             field.numbers(&mut numbers).unwrap();
         }
         assert_eq!(numbers, [5, 6, 300]);
@@ -139,8 +144,9 @@ mod tests {
     #[test]
     fn names_have_a_longest_length() {
         let name = |length: usize| {
-            let message = Message::new().bytes(1, "é".repeat(length / 2)).0;
-            fields(&message).unwrap()[0].name().map(str::len)
+            let name = "é".repeat(length / 2);
+            let field = Field { number: 1, value: Value::Bytes(name.as_bytes()), raw: &[] };
+            field.name().map(str::len)
         };
         assert_eq!(name(NAME_LIMIT), Ok(NAME_LIMIT));
         assert_eq!(name(5000).unwrap_err(), "expected a name of at most 4096 bytes, got 5000");
@@ -148,7 +154,7 @@ mod tests {
 
     #[test]
     fn every_cut_is_an_error_or_a_shorter_message() {
-        let whole = Message::new().bytes(2, "a long enough name").float(3, 1.0).int(9, 1 << 40).0;
+        let whole = MESSAGE.concat();
         let count = fields(&whole).unwrap().len();
         for end in 0..whole.len() {
             assert!(fields(&whole[..end]).map_or(0, |fields| fields.len()) < count);

@@ -10,8 +10,7 @@
 
 use std::collections::BTreeSet;
 
-use super::model::{Graph, Node};
-use super::rewrite::unread;
+use super::model::{Graph, Node, unread};
 
 /// Orders of a `Transpose` from `[batch, rows, heads, width]`, and from keys by head.
 const BY_HEAD: [u64; 4] = [0, 2, 1, 3];
@@ -21,25 +20,25 @@ const KEYS_BY_HEAD: [u64; 4] = [0, 1, 3, 2];
 const DEPTH: usize = 8;
 
 /// Multi-head attention as one operator.
-pub(super) struct Attention<'a> {
-    pub(super) query: &'a str,
-    pub(super) key: &'a str,
+pub struct Attention<'a> {
+    pub query: &'a str,
+    pub key: &'a str,
     /// Queries and keys are separated by head.
-    pub(super) by_head: bool,
-    pub(super) value: &'a str,
+    pub by_head: bool,
+    pub value: &'a str,
     /// Added to the scores.
-    pub(super) mask: Option<&'a str>,
+    pub mask: Option<&'a str>,
     /// Factor of the scores.
-    pub(super) scale: f32,
-    pub(super) heads: i64,
-    pub(super) output: &'a str,
+    pub scale: f32,
+    pub heads: i64,
+    pub output: &'a str,
     /// Nodes that the operator replaces.
-    pub(super) nodes: BTreeSet<usize>,
+    pub nodes: BTreeSet<usize>,
 }
 
 impl<'a> Attention<'a> {
     /// Matches the attention whose softmax is the node at `softmax`, with the index of its last node.
-    pub(super) fn of(graph: &Graph<'a>, softmax: usize) -> Option<(usize, Self)> {
+    pub fn of(graph: &Graph<'a>, softmax: usize) -> Option<(usize, Self)> {
         let mut nodes = BTreeSet::from([softmax]);
         let (scores, weights) = last_axis(&graph.nodes[softmax])?;
         let (scores, mask) = masked(graph, scores, &mut nodes);
@@ -88,7 +87,7 @@ impl<'a> Attention<'a> {
     }
 
     /// The values that the operator reads.
-    pub(super) fn inputs(&self) -> impl Iterator<Item = &'a str> {
+    pub fn inputs(&self) -> impl Iterator<Item = &'a str> {
         [self.query, self.key, self.value].into_iter().chain(self.mask)
     }
 }

@@ -1,74 +1,75 @@
-//! Reads an ONNX model as far as quantisation needs it: nodes, tensors, producers and consumers.
+//! Reads an ONNX model as far as fusion needs it: nodes, tensors, producers and consumers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::wire::{Field, Malformed, Value, fields};
-use crate::graph::FLOAT;
 
 /// Field numbers of `ModelProto`.
-pub(super) const MODEL_IR_VERSION: u64 = 1;
-pub(super) const MODEL_GRAPH: u64 = 7;
-pub(super) const MODEL_OPSET: u64 = 8;
-pub(super) const MODEL_FUNCTION: u64 = 25;
+pub const MODEL_IR_VERSION: u64 = 1;
+pub const MODEL_GRAPH: u64 = 7;
+pub const MODEL_OPSET: u64 = 8;
+pub const MODEL_FUNCTION: u64 = 25;
 /// Field numbers of `GraphProto`.
-pub(super) const GRAPH_NODE: u64 = 1;
-pub(super) const GRAPH_INITIALIZER: u64 = 5;
-pub(super) const GRAPH_INPUT: u64 = 11;
-pub(super) const GRAPH_OUTPUT: u64 = 12;
+pub const GRAPH_NODE: u64 = 1;
+pub const GRAPH_INITIALIZER: u64 = 5;
+pub const GRAPH_INPUT: u64 = 11;
+pub const GRAPH_OUTPUT: u64 = 12;
+/// ONNX's number for f32.
+pub const FLOAT: u64 = 1;
 /// ONNX's number for i64.
-const INT64: u64 = 7;
+pub const INT64: u64 = 7;
 /// Maximum elements of a constant that is read as integers: a shape has one for each dimension.
 const FEW: usize = 8;
 /// Maximum depth of nested subgraphs.
 const DEPTH: usize = 16;
 
 /// A model file.
-pub(super) struct Model<'a> {
+pub struct Model<'a> {
     /// All fields, the graph included.
-    pub(super) fields: Vec<Field<'a>>,
+    pub fields: Vec<Field<'a>>,
     /// Opset of the standard operators.
-    pub(super) opset: u64,
-    pub(super) graph: Graph<'a>,
+    pub opset: u64,
+    pub graph: Graph<'a>,
 }
 
 /// A graph.
 #[derive(Default)]
-pub(super) struct Graph<'a> {
+pub struct Graph<'a> {
     /// All fields, in order.
-    pub(super) fields: Vec<Field<'a>>,
-    pub(super) nodes: Vec<Node<'a>>,
+    pub fields: Vec<Field<'a>>,
+    pub nodes: Vec<Node<'a>>,
     /// Tensors by name, without those that an input of the same name may replace.
-    pub(super) tensors: BTreeMap<&'a str, Tensor<'a>>,
+    pub tensors: BTreeMap<&'a str, Tensor<'a>>,
     /// Name of each tensor field, in order.
-    pub(super) tensor_names: Vec<&'a str>,
-    pub(super) inputs: Vec<Port<'a>>,
-    pub(super) outputs: BTreeSet<&'a str>,
+    pub tensor_names: Vec<&'a str>,
+    pub inputs: Vec<Port<'a>>,
+    pub outputs: BTreeSet<&'a str>,
     /// Constants of one element.
     scalars: BTreeMap<&'a str, f32>,
     /// Constants of few i64.
     integers: BTreeMap<&'a str, Vec<i64>>,
     /// Index of the node that produces a value.
-    pub(super) producers: BTreeMap<&'a str, usize>,
+    pub producers: BTreeMap<&'a str, usize>,
     /// Indices of the nodes that read a value, directly or in a subgraph.
-    pub(super) consumers: BTreeMap<&'a str, Vec<usize>>,
+    pub consumers: BTreeMap<&'a str, Vec<usize>>,
     /// All names in use.
-    pub(super) names: BTreeSet<&'a str>,
+    pub names: BTreeSet<&'a str>,
 }
 
 /// An operator with its inputs and outputs.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Node<'a> {
-    pub(super) operator: &'a str,
-    pub(super) domain: &'a str,
-    pub(super) inputs: Vec<&'a str>,
-    pub(super) outputs: Vec<&'a str>,
+pub struct Node<'a> {
+    pub operator: &'a str,
+    pub domain: &'a str,
+    pub inputs: Vec<&'a str>,
+    pub outputs: Vec<&'a str>,
     attributes: Vec<&'a [u8]>,
 }
 
 /// A tensor of the file.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tensor<'a> {
-    pub(super) dims: Vec<u64>,
+pub struct Tensor<'a> {
+    pub dims: Vec<u64>,
     element: u64,
     raw: Option<&'a [u8]>,
     floats: Vec<&'a [u8]>,
@@ -79,17 +80,17 @@ pub(super) struct Tensor<'a> {
 
 /// An input of the graph.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Port<'a> {
-    pub(super) name: &'a str,
+pub struct Port<'a> {
+    pub name: &'a str,
     /// ONNX's number for the element type.
-    pub(super) element: u64,
+    pub element: u64,
     /// Number of dimensions, if the file says so.
-    pub(super) rank: Option<usize>,
+    pub rank: Option<usize>,
 }
 
 impl<'a> Model<'a> {
     /// Reads a model.
-    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
+    pub fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let model_fields = fields(bytes)?;
         let mut graph = None;
         let mut opset = None;
@@ -189,22 +190,37 @@ impl<'a> Graph<'a> {
     }
 
     /// The node that produces `value`, if it is a standard operator.
-    pub(super) fn producer(&self, value: &str) -> Option<&Node<'a>> {
+    pub fn producer(&self, value: &str) -> Option<&Node<'a>> {
         self.producers.get(value).map(|&at| &self.nodes[at])
     }
 
     /// Indices of the nodes that read `value`.
-    pub(super) fn takers(&self, value: &str) -> &[usize] {
+    pub fn takers(&self, value: &str) -> &[usize] {
         self.consumers.get(value).map_or(&[], Vec::as_slice)
     }
 
+    /// Prefix of new names that no existing name has: `base` after as few underscores as needed.
+    #[must_use]
+    pub fn free_prefix(&self, base: &str) -> String {
+        let taken: BTreeSet<usize> = self
+            .names
+            .iter()
+            .filter_map(|name| {
+                let rest = name.trim_start_matches('_');
+                rest.starts_with(base).then_some(name.len() - rest.len())
+            })
+            .collect();
+        let free = (0..).zip(&taken).take_while(|(count, taken)| count == *taken).count();
+        format!("{}{base}", "_".repeat(free))
+    }
+
     /// A constant of one element.
-    pub(super) fn scalar(&self, value: &str) -> Option<f32> {
+    pub fn scalar(&self, value: &str) -> Option<f32> {
         self.scalars.get(value).copied()
     }
 
     /// A constant of up to [`FEW`] i64, such as a shape.
-    pub(super) fn integers(&self, value: &str) -> Option<&[i64]> {
+    pub fn integers(&self, value: &str) -> Option<&[i64]> {
         self.integers.get(value).map(Vec::as_slice)
     }
 }
@@ -256,7 +272,7 @@ impl<'a> Node<'a> {
     }
 
     /// Returns `true` if the node is this standard operator.
-    pub(super) fn is(&self, operator: &str) -> bool {
+    pub fn is(&self, operator: &str) -> bool {
         own(self.domain) && self.operator == operator
     }
 
@@ -280,7 +296,7 @@ impl<'a> Node<'a> {
     }
 
     /// An integer attribute, or its default.
-    pub(super) fn int(&self, name: &str, default: u64) -> Result<u64, Malformed> {
+    pub fn int(&self, name: &str, default: u64) -> Result<u64, Malformed> {
         let body = self.attribute(name)?.unwrap_or_default();
         let int = body.iter().find(|field| field.number == 3);
         Ok(match int.map(|field| field.value) {
@@ -290,12 +306,12 @@ impl<'a> Node<'a> {
     }
 
     /// Returns `true` for a `Transpose` of a matrix.
-    pub(super) fn transposes_matrix(&self) -> Result<bool, Malformed> {
+    pub fn transposes_matrix(&self) -> Result<bool, Malformed> {
         Ok(self.is("Transpose") && matches!(self.ints("perm")?.as_slice(), [] | [1, 0]))
     }
 
     /// Integers of an attribute, none without it.
-    pub(super) fn ints(&self, name: &str) -> Result<Vec<u64>, Malformed> {
+    pub fn ints(&self, name: &str) -> Result<Vec<u64>, Malformed> {
         let mut ints = Vec::new();
         for field in self.attribute(name)?.unwrap_or_default() {
             if field.number == 8 {
@@ -306,7 +322,7 @@ impl<'a> Node<'a> {
     }
 
     /// Returns `true` if a `Gelu` is the exact one, with the error function.
-    pub(super) fn is_exact(&self) -> bool {
+    pub fn is_exact(&self) -> bool {
         match self.attribute("approximate") {
             Ok(Some(body)) => {
                 body.iter().any(|field| field.number == 4 && field.text() == Ok("none"))
@@ -317,7 +333,7 @@ impl<'a> Node<'a> {
     }
 
     /// A float attribute, or its default.
-    pub(super) fn float(&self, name: &str, default: f32) -> Result<f32, Malformed> {
+    pub fn float(&self, name: &str, default: f32) -> Result<f32, Malformed> {
         let body = self.attribute(name)?.unwrap_or_default();
         let float = body.iter().find(|field| field.number == 2);
         Ok(match float.map(|field| field.value) {
@@ -345,13 +361,19 @@ impl<'a> Tensor<'a> {
         Ok((name, tensor))
     }
 
+    /// The numbers as bytes, where the file has them so.
+    #[must_use]
+    pub fn raw(&self) -> Option<&'a [u8]> {
+        self.raw
+    }
+
     /// Returns `true` if the tensor's data is in another file.
-    pub(super) fn is_external(&self) -> bool {
+    pub fn is_external(&self) -> bool {
         self.external
     }
 
-    pub(super) fn is_float(&self) -> bool {
-        self.element == FLOAT.cast_unsigned()
+    pub fn is_float(&self) -> bool {
+        self.element == FLOAT
     }
 
     /// Number of elements; `None` on overflow.
@@ -384,7 +406,7 @@ impl<'a> Tensor<'a> {
     }
 
     /// Elements in row-major order. `None` if the type is not f32 or the length contradicts the shape.
-    pub(super) fn floats(&self) -> Option<Vec<f32>> {
+    pub fn floats(&self) -> Option<Vec<f32>> {
         if !self.is_float() || self.external {
             return None;
         }
@@ -432,5 +454,41 @@ impl<'a> Port<'a> {
             }
         }
         Ok(port)
+    }
+}
+
+/// Without the nodes whose values other nodes read, or the graph returns. The last node's output stays.
+pub(super) fn unread(
+    graph: &Graph<'_>,
+    mut nodes: BTreeSet<usize>,
+    last: usize,
+) -> BTreeSet<usize> {
+    loop {
+        let stays = nodes.iter().copied().find(|&at| {
+            at != last
+                && graph.nodes[at].outputs.iter().any(|output| {
+                    graph.outputs.contains(output)
+                        || graph.takers(output).iter().any(|taker| !nodes.contains(taker))
+                })
+        });
+        match stays {
+            Some(at) => nodes.remove(&at),
+            None => return nodes,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prefix_is_the_first_that_no_name_has() {
+        let prefix = |names: &[&'static str]| {
+            let names = names.iter().copied().collect();
+            Graph { names, ..Graph::default() }.free_prefix("int8.")
+        };
+        assert_eq!(prefix(&["x", "int8", "_int8.y"]), "int8.");
+        assert_eq!(prefix(&["int8.x", "_int8.y", "___int8.z"]), "__int8.");
     }
 }

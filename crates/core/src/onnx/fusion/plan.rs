@@ -1,9 +1,8 @@
-//! Selection of the operators that become int8.
+//! Selection of the operators that are replaced.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use embedkit_core::onnx::operators::ActivationRange;
-
+use super::super::operators::ActivationRange;
 use super::attention::Attention;
 use super::model::{Graph, Node};
 use super::norm::AddNorm;
@@ -18,36 +17,36 @@ const TABLE_ROWS: u64 = 1024;
 
 /// The operators to replace.
 #[derive(Default)]
-pub(super) struct Plan<'a> {
+pub struct Plan<'a> {
     /// Activations in the order of their first use.
-    pub(super) activations: Vec<Activation<'a>>,
+    pub activations: Vec<Activation<'a>>,
     /// Products by the index of the node that is replaced.
-    pub(super) products: BTreeMap<usize, Product<'a>>,
+    pub products: BTreeMap<usize, Product<'a>>,
     /// Name of the embedding table by the index of the node that looks rows up in it.
-    pub(super) tables: BTreeMap<usize, &'a str>,
+    pub tables: BTreeMap<usize, &'a str>,
     /// Attention by the index of its last node, which is replaced.
-    pub(super) attentions: BTreeMap<usize, Attention<'a>>,
+    pub attentions: BTreeMap<usize, Attention<'a>>,
     /// Layer normalisations of sums by the index of their last node, which is replaced.
-    pub(super) norms: BTreeMap<usize, AddNorm<'a>>,
+    pub norms: BTreeMap<usize, AddNorm<'a>>,
     /// Nodes that become unused: transposes of matrices, and nodes fused into others.
-    pub(super) dropped: BTreeSet<usize>,
+    pub dropped: BTreeSet<usize>,
     /// Number of products with a constant matrix that stay f32.
-    pub(super) left: usize,
+    pub left: usize,
 }
 
 /// A value that is quantised once for all products that read it.
-pub(super) struct Activation<'a> {
-    pub(super) name: &'a str,
+pub struct Activation<'a> {
+    pub name: &'a str,
     /// Length of a row.
-    pub(super) width: u64,
-    pub(super) range: ActivationRange,
+    pub width: u64,
+    pub range: ActivationRange,
     /// Indices of the nodes that multiply it, in order.
-    pub(super) products: Vec<usize>,
+    pub products: Vec<usize>,
 }
 
 impl Activation<'_> {
     /// Range for quantisation, with or without smoothing factors.
-    pub(super) fn quantized_range(&self, smoothed: bool) -> ActivationRange {
+    pub fn quantized_range(&self, smoothed: bool) -> ActivationRange {
         match self.range {
             ActivationRange::Symmetric if smoothed => ActivationRange::Smoothed,
             range => range,
@@ -56,25 +55,44 @@ impl Activation<'_> {
 }
 
 /// A product of an activation and a constant matrix.
-pub(super) struct Product<'a> {
+pub struct Product<'a> {
     /// Position in [`Plan::activations`].
-    pub(super) activation: usize,
-    pub(super) matrix: &'a str,
+    pub activation: usize,
+    pub matrix: &'a str,
     /// The file stores the matrix as `[columns, rows]`.
-    pub(super) transposed: bool,
-    pub(super) rows: u64,
-    pub(super) columns: u64,
+    pub transposed: bool,
+    pub rows: u64,
+    pub columns: u64,
     /// Constant vector that is added to the product.
-    pub(super) bias: Option<&'a str>,
+    pub bias: Option<&'a str>,
     /// A GELU follows the product.
-    pub(super) gelu: bool,
+    pub gelu: bool,
     /// Name of the value after product, bias and GELU.
-    pub(super) output: &'a str,
+    pub output: &'a str,
+}
+
+impl Product<'_> {
+    /// The matrix with one row for each input channel; `None` if the file does not hold its numbers.
+    #[must_use]
+    pub fn matrix_of(&self, graph: &Graph<'_>) -> Option<Vec<f32>> {
+        let numbers = graph.tensors.get(self.matrix)?.floats()?;
+        if !self.transposed {
+            return Some(numbers);
+        }
+        let (rows, columns) = (self.rows as usize, self.columns as usize);
+        let mut turned = vec![0.0; numbers.len()];
+        for (column, line) in numbers.chunks(rows).enumerate() {
+            for (row, number) in line.iter().enumerate() {
+                turned[row * columns + column] = *number;
+            }
+        }
+        Some(turned)
+    }
 }
 
 impl<'a> Plan<'a> {
     /// Plans the replacement of products and, with `tables`, of embedding tables.
-    pub(super) fn new(graph: &Graph<'a>, tables: bool) -> Result<Self, Malformed> {
+    pub fn new(graph: &Graph<'a>, tables: bool) -> Result<Self, Malformed> {
         let mut plan = Self::default();
         let mut positions = BTreeMap::new();
         let mut gelus = Gelu::all(graph);
@@ -124,6 +142,32 @@ impl<'a> Plan<'a> {
                 .collect();
         }
         Ok(plan)
+    }
+
+    /// Tensors that no node reads once the operators are replaced: operators of attentions and normalisations read
+    /// their inputs, the others have matrices, biases and tables in a form of their own.
+    #[must_use]
+    pub fn unused_tensors(&self, graph: &Graph<'a>) -> BTreeSet<&'a str> {
+        let read: BTreeSet<&str> = self.attentions.values().flat_map(Attention::inputs).collect();
+        let read = &read | &self.norms.values().flat_map(AddNorm::inputs).collect();
+        let is_unused = |name: &str| {
+            let replaced = |taker: &usize| {
+                self.dropped.contains(taker)
+                    || self
+                        .products
+                        .get(taker)
+                        .is_some_and(|product| product.matrix == name || product.bias == Some(name))
+                    || self.tables.contains_key(taker)
+                    || self.attentions.contains_key(taker)
+                    || self.norms.contains_key(taker)
+            };
+            let takers = graph.takers(name);
+            !read.contains(name)
+                && !takers.is_empty()
+                && takers.iter().all(replaced)
+                && !graph.outputs.contains(name)
+        };
+        graph.tensors.keys().copied().filter(|name| is_unused(name)).collect()
     }
 
     /// Finds attention and layer normalisations, as far as the values that they read remain.

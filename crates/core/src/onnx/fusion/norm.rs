@@ -2,29 +2,28 @@
 
 use std::collections::BTreeSet;
 
-use super::model::{Graph, Node};
-use super::rewrite::unread;
+use super::model::{Graph, Node, unread};
 
 /// Default of the standard operator.
 const EPSILON: f32 = 1e-5;
 
 /// The layer normalisation of a sum.
-pub(super) struct AddNorm<'a> {
-    pub(super) addends: [&'a str; 2],
-    pub(super) weight: &'a str,
+pub struct AddNorm<'a> {
+    pub addends: [&'a str; 2],
+    pub weight: &'a str,
     /// Zeros if there is none.
-    pub(super) bias: Option<&'a str>,
+    pub bias: Option<&'a str>,
     /// Length of a row.
-    pub(super) width: u64,
-    pub(super) epsilon: f32,
-    pub(super) output: &'a str,
+    pub width: u64,
+    pub epsilon: f32,
+    pub output: &'a str,
     /// Nodes that the operator replaces.
-    pub(super) nodes: BTreeSet<usize>,
+    pub nodes: BTreeSet<usize>,
 }
 
 impl<'a> AddNorm<'a> {
     /// Matches the node at `last` as the end of a normalisation.
-    pub(super) fn of(graph: &Graph<'a>, last: usize) -> Option<Self> {
+    pub fn of(graph: &Graph<'a>, last: usize) -> Option<Self> {
         let norm = whole(graph, last).or_else(|| spelled_out(graph, last))?;
         let sum = graph.producer(norm.input).filter(|node| node.is("Add"))?;
         let addends = <[&str; 2]>::try_from(sum.inputs.as_slice()).ok()?;
@@ -46,7 +45,7 @@ impl<'a> AddNorm<'a> {
     }
 
     /// The values that the operator reads.
-    pub(super) fn inputs(&self) -> impl Iterator<Item = &'a str> {
+    pub fn inputs(&self) -> impl Iterator<Item = &'a str> {
         self.addends.into_iter().chain([self.weight]).chain(self.bias)
     }
 }

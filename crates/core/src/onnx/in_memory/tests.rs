@@ -1,0 +1,302 @@
+//! Which tensors stay in the file, which operators are fused, and runs with both.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use embedkit_testkit::{load_options, runtime_library};
+use embedkit_types::{Device, LoadOptions};
+
+use super::super::graph::messages;
+use super::super::sgemm::Kernel;
+use super::super::{Input, Session, Values};
+use super::{DOMAIN, InMemory, LEAST, LINE, LINEAR, int, put};
+use crate::pipeline::Workload;
+
+fn field(number: u64, content: impl AsRef<[u8]>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    put(&mut bytes, number, content.as_ref());
+    bytes
+}
+
+/// A tensor whose dims are below 16,384, behind a comment that moves its data.
+fn tensor(name: &str, element: u64, dims: [u64; 2], comment: usize, data: &[u8]) -> Vec<u8> {
+    let dims = dims.map(|dim| int(1, dim)).concat();
+    let comment = field(12, vec![b' '; comment]);
+    [dims, int(2, element), field(8, name), comment, field(9, data)].concat()
+}
+
+fn node(operator: &str, domain: &str, inputs: [&str; 2], output: &str) -> Vec<u8> {
+    let inputs = inputs.map(|input| field(1, input)).concat();
+    field(1, [inputs, field(2, output), field(4, operator), field(7, domain)].concat())
+}
+
+/// An input or output of this element type and these dims, 0 where they vary.
+fn port(name: &str, element: u64, dims: &[u64]) -> Vec<u8> {
+    let dims = dims.iter().map(|&dim| {
+        let dim = if dim == 0 { field(2, "n") } else { int(1, dim) };
+        field(1, dim)
+    });
+    let dims: Vec<u8> = dims.flatten().collect();
+    let tensor = [int(1, element), field(2, dims)].concat();
+    [field(1, name), field(2, field(1, tensor))].concat()
+}
+
+fn model(graph: &[Vec<u8>]) -> Vec<u8> {
+    let opset = field(8, [field(1, ""), int(2, 17)].concat());
+    [int(1, 8), field(7, graph.concat()), opset].concat()
+}
+
+const ROWS: usize = 4096;
+const WIDTH: usize = 16;
+const COLUMNS: usize = 1024;
+
+fn numbers(count: usize, seed: u32) -> Vec<u8> {
+    let numbers = (0..count as u32).map(|at| {
+        let random = (at ^ seed).wrapping_mul(2_654_435_761).rotate_left(15);
+        (random % 1000) as f32 / 1000.0 - 0.5
+    });
+    numbers.flat_map(f32::to_le_bytes).collect()
+}
+
+/// Rows of a table times a matrix, whose data begin `comment` bytes later than they would.
+fn lookup(comment: usize) -> Vec<u8> {
+    let table = numbers(ROWS * WIDTH, 3);
+    let matrix = numbers(WIDTH * COLUMNS, 5);
+    model(&[
+        node("Gather", "", ["table", "input_ids"], "rows"),
+        node("MatMul", "", ["rows", "matrix"], "y"),
+        field(2, "g"),
+        field(5, tensor("table", 1, [ROWS as u64, WIDTH as u64], comment, &table)),
+        field(5, tensor("matrix", 1, [WIDTH as u64, COLUMNS as u64], comment, &matrix)),
+        field(11, port("input_ids", 7, &[0, 0])),
+        field(12, port("y", 1, &[0, 0, 0])),
+    ])
+}
+
+/// The model of a file whose large tensors stay in it, with no operators fused.
+fn rewritten(file: &[u8]) -> Option<Vec<u8>> {
+    InMemory::of(file, "m.onnx", None).map(|(model, _)| model)
+}
+
+/// The data of the tensors of a graph: their bytes, and for those in a file their range in it.
+fn tensors(model: &[u8]) -> Vec<(String, Result<Vec<u8>, Range<usize>>)> {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let only = |message, number: u32| {
+        let mut all = messages(message).filter(move |(field, _)| *field == number);
+        all.next().map(|(_, content)| content)
+    };
+    let tensors = messages(only(model, 7).unwrap()).filter(|(field, _)| *field == 5);
+    let tensors = tensors.map(|(_, tensor)| {
+        let entries = messages(tensor).filter(|(field, _)| *field == 13);
+        let entries: HashMap<_, _> = entries
+            .map(|(_, entry)| (text(only(entry, 1).unwrap()), text(only(entry, 2).unwrap())))
+            .collect();
+        let data = match only(tensor, 9) {
+            Some(data) => Ok(data.to_vec()),
+            None => {
+                assert_eq!(entries["location"], "m.onnx");
+                let [start, length] =
+                    ["offset", "length"].map(|key| entries[key].parse::<usize>().unwrap());
+                Err(start..start + length)
+            }
+        };
+        (text(only(tensor, 8).unwrap()), data)
+    });
+    tensors.collect()
+}
+
+/// The names of the tensors that stay in the file, each checked for its bytes.
+fn staying(file: &[u8]) -> Vec<String> {
+    let Some(model) = rewritten(file) else { return Vec::new() };
+    let before = tensors(file);
+    let after = tensors(&model);
+    assert_eq!(before.len(), after.len());
+    let staying = before.into_iter().zip(after).filter_map(|(before, after)| {
+        assert_eq!(before.0, after.0);
+        let data = before.1.unwrap();
+        match after.1 {
+            Ok(copied) => {
+                assert_eq!(copied, data);
+                None
+            }
+            Err(range) => {
+                assert_eq!(file[range], data);
+                Some(before.0)
+            }
+        }
+    });
+    staying.collect()
+}
+
+/// A graph with one tensor of two columns of this element type, at an address with this remainder by 64.
+fn at_address(remainder: usize, operator: &str, domain: &str, element: u64) -> Vec<u8> {
+    let data = vec![1; LEAST];
+    let files = (1..=64).map(|comment| {
+        model(&[
+            node(operator, domain, ["x", "w"], "y"),
+            field(5, tensor("w", element, [2, 2], comment, &data)),
+        ])
+    });
+    let starts = |file: &[u8]| file.windows(data.len()).position(|bytes| bytes == data);
+    files.into_iter().find(|file| starts(file).unwrap() % LINE == remainder).unwrap()
+}
+
+#[test]
+fn a_large_tensor_stays_where_its_readers_can_use_it() {
+    let stays = |file: &[u8]| !staying(file).is_empty();
+    for remainder in 0..LINE {
+        let at = |operator, domain, element| at_address(remainder, operator, domain, element);
+        assert!(stays(&at("MatMul", "", 1)), "{remainder}");
+        assert!(stays(&at("Gemm", "ai.onnx", 1)));
+        assert_eq!(stays(&at("Add", "", 1)), remainder % 4 == 0);
+        assert_eq!(stays(&at("MatMul", "com.microsoft", 1)), remainder % 4 == 0);
+        assert_eq!(stays(&at("MatMul", "", 10)), remainder % 2 == 0);
+        assert_eq!(stays(&at("MatMul", "", 11)), remainder % 8 == 0);
+        assert!(stays(&at("MatMulInteger", "", 3)));
+        assert_eq!(stays(&at("MultiplyRows", DOMAIN, 3)), remainder == 0);
+        // Text, and no type that is known.
+        assert!(!stays(&at("Add", "", 8)) && !stays(&at("Add", "", 60)));
+    }
+}
+
+#[test]
+fn a_tensor_that_a_subgraph_may_read_has_to_be_aligned() {
+    let data = vec![1; LEAST];
+    let nested =
+        field(5, [field(1, "then_branch"), field(6, node("Add", "", ["w", "w"], "y"))].concat());
+    let conditional = field(1, [field(1, "c"), field(2, "z"), field(4, "If"), nested].concat());
+    for comment in 1..5 {
+        let w = field(5, tensor("w", 1, [2, 2], comment, &data));
+        let product = node("MatMul", "", ["x", "w"], "y");
+        assert_eq!(staying(&model(&[product.clone(), w.clone()])), ["w"]);
+        let file = model(&[product, conditional.clone(), w]);
+        let start = file.windows(data.len()).position(|bytes| bytes == data).unwrap();
+        assert_eq!(!staying(&file).is_empty(), start % 4 == 0);
+    }
+}
+
+#[test]
+fn what_is_small_or_odd_is_copied() {
+    let product = node("MatMul", "", ["x", "w"], "y");
+    let plain = tensor("w", 1, [2, 2], 1, &[1; LEAST]);
+    let with = |tensor: &[u8]| staying(&model(&[product.clone(), field(5, tensor)]));
+    assert_eq!(with(&plain), ["w"]);
+    assert!(with(&tensor("w", 1, [2, 2], 1, &[1; LEAST - 1])).is_empty());
+    for odd in [field(9, "again"), int(14, 0), field(13, "")] {
+        let file = model(&[product.clone(), field(5, [plain.clone(), odd].concat())]);
+        assert!(rewritten(&file).is_none());
+    }
+    // What is no model is for the runtime to report.
+    let broken = model(&[product, field(5, &plain), vec![0xff]]);
+    assert!([&broken, [0xff; 90].as_slice(), &[]].iter().all(|file| rewritten(file).is_none()));
+}
+
+/// Operators of ours in a model, and its other operators.
+fn operators(model: &[u8]) -> (Vec<String>, Vec<String>) {
+    let text = |message, number: u32| {
+        let field = messages(message).find(|(field, _)| *field == number);
+        String::from_utf8(field.map_or(Vec::new(), |(_, text)| text.to_vec())).unwrap()
+    };
+    let graph = messages(model).find(|(field, _)| *field == 7).unwrap().1;
+    let nodes = messages(graph).filter(|(field, _)| *field == 1);
+    let nodes = nodes.map(|(_, node)| (text(node, 7), text(node, 4)));
+    let (ours, others): (Vec<_>, Vec<_>) = nodes.partition(|(domain, _)| domain == DOMAIN);
+    [ours, others].map(|nodes| nodes.into_iter().map(|(_, operator)| operator).collect()).into()
+}
+
+#[test]
+fn products_become_linear_layers_that_share_a_matrix() {
+    let Some(kernel) = Kernel::fastest() else { return };
+    let numbers = numbers(16 * 16, 3);
+    let file = model(&[
+        node("MatMul", "", ["x", "w"], "a"),
+        node("MatMul", "", ["a", "w"], "b"),
+        node("Add", "", ["b", "bias"], "c"),
+        node("MatMul", "", ["c", "w"], "d"),
+        node("Relu", "", ["d", ""], "y"),
+        field(5, tensor("w", 1, [16, 16], 1, &numbers)),
+        field(5, [int(1, 16), int(2, 1), field(8, "bias"), field(9, &numbers[..64])].concat()),
+        field(5, tensor("fused.linear_0", 1, [16, 16], 1, &numbers)),
+        field(12, port("y", 1, &[0, 0])),
+    ]);
+    let (fused, linears) = InMemory::of(&file, "m.onnx", Some(kernel)).unwrap();
+    assert_eq!(linears.len(), 2, "with and without a bias");
+    let (ours, others) = operators(&fused);
+    assert_eq!((ours, others), (vec![LINEAR.to_owned(); 3], vec!["Relu".to_owned()]));
+    let names: Vec<_> = tensors(&fused).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["_fused.linear_0", "_fused.linear_1", "fused.linear_0"], "new and unread");
+    // A precision of its own, or scales of the whole batch: the rest of such graphs is left as it is.
+    for operator in ["MultiplyRows", "DynamicQuantizeLinear"] {
+        let graph = messages(&file).find(|(field, _)| *field == 7).unwrap().1.to_vec();
+        let file = model(&[node(operator, DOMAIN, ["x", "x"], "z"), graph]);
+        assert!(InMemory::of(&file, "m.onnx", Some(kernel)).is_none(), "{operator}");
+    }
+}
+
+/// One row of the product, computed in the order of our kernels.
+fn expected(file: &[u8], id: usize) -> Vec<f32> {
+    let tensors = tensors(file);
+    let [table, matrix] = [0, 1].map(|at| {
+        let bytes: &Vec<u8> = tensors[at].1.as_ref().unwrap();
+        bytes.as_chunks().0.iter().map(|&word| f32::from_le_bytes(word)).collect::<Vec<_>>()
+    });
+    let row = &table[id * WIDTH..][..WIDTH];
+    let column = |at| (0..WIDTH).fold(0.0, |sum, k| row[k].mul_add(matrix[k * COLUMNS + at], sum));
+    (0..COLUMNS).map(column).collect()
+}
+
+/// The file is mapped while the session lives, and its numbers are used from any address.
+#[test]
+fn sessions_compute_with_the_bytes_of_the_file() {
+    let Some(library) = runtime_library() else { return };
+    for comment in 1..5 {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.onnx");
+        let file = lookup(comment);
+        std::fs::write(&path, &file).unwrap();
+        let options = LoadOptions {
+            onnxruntime: Some(library.clone()),
+            device: Device::Cpu,
+            ..load_options()
+        };
+        let session = Session::open(&path, &options).unwrap();
+        let ids = [7, ROWS as i64 - 1];
+        let input = Input { name: "input_ids", shape: &[1, 2], values: Values::I64(&ids) };
+        let read = |views: &[super::super::View<'_>]| views[0].values.to_vec();
+        let found = session.run(Workload::Stream, &[input], &[0], read).unwrap();
+        for (row, id) in found.chunks(COLUMNS).zip(ids) {
+            for (found, expected) in row.iter().zip(expected(&file, id as usize)) {
+                assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+                assert!(Kernel::fastest().is_none() || *found == expected);
+            }
+        }
+        #[cfg(target_os = "linux")]
+        {
+            let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+            assert!(maps.contains(path.canonicalize().unwrap().to_str().unwrap()), "{maps}");
+        }
+    }
+}
+
+/// Whatever the graph gives a layer, it is an error of the run.
+#[test]
+fn rows_of_another_length_are_an_error() {
+    let Some(library) = runtime_library() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("m.onnx");
+    let file = model(&[
+        node("MatMul", "", ["x", "w"], "y"),
+        field(2, "g"),
+        field(5, tensor("w", 1, [16, 16], 0, &numbers(256, 1))),
+        field(11, port("x", 1, &[0, 0])),
+        field(12, port("y", 1, &[0, 16])),
+    ]);
+    std::fs::write(&path, file).unwrap();
+    let options = LoadOptions { onnxruntime: Some(library), device: Device::Cpu, ..load_options() };
+    let session = Session::open(&path, &options).unwrap();
+    let input = Input { name: "x", shape: &[2, 5], values: Values::F32(&[1.0; 10]) };
+    let error = session.run(Workload::Single, &[input], &[0], |_| ()).unwrap_err().to_string();
+    if Kernel::fastest().is_some() {
+        assert!(error.contains("Linear") && error.contains("[…, 16], got [2, 5]"), "{error}");
+    }
+}

@@ -1,0 +1,28 @@
+//! A GEMM of f32 with bias and GELU, which reads and writes each number once.
+//!
+//! ```text
+//! y = sum x w + bias        and a GELU where asked for
+//! ```
+//!
+//! A sum has one order, from the first channel to the last with fused multiplications and additions, whatever the
+//! number of rows, the position in a tile and the processor. A row's result is therefore bit-equal alone and in any
+//! batch, and on every processor that has a [kernel](Kernel).
+//!
+//! Layout, tiles, epilogue and microkernels are those of [`int8`](super::int8), with four bytes for a number.
+
+mod dispatch;
+mod linear;
+mod portable;
+#[cfg(test)]
+mod tests;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub(crate) use dispatch::Kernel;
+pub(crate) use linear::Linear;
+
+/// Bytes of a number.
+const SIZE: usize = size_of::<f32>();
+/// Bytes of activations in one block of rows, over which all panels pass: half of a usual L2 cache. Panels come from
+/// further away, so that more rows for each pass are worth more than activations in the L1 cache.
+const BLOCK: usize = 128 * 1024;
