@@ -24,7 +24,7 @@ pub enum Precision {
     #[default]
     F32,
     /// Products of activations and constant f32 matrices take both rounded to bf16 and add in f32. It needs a
-    /// processor with instructions for bf16 (AMX, or AVX-512 BF16), and is an error on any other.
+    /// processor with instructions for bf16 (AMX, AVX-512 BF16, or BF16 of `AArch64`), and is an error on any other.
     Bf16,
     /// Such products are of eight-bit integers, with a scale for each row of activations and each column of the matrix.
     /// The graph is quantised once. Any processor multiplies them, those with AMX or VNNI several times as fast as f32.

@@ -37,7 +37,8 @@ pub fn choose(options: &LoadOptions) -> Precision {
 }
 
 /// The fastest precision for a processor whose kernel for bf16 has this name, and the first device that is tried.
-/// AVX-512 BF16 was no faster than f32 on processors with AMX, and has not been measured on others.
+/// AVX-512 BF16 was no faster than f32 on processors with AMX, and has not been measured on others; BF16 of `AArch64` has
+/// not been measured.
 fn choose_for(bf16: Option<&str>, device: Option<&Device>) -> Precision {
     match (bf16, device) {
         (Some("amx"), Some(Device::Cpu)) => Precision::Bf16,
@@ -83,6 +84,7 @@ mod tests {
             (Some("amx"), Some(&gpu), Precision::F32),
             (Some("amx"), None, Precision::F32),
             (Some("avx512-bf16"), Some(&Device::Cpu), Precision::F32),
+            (Some("neon-bf16"), Some(&Device::Cpu), Precision::F32),
             (None, Some(&Device::Cpu), Precision::F32),
         ] {
             assert_eq!(choose_for(bf16, device), expected, "{bf16:?} {device:?}");

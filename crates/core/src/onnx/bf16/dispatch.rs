@@ -24,6 +24,10 @@ pub(crate) enum Kernel {
     /// x86-64, products of tiles: of 32 products the even and the odd places have sums of their own.
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     Amx,
+    /// `AArch64`, pairs of products added by one instruction, one pair after another. A pair's sum and the sum so far
+    /// are rounded to odd: of both neighbours, to the one whose last bit is set.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
 }
 
 impl Kernel {
@@ -33,6 +37,8 @@ impl Kernel {
         Self::Avx512,
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         Self::Amx,
+        #[cfg(target_arch = "aarch64")]
+        Self::Neon,
     ];
 
     /// The fastest available kernel, detected once; `None` for a processor without such instructions.
@@ -50,6 +56,8 @@ impl Kernel {
             Self::Avx512 => "avx512-bf16",
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
             Self::Amx => "amx",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => "neon-bf16",
         }
     }
 
@@ -58,7 +66,7 @@ impl Kernel {
         match self {
             Self::Portable => true,
             // Miri lacks the instructions.
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
             _ if cfg!(miri) => false,
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => {
@@ -73,6 +81,11 @@ impl Kernel {
                 Self::Avx512.is_available()
                     && is_x86_feature_detected!("avx512vnni")
                     && super::super::int8::amx::is_available::<true>()
+            }
+            // Weights are read as bytes, the low one first.
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => {
+                cfg!(target_endian = "little") && std::arch::is_aarch64_feature_detected!("bf16")
             }
         }
     }
@@ -91,7 +104,7 @@ impl Kernel {
             return portable::compute(gemm, out);
         }
         #[cfg_attr(
-            target_arch = "x86_64",
+            any(target_arch = "x86_64", target_arch = "aarch64"),
             expect(unsafe_code, reason = "functions for processors with certain features")
         )]
         match self {
@@ -102,6 +115,9 @@ impl Kernel {
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
             // SAFETY: `is_available` found the features.
             Self::Amx => unsafe { super::super::int8::amx::compute::<true>(gemm, out) },
+            #[cfg(target_arch = "aarch64")]
+            // SAFETY: `is_available` found the feature, and every processor with it has NEON.
+            Self::Neon => unsafe { super::neon::compute(gemm, out) },
         }
     }
 }

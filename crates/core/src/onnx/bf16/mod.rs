@@ -8,14 +8,16 @@
 //! ```
 //!
 //! A sum has one order for each kernel, whatever the number of rows and the position in a tile, so that a row's
-//! result is bit-equal alone and in any batch. The order differs between [kernels](Kernel), and results of different
-//! processors in their last digits.
+//! result is bit-equal alone and in any batch. The order differs between [kernels](Kernel), on `AArch64` the rounding of
+//! sums as well, and results of different processors in their last digits.
 //!
 //! Numbers below the smallest normal f32 count as zero, as in the processors' instructions.
 //!
 //! Layout, tiles, epilogue and microkernels are those of [`int8`](super::int8), with two bytes for a number.
 
 mod dispatch;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 mod round;
 #[cfg(test)]

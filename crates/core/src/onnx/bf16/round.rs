@@ -63,6 +63,12 @@ fn fill(numbers: &[f32], bytes: &mut [[u8; SIZE]]) {
         // SAFETY: the features were found.
         return unsafe { fill_avx512(numbers, bytes) };
     }
+    #[cfg(target_arch = "aarch64")]
+    if super::Kernel::Neon.is_available() {
+        #[expect(unsafe_code, reason = "the processor has what the function was compiled for")]
+        // SAFETY: the feature was found, and every processor with it has NEON.
+        return unsafe { super::neon::round(numbers, bytes) };
+    }
     fill_any(numbers, bytes);
 }
 
@@ -74,7 +80,7 @@ fn fill_avx512(numbers: &[f32], bytes: &mut [[u8; SIZE]]) {
 }
 
 #[inline(always)]
-fn fill_any(numbers: &[f32], bytes: &mut [[u8; SIZE]]) {
+pub(super) fn fill_any(numbers: &[f32], bytes: &mut [[u8; SIZE]]) {
     for (bytes, &number) in bytes.iter_mut().zip(numbers) {
         *bytes = round(number).to_le_bytes();
     }

@@ -111,6 +111,14 @@ fn sum(kernel: Kernel, factors: &[[f32; 2]]) -> f32 {
         return pairs
             .fold(0.0, |sum, pair| flushed(pair.iter().rev().fold(sum, |sum, &f| add(sum, f))));
     }
+    #[cfg(target_arch = "aarch64")]
+    if kernel == Kernel::Neon {
+        let product = |[x, w]: [f32; 2]| f64::from(flushed(x)) * f64::from(flushed(w));
+        return factors.chunks(2).fold(0.0, |sum, pair| {
+            let pair = to_odd(pair.iter().map(|&f| product(f)).sum());
+            to_odd(f64::from(sum) + f64::from(pair))
+        });
+    }
     assert!(kernel.is_available());
     factors.chunks(32).fold(0.0, |sum, part| {
         let places = |first: usize| part[first.min(part.len())..].iter().step_by(2);
@@ -118,6 +126,17 @@ fn sum(kernel: Kernel, factors: &[[f32; 2]]) -> f32 {
             [0, 1].map(|first| places(first).fold(0.0, |sum, &f| flushed(add(sum, f))));
         sum + (even + odd)
     })
+}
+
+/// Rounded to the one of both neighbours whose last bit is set, unless it is an f32 itself.
+#[cfg(target_arch = "aarch64")]
+fn to_odd(number: f64) -> f32 {
+    let nearest = number as f32;
+    if f64::from(nearest) == number {
+        return flushed(nearest);
+    }
+    let further = u32::from(f64::from(nearest).abs() > number.abs());
+    flushed(f32::from_bits((nearest.to_bits() - further) | 1))
 }
 
 fn flushed(number: f32) -> f32 {
@@ -168,6 +187,28 @@ fn every_kernel_adds_in_its_order() {
             let what = (case.m, case.k, case.n, case.gelu);
             let (found, expected) = (case.compute(kernel), case.expected(kernel));
             assert_eq!(bits(&found), bits(&expected), "{kernel:?}, {what:?}");
+        }
+    }
+}
+
+/// Each addition errs by one bit of its sum at most, which is no larger than the sum of all magnitudes.
+#[test]
+fn every_kernel_is_close_to_exact_sums() {
+    let mut random = Random(6);
+    for (m, k, n) in [(7, 1, 17), (6, 35, 33), (5, size(768, 40), 16)] {
+        let case = Case { bias: None, gelu: false, ..Case::random(&mut random, m, k, n) };
+        for kernel in kernels() {
+            for (at, found) in case.compute(kernel).into_iter().enumerate() {
+                let product = |i: usize| {
+                    let x = bf16::from_f32(case.x[at / n * k + i]).to_f64();
+                    x * bf16::from_bits(case.matrix[i * n + at % n]).to_f64()
+                };
+                let exact: f64 = (0..k).map(product).sum();
+                let magnitudes: f64 = (0..k).map(|i| product(i).abs()).sum();
+                let most = (k + 1) as f64 * f64::from(f32::EPSILON) * magnitudes;
+                let error = (f64::from(found) - exact).abs();
+                assert!(error <= most, "{kernel:?}, {k}: {found} instead of {exact}");
+            }
         }
     }
 }

@@ -34,6 +34,9 @@ pub(in crate::onnx) fn load_panel<T: Copy + Default>(
 ///   `add`, `mul`, `div`, `min`, `max` of two and `mul_add` of three `Floats`. `min` and `max` may
 ///   drop a NaN.
 ///
+/// With `own accumulate` at the end, in place of the items for one product: `accumulate`, as it is defined here, and
+/// `zeros`.
+///
 /// A register tile has at most `$rows` rows, up to 6, and `$one`, `$two` or `$more` panels for one, two or
 /// more rows: enough accumulators to hide the latency of the instructions, and few enough for the registers.
 ///
@@ -41,6 +44,46 @@ pub(in crate::onnx) fn load_panel<T: Copy + Default>(
 /// hence loops over indices.
 macro_rules! microkernel {
     ($(#[$feature:meta])* rows: $rows:literal, panels: $one:literal, $two:literal, $more:literal) => {
+        microkernel!($(#[$feature])* rows: $rows, panels: $one, $two, $more, own accumulate);
+
+        /// Accumulates `count` steps of `R` rows and `P` panels. Rows are `stride` activations apart,
+        /// panels `steps` steps.
+        #[inline]
+        $(#[$feature])*
+        fn accumulate<const R: usize, const P: usize>(
+            mut acc: [[[Accumulator; VECTORS]; P]; R],
+            rows: &[u8],
+            stride: usize,
+            panels: &[i8],
+            steps: usize,
+            count: usize,
+        ) -> [[[Accumulator; VECTORS]; P]; R] {
+            assert!((R - 1) * stride + count * DEPTH <= rows.len());
+            assert!(((P - 1) * steps + count) * STEP <= panels.len());
+            for step in 0..count {
+                #[expect(unsafe_code, reason = "checks in the innermost loop cost a tenth")]
+                // SAFETY: the assertion above keeps the last step of the last panel within `panels`.
+                let step_weights: [&[[i8; STEP / VECTORS]; VECTORS]; P] = std::array::from_fn(|p| unsafe {
+                    &*panels.as_ptr().add((p * steps + step) * STEP).cast()
+                });
+                for r in 0..R {
+                    #[expect(unsafe_code, reason = "checks in the innermost loop cost a tenth")]
+                    // SAFETY: the assertion above keeps the last step of the last row within `rows`.
+                    let activations = unsafe { *rows.as_ptr().add(r * stride + step * DEPTH).cast() };
+                    let activations = broadcast(activations);
+                    for p in 0..P {
+                        for v in 0..VECTORS {
+                            let weights = load_weights(&step_weights[p][v]);
+                            acc[r][p][v] = dot(acc[r][p][v], activations, weights);
+                        }
+                    }
+                }
+            }
+            acc
+        }
+    };
+    ($(#[$feature:meta])* rows: $rows:literal, panels: $one:literal, $two:literal, $more:literal,
+        own accumulate) => {
         /// Rows of a full register tile.
         const ROWS: usize = $rows;
 
@@ -127,42 +170,6 @@ macro_rules! microkernel {
                     store_row(epilogue(acc[r][p], row_scale, &columns, gemm.gelu), out);
                 }
             }
-        }
-
-        /// Accumulates `count` steps of `R` rows and `P` panels. Rows are `stride` activations apart,
-        /// panels `steps` steps.
-        #[inline]
-        $(#[$feature])*
-        fn accumulate<const R: usize, const P: usize>(
-            mut acc: [[[Accumulator; VECTORS]; P]; R],
-            rows: &[u8],
-            stride: usize,
-            panels: &[i8],
-            steps: usize,
-            count: usize,
-        ) -> [[[Accumulator; VECTORS]; P]; R] {
-            assert!((R - 1) * stride + count * DEPTH <= rows.len());
-            assert!(((P - 1) * steps + count) * STEP <= panels.len());
-            for step in 0..count {
-                #[expect(unsafe_code, reason = "checks in the innermost loop cost a tenth")]
-                // SAFETY: the assertion above keeps the last step of the last panel within `panels`.
-                let step_weights: [&[[i8; STEP / VECTORS]; VECTORS]; P] = std::array::from_fn(|p| unsafe {
-                    &*panels.as_ptr().add((p * steps + step) * STEP).cast()
-                });
-                for r in 0..R {
-                    #[expect(unsafe_code, reason = "checks in the innermost loop cost a tenth")]
-                    // SAFETY: the assertion above keeps the last step of the last row within `rows`.
-                    let activations = unsafe { *rows.as_ptr().add(r * stride + step * DEPTH).cast() };
-                    let activations = broadcast(activations);
-                    for p in 0..P {
-                        for v in 0..VECTORS {
-                            let weights = load_weights(&step_weights[p][v]);
-                            acc[r][p][v] = dot(acc[r][p][v], activations, weights);
-                        }
-                    }
-                }
-            }
-            acc
         }
 
         /// Factors and terms of a panel's columns.

@@ -20,7 +20,7 @@ use super::tile::TileMut;
 pub(in crate::onnx) const LANES: usize = 4;
 pub(in crate::onnx) const VECTORS: usize = COLUMNS / LANES;
 
-type Ints = int32x4_t;
+pub(in crate::onnx) type Ints = int32x4_t;
 pub(in crate::onnx) type Floats = float32x4_t;
 
 pub(super) mod pairs {
@@ -94,7 +94,7 @@ pub(super) mod dot {
 
 #[inline]
 #[target_feature(enable = "neon")]
-fn load_weights(bytes: &[i8; 16]) -> int8x16_t {
+pub(in crate::onnx) fn load_weights(bytes: &[i8; 16]) -> int8x16_t {
     #[expect(unsafe_code, reason = "loads are from pointers")]
     // SAFETY: the array is as long as the vector.
     unsafe {
@@ -110,7 +110,7 @@ fn broadcast(activations: [u8; DEPTH]) -> int8x16_t {
 
 #[inline]
 #[target_feature(enable = "neon")]
-fn zero_point_term(zero_point: u8, column_sums: &[i32; LANES]) -> Ints {
+pub(in crate::onnx) fn zero_point_term(zero_point: u8, column_sums: &[i32; LANES]) -> Ints {
     #[expect(unsafe_code, reason = "loads are from pointers")]
     // SAFETY: the array is as long as the vector.
     let column_sums = unsafe { vld1q_s32(column_sums.as_ptr()) };
