@@ -10,8 +10,8 @@ use std::{
 use bench_contestant::{Contestant, Each, Load, Result, lines, no_operation};
 use embedkit_core::registry;
 use embedkit_image::{
-    DecodeOptions, ImageEmbedding, ImageInput, PreprocessOptions, Preprocessor, ResizeQuality,
-    decode,
+    DecodeOptions, ImageEmbedding, ImageInput, Jpeg, PreprocessOptions, Preprocessor,
+    ResizeQuality, decode,
 };
 use embedkit_types::{ModelFiles, TaskKind};
 use serde_json::{Value, json};
@@ -56,6 +56,29 @@ impl Image {
     }
 }
 
+/// Each file to its tensor, in turn, on this thread.
+fn files(request: &Value) -> Result<Value> {
+    let text = |key: &str| request[key].as_str().ok_or(format!("which {key}?"));
+    let preprocessor = Preprocessor::from_file(Path::new(text("config")?))?;
+    let jpeg = if request["scaled"] == true { Jpeg::Scaled } else { Jpeg::Full };
+    let options = DecodeOptions { jpeg, ..DecodeOptions::default() };
+    let mut to = request["to"].as_str().map(File::create).transpose()?.map(BufWriter::new);
+    let mut seconds = Vec::new();
+    for path in lines(Path::new(text("inputs")?))? {
+        let start = Instant::now();
+        let pixels = preprocessor.read(&ImageInput::Path(path.into()), &options)?;
+        seconds.push(start.elapsed().as_secs_f64());
+        if let Some(to) = &mut to {
+            let bytes: Vec<u8> = pixels.values.iter().flat_map(|x| x.to_le_bytes()).collect();
+            to.write_all(&bytes)?;
+        }
+    }
+    if let Some(mut to) = to {
+        to.flush()?;
+    }
+    Ok(json!({"seconds": seconds}))
+}
+
 impl Contestant for Image {
     fn embed(
         &self,
@@ -72,6 +95,7 @@ impl Contestant for Image {
     fn other(&self, request: &Value) -> Result<Value> {
         match request["op"].as_str() {
             Some("preprocess") => self.preprocess(request),
+            Some("files") => files(request),
             _ => Err(no_operation(request)),
         }
     }

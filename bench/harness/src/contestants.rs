@@ -65,6 +65,31 @@ impl Peer {
     }
 }
 
+/// A library that decodes and resizes image files, in Python.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ImageLibrary {
+    /// The library that the original uses.
+    Pillow,
+    /// Its fork with vector instructions, which pip compiles.
+    PillowSimd,
+    /// libvips, which streams.
+    Vips,
+}
+
+impl ImageLibrary {
+    /// All of them.
+    pub(super) const ALL: [Self; 3] = [Self::Pillow, Self::PillowSimd, Self::Vips];
+
+    /// Name in the report.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Pillow => "Pillow 12",
+            Self::PillowSimd => "Pillow-SIMD",
+            Self::Vips => "libvips",
+        }
+    }
+}
+
 /// Kind of a model, with its name in requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -215,6 +240,28 @@ impl Contestants {
     /// Starts our engine with lanes that sleep.
     pub(super) fn lanes(&self) -> Result<Contestant> {
         Contestant::start("lanes", &mut Command::new(&self.lanes))
+    }
+
+    /// Starts a library that decodes and resizes images, on one thread. Returns its version, too.
+    pub(super) fn image_library(&self, library: ImageLibrary) -> Result<(Contestant, String)> {
+        let (name, packages): (_, &[&str]) = match library {
+            ImageLibrary::Pillow => ("pillow", &[]),
+            ImageLibrary::PillowSimd => ("pillow-simd", &["pillow-simd", "numpy>=2,<3"]),
+            ImageLibrary::Vips => ("libvips", &["pyvips[binary]", "numpy>=2,<3"]),
+        };
+        let interpreter = if packages.is_empty() {
+            self.peer_program(Peer::FastEmbed).map_err(|why| anyhow!("{why}"))?.clone()
+        } else {
+            python::environment(&self.folder.join(name), packages)
+                .map_err(|error| anyhow!(reason(&error)))?
+        };
+        let mut command = command(&interpreter, 1);
+        command.arg(package("images").join("contestant.py")).arg(name);
+        command.env("PYTHONDONTWRITEBYTECODE", "1").env("VIPS_CONCURRENCY", "1");
+        let mut contestant = Contestant::start(library.name(), &mut command)?;
+        let answer = contestant.ask(&json!({"op": "version"}))?;
+        let version = answer["version"].as_str().context("a library has no version")?.to_owned();
+        Ok((contestant, version))
     }
 
     /// Starts our Python package and opens a model.

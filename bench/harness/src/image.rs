@@ -1,5 +1,7 @@
-//! `image`: preprocessing alone on one core, and embedding with a real model, compared with the
-//! original.
+//! `image`: files to tensors, preprocessing alone on one core, and embedding with a real model, compared
+//! with the original and other libraries.
+
+mod files;
 
 use std::fs;
 
@@ -47,6 +49,7 @@ pub(super) fn measure(setting: &Setting<'_>, scale: &Scale, report: &mut Report)
     let (mut original, _) = setting.contestants.peer(Peer::FastEmbed, comparison.open)?;
     preprocess(setting, scale, &pictures, &mut ours, &mut original, report)?;
     drop(original);
+    files::measure(setting, scale, &pictures, &mut ours, report)?;
     let cycled = |count| pictures.iter().cycle().take(count);
     let many = Inputs::write(setting, "images", cycled(scale.few), &mut ours)?;
     let few = Inputs::write(setting, "few-images", cycled(scale.few / 4), &mut ours)?;

@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use embedkit::{DenseOptions, LoadOptions, Options, SparseOptions};
+use embedkit::{
+    DenseOptions, ImageOptions, LoadOptions, Options, SparseOptions,
+    image::{DecodeOptions, Jpeg},
+};
 use pyo3::{exceptions::PyValueError, prelude::*};
 use serde::Deserialize;
 
@@ -19,13 +22,29 @@ struct FamilyOptions {
     token_max_length: Option<usize>,
     disable_stemmer: bool,
     stopwords: Option<HashSet<String>>,
+    jpeg: JpegSize,
+}
+
+/// [`Jpeg`] by the names of the command line.
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum JpegSize {
+    #[default]
+    Full,
+    Scaled,
 }
 
 /// All options: `load` is a [`LoadOptions`], `family` what the family has beside it.
 pub(crate) fn read(load: &str, family: &str) -> PyResult<Options> {
     let load: LoadOptions = parse("options", load)?;
     let family: FamilyOptions = parse("options of the family", family)?;
+    let jpeg = match family.jpeg {
+        JpegSize::Full => Jpeg::Full,
+        JpegSize::Scaled => Jpeg::Scaled,
+    };
+    let decode = DecodeOptions { jpeg, ..DecodeOptions::default() };
     Ok(Options {
+        image: ImageOptions { decode, ..ImageOptions::default() },
         dense: DenseOptions { task: family.task.clone() },
         sparse: family.into(),
         ..load.into()

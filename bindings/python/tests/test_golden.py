@@ -94,6 +94,22 @@ def test_image_vectors_are_those_of_fastembed(name: str) -> None:
     np.testing.assert_allclose(single, found.golden["embed"][0], atol=TOLERANCE)
 
 
+def test_jpeg_is_decoded_at_a_reduced_size_on_request() -> None:
+    found = case("image", "clip")
+    photograph = found.folder.parents[1] / "image-preprocess" / "scaled" / "420.jpg"
+
+    def vector(**options: str) -> np.ndarray:
+        [only] = ImageEmbedding(found.model, specific_model_path=found.path, **options).embed(photograph)
+        return only
+
+    exact, scaled = vector(jpeg="full"), vector(jpeg="scaled")
+    np.testing.assert_array_equal(vector(), exact)
+    assert not np.array_equal(scaled, exact)
+    np.testing.assert_allclose(scaled, exact, atol=0.02)
+    with pytest.raises(ValueError, match="half"):
+        vector(jpeg="half")
+
+
 @pytest.mark.parametrize("name", ["colpali", "colmodernvbert"])
 def test_multimodal_vectors_are_those_of_fastembed(name: str) -> None:
     found = case("multimodal", name)

@@ -370,7 +370,7 @@ pub(crate) struct ModelArgs {
     pub(crate) max_tokens: Option<usize>,
     /// A setting of the model; can be repeated. BM25: k, b, avg_len, language, disable_stemmer,
     /// token_max_length, stopwords (a file); MiniCOIL: k, b, avg_len; BM42: alpha; Jina v3: task;
-    /// images: orientation=ignore|apply, transparency=drop|#rrggbb, gray16=clip|high-byte
+    /// images: orientation=ignore|apply, transparency=drop|#rrggbb, gray16=clip|high-byte, jpeg=full|scaled
     #[arg(long = "option", value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) options: Vec<(String, String)>,
 }

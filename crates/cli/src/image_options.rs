@@ -1,6 +1,6 @@
 //! `--option` of models that take images: how files are decoded.
 
-use embedkit::image::{DecodeOptions, Gray16, Orientation, Transparency};
+use embedkit::image::{DecodeOptions, Gray16, Jpeg, Orientation, Transparency};
 
 use crate::report::{CliError, usage};
 
@@ -36,9 +36,16 @@ pub(crate) fn set(
             }
             "clip or high-byte"
         }
+        "jpeg" => {
+            let known = [("full", Jpeg::Full), ("scaled", Jpeg::Scaled)];
+            if replaced(&mut options.jpeg, named(&known, value)) {
+                return Ok(());
+            }
+            "full or scaled"
+        }
         _ => {
             return Err(usage(format!("{id} has no option {key:?}"))
-                .hint("valid are orientation, transparency and gray16"));
+                .hint("valid are orientation, transparency, gray16 and jpeg"));
         }
     };
     Err(usage(format!("the option {key} cannot be {value}")).hint(format!("valid is {valid}")))
@@ -70,17 +77,24 @@ mod tests {
     #[test]
     fn each_option_has_its_values() {
         let mut options = DecodeOptions::default();
-        for (key, value) in
-            [("orientation", "apply"), ("transparency", "#0a14FF"), ("gray16", "high-byte")]
-        {
+        for (key, value) in [
+            ("orientation", "apply"),
+            ("transparency", "#0a14FF"),
+            ("gray16", "high-byte"),
+            ("jpeg", "scaled"),
+        ] {
             set("m", key, value, &mut options).unwrap();
         }
         assert_eq!(options.orientation, Orientation::Apply);
         assert_eq!(options.transparency, Transparency::Composite([10, 20, 255]));
         assert_eq!(options.gray16, Gray16::HighByte);
-        for (key, value) in
-            [("orientation", "ignore"), ("transparency", "drop"), ("gray16", "clip")]
-        {
+        assert_eq!(options.jpeg, Jpeg::Scaled);
+        for (key, value) in [
+            ("orientation", "ignore"),
+            ("transparency", "drop"),
+            ("gray16", "clip"),
+            ("jpeg", "full"),
+        ] {
             set("m", key, value, &mut options).unwrap();
         }
         assert_eq!(options, DecodeOptions::default());
@@ -91,6 +105,7 @@ mod tests {
             ("transparency", "#+12345"),
             ("gray16", ""),
             ("grey16", "clip"),
+            ("jpeg", "half"),
         ] {
             assert!(set("m", key, value, &mut options).is_err(), "{key}={value}");
         }

@@ -27,7 +27,7 @@
 //!
 //! ```
 //! # #[cfg(feature = "preprocess")] {
-//! use embedkit_image::{DecodeOptions, ImageInput, Preprocessor, RgbImage, decode};
+//! use embedkit_image::{DecodeOptions, ImageInput, Preprocessor, RgbImage};
 //!
 //! let preprocessor = Preprocessor::from_json(
 //!     br#"{
@@ -41,15 +41,15 @@
 //!
 //! // A path, the bytes of a file, or pixels.
 //! let input = ImageInput::from(RgbImage::new(640, 480, vec![255; 3 * 640 * 480])?);
-//! let image = decode(&input, &DecodeOptions::default())?;
-//! let pixels = preprocessor.apply(&image)?;
+//! let pixels = preprocessor.read(&input, &DecodeOptions::default())?;
 //! assert_eq!(pixels.shape, [3, 224, 224]);
 //! assert_eq!(pixels.values[0], (1.0 - 0.48) / 0.27);
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`Preprocessor::apply_into`] writes into a batch without a copy; [`Preprocessor::tiles`] is for
+//! [`Preprocessor::read`] is [`decode`] and [`Preprocessor::apply`] in one, without all pixels of a JPEG file in
+//! memory. [`Preprocessor::apply_into`] writes into a batch without a copy; [`Preprocessor::tiles`] is for
 //! models that take an image in tiles. [`resize()`] is useful alone.
 //!
 //! JPEG is decoded by libjpeg-turbo's code, which a C compiler builds; nasm, where it is installed, makes

@@ -13,7 +13,7 @@ mod resize;
 mod rgb_image;
 mod tiles;
 
-pub use decode::{DecodeLimits, DecodeOptions, Gray16, Orientation, Transparency, decode};
+pub use decode::{DecodeLimits, DecodeOptions, Gray16, Jpeg, Orientation, Transparency, decode};
 pub use error::PreprocessError;
 pub use input::ImageInput;
 pub use options::ImageOptions;

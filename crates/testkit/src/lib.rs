@@ -71,8 +71,8 @@ pub use multimodal::{
 };
 pub use outside::{asset, runtime_library};
 pub use pixels::{
-    FileCase, ResizeCase, TensorCase, TensorGolden, TiffCase, TiffGolden, file_cases, noise,
-    resize_cases, tensor_cases, tiff_cases,
+    FileCase, ResizeCase, ScaledCase, TensorCase, TensorGolden, TiffCase, TiffGolden, file_cases,
+    noise, resize_cases, scaled_cases, tensor_cases, tiff_cases,
 };
 pub use rerank::{RerankCase, RerankGolden, rerank_case, rerank_cases, rerank_stored};
 pub use sparse::{

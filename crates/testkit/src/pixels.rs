@@ -96,10 +96,6 @@ pub fn tensor_cases() -> Vec<TensorCase> {
 /// If the file is missing or is not what the script writes.
 #[must_use]
 pub fn resize_cases() -> Vec<ResizeCase> {
-    let size = |text: &str| {
-        let (width, height) = text.split_once('x').expect("width and height");
-        (width.parse().expect("a width"), height.parse().expect("a height"))
-    };
     let case = |(name, sha256): (String, String)| {
         let words: Vec<&str> = name.split(' ').collect();
         let filter = words[2].parse().expect("a filter's number");
@@ -128,6 +124,50 @@ pub fn file_cases() -> Vec<FileCase> {
         FileCase { path, size, sha256, name }
     };
     parsed::<BTreeMap<_, _>>(&folder().join("files.json")).into_iter().map(case).collect()
+}
+
+/// A JPEG file, and what Pillow makes of it when it decodes at a reduced size.
+#[derive(Debug, Clone)]
+pub struct ScaledCase {
+    /// File and size of the result.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+    /// Width and height that the image is then resized to.
+    pub to: (u32, u32),
+    /// Size of the decoded pixels.
+    pub size: (u32, u32),
+    /// SHA-256 of the decoded pixels in RGB.
+    pub sha256: String,
+    /// SHA-256 of the resized pixels, by the bicubic filter.
+    pub resized: String,
+}
+
+/// JPEG files of every kind, decoded at a reduced size.
+///
+/// # Panics
+///
+/// If the file is missing or is not what the script writes.
+#[must_use]
+pub fn scaled_cases() -> Vec<ScaledCase> {
+    #[derive(Deserialize)]
+    struct Golden {
+        size: (u32, u32),
+        sha256: String,
+        resized: String,
+    }
+    let case = |(name, Golden { size, sha256, resized }): (String, Golden)| {
+        let (path, to) = name.split_once(' ').expect("a path and a size");
+        let (path, to) = (folder().join(path), self::size(to));
+        ScaledCase { path, to, size, sha256, resized, name }
+    };
+    parsed::<BTreeMap<_, _>>(&folder().join("scaled.json")).into_iter().map(case).collect()
+}
+
+/// A size such as `640x480`.
+fn size(text: &str) -> (u32, u32) {
+    let (width, height) = text.split_once('x').expect("width and height");
+    (width.parse().expect("a width"), height.parse().expect("a height"))
 }
 
 /// A TIFF file with its expected result.

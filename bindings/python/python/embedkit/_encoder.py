@@ -23,6 +23,8 @@ class Encoder:
     """Task of the models, as the registry names it."""
     kind: ClassVar[str] = "text"
     """Kind of the inputs."""
+    family_keywords: ClassVar[frozenset[str]] = frozenset()
+    """Keywords of the family, beside those of all models."""
     looks_up_queries: ClassVar[bool] = False
     """True where the graph is not needed for queries."""
 
@@ -70,6 +72,7 @@ class Encoder:
         family: Mapping[str, Any] | None = None,
         **keywords: Any,
     ) -> None:
+        given = {key: keywords.pop(key) for key in self.family_keywords & keywords.keys()}
         _options.ignore_unknown(type(self).__name__, keywords, stacklevel=4)
         self.model_name = model_name
         self.cache_dir = cache_dir
@@ -83,7 +86,8 @@ class Encoder:
         self._specific_model_path = specific_model_path
         self._local_files_only = bool(keywords.get("local_files_only", False))
         self._keywords = dict(keywords)
-        self._family = {key: value for key, value in (family or {}).items() if value is not None}
+        options = {**(family or {}), **given}
+        self._family = {key: value for key, value in options.items() if value is not None}
         self._row = self._custom_row(model_name)
         self._tasks: dict[str, _embedkit.Model] = {}
         self._native: _embedkit.Model | None = None

@@ -20,6 +20,7 @@ class OnnxImageEmbedding(Encoder):
 
     task = "image"
     kind = "image"
+    family_keywords = frozenset({"jpeg"})
 
     @classmethod
     def _custom_row(cls, model_name: str) -> str | None:
@@ -42,7 +43,8 @@ class OnnxImageEmbedding(Encoder):
 class ImageEmbedding(Dense):
     """A model that turns an image into one vector.
 
-    Parameters are those of `TextEmbedding`.
+    Parameters are those of `TextEmbedding`, and `jpeg`: `"full"`, or `"scaled"` to decode JPEG files at a
+    fraction of their size, several times faster and close to the same vectors.
     """
 
     _task = "image"

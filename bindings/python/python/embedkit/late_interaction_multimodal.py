@@ -20,6 +20,7 @@ class ColPali(Encoder):
     """Encoder of texts and images to many vectors."""
 
     task = "late-multimodal"
+    family_keywords = frozenset({"jpeg"})
 
     @classmethod
     def _custom_row(cls, model_name: str) -> str | None:
@@ -67,7 +68,7 @@ class ColPali(Encoder):
 class LateInteractionMultimodalEmbedding(Embedder):
     """A model that turns a text, or the image of a page, into many vectors, to be compared by MaxSim.
 
-    Parameters are those of `TextEmbedding`.
+    Parameters are those of `ImageEmbedding`.
     """
 
     _task = "late-multimodal"

@@ -8,7 +8,7 @@ use std::{
 use embedkit::{MultiVector, scoring::max_sim};
 use embedkit_testkit::{
     ImageCase, MultimodalCase, assert_close, cosine, dense_case, file_cases, image_case,
-    multimodal_case, picture, runtime_library, zip_equal,
+    multimodal_case, picture, runtime_library, scaled_cases, zip_equal,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -124,7 +124,9 @@ fn a_bad_image_is_skipped_in_its_place() {
 #[test]
 fn options_change_how_files_are_decoded() {
     let vector = |name: &str, options: &[&str]| -> Option<Vec<f32>> {
-        let path = file_cases().into_iter().find(|case| case.name == name).unwrap().path;
+        let large = scaled_cases().into_iter().map(|case| (case.name, case.path));
+        let files = file_cases().into_iter().map(|case| (case.name, case.path));
+        let path = files.chain(large).find(|(case, _)| case == name).unwrap().1;
         let options = options.iter().flat_map(|option| ["--option", option]);
         let outcome = embed(options)?.0.args([path]).run().silent_success();
         Some(embedding(&outcome.records()[0]))
@@ -133,6 +135,7 @@ fn options_change_how_files_are_decoded() {
         ("exif_rot6.jpg", "orientation=apply", "orientation=ignore"),
         ("palette_trns.png", "transparency=#ffffff", "transparency=drop"),
         ("gray16.png", "gray16=high-byte", "gray16=clip"),
+        ("scaled/420.jpg 41x31", "jpeg=scaled", "jpeg=full"),
     ] {
         let Some(plain) = vector(name, &[]) else { return };
         assert_eq!(vector(name, &[default]).unwrap(), plain, "{default}");
@@ -143,7 +146,8 @@ fn options_change_how_files_are_decoded() {
         ("orientation=turn", "the option orientation cannot be turn", "valid is ignore or apply"),
         ("transparency=white", "the option transparency cannot be white", "#ffffff"),
         ("gray16=8", "the option gray16 cannot be 8", "clip or high-byte"),
-        ("resize=fast", "has no option \"resize\"", "orientation, transparency and gray16"),
+        ("jpeg=half", "the option jpeg cannot be half", "full or scaled"),
+        ("resize=fast", "has no option \"resize\"", "orientation, transparency, gray16 and jpeg"),
     ] {
         let outcome = embed(["--option", option, "a.png"]).unwrap().0.run();
         outcome.failure(2, message, Some(hint));

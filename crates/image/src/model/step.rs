@@ -5,7 +5,7 @@ use embedkit_core::pipeline::{Capacity, Pool, RunResult, Step, Workload};
 use embedkit_types::Error;
 
 use super::{ImageError, Model};
-use crate::{ImageInput, Pixels, decode};
+use crate::{ImageInput, Pixels};
 
 impl Step for Model {
     type Input = ImageInput;
@@ -16,9 +16,7 @@ impl Step for Model {
     const CHUNK: usize = 1;
 
     fn prepare(&self, image: ImageInput) -> Result<Pixels, Error> {
-        let pixels =
-            decode(&image, &self.decode).and_then(|decoded| self.preprocessor.apply(&decoded));
-        pixels.map_err(|error| {
+        self.preprocessor.read(&image, &self.decode).map_err(|error| {
             let path = if let ImageInput::Path(path) = image { Some(path) } else { None };
             ImageError::new(path, error).into()
         })

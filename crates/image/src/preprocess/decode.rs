@@ -5,7 +5,7 @@
 
 mod bmp;
 mod gif;
-mod jpeg;
+pub(super) mod jpeg;
 mod options;
 mod orientation;
 mod others;
@@ -25,9 +25,11 @@ use image::{
 };
 
 use super::{ImageInput, PreprocessError, RgbImage, colour};
-use orientation::turned;
 
-pub use options::{DecodeLimits, DecodeOptions, Gray16, Orientation, Transparency};
+pub use options::{DecodeLimits, DecodeOptions, Gray16, Jpeg, Orientation, Transparency};
+
+/// Width and height that an image of some width and height is resized to, or `None` if it is not.
+pub(super) type Resized<'a> = &'a dyn Fn(u32, u32) -> Option<(u32, u32)>;
 
 /// Decodes an image to 8-bit RGB. Animations and files with several pages give the first one.
 ///
@@ -40,17 +42,37 @@ pub use options::{DecodeLimits, DecodeOptions, Gray16, Orientation, Transparency
 /// [`PreprocessError::Damaged`], [`PreprocessError::Unsupported`], [`PreprocessError::TooManyPixels`],
 /// [`PreprocessError::TooMuchMemory`] or [`PreprocessError::NoPixels`].
 pub fn decode(input: &ImageInput, options: &DecodeOptions) -> Result<RgbImage, PreprocessError> {
-    match input {
-        ImageInput::Path(path) => read(path, options.limits)
-            .and_then(|bytes| decode_bytes(&bytes, options))
-            .map_err(|source| PreprocessError::File { path: path.clone(), source: source.into() }),
-        ImageInput::Bytes(bytes) => decode_bytes(bytes, options),
+    decode_for(input, options, &|_, _| None)
+}
+
+/// Decodes an image that is then resized.
+pub(super) fn decode_for(
+    input: &ImageInput,
+    options: &DecodeOptions,
+    resized: Resized<'_>,
+) -> Result<RgbImage, PreprocessError> {
+    let decoded = match input {
+        ImageInput::Path(path) => {
+            read(path, options.limits).and_then(|bytes| decode_bytes(&bytes, options, resized))
+        }
+        ImageInput::Bytes(bytes) => decode_bytes(bytes, options, resized),
         ImageInput::Decoded(image) => Ok(image.clone()),
+    };
+    decoded.map_err(|error| located(input, error))
+}
+
+/// Adds the path of the input, if it has one.
+pub(super) fn located(input: &ImageInput, error: PreprocessError) -> PreprocessError {
+    match input {
+        ImageInput::Path(path) => {
+            PreprocessError::File { path: path.clone(), source: error.into() }
+        }
+        _ => error,
     }
 }
 
 /// Reads a regular file. Pipes and devices are rejected, as they may never end.
-fn read(path: &Path, limits: DecodeLimits) -> Result<Vec<u8>, PreprocessError> {
+pub(super) fn read(path: &Path, limits: DecodeLimits) -> Result<Vec<u8>, PreprocessError> {
     let about = std::fs::metadata(path).map_err(PreprocessError::Read)?;
     if !about.is_file() {
         return Err(PreprocessError::NotAFile);
@@ -63,7 +85,11 @@ fn read(path: &Path, limits: DecodeLimits) -> Result<Vec<u8>, PreprocessError> {
     Ok(bytes)
 }
 
-fn decode_bytes(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage, PreprocessError> {
+pub(super) fn decode_bytes(
+    bytes: &[u8],
+    options: &DecodeOptions,
+    resized: Resized<'_>,
+) -> Result<RgbImage, PreprocessError> {
     let file = Cursor::new(bytes);
     let limits = options.limits;
     match bytes {
@@ -82,7 +108,7 @@ fn decode_bytes(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage, Prepr
                 image => colour::to_rgb(image, options),
             })
         }
-        [0xff, 0xd8, 0xff, ..] => jpeg::decode(bytes, options),
+        [0xff, 0xd8, 0xff, ..] => jpeg::File::open(bytes, options, resized)?.decode(),
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => {
             limits.check_memory(2 * bytes.len() as u64)?;
             let file = Cursor::new(webp::unblended(bytes));
@@ -125,7 +151,7 @@ fn decode_with(
         }
     };
     let image = DynamicImage::from_decoder(decoder).map_err(|e| failure(format, &e))?;
-    turned(to_rgb(image)?, turn)
+    Ok(to_rgb(image)?.turned(turn))
 }
 
 /// Converts an error of the `image` crate.

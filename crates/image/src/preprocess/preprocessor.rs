@@ -3,11 +3,12 @@
 use std::{num::NonZeroUsize, path::Path};
 
 use super::{
-    PreprocessError, ResizeQuality, RgbImage, Tiles,
+    DecodeOptions, ImageInput, PreprocessError, ResizeQuality, RgbImage, Tiles,
     arithmetic::Tables,
     config::{Frame, Plan, Sizing},
+    decode::{self, decode_for, jpeg},
     geometry::Span,
-    resize::{Pixels as Source, Target, resize_rows},
+    resize::{Pixels as Source, Stream, Target, resize_rows},
     tiles,
 };
 
@@ -128,6 +129,72 @@ impl Preprocessor {
         self.plan.tiles.is_some()
     }
 
+    /// Decodes an image for [`apply`](Self::apply) or [`tiles`](Self::tiles) of this preprocessor. Pixels
+    /// that its resize does not need are left out with [`Jpeg::Scaled`](super::Jpeg::Scaled).
+    ///
+    /// # Errors
+    ///
+    /// See [`decode`](super::decode()).
+    pub fn decode(
+        &self,
+        input: &ImageInput,
+        options: &DecodeOptions,
+    ) -> Result<RgbImage, PreprocessError> {
+        decode_for(input, options, &|width, height| self.resized(width, height))
+    }
+
+    /// Decodes an image and converts it to a tensor. The result is that of [`decode`](Self::decode) and
+    /// [`apply`](Self::apply), but a JPEG file is resized while it is decoded, without all of its pixels
+    /// in memory.
+    ///
+    /// # Errors
+    ///
+    /// See [`decode`](Self::decode) and [`apply`](Self::apply).
+    pub fn read(
+        &self,
+        input: &ImageInput,
+        options: &DecodeOptions,
+    ) -> Result<Pixels, PreprocessError> {
+        let failed = |error| decode::located(input, error);
+        let content;
+        let bytes = match input {
+            ImageInput::Path(path) => {
+                content = decode::read(path, options.limits).map_err(failed)?;
+                &content
+            }
+            ImageInput::Bytes(bytes) => bytes,
+            ImageInput::Decoded(image) => return self.apply(image),
+        };
+        let resized = |width, height| self.resized(width, height);
+        if !bytes.starts_with(&[0xff, 0xd8, 0xff]) {
+            let image = decode::decode_bytes(bytes, options, &resized).map_err(failed)?;
+            return self.apply(&image);
+        }
+        let file = jpeg::File::open(bytes, options, &resized).map_err(failed)?;
+        let geometry = file.geometry();
+        let stream = if file.is_turned() {
+            None
+        } else {
+            let layout = self.layout(geometry.original())?;
+            Stream::new(geometry, &layout.target)?.map(|stream| (stream, layout))
+        };
+        let Some((mut stream, layout)) = stream else {
+            return self.apply(&file.decode().map_err(failed)?);
+        };
+        file.decode_rows(&mut |rows| stream.push(rows)).map_err(failed)?;
+        let (height, width) = layout.size();
+        let mut values = vec![0.0; 3 * height * width];
+        self.fill(layout, &mut values, |_, each| {
+            stream.finish(each);
+            Ok(())
+        })?;
+        Ok(Pixels { shape: [3, height, width], values })
+    }
+
+    fn resized(&self, width: u32, height: u32) -> Option<(u32, u32)> {
+        self.plan.resize.map(|(sizing, _)| sizing.of(width, height))
+    }
+
     /// Height and width of an image's tensor.
     ///
     /// # Errors
@@ -135,7 +202,7 @@ impl Preprocessor {
     /// [`PreprocessError::OutputTooLarge`], or [`PreprocessError::WrongKind`] if the configuration
     /// makes tiles.
     pub fn size_of(&self, image: &RgbImage) -> Result<(usize, usize), PreprocessError> {
-        self.layout(image).map(|(_, rows, columns)| (rows.length, columns.length))
+        self.layout(image.original_size()).map(|layout| layout.size())
     }
 
     /// Converts an image to a tensor.
@@ -157,16 +224,24 @@ impl Preprocessor {
     /// See [`apply`](Self::apply); [`PreprocessError::WrongBuffer`] if the length of the part
     /// contradicts [`size_of`](Self::size_of).
     pub fn apply_into(&self, image: &RgbImage, out: &mut [f32]) -> Result<(), PreprocessError> {
-        let ((width, height), rows, columns) = self.layout(image)?;
-        let expected = 3 * rows.length * columns.length;
+        let layout = self.layout(image.original_size())?;
+        let (height, width) = layout.size();
+        let expected = 3 * height * width;
         if out.len() != expected {
-            return Err(PreprocessError::WrongBuffer {
-                height: rows.length,
-                width: columns.length,
-                expected,
-                found: out.len(),
-            });
+            let found = out.len();
+            return Err(PreprocessError::WrongBuffer { height, width, expected, found });
         }
+        self.fill(layout, out, |target, each| resize_rows(Source::of(image), target, each))
+    }
+
+    /// Writes a tensor of the rows that `resize` passes.
+    fn fill(
+        &self,
+        layout: Layout,
+        out: &mut [f32],
+        resize: impl FnOnce(&Target, &mut dyn FnMut(usize, &[u8])) -> Result<(), PreprocessError>,
+    ) -> Result<(), PreprocessError> {
+        let Layout { target, rows, columns } = layout;
         let is_padded = rows.is_padded() || columns.is_padded();
         // A crop padded with zeros is already floating point before it is rescaled.
         let tables = match self.plan.frame {
@@ -177,18 +252,8 @@ impl Preprocessor {
         if is_padded {
             planes.fill(tables.of(self.plan.frame.fill()));
         }
-        let target = Target {
-            width,
-            height,
-            columns: columns.window,
-            rows: rows.window,
-            // Without a resize the size stays and no filter is used.
-            filter: self.plan.resize.map_or(super::Filter::Nearest, |(_, filter)| filter),
-            quality: self.options.quality,
-            threads: self.options.threads,
-        };
         let across = columns.at..columns.at + target.columns.len();
-        resize_rows(Source::of(image), &target, &mut |y, row| {
+        resize(&target, &mut |y, row| {
             tables.write(row, planes.row(rows.at + y, across.clone()));
         })
     }
@@ -206,16 +271,39 @@ impl Preprocessor {
         tiles::cut(image, self.plan.resize, tiling, self.options, &self.tables)
     }
 
-    /// Width and height of the resized image, and the placement of its rows and columns.
-    fn layout(&self, image: &RgbImage) -> Result<((u32, u32), Span, Span), PreprocessError> {
+    /// Resize and placement of an image of this size.
+    fn layout(&self, original: (u32, u32)) -> Result<Layout, PreprocessError> {
         if self.plan.tiles.is_some() {
             return Err(PreprocessError::WrongKind { makes_tiles: true });
         }
-        let size = (image.width(), image.height());
-        let size = self.plan.resize.map_or(size, |(sizing, _)| sizing.of(size.0, size.1));
-        let (rows, columns) = self.plan.frame.spans(size);
+        let (width, height) = self.resized(original.0, original.1).unwrap_or(original);
+        let (rows, columns) = self.plan.frame.spans((width, height));
         self.options.check("a tensor", columns.length as u64, rows.length as u64)?;
-        Ok((size, rows, columns))
+        let target = Target {
+            width,
+            height,
+            columns: columns.window.clone(),
+            rows: rows.window.clone(),
+            // Without a resize the size stays and no filter is used.
+            filter: self.plan.resize.map_or(super::Filter::Nearest, |(_, filter)| filter),
+            quality: self.options.quality,
+            threads: self.options.threads,
+        };
+        Ok(Layout { target, rows, columns })
+    }
+}
+
+/// Resize of an image, and the placement of its rows and columns.
+struct Layout {
+    target: Target,
+    rows: Span,
+    columns: Span,
+}
+
+impl Layout {
+    /// Height and width of the tensor.
+    fn size(&self) -> (usize, usize) {
+        (self.rows.length, self.columns.length)
     }
 }
 

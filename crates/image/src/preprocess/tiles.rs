@@ -42,7 +42,8 @@ pub(super) fn cut(
     let resized = match resize {
         None => image.clone(),
         Some((sizing, filter)) => {
-            let size = sizing.of(image.width(), image.height());
+            let (width, height) = image.original_size();
+            let size = sizing.of(width, height);
             resized(image, size, filter, options)?
         }
     };

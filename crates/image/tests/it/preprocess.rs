@@ -5,6 +5,7 @@ mod fuzzed;
 mod hostile;
 mod reference;
 mod resizes;
+mod scaled;
 mod tensors;
 mod tiff;
 

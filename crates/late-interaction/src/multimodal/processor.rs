@@ -3,9 +3,7 @@
 use std::{borrow::Borrow, fmt};
 
 use embedkit_core::tokenizer::{Side, Tokenizer, TokenizerOptions, Tokens};
-use embedkit_image::{
-    DecodeOptions, ImageInput, ImageOptions, PreprocessError, Preprocessor, decode,
-};
+use embedkit_image::{DecodeOptions, ImageInput, ImageOptions, PreprocessError, Preprocessor};
 use embedkit_types::{
     ColModernVbertConfig, ColPaliConfig, Error, LateMultimodal, LateMultimodalKind, ModelFiles,
     ModelSpec, SpecError,
@@ -133,16 +131,16 @@ impl Processor {
 
     /// Decodes and preprocesses an image, and makes its prompt.
     pub(super) fn image(&self, image: &ImageInput) -> Result<Page, Error> {
-        let image = decode(image, &self.decode)?;
         match &self.kind {
             Kind::ColPali(facts) => {
-                let pixels = self.preprocessor.apply(&image)?;
+                let pixels = self.preprocessor.read(image, &self.decode)?;
                 let mut ids = vec![facts.image_token_id; facts.image_tokens];
                 ids.extend(&*facts.image_prompt_ids);
                 let tokens = Tokens { ids, ..Tokens::default() };
                 Ok(Page { tokens, pixels: pixels.values, shape: pixels.shape.to_vec() })
             }
             Kind::ColModernVbert(tiled) => {
+                let image = self.preprocessor.decode(image, &self.decode)?;
                 let tiles = self.preprocessor.tiles(&image)?;
                 let tokens = self.prompt(tiled, tiles.rows, tiles.cols)?;
                 let shape = vec![tiles.count(), 3, tiles.side, tiles.side];

@@ -1,7 +1,7 @@
 """Golden tensors of image preprocessing, in ../image-preprocess.
 
     python pixels.py            all
-    python pixels.py tensors    some: tensors, resizes, files
+    python pixels.py tensors    some: tensors, resizes, files, scaled
 
 Needs FastEmbed 0.9.1 and Pillow 12. Every result is stored as a SHA-256 of its bytes: C order, little
 endian. `configs.json` and `images/` are the input, written by hand.
@@ -314,10 +314,52 @@ def files():
     write("files.json", rows)
 
 
+def landscape(width, height):
+    """Pixels with the spectrum of a photograph: random numbers of every scale, and hard edges."""
+    rng = np.random.default_rng(11)
+    pixels = np.full((height, width, 3), 128.0)
+    for octave in range(1, 8):
+        small = rng.normal(0, 60 / octave, (2**octave, 2**octave, 3))
+        small[..., 1:] = 0.7 * small[..., :1] + 0.3 * small[..., 1:]  # colours vary less than light
+        for channel in range(3):
+            layer = Image.fromarray(small[..., channel].astype(np.float32))
+            pixels[..., channel] += np.asarray(layer.resize((width, height), Image.Resampling.BICUBIC))
+    pixels[height // 3 : height // 2, width // 4 : width // 2] = (230, 40, 20)
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def scaled():
+    """What Pillow decodes from JPEG at a half, a quarter and an eighth of the size, and its resize from it."""
+    folder = FOLDER / "scaled"
+    folder.mkdir(exist_ok=True)
+    image = landscape(333, 251)
+    for name, mode, options in (
+        ("420", "RGB", {"subsampling": 2}),
+        ("444_progressive", "RGB", {"subsampling": 0, "progressive": True}),
+        ("gray", "L", {}),
+        ("cmyk", "CMYK", {}),
+    ):
+        image.convert(mode).save(folder / f"{name}.jpg", quality=85, **options)
+    rows = {}
+    for place in ("images", "files", "scaled"):
+        for path in sorted((FOLDER / place).glob("*.jpg")):
+            for scale in (2, 4, 8):
+                image = Image.open(path)
+                to = tuple(max(1, side // (2 * scale)) for side in image.size)
+                _, box = image.draft(None, tuple(2 * side for side in to)) or (None, (0, 0, *image.size))
+                image = image.convert("RGB")
+                rows[f"{place}/{path.name} {to[0]}x{to[1]}"] = {
+                    "size": image.size,
+                    "sha256": digest(np.asarray(image)),
+                    "resized": digest(np.asarray(image.resize(to, Image.Resampling.BICUBIC, box=box))),
+                }
+    write("scaled.json", rows)
+
+
 def main():
-    wanted = sys.argv[1:] or ["tensors", "resizes", "files"]
-    for name in wanted:
-        {"tensors": tensors, "resizes": resizes, "files": files}[name]()
+    steps = {"tensors": tensors, "resizes": resizes, "files": files, "scaled": scaled}
+    for name in sys.argv[1:] or steps:
+        steps[name]()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 //! Orientation of the camera, from EXIF data or else from XMP, as Pillow reads it.
 
-use image::{DynamicImage, metadata::Orientation as Turn};
-
-use crate::preprocess::{PreprocessError, RgbImage};
+use image::metadata::Orientation as Turn;
 
 /// EXIF tag of the orientation.
 const ORIENTATION: u16 = 0x0112;
@@ -16,16 +14,10 @@ pub(super) fn of(exif: Option<&[u8]>, xmp: Option<&[u8]>) -> Turn {
     value.and_then(Turn::from_exif).unwrap_or(Turn::NoTransforms)
 }
 
-/// Rotates and mirrors an image.
-pub(super) fn turned(image: RgbImage, turn: Turn) -> Result<RgbImage, PreprocessError> {
-    if turn == Turn::NoTransforms {
-        return Ok(image);
-    }
-    let (width, height) = (image.width(), image.height());
-    let buffer = image::RgbImage::from_raw(width, height, image.into_pixels());
-    let mut image = DynamicImage::ImageRgb8(buffer.expect("as many pixels as the size says"));
-    image.apply_orientation(turn);
-    RgbImage::new(image.width(), image.height(), image.into_bytes())
+/// Returns `true` if columns become rows.
+pub(super) fn swaps_sides(turn: Turn) -> bool {
+    use Turn::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    matches!(turn, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
 }
 
 /// The tag in the first directory of EXIF data: `None` if it is missing, `Some(None)` if it is not a

@@ -25,10 +25,7 @@ use self::{
     kinds::Pixels,
     page::{Compression, Page},
 };
-use super::{
-    options::DecodeOptions,
-    orientation::{self, turned},
-};
+use super::{options::DecodeOptions, orientation};
 use crate::preprocess::{DecodeLimits, PreprocessError, RgbImage};
 
 const FORMAT: &str = "tiff";
@@ -46,7 +43,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage, 
             put(&page, &mut canvas, column, row, &pixels);
         }
     }
-    turned(RgbImage::new(page.width, page.height, canvas)?, turn(&directory)?)
+    Ok(RgbImage::new(page.width, page.height, canvas)?.turned(turn(&directory)?))
 }
 
 /// Decodes the rows of a strip or tile that are within the page to RGB, at the segment's full width.

@@ -9,15 +9,15 @@ use fast_image_resize::{
     pixels::U8x3,
 };
 
-use super::{Filter, Pixels, Target};
+use super::{Extent, Filter, Pixels, Target};
 
 pub(super) fn rows(image: Pixels<'_>, target: &Target, each: &mut dyn FnMut(usize, &[u8])) {
-    let across = Axis::new(image.width, target.width as usize, &target.columns);
-    let down = Axis::new(image.height, target.height as usize, &target.rows);
+    let across = Axis::new(image.width, image.extent.0, target.width as usize, &target.columns);
+    let down = Axis::new(image.height, image.extent.1, target.height as usize, &target.rows);
     let needed = if down.changes { down.reach(target.filter) } else { target.rows.clone() };
     let stride = 3 * image.width;
     let bytes = &image.bytes[stride * needed.start..stride * needed.end];
-    let source = Pixels { width: image.width, height: needed.len(), bytes };
+    let source = Pixels::new(image.width, needed.len(), bytes);
 
     let narrow;
     let (source, columns) = if across.changes {
@@ -25,7 +25,7 @@ pub(super) fn rows(image: Pixels<'_>, target: &Target, each: &mut dyn FnMut(usiz
         let size = (target.columns.len(), needed.len());
         narrow = one_pass(source, &across.from, &rows, size, target.filter);
         let columns = 0..target.columns.len();
-        (Pixels { width: size.0, height: size.1, bytes: &narrow }, columns)
+        (Pixels::new(size.0, size.1, &narrow), columns)
     } else {
         (source, target.columns.clone())
     };
@@ -38,7 +38,7 @@ pub(super) fn rows(image: Pixels<'_>, target: &Target, each: &mut dyn FnMut(usiz
         let size = (columns.len(), target.rows.len());
         resized = one_pass(source, &(start..end), &rows, size, target.filter);
         let all = 0..columns.len();
-        (Pixels { width: size.0, height: size.1, bytes: &resized }, all)
+        (Pixels::new(size.0, size.1, &resized), all)
     } else {
         (source, columns)
     };
@@ -58,9 +58,10 @@ struct Axis {
 }
 
 impl Axis {
-    fn new(pixels: usize, to: usize, window: &Range<usize>) -> Self {
-        let scale = pixels as f64 / to as f64;
-        let from = window.start as f64 * scale..(window.end as f64 * scale).min(pixels as f64);
+    fn new(pixels: usize, extent: Extent, to: usize, window: &Range<usize>) -> Self {
+        let scale = extent.length() / to as f64;
+        let place = |output: usize| (extent.start + output as f64 * scale).min(pixels as f64);
+        let from = place(window.start)..place(window.end);
         Self { changes: pixels != to, pixels, scale, from }
     }
 

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use super::{Pixels, Target};
+use super::{Extent, Pixels, Target};
 
 pub(super) fn rows(image: Pixels<'_>, target: &Target, each: &mut dyn FnMut(usize, &[u8])) {
-    let columns = places(image.width, target.width as usize, &target.columns);
-    let rows = places(image.height, target.height as usize, &target.rows);
+    let columns = places(image.width, image.extent.0, target.width as usize, &target.columns);
+    let rows = places(image.height, image.extent.1, target.height as usize, &target.rows);
     let mut resized = vec![0; 3 * columns.len()];
     for (number, &y) in rows.iter().enumerate() {
         let (pixels, _) = image.row(y).as_chunks::<3>();
@@ -18,9 +18,9 @@ pub(super) fn rows(image: Pixels<'_>, target: &Target, each: &mut dyn FnMut(usiz
 
 /// Input pixel of each output pixel in the window. The position is a running sum with its rounding
 /// errors, as in Pillow.
-fn places(from: usize, to: usize, window: &Range<usize>) -> Vec<usize> {
-    let step = from as f64 / to as f64;
-    let mut place = step * 0.5;
+fn places(from: usize, extent: Extent, to: usize, window: &Range<usize>) -> Vec<usize> {
+    let step = extent.length() / to as f64;
+    let mut place = extent.start + step * 0.5;
     let mut places = Vec::with_capacity(window.len());
     for output in 0..window.end {
         if output >= window.start {

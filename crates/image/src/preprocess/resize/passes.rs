@@ -129,7 +129,10 @@ fn rounded(sum: i32) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Filter, *};
+    use super::{
+        super::{Extent, Filter},
+        *,
+    };
 
     /// Every version that this processor has must match the portable functions.
     #[test]
@@ -137,13 +140,13 @@ mod tests {
         for (from, to, rows) in [(1, 3, 1), (7, 3, 2), (64, 21, 5), (200, 39, 9), (39, 200, 4)] {
             let bytes: Vec<u8> = (0..3 * from * rows).map(|i| (i * i * 31 % 257) as u8).collect();
             for filter in [Filter::Box, Filter::Hamming, Filter::Bicubic, Filter::Lanczos] {
-                let weights = Weights::new(filter, from, to, 0..to);
+                let weights = Weights::new(filter, from, Extent::whole(from), to, 0..to);
                 let mut outs = [vec![0; 3 * to * rows], vec![0; 3 * to * rows]];
                 horizontal_alone(&bytes, 3 * from, &weights, &mut outs[0]);
                 horizontal_portable(&bytes, 3 * from, &weights, &mut outs[1]);
                 assert_eq!(outs[0], outs[1], "{filter:?} {from} to {to}");
             }
-            let weights = Weights::new(Filter::Lanczos, rows, 1, 0..1);
+            let weights = Weights::new(Filter::Lanczos, rows, Extent::whole(rows), 1, 0..1);
             let mut outs = [vec![0; 3 * from], vec![0; 3 * from]];
             vertical(&bytes, 3 * from, weights.of(0).1, &mut outs[0]);
             vertical_portable(&bytes, 3 * from, weights.of(0).1, &mut outs[1]);
@@ -155,7 +158,7 @@ mod tests {
     fn threads_share_rows_without_a_gap() {
         let (from, to, rows) = (1001, 13, 1103);
         let bytes: Vec<u8> = (0..3 * from * rows).map(|i| (i * i * 31 % 257) as u8).collect();
-        let weights = Weights::new(Filter::Bilinear, from, to, 0..to);
+        let weights = Weights::new(Filter::Bilinear, from, Extent::whole(from), to, 0..to);
         let mut alone = vec![0; 3 * to * rows];
         horizontal_alone(&bytes, 3 * from, &weights, &mut alone);
         for threads in [2, 3] {

@@ -2,7 +2,7 @@
 
 use std::{f64::consts::PI, ops::Range};
 
-use super::Filter;
+use super::{Extent, Filter};
 
 /// Fraction bits of integer weights; accumulators of 8-bit pixels fit into 32 bits.
 pub(super) const PRECISION: u32 = 22;
@@ -17,11 +17,18 @@ pub(super) struct Weights {
 }
 
 impl Weights {
-    /// Weights of the output pixels in `window` for an axis resized from `from` to `to` pixels.
+    /// Weights of the output pixels in `window` for an axis of `from` pixels, of which `extent` is resized
+    /// to `to` pixels.
     ///
     /// Computed in `f64` in the order of Pillow's `precompute_coeffs`, which determines the last bit.
-    pub(super) fn new(filter: Filter, from: usize, to: usize, window: Range<usize>) -> Self {
-        let scale = from as f64 / to as f64;
+    pub(super) fn new(
+        filter: Filter,
+        from: usize,
+        extent: Extent,
+        to: usize,
+        window: Range<usize>,
+    ) -> Self {
+        let scale = extent.length() / to as f64;
         let stretch = scale.max(1.0);
         let support = filter.support() * stretch;
         let shrink = 1.0 / stretch;
@@ -33,7 +40,7 @@ impl Weights {
         };
         let mut exact = Vec::new();
         for i in window {
-            let center = (i as f64 + 0.5) * scale;
+            let center = extent.start + (i as f64 + 0.5) * scale;
             // Conversions truncate, and negative values become 0.
             let start = (center - support + 0.5) as usize;
             let end = ((center + support + 0.5) as usize).min(from);

@@ -1,20 +1,27 @@
 //! What a fuzzer calls. It needs nothing but the public interface, and panics where a promise is broken.
 
 use embedkit_image::{
-    DecodeLimits, DecodeOptions, ImageInput, PreprocessOptions, Preprocessor, RgbImage, decode,
+    DecodeLimits, DecodeOptions, ImageInput, Jpeg, PreprocessOptions, Preprocessor, RgbImage,
 };
 
-/// Whatever the bytes are, they are an error, or an image that becomes a tensor.
+/// Whatever the bytes are, they are an error, or an image that becomes a tensor, in one step or in two.
 pub(crate) fn image(data: &[u8]) {
     const CONFIG: &[u8] = br#"{"do_resize": true, "size": {"shortest_edge": 32}, "resample": 3,
         "do_center_crop": true, "crop_size": 32}"#;
     let limits = DecodeLimits { max_pixels: 1 << 18, max_memory: 1 << 25 };
-    let options = DecodeOptions { limits, ..DecodeOptions::default() };
-    if let Ok(image) = decode(&ImageInput::Bytes(data.to_vec()), &options) {
-        let preprocessor = Preprocessor::from_json(CONFIG).expect("a valid configuration");
+    let full = DecodeOptions { limits, ..DecodeOptions::default() };
+    let preprocessor = Preprocessor::from_json(CONFIG).expect("a valid configuration");
+    let input = ImageInput::Bytes(data.to_vec());
+    for options in [full, DecodeOptions { jpeg: Jpeg::Scaled, ..full }] {
+        let read = preprocessor.read(&input, &options);
+        let Ok(image) = preprocessor.decode(&input, &options) else {
+            assert!(read.is_err(), "an image that cannot be decoded became a tensor");
+            continue;
+        };
         let pixels = preprocessor.apply(&image).expect("a crop of any image");
         assert_eq!(pixels.shape, [3, 32, 32]);
         assert!(pixels.values.iter().all(|value| (0.0..=1.0).contains(value)));
+        assert_eq!(read.expect("an image that can be decoded"), pixels);
     }
 }
 

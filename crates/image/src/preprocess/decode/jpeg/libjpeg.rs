@@ -196,8 +196,26 @@ impl<'a> Reader<'a> {
         decoder.do_fancy_upsampling = (upsampling == Upsampling::Smooth).into();
     }
 
+    /// Divides both sides by 1, 2, 4 or 8, rounded up, between [`Self::read_header`] and [`Self::decode`].
+    pub(in crate::preprocess::decode) fn set_reduction(&mut self, by: u32) {
+        // SAFETY: nothing else uses the decoder now.
+        let decoder = unsafe { &mut self.state.as_mut().decoder };
+        (decoder.scale_num, decoder.scale_denom) = (1, by);
+    }
+
     /// Decodes the image: rows from the top, interleaved samples without gaps.
     pub(in crate::preprocess::decode) fn decode(self, out: Space) -> Result<Vec<u8>, Failure> {
+        let rows = self.start(out)?;
+        let length = rows.stride.checked_mul(rows.left).ok_or(Failure::Memory)?;
+        let mut samples = Vec::new();
+        samples.try_reserve_exact(length).map_err(|_| Failure::Memory)?;
+        samples.resize(length, 0);
+        rows.next(&mut samples)?.finish()?;
+        Ok(samples)
+    }
+
+    /// Sets the colour space of the result and begins to decode.
+    pub(in crate::preprocess::decode) fn start(self, out: Space) -> Result<Rows<'a>, Failure> {
         let complete = self.guarded(|state| {
             // SAFETY: a header was read, or libjpeg reports the wrong order of calls.
             unsafe {
@@ -211,32 +229,10 @@ impl<'a> Reader<'a> {
         }
         // SAFETY: the decoder is set up, and nothing else uses it now.
         let decoder = unsafe { &self.state.as_ref().decoder };
-        let height = decoder.output_height as usize;
-        let stride =
-            decoder.output_width as usize * usize::try_from(decoder.output_components).unwrap_or(0);
-        let length = stride.checked_mul(height).ok_or(Failure::Memory)?;
-        let mut samples = Vec::new();
-        samples.try_reserve_exact(length).map_err(|_| Failure::Memory)?;
-        samples.resize(length, 0);
-        let rows = &mut samples[..];
-        let done = self.guarded(|state| {
-            for row in rows.chunks_exact_mut(stride.max(1)) {
-                let mut row = row.as_mut_ptr();
-                // SAFETY: the row has room for `output_width` pixels of `output_components` samples,
-                // and libjpeg writes one row into it.
-                let read = unsafe {
-                    c::jpeg_read_scanlines(&mut (*state.as_ptr()).decoder, &raw mut row, 1)
-                };
-                if read != 1 {
-                    return false;
-                }
-            }
-            // Checks the rest for errors. Pillow tolerates its end.
-            // SAFETY: all rows were read.
-            unsafe { c::jpeg_finish_decompress(&mut (*state.as_ptr()).decoder) };
-            true
-        })?;
-        if done { Ok(samples) } else { Err(too_short()) }
+        let left = decoder.output_height as usize;
+        let components = usize::try_from(decoder.output_components).unwrap_or(0);
+        let stride = decoder.output_width as usize * components;
+        Ok(Rows { reader: self, stride, left })
     }
 
     /// Sets `bytes` as the source.
@@ -283,6 +279,56 @@ impl<'a> Reader<'a> {
             | c::JERR_SOF_UNSUPPORTED => Failure::Unsupported(message),
             _ => Failure::Damaged(message),
         }
+    }
+}
+
+/// Rows that are not decoded yet. As after an error only destruction is allowed, methods consume it.
+pub(in crate::preprocess::decode) struct Rows<'a> {
+    reader: Reader<'a>,
+    stride: usize,
+    left: usize,
+}
+
+impl Rows<'_> {
+    /// Samples of a row.
+    pub(in crate::preprocess::decode) fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// Number of rows.
+    pub(in crate::preprocess::decode) fn left(&self) -> usize {
+        self.left
+    }
+
+    /// Decodes the next rows, as many as there is room for.
+    pub(in crate::preprocess::decode) fn next(self, rows: &mut [u8]) -> Result<Self, Failure> {
+        let count = rows.len() / self.stride.max(1);
+        let done = self.reader.guarded(|state| {
+            for row in rows.chunks_exact_mut(self.stride.max(1)) {
+                let mut row = row.as_mut_ptr();
+                // SAFETY: the row has room for `output_width` pixels of `output_components` samples,
+                // and libjpeg writes at most one row into it.
+                let read = unsafe {
+                    c::jpeg_read_scanlines(&mut (*state.as_ptr()).decoder, &raw mut row, 1)
+                };
+                if read != 1 {
+                    return false;
+                }
+            }
+            true
+        })?;
+        if !done {
+            return Err(too_short());
+        }
+        Ok(Self { left: self.left.saturating_sub(count), ..self })
+    }
+
+    /// Checks what follows the last row for errors. Pillow tolerates a missing end.
+    pub(in crate::preprocess::decode) fn finish(self) -> Result<(), Failure> {
+        self.reader.guarded(|state| {
+            // SAFETY: libjpeg reports the wrong order of calls, such as this one before the last row.
+            unsafe { c::jpeg_finish_decompress(&mut (*state.as_ptr()).decoder) };
+        })
     }
 }
 
