@@ -11,6 +11,7 @@ mod pair;
 mod template;
 mod vocabulary;
 mod whole;
+mod words;
 
 use std::{
     collections::HashSet,
@@ -27,9 +28,9 @@ use tokenizers::{
     normalizers::{Sequence, utils::Lowercase},
 };
 
-use self::cuts::Cuts;
 #[cfg(feature = "onnx")]
 pub(crate) use self::limit::Positions;
+use self::{cuts::Cuts, words::Words};
 pub use self::{
     limit::TokenizerOptions,
     pair::{FirstText, PairTokenizer},
@@ -122,6 +123,7 @@ pub struct Tokenizer {
     truncation_side: TruncationDirection,
     padding: Padding,
     cuts: Option<Cuts>,
+    words: Option<Words>,
 }
 
 impl Tokenizer {
@@ -181,8 +183,8 @@ impl Tokenizer {
         let special = special_count(&inner, Texts::One);
         truncate(&mut inner, &config_path, limit, truncation_side, Texts::One, special)?;
         let own_limit = settled.own.unwrap_or(limit);
-        let cuts = Cuts::of(&inner);
-        Ok(Self { inner, special: true, limit, own_limit, truncation_side, padding, cuts })
+        let (cuts, words) = (Cuts::of(&inner), Words::of(&inner, true));
+        Ok(Self { inner, special: true, limit, own_limit, truncation_side, padding, cuts, words })
     }
 
     /// Loads only `tokenizer.json`, for models that look tokens up in a table: no special tokens, and
@@ -207,9 +209,9 @@ impl Tokenizer {
         truncate(&mut inner, &path, limit, truncation_side, Texts::One, 0)?;
         let padding = Padding { side: Side::Right, id: 0, type_id: 0, multiple_of: 1, fixed: None };
         let own_limit = STATIC_MAX_TOKENS;
-        let cuts = Cuts::of(&inner);
+        let (cuts, words) = (Cuts::of(&inner), Words::of(&inner, false));
         let tokenizer =
-            Self { inner, special: false, limit, own_limit, truncation_side, padding, cuts };
+            Self { inner, special: false, limit, own_limit, truncation_side, padding, cuts, words };
         let unknown = unknown_id(&path, &bytes)?;
         Ok((tokenizer, unknown))
     }
@@ -309,15 +311,37 @@ impl Tokenizer {
     }
 
     fn encode_whole(&self, text: &str) -> Result<Tokens, Error> {
+        if let Some(words) = &self.words {
+            let [before, after] = words.around();
+            let room = self.limit.saturating_sub(before.len() + after.len());
+            let mut ids = self.looked_up(words, text, room)?;
+            let truncated = self.cut(&mut ids, room);
+            let ids = [before, &ids, after].concat();
+            return Ok(Tokens { ids, truncated, ..Tokens::default() });
+        }
         let encoding = self.encoding(text, self.special)?;
         let mut ids = encoding.get_ids().to_vec();
-        let excess = ids.len().saturating_sub(self.limit);
+        let truncated = self.cut(&mut ids, self.limit) || !encoding.get_overflowing().is_empty();
+        Ok(Tokens { ids, truncated, ..Tokens::default() })
+    }
+
+    /// Ids of a text without special tokens, of which more than `room` are cut off later.
+    fn looked_up(&self, words: &Words, text: &str, room: usize) -> Result<Vec<u32>, Error> {
+        let enough = match self.truncation_side {
+            TruncationDirection::Right => room,
+            TruncationDirection::Left => usize::MAX,
+        };
+        words.ids(&self.inner, text, enough, |part| self.encoding(part, false))
+    }
+
+    /// Cuts ids to `room`; `false` if there are no more.
+    fn cut(&self, ids: &mut Vec<u32>, room: usize) -> bool {
+        let excess = ids.len().saturating_sub(room);
         match self.truncation_side {
-            TruncationDirection::Right => ids.truncate(self.limit),
+            TruncationDirection::Right => ids.truncate(room),
             TruncationDirection::Left => drop(ids.drain(..excess)),
         }
-        let truncated = excess > 0 || !encoding.get_overflowing().is_empty();
-        Ok(Tokens { ids, truncated, ..Tokens::default() })
+        excess > 0
     }
 
     /// Ids of a text alone, without special tokens.
@@ -325,7 +349,14 @@ impl Tokenizer {
     /// # Errors
     /// See [`encode`](Self::encode).
     pub fn piece_ids(&self, piece: &str) -> Result<Vec<u32>, Error> {
-        Ok(self.encoding(piece, false)?.get_ids().to_vec())
+        let Some(words) = &self.words else {
+            return Ok(self.encoding(piece, false)?.get_ids().to_vec());
+        };
+        let room =
+            self.inner.get_truncation().map_or(usize::MAX, |truncation| truncation.max_length);
+        let mut ids = self.looked_up(words, piece, room)?;
+        self.cut(&mut ids, room);
+        Ok(ids)
     }
 
     fn encoding(&self, text: &str, special: bool) -> Result<Encoding, Error> {

@@ -299,7 +299,7 @@ fn steps(inner: &Inner) -> Vec<&NormalizerWrapper> {
 }
 
 /// `None` if the library fails or panics, which it does for unusual character maps.
-fn normalise(normalizer: &NormalizerWrapper, text: &str) -> Option<String> {
+pub(super) fn normalise(normalizer: &NormalizerWrapper, text: &str) -> Option<String> {
     let run = || {
         let mut text = NormalizedString::from(text);
         normalizer.normalize(&mut text).ok()?;

@@ -155,7 +155,7 @@ impl Bm25 {
     #[must_use]
     pub fn tokens(&self, text: &str) -> Vec<String> {
         let mut tokens = Vec::new();
-        each_token(text, &mut String::new(), |token| tokens.push(token.to_owned()));
+        each_token(text, |token| tokens.push(token.as_str().to_owned()));
         tokens
     }
 
@@ -163,8 +163,8 @@ impl Bm25 {
     #[must_use]
     pub fn stems(&self, text: &str) -> Vec<String> {
         let mut stems = Vec::new();
-        each_token(text, &mut String::new(), |token| {
-            stems.extend(self.rules.stem(token, str::to_owned));
+        each_token(text, |token| {
+            stems.extend(self.rules.stem(token.as_str(), str::to_owned));
         });
         stems
     }
@@ -173,7 +173,7 @@ impl Bm25 {
     #[must_use]
     pub fn token_count(&self, text: &str) -> usize {
         let mut count = 0;
-        each_token(text, &mut String::new(), |_| count += 1);
+        each_token(text, |_| count += 1);
         count
     }
 }
@@ -252,17 +252,20 @@ impl Counter<'_> {
         let mut terms = self.terms.take().unwrap_or_default();
         let (mut words, mut stems) = (0, 0usize);
         terms.begin();
-        let mut buffer = std::mem::take(&mut terms.buffer);
-        each_token(text, &mut buffer, |token| {
+        each_token(text, |token| {
             words += 1;
-            stems += usize::from(terms.count(token, rules));
+            stems += usize::from(terms.count(&token, rules));
         });
-        terms.buffer = buffer;
         #[expect(clippy::cast_precision_loss, reason = "counts of words")]
         let length = (1.0 - b) + b * stems as f64 / avg_len;
-        for (index, count) in terms.counts() {
+        let weight = |count: u32| {
             let count = f64::from(count);
-            take(index, count * (k + 1.0) / (count + k * length));
+            count * (k + 1.0) / (count + k * length)
+        };
+        // Most terms come once, and a division takes longer than the comparison.
+        let once = weight(1);
+        for (index, count) in terms.counts() {
+            take(index, if count == 1 { once } else { weight(count) });
         }
         let collide = terms.collide();
         self.terms = Some(terms);

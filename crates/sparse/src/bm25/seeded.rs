@@ -47,6 +47,12 @@ impl Hasher for Folding {
         self.fold(rest ^ (bytes.len() as u64) << 56);
     }
 
+    fn write_u128(&mut self, both: u128) {
+        #[expect(clippy::cast_possible_truncation, reason = "both halves")]
+        let halves = [both as u64, (both >> 64) as u64];
+        halves.into_iter().for_each(|half| self.fold(half));
+    }
+
     /// The byte that ends a string says nothing that its length does not.
     fn write_u8(&mut self, _: u8) {}
 

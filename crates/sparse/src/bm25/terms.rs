@@ -2,7 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Rules, seeded::Seed, term_index};
+use super::{
+    Rules,
+    seeded::Seed,
+    term_index,
+    tokens::{Short, Token},
+};
 
 /// Stands for a word that is left out.
 const LEFT_OUT: u32 = u32::MAX;
@@ -14,7 +19,8 @@ const MAX_BYTES: usize = 8 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Terms {
     /// From a token to the number of its stem.
-    words: HashMap<Box<str>, u32, Seed>,
+    short: HashMap<Short, u32, Seed>,
+    long: HashMap<Box<str>, u32, Seed>,
     /// From a stem to its number.
     numbers: HashMap<Box<str>, u32, Seed>,
     /// By the number of a stem: its index, and how often the text has it.
@@ -26,14 +32,12 @@ pub(super) struct Terms {
     /// Stems of the text, by first occurrence.
     order: Vec<u32>,
     bytes: usize,
-    /// Working space for lower-casing.
-    pub(super) buffer: String,
 }
 
 impl Terms {
     /// Starts a text.
     pub(super) fn begin(&mut self) {
-        if self.words.len() > MAX_WORDS || self.bytes > MAX_BYTES {
+        if self.short.len() + self.long.len() > MAX_WORDS || self.bytes > MAX_BYTES {
             *self = Self::default();
         }
         for stem in self.order.drain(..) {
@@ -42,11 +46,12 @@ impl Terms {
     }
 
     /// Counts a token; `false` where it is left out.
-    pub(super) fn count(&mut self, token: &str, rules: &Rules) -> bool {
-        let stem = match self.words.get(token) {
-            Some(&stem) => stem,
-            None => self.learn(token, rules),
+    pub(super) fn count(&mut self, token: &Token<'_>, rules: &Rules) -> bool {
+        let known = match token {
+            Token::Short(short) => self.short.get(short),
+            Token::Long(long) => self.long.get(*long),
         };
+        let stem = known.copied().unwrap_or_else(|| self.learn(token, rules));
         if stem == LEFT_OUT {
             return false;
         }
@@ -58,8 +63,10 @@ impl Terms {
         true
     }
 
-    fn learn(&mut self, token: &str, rules: &Rules) -> u32 {
-        let stem = rules.stem(token, |stem| match self.numbers.get(stem) {
+    #[cold]
+    fn learn(&mut self, token: &Token<'_>, rules: &Rules) -> u32 {
+        let text = token.as_str();
+        let stem = rules.stem(text, |stem| match self.numbers.get(stem) {
             Some(&number) => number,
             None => {
                 let number = u32::try_from(self.stems.len())
@@ -73,8 +80,11 @@ impl Terms {
             }
         });
         let stem = stem.unwrap_or(LEFT_OUT);
-        self.bytes += token.len();
-        self.words.insert(token.into(), stem);
+        self.bytes += text.len();
+        match token {
+            Token::Short(short) => self.short.insert(*short, stem),
+            Token::Long(long) => self.long.insert((*long).into(), stem),
+        };
         stem
     }
 

@@ -1,33 +1,79 @@
 //! Words as the original cuts them: runs of letters, numbers and `_`, lower-cased.
 
+use std::hash::{Hash, Hasher};
+
 use crate::words::{is_word, runs};
 
+/// Bytes of a short token at most.
+const SHORT: usize = 16;
+
+/// A token, lower-cased.
+pub(super) enum Token<'t> {
+    Short(Short),
+    Long(&'t str),
+}
+
+/// A token of a few bytes, as nearly all are: comparing two needs no look at memory elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Short([u8; SHORT]); // zeros behind the text, which has none
+
+impl Hash for Short {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u128(u128::from_le_bytes(self.0));
+    }
+}
+
+impl<'t> Token<'t> {
+    fn of(text: &'t str) -> Self {
+        if text.len() > SHORT {
+            return Self::Long(text);
+        }
+        Self::Short(Short(padded(text.as_bytes())))
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        match self {
+            Self::Short(Short(bytes)) => {
+                let length = bytes.iter().position(|&byte| byte == 0).unwrap_or(SHORT);
+                str::from_utf8(&bytes[..length]).expect("the bytes are those of a text")
+            }
+            Self::Long(text) => text,
+        }
+    }
+}
+
+/// The first bytes of a text, and zeros where it has fewer.
+fn padded(bytes: &[u8]) -> [u8; SHORT] {
+    let mut padded = [0; SHORT];
+    let length = bytes.len().min(SHORT);
+    padded[..length].copy_from_slice(&bytes[..length]);
+    padded
+}
+
 /// Hands the tokens of a text to `take`, in order: each run lower-cased, and cut again where that
-/// brought in other characters (`İ` becomes `i` and a dot above). `buffer` is working space.
-pub(super) fn each_token(text: &str, buffer: &mut String, mut take: impl FnMut(&str)) {
+/// brought in other characters (`İ` becomes `i` and a dot above).
+pub(super) fn each_token(text: &str, mut take: impl FnMut(Token<'_>)) {
     let bytes = text.as_bytes();
     let mut start = 0;
     while start < bytes.len() {
-        // The usual run is ASCII from end to end.
-        let (mut end, mut class) = (start, 0);
-        while let Some(found) = bytes.get(end).map(|&byte| CLASSES[usize::from(byte)])
-            && found & WORD_CLASS != 0
-        {
-            class |= found;
-            end += 1;
+        // The usual run is short, and ASCII from end to end.
+        let next = &bytes[start..];
+        let mut next = next.first_chunk().copied().unwrap_or_else(|| padded(next));
+        let mut ends = [0; SHORT];
+        for (end, byte) in ends.iter_mut().zip(&mut next) {
+            *end = if byte.is_ascii_alphanumeric() || *byte == b'_' { 0 } else { u8::MAX };
+            *byte = byte.to_ascii_lowercase();
         }
-        if bytes.get(end).is_none_or(u8::is_ascii) {
-            let run = &text[start..end];
-            if class & UPPER_CLASS != 0 {
-                buffer.clear();
-                buffer.push_str(run);
-                buffer.make_ascii_lowercase();
-                take(buffer);
-            } else if class != 0 {
-                take(run);
+        let length = u128::from_le_bytes(ends).trailing_zeros() as usize / 8;
+        if let Some(end) = next.get(length)
+            && end.is_ascii()
+        {
+            if length > 0 {
+                let run = u128::from_le_bytes(next) & ((1 << (8 * length)) - 1);
+                take(Token::Short(Short(run.to_le_bytes())));
             }
             // Behind the run stands one that is no word character.
-            start = end + 1;
+            start += length + 1;
             continue;
         }
         let rest = &text[start..];
@@ -35,32 +81,13 @@ pub(super) fn each_token(text: &str, buffer: &mut String, mut take: impl FnMut(&
         if is_word(first)
             && let Some(run) = runs(rest).next()
         {
-            runs(&lower(run)).for_each(&mut take);
+            runs(&lower(run)).for_each(|token| take(Token::of(token)));
             start += run.len();
         } else {
             start += first.len_utf8();
         }
     }
 }
-
-const WORD_CLASS: u8 = 1;
-const UPPER_CLASS: u8 = 2;
-
-/// What a byte of ASCII is; 0 for all others.
-static CLASSES: [u8; 256] = {
-    let mut classes = [0; 256];
-    let mut byte = 0u8;
-    while byte < 128 {
-        if byte.is_ascii_alphanumeric() || byte == b'_' {
-            classes[byte as usize] = WORD_CLASS;
-        }
-        if byte.is_ascii_uppercase() {
-            classes[byte as usize] |= UPPER_CLASS;
-        }
-        byte += 1;
-    }
-    classes
-};
 
 /// Full lower-casing of a run at once, since a capital sigma depends on its neighbours.
 ///
@@ -83,7 +110,7 @@ mod tests {
 
     fn tokens(text: &str) -> Vec<String> {
         let mut tokens = Vec::new();
-        each_token(text, &mut String::new(), |token| tokens.push(token.to_owned()));
+        each_token(text, |token| tokens.push(token.as_str().to_owned()));
         tokens
     }
 
