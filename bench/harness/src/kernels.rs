@@ -1,4 +1,4 @@
-//! `kernels`: rates of our matrix products of int8 and bf16 on one core, for each instruction set of this processor.
+//! `kernels`: rates of our matrix products of int8, bf16 and f32 on one core, for each instruction set of this processor.
 
 use anyhow::{Context, Result};
 use serde::Deserialize;

@@ -14,6 +14,7 @@ mod whole;
 mod words;
 
 use std::{
+    cell::Cell,
     collections::HashSet,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -314,8 +315,8 @@ impl Tokenizer {
         if let Some(words) = &self.words {
             let [before, after] = words.around();
             let room = self.limit.saturating_sub(before.len() + after.len());
-            let mut ids = self.looked_up(words, text, room)?;
-            let truncated = self.cut(&mut ids, room);
+            let (mut ids, overflowed) = self.looked_up(words, text, room)?;
+            let truncated = self.cut(&mut ids, room) || overflowed;
             let ids = [before, &ids, after].concat();
             return Ok(Tokens { ids, truncated, ..Tokens::default() });
         }
@@ -325,13 +326,21 @@ impl Tokenizer {
         Ok(Tokens { ids, truncated, ..Tokens::default() })
     }
 
-    /// Ids of a text without special tokens, of which more than `room` are cut off later.
-    fn looked_up(&self, words: &Words, text: &str, room: usize) -> Result<Vec<u32>, Error> {
+    /// Ids of a text without special tokens, of which more than `room` are cut off later, and `true` if the library
+    /// has cut some off.
+    fn looked_up(&self, words: &Words, text: &str, room: usize) -> Result<(Vec<u32>, bool), Error> {
         let enough = match self.truncation_side {
             TruncationDirection::Right => room,
             TruncationDirection::Left => usize::MAX,
         };
-        words.ids(&self.inner, text, enough, |part| self.encoding(part, false))
+        let overflowed = Cell::new(false);
+        let library = |part: &str| {
+            let encoding = self.encoding(part, false)?;
+            overflowed.set(overflowed.get() || !encoding.get_overflowing().is_empty());
+            Ok(encoding)
+        };
+        let ids = words.ids(&self.inner, text, enough, library)?;
+        Ok((ids, overflowed.get()))
     }
 
     /// Cuts ids to `room`; `false` if there are no more.
@@ -354,7 +363,7 @@ impl Tokenizer {
         };
         let room =
             self.inner.get_truncation().map_or(usize::MAX, |truncation| truncation.max_length);
-        let mut ids = self.looked_up(words, piece, room)?;
+        let (mut ids, _) = self.looked_up(words, piece, room)?;
         self.cut(&mut ids, room);
         Ok(ids)
     }

@@ -15,7 +15,7 @@
 mod tests;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     ffi::OsStr,
     fmt,
     path::Path,
@@ -31,7 +31,7 @@ use super::{
     },
     graph::{self, Outline},
     operators::{ADD_NORM, ATTENTION, ATTENTION_BY_HEAD, DOMAIN, LINEAR, VERSION},
-    sgemm::{Kernel, Linear},
+    sgemm::{Kernel, Linear, Matrix},
 };
 use crate::error::Error;
 
@@ -111,12 +111,10 @@ struct Writer<'m, 'a> {
     /// Tensors that stay in the file.
     in_file: usize,
     linears: Vec<Linear>,
-    /// Numbers of linear layers that products share.
-    shared: BTreeMap<Source<'a>, usize>,
+    /// Packed matrices by name, and by whether the file has them transposed. A file may have many layers with one.
+    matrices: BTreeMap<(&'a str, bool), Arc<Matrix>>,
+    biases: BTreeMap<&'a str, Arc<[f32]>>,
 }
-
-/// Source of a linear layer: its matrix, whether it is transposed, its bias, and whether a GELU follows.
-type Source<'a> = (&'a str, bool, Option<&'a str>, bool);
 
 impl<'m, 'a> Writer<'m, 'a> {
     fn new(file: &'a [u8], name: &'m str, model: &'m Model<'a>, plan: &'m Plan<'a>) -> Self {
@@ -131,7 +129,8 @@ impl<'m, 'a> Writer<'m, 'a> {
             calls: 0,
             in_file: 0,
             linears: Vec::new(),
-            shared: BTreeMap::new(),
+            matrices: BTreeMap::new(),
+            biases: BTreeMap::new(),
         }
     }
 
@@ -201,26 +200,23 @@ impl<'m, 'a> Writer<'m, 'a> {
 
     fn linear(&mut self, product: &Product<'a>) -> Option<()> {
         let graph = &self.model.graph;
-        let source = (product.matrix, product.transposed, product.bias, product.gelu);
-        let number = match self.shared.get(&source) {
-            Some(&number) => number,
-            None => {
-                let matrix = product.matrix_of(graph)?;
-                let bias = match product.bias {
-                    Some(bias) => Some(graph.tensors.get(bias)?.floats()?),
-                    None => None,
-                };
-                let number = self.linears.len();
-                self.linears.push(Linear::pack(
-                    &matrix,
-                    product.rows as usize,
-                    bias,
-                    product.gelu,
-                )?);
-                self.shared.insert(source, number);
-                number
+        let matrix = match self.matrices.entry((product.matrix, product.transposed)) {
+            Entry::Occupied(known) => Arc::clone(known.get()),
+            Entry::Vacant(new) => {
+                let matrix = Matrix::pack(&product.matrix_of(graph)?, product.rows as usize)?;
+                Arc::clone(new.insert(Arc::new(matrix)))
             }
         };
+        let bias = match product.bias.map(|bias| (bias, self.biases.entry(bias))) {
+            None => None,
+            Some((_, Entry::Occupied(known))) => Some(Arc::clone(known.get())),
+            Some((bias, Entry::Vacant(new))) => {
+                let numbers = graph.tensors.get(bias)?.floats()?;
+                Some(Arc::clone(new.insert(numbers.into())))
+            }
+        };
+        let number = self.linears.len();
+        self.linears.push(Linear::new(matrix, bias, product.gelu)?);
         let activation = self.plan.activations[product.activation].name;
         let number = self.ints(&format!("linear_{number}"), &[], &[number as i64]);
         self.call(LINEAR, &[activation, &number], product.output);

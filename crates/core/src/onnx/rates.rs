@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
-use super::{bf16, int8};
+use super::{bf16, int8, sgemm};
 use int8::{Gemm, Scales, TileMut};
 
 /// A product of `[rows, k]` activations and a `[k, columns]` matrix, on one thread.
@@ -19,7 +19,7 @@ pub struct Product {
 /// Seconds of a kernel.
 #[derive(Debug, Clone)]
 pub struct Timed {
-    /// Elements of the operands, `int8` or `bf16`.
+    /// Elements of the operands, `int8`, `bf16` or `f32`.
     pub elements: &'static str,
     /// Name of the kernel, such as `amx`.
     pub kernel: &'static str,
@@ -35,8 +35,11 @@ impl Product {
         let kernels = int8::Kernel::ALL.iter().filter(|kernel| kernel.is_available());
         let of_int8 = kernels.map(|&kernel| Kernel::Int8(kernel));
         let kernels = bf16::Kernel::ALL.iter().filter(|kernel| kernel.is_available());
-        let kernels: Vec<_> = of_int8.chain(kernels.map(|&kernel| Kernel::Bf16(kernel))).collect();
-        let operands = [Operands::new(self, 1), Operands::new(self, bf16::SIZE)];
+        let of_bf16 = kernels.map(|&kernel| Kernel::Bf16(kernel));
+        let kernels = sgemm::Kernel::ALL.iter().filter(|kernel| kernel.is_available());
+        let of_f32 = kernels.map(|&kernel| Kernel::F32(kernel));
+        let kernels: Vec<_> = of_int8.chain(of_bf16).chain(of_f32).collect();
+        let operands = [1, bf16::SIZE, sgemm::SIZE].map(|size| Operands::new(self, size));
         let mut out = Aligned::new(self.rows * self.columns, |_| 0.0);
         let timed = |kernel: &Kernel| {
             let (elements, kernel) = kernel.names();
@@ -59,6 +62,7 @@ impl Product {
 enum Kernel {
     Int8(int8::Kernel),
     Bf16(bf16::Kernel),
+    F32(sgemm::Kernel),
 }
 
 impl Kernel {
@@ -66,10 +70,12 @@ impl Kernel {
         match self {
             Self::Int8(kernel) => ("int8", kernel.name()),
             Self::Bf16(kernel) => ("bf16", kernel.name()),
+            Self::F32(kernel) => ("f32", kernel.name()),
         }
     }
 
-    fn compute(&self, product: &Product, [of_int8, of_bf16]: &[Operands; 2], out: &mut [f32]) {
+    fn compute(&self, product: &Product, operands: &[Operands; 3], out: &mut [f32]) {
+        let [of_int8, of_bf16, of_f32] = operands;
         let mut out = TileMut::new(out, product.columns);
         match self {
             Self::Int8(kernel) => {
@@ -82,6 +88,7 @@ impl Kernel {
                 of_int8.gemm(product, Some(scales)).compute_with(*kernel, &mut out);
             }
             Self::Bf16(kernel) => kernel.compute(&of_bf16.gemm(product, None), &mut out),
+            Self::F32(kernel) => kernel.compute(&of_f32.gemm(product, None), &mut out),
         }
     }
 }
@@ -101,7 +108,7 @@ impl Operands {
     fn new(product: &Product, size: usize) -> Self {
         let k = product.k * size;
         let len = int8::gemm::packed_len(k, product.columns).unwrap_or(0);
-        // As bf16, both bytes of 63 are 0.74.
+        // Bytes of 63 are 0.74 as bf16, and 0.75 as f32.
         let at = |at: usize| if size == 1 { (at % 61) as u8 } else { 63 };
         Self {
             k,
@@ -173,6 +180,8 @@ mod tests {
         assert_eq!(fastest.kernel, int8::kernel_name());
         let bf16 = all.iter().rfind(|one| one.elements == "bf16").map(|one| one.kernel);
         assert_eq!(bf16, bf16::kernel_name());
+        let of_f32 = all.iter().rfind(|one| one.elements == "f32").map(|one| one.kernel);
+        assert_eq!(of_f32, sgemm::Kernel::fastest().map(sgemm::Kernel::name));
         assert!(all.iter().all(|one| one.seconds.len() == 2));
     }
 }

@@ -133,8 +133,10 @@ fn a_cut_text_is_reported_whatever_the_special_tokens_and_the_side() {
     )
     .unwrap();
     for (words, truncated) in [(511, false), (512, false), (513, true), (2000, true)] {
-        let tokens = tokenizer.encode(&"fox ".repeat(words)).unwrap();
-        assert_eq!((tokens.ids.len(), tokens.truncated), (words.min(512), truncated));
+        for word in ["fox ", "漢 "] {
+            let tokens = tokenizer.encode(&word.repeat(words)).unwrap();
+            assert_eq!((tokens.ids.len(), tokens.truncated), (words.min(512), truncated));
+        }
     }
     assert!(seen > 100);
 }

@@ -405,18 +405,25 @@ impl<'a> Tensor<'a> {
         (Some(integers.len()) == self.elements()).then_some(integers)
     }
 
+    /// Bytes of f32.
+    fn pieces(&self) -> &[&'a [u8]] {
+        self.raw.as_ref().map_or(&self.floats, std::slice::from_ref)
+    }
+
+    /// Returns `true` if the file holds as many f32 as the shape says.
+    pub(super) fn holds_floats(&self) -> bool {
+        let bytes: usize = self.pieces().iter().map(|piece| piece.len()).sum();
+        let all = self.elements().and_then(|elements| elements.checked_mul(4));
+        self.is_float() && !self.external && all == Some(bytes)
+    }
+
     /// Elements in row-major order. `None` if the type is not f32 or the length contradicts the shape.
     pub fn floats(&self) -> Option<Vec<f32>> {
-        if !self.is_float() || self.external {
+        if !self.holds_floats() {
             return None;
         }
-        let pieces = self.raw.map_or_else(|| self.floats.clone(), |raw| vec![raw]);
-        let bytes: usize = pieces.iter().map(|piece| piece.len()).sum();
-        if bytes.checked_div(4) != self.elements() || !bytes.is_multiple_of(4) {
-            return None;
-        }
-        let mut numbers = Vec::with_capacity(bytes / 4);
-        for piece in pieces {
+        let mut numbers = Vec::with_capacity(self.elements()?);
+        for piece in self.pieces() {
             let (words, rest) = piece.as_chunks::<4>();
             if !rest.is_empty() {
                 return None;

@@ -137,9 +137,9 @@ fn with_vector<'a>(graph: &Graph<'a>, node: &Node<'a>) -> Option<(&'a str, &'a s
     }
 }
 
-/// The length of a constant vector.
+/// The length of a constant vector, whose numbers are in the file: it may be taken for memory.
 fn vector(graph: &Graph<'_>, value: &str) -> Option<u64> {
-    let tensor = graph.tensors.get(value).filter(|tensor| tensor.is_float())?;
+    let tensor = graph.tensors.get(value).filter(|tensor| tensor.holds_floats())?;
     match tensor.dims.as_slice() {
         &[length] => Some(length),
         _ => None,

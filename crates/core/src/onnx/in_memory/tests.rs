@@ -220,17 +220,39 @@ fn products_become_linear_layers_that_share_a_matrix() {
         field(12, port("y", 1, &[0, 0])),
     ]);
     let (fused, linears) = InMemory::of(&file, "m.onnx", Some(kernel)).unwrap();
-    assert_eq!(linears.len(), 2, "with and without a bias");
+    assert_eq!(linears.len(), 3);
+    let matrices = linears.iter().map(|linear| linear.matrix());
+    assert!(matrices.is_sorted_by(|a, b| std::ptr::eq(*a, *b)), "all have one matrix");
     let (ours, others) = operators(&fused);
     assert_eq!((ours, others), (vec![LINEAR.to_owned(); 3], vec!["Relu".to_owned()]));
     let names: Vec<_> = tensors(&fused).into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names, ["_fused.linear_0", "_fused.linear_1", "fused.linear_0"], "new and unread");
+    let linears = (0..3).map(|number| format!("_fused.linear_{number}"));
+    assert_eq!(names, linears.chain(["fused.linear_0".to_owned()]).collect::<Vec<_>>());
     // A precision of its own, or scales of the whole batch: the rest of such graphs is left as it is.
     for operator in ["MultiplyRows", "DynamicQuantizeLinear"] {
         let graph = messages(&file).find(|(field, _)| *field == 7).unwrap().1.to_vec();
         let file = model(&[node(operator, DOMAIN, ["x", "x"], "z"), graph]);
         assert!(InMemory::of(&file, "m.onnx", Some(kernel)).is_none(), "{operator}");
     }
+}
+
+/// A normalisation without a bias gets one of zeros.
+#[test]
+fn a_shape_without_numbers_takes_no_memory() {
+    let normalized = |weight: Vec<u8>| {
+        let weight = [int(2, 1), field(8, "w"), weight].concat();
+        let file = model(&[
+            node("Add", "", ["a", "b"], "x"),
+            node("LayerNormalization", "", ["x", "w"], "y"),
+            field(5, weight),
+            field(12, port("y", 1, &[0, 0])),
+        ]);
+        InMemory::of(&file, "m.onnx", Kernel::fastest()).is_some()
+    };
+    let numbers = field(9, [0; 64]);
+    assert_eq!(normalized([int(1, 16), numbers.clone()].concat()), Kernel::fastest().is_some());
+    assert!(!normalized([int(1, 1 << 50), numbers].concat()));
+    assert!(!normalized(int(1, 1 << 50)));
 }
 
 /// One row of the product, computed in the order of our kernels.

@@ -7,8 +7,8 @@
 //! Unless the caller fixes threads or replicas, the CPU has two layouts: a stream of batches is fastest
 //! in lanes of one thread each, a lone batch on all cores at once. Either workload runs on the graph
 //! that is loaded; a graph of its own is loaded once it has run for as long as loading takes. The first
-//! graph is then dropped, unless the other workload has run for as long, too: two copies of the weights
-//! are in memory only where both workloads gain by it.
+//! graph is then dropped, unless the other workload has run for as long, too. Both graphs are made of one
+//! model in memory, share its packed matrices, and have other large weights in the file.
 
 mod info;
 mod lanes;

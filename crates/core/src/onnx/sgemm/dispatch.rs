@@ -36,6 +36,17 @@ impl Kernel {
             .get_or_init(|| Self::ALL.iter().rev().find(|kernel| kernel.is_available()).copied())
     }
 
+    /// Name of the kernel, such as `avx2`.
+    pub(in crate::onnx) fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "avx512",
+        }
+    }
+
     /// Returns `true` if the processor has the kernel's instructions.
     pub(in crate::onnx) fn is_available(self) -> bool {
         match self {

@@ -1,5 +1,7 @@
 //! A linear layer: a packed matrix with bias and GELU.
 
+use std::sync::Arc;
+
 use super::super::int8::{COLUMNS, Gemm};
 use super::SIZE;
 
@@ -8,40 +10,50 @@ use super::SIZE;
 #[repr(C, align(64))]
 struct Step([f32; COLUMNS]);
 
-/// A linear layer, whose `[k, n]` matrix is in panels of 16 columns, `[n / 16][k][16]`, padded with zeros.
-pub(crate) struct Linear {
+/// A `[k, n]` matrix in panels of 16 columns, `[n / 16][k][16]`, padded with zeros.
+pub(crate) struct Matrix {
     k: usize,
     n: usize,
     steps: Vec<Step>,
-    bias: Option<Vec<f32>>,
-    /// A GELU follows.
-    gelu: bool,
 }
 
-impl Linear {
-    /// Packs a row-major matrix `[k, n]`, with a bias of `n` numbers; `None` for other lengths.
-    pub(crate) fn pack(
-        matrix: &[f32],
-        k: usize,
-        bias: Option<Vec<f32>>,
-        gelu: bool,
-    ) -> Option<Self> {
-        let n = matrix.len().checked_div(k)?;
-        if matrix.len() != k * n || bias.as_ref().is_some_and(|bias| bias.len() != n) {
-            return None;
-        }
+impl Matrix {
+    /// Packs a row-major matrix; `None` if it ends within a row.
+    pub(crate) fn pack(matrix: &[f32], k: usize) -> Option<Self> {
+        let n = matrix.len().checked_div(k).filter(|n| n * k == matrix.len())?;
         let mut steps = vec![Step([0.0; COLUMNS]); n.div_ceil(COLUMNS) * k];
         for (row, numbers) in matrix.chunks(n.max(1)).enumerate() {
             for (panel, numbers) in numbers.chunks(COLUMNS).enumerate() {
                 steps[panel * k + row].0[..numbers.len()].copy_from_slice(numbers);
             }
         }
-        Some(Self { k, n, steps, bias, gelu })
+        Some(Self { k, n, steps })
+    }
+}
+
+/// A linear layer. Several may share a matrix or a bias.
+pub(crate) struct Linear {
+    matrix: Arc<Matrix>,
+    bias: Option<Arc<[f32]>>,
+    /// A GELU follows.
+    gelu: bool,
+}
+
+impl Linear {
+    /// `None` for a bias of another length than the matrix has columns.
+    pub(crate) fn new(matrix: Arc<Matrix>, bias: Option<Arc<[f32]>>, gelu: bool) -> Option<Self> {
+        bias.as_ref().is_none_or(|bias| bias.len() == matrix.n).then_some(())?;
+        Some(Self { matrix, bias, gelu })
+    }
+
+    #[cfg(test)]
+    pub(in crate::onnx) fn matrix(&self) -> &Matrix {
+        &self.matrix
     }
 
     /// Length of a row of activations.
     pub(crate) fn k(&self) -> usize {
-        self.k
+        self.matrix.k
     }
 
     /// The product with `m` rows of activations; `None` where they are not `[m, k]`.
@@ -49,9 +61,9 @@ impl Linear {
         let gemm = Gemm {
             activations: bytes(activations),
             m,
-            k: self.k.checked_mul(SIZE)?,
-            n: self.n,
-            weights: bytes_of_steps(&self.steps),
+            k: self.matrix.k.checked_mul(SIZE)?,
+            n: self.matrix.n,
+            weights: bytes_of_steps(&self.matrix.steps),
             scales: None,
             bias: self.bias.as_deref(),
             gelu: self.gelu,

@@ -19,10 +19,10 @@ mod tests;
 mod x86;
 
 pub(crate) use dispatch::Kernel;
-pub(crate) use linear::Linear;
+pub(crate) use linear::{Linear, Matrix};
 
 /// Bytes of a number.
-const SIZE: usize = size_of::<f32>();
+pub(super) const SIZE: usize = size_of::<f32>();
 /// Bytes of activations in one block of rows, over which all panels pass: half of a usual L2 cache. Panels come from
 /// further away, so that more rows for each pass are worth more than activations in the L1 cache.
 const BLOCK: usize = 128 * 1024;

@@ -2,9 +2,11 @@
 
 #![allow(clippy::print_stdout, reason = "says what was tested")]
 
+use std::sync::Arc;
+
 use super::super::int8::TileMut;
 use super::super::int8::gelu::{END, P, Q};
-use super::{Kernel, Linear};
+use super::{Kernel, Linear, Matrix};
 
 /// The usual size, or a smaller one under Miri, which is some thousand times slower.
 fn size(usual: usize, under_miri: usize) -> usize {
@@ -50,7 +52,8 @@ impl Case {
     }
 
     fn linear(&self) -> Linear {
-        Linear::pack(&self.matrix, self.k, self.bias.clone(), self.gelu).unwrap()
+        let matrix = Arc::new(Matrix::pack(&self.matrix, self.k).unwrap());
+        Linear::new(matrix, self.bias.as_deref().map(Arc::from), self.gelu).unwrap()
     }
 
     fn compute(&self, kernel: Kernel) -> Vec<f32> {
@@ -182,9 +185,10 @@ fn nan_and_infinity_follow_the_definition() {
 #[test]
 fn lengths_are_checked() {
     let case = Case::random(&mut Random(5), 3, 5, 20);
-    assert!(Linear::pack(&case.matrix[1..], 5, None, false).is_none());
-    assert!(Linear::pack(&case.matrix, 0, None, false).is_none());
-    assert!(Linear::pack(&case.matrix, 5, Some(vec![0.0; 19]), false).is_none());
+    assert!(Matrix::pack(&case.matrix[1..], 5).is_none());
+    assert!(Matrix::pack(&case.matrix, 0).is_none());
+    let matrix = Arc::new(Matrix::pack(&case.matrix, 5).unwrap());
+    assert!(Linear::new(matrix, Some([0.0; 19].into()), false).is_none());
     let linear = case.linear();
     assert!(linear.times(&case.x, 3).is_some());
     assert!(linear.times(&case.x, 2).is_none() && linear.times(&case.x[1..], 3).is_none());
