@@ -69,7 +69,7 @@ impl InMemory {
             (path.parent().and_then(Path::to_str), path.file_name().and_then(OsStr::to_str));
         let (Some(folder), Some(name)) = names else { return Ok(None) };
         let Some(file) = graph::map(&path)? else { return Ok(None) };
-        Ok(Self::of(&file, name, Kernel::fastest()).map(|(model, linears)| Self {
+        Ok(Self::of(&file, name, kernel()).map(|(model, linears)| Self {
             model,
             folder: folder.to_owned(),
             linears: linears.into(),
@@ -92,6 +92,11 @@ impl InMemory {
         };
         Writer::new(file, name, &model, &plan).write()
     }
+}
+
+/// The kernel of linear layers, in a build with optimisation: in others it would be many times as slow as the runtime's.
+fn kernel() -> Option<Kernel> {
+    Kernel::fastest().filter(|_| !cfg!(debug_assertions))
 }
 
 /// Writes the model.
