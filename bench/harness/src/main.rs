@@ -104,7 +104,7 @@ enum What {
     Image,
     /// Eight-bit integers beside f32: speed and quality
     Int8,
-    /// Our matrix products of int8 and bf16 by instruction set
+    /// Our matrix products by element and instruction set
     Kernels,
     /// The engine with as many lanes as large machines have cores, simulated
     Lanes,

@@ -18,7 +18,7 @@ use tokenizers::{
 use super::cuts::normalise;
 use crate::error::Error;
 
-/// What a byte is to a text.
+/// Kind of a byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
     Space,

@@ -26,7 +26,7 @@ struct Axis {
     original: u32,
     /// Divisor of the original number of pixels; the quotient is rounded up.
     reduction: u32,
-    /// Whether the first pixel, rather than the last, is the one that rounding completed.
+    /// True where rounding completed the first pixel rather than the last.
     mirrored: bool,
 }
 

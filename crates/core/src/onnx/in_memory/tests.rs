@@ -1,4 +1,4 @@
-//! Which tensors stay in the file, which operators are fused, and runs with both.
+//! Tensors that stay in the file, operators that are fused, and runs with both.
 
 use std::collections::HashMap;
 use std::ops::Range;

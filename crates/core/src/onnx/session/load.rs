@@ -28,7 +28,7 @@ const MOST_THREADS: usize = 1024;
 /// Each is a thread of the process, and a copy of the graph on anything but the CPU.
 const MOST_REPLICAS: usize = 256;
 
-/// Where the files lie that a model in memory names.
+/// The session's option for the folder of the files that a model in memory names.
 const FOLDER_OF_WEIGHTS: &str = "session.model_external_initializers_file_folder_path";
 
 impl Session {
