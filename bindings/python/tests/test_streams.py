@@ -191,8 +191,10 @@ def test_a_model_goes_on_in_another_process(dense, method: str) -> None:
 
 
 INTERRUPTED = """
-import itertools, sys, time
+import itertools, signal, sys
 from embedkit import TextEmbedding
+# A parent in the background of a shell ignores the signal, and passes that on.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 model = TextEmbedding(sys.argv[1], specific_model_path=sys.argv[2])
 text = "word " * 200
 print("ready", flush=True)

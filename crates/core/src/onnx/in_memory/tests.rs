@@ -255,6 +255,41 @@ fn a_shape_without_numbers_takes_no_memory() {
     assert!(!normalized(int(1, 1 << 50)));
 }
 
+/// A damaged file is written as it can be read, or not at all.
+#[test]
+fn any_bytes_are_tolerated() {
+    let small = numbers(16 * 16, 3);
+    let file = model(&[
+        node("MatMul", "", ["x", "w"], "a"),
+        node("Add", "", ["a", "bias"], "b"),
+        node("Add", "", ["b", "x"], "c"),
+        node("LayerNormalization", "", ["c", "bias"], "y"),
+        field(5, tensor("w", 1, [16, 16], 1, &small)),
+        field(5, [int(1, 16), int(2, 1), field(8, "bias"), field(9, &small[..64])].concat()),
+        field(12, port("y", 1, &[0, 0])),
+    ]);
+    let written = |file: &[u8]| InMemory::of(file, "m.onnx", Kernel::fastest());
+    assert_eq!(written(&file).is_some(), Kernel::fastest().is_some());
+    let mut state = 1_u64;
+    let mut random = |below: usize| {
+        // Knuth's linear congruential generator (MMIX); its high bits are the random ones.
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    for _ in 0..20_000 {
+        let mut damaged = file.clone();
+        for _ in 0..=random(3) {
+            let at = random(damaged.len());
+            damaged[at] = random(256) as u8;
+        }
+        damaged.truncate(damaged.len() - random(2) * random(damaged.len()));
+        if let Some((model, _)) = written(&damaged) {
+            assert!(model.len() < 2 * file.len());
+        }
+    }
+}
+
 /// One row of the product, computed in the order of our kernels.
 fn expected(file: &[u8], id: usize) -> Vec<f32> {
     let tensors = tensors(file);
