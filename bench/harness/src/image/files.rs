@@ -69,7 +69,7 @@ pub(super) fn measure(
     for (name, _, _, ending, times) in FILES {
         let path = folder.join(format!("{name}.{ending}"));
         let path = path.to_str().context("the path of a photograph is not UTF-8")?;
-        corpus::write(&list, &[path])?;
+        corpus::write(&list, [path])?;
         // At a reduced size, too, Pillow has the same decoder.
         for scaled in [false, true] {
             let mut tensors = Vec::new();
@@ -82,7 +82,7 @@ pub(super) fn measure(
             }
             vectors::compare(ImageLibrary::Pillow.name(), &tensors[0], &tensors[1])?;
         }
-        corpus::write(&list, &vec![path; times])?;
+        corpus::write(&list, vec![path; times])?;
         let ways: &[bool] = if ending == "jpg" { &[false, true] } else { &[false] };
         let contestants = 1 + others.len();
         let seconds = interleave(scale.rounds, contestants * ways.len(), |turn| {

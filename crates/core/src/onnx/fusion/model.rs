@@ -219,7 +219,7 @@ impl<'a> Graph<'a> {
         self.scalars.get(value).copied()
     }
 
-    /// A constant of up to [`FEW`] i64, such as a shape.
+    /// A constant of up to eight i64, such as a shape.
     pub fn integers(&self, value: &str) -> Option<&[i64]> {
         self.integers.get(value).map(Vec::as_slice)
     }
@@ -390,7 +390,7 @@ impl<'a> Tensor<'a> {
         }
     }
 
-    /// Elements of a tensor of up to [`FEW`] i64.
+    /// Elements of a tensor of up to eight i64.
     fn integers(&self) -> Option<Vec<i64>> {
         if self.element != INT64 || self.external || self.elements()? > FEW {
             return None;

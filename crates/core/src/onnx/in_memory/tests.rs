@@ -7,7 +7,7 @@ use embedkit_testkit::{load_options, runtime_library};
 use embedkit_types::{Device, LoadOptions};
 
 use super::super::graph::messages;
-use super::super::sgemm::Kernel;
+use super::super::sgemm::{Kernel, Linear};
 use super::super::{Input, Session, Values};
 use super::{DOMAIN, InMemory, LEAST, LINE, LINEAR, int, kernel, put};
 use crate::pipeline::Workload;
@@ -78,8 +78,11 @@ fn rewritten(file: &[u8]) -> Option<Vec<u8>> {
     InMemory::of(file, "m.onnx", None).map(|(model, _)| model)
 }
 
-/// The data of the tensors of a graph: their bytes, and for those in a file their range in it.
-fn tensors(model: &[u8]) -> Vec<(String, Result<Vec<u8>, Range<usize>>)> {
+/// The bytes of a tensor, or their range in a file.
+type Data = Result<Vec<u8>, Range<usize>>;
+
+/// The data of the tensors of a graph.
+fn tensors(model: &[u8]) -> Vec<(String, Data)> {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let only = |message, number: u32| {
         let mut all = messages(message).filter(move |(field, _)| *field == number);
@@ -221,7 +224,7 @@ fn products_become_linear_layers_that_share_a_matrix() {
     ]);
     let (fused, linears) = InMemory::of(&file, "m.onnx", Some(kernel)).unwrap();
     assert_eq!(linears.len(), 3);
-    let matrices = linears.iter().map(|linear| linear.matrix());
+    let matrices = linears.iter().map(Linear::matrix);
     assert!(matrices.is_sorted_by(|a, b| std::ptr::eq(*a, *b)), "all have one matrix");
     let (ours, others) = operators(&fused);
     assert_eq!((ours, others), (vec![LINEAR.to_owned(); 3], vec!["Relu".to_owned()]));
