@@ -44,7 +44,8 @@ class ImageEmbedding(Dense):
     """A model that turns an image into one vector.
 
     Parameters are those of `TextEmbedding`, and `jpeg`: `"full"`, or `"scaled"` to decode JPEG files at a
-    fraction of their size, several times faster and close to the same vectors.
+    fraction of their size: large photographs are decoded and resized in 0.6 to 0.7 of the time, and
+    vectors change a little.
     """
 
     _task = "image"

@@ -23,6 +23,6 @@ pub(crate) use linear::{Linear, Matrix};
 
 /// Bytes of a number.
 pub(super) const SIZE: usize = size_of::<f32>();
-/// Bytes of activations in one block of rows, over which all panels pass: half of a usual L2 cache. Panels come from
-/// further away, so that more rows for each pass are worth more than activations in the L1 cache.
+/// Bytes of activations in one block of rows, over which all panels pass. They fit into the L2 cache; 48 to 512 KB made
+/// no difference on a processor with AVX2.
 const BLOCK: usize = 128 * 1024;
