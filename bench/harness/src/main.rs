@@ -122,7 +122,7 @@ enum What {
     Retrieval,
     /// Our own settings compared with each other
     Variants,
-    /// Measure nothing: draw the figures that are kept into docs/
+    /// Measure nothing: put what was measured beside the figures of docs/, and draw these again
     Docs,
 }
 
@@ -243,7 +243,10 @@ impl Measured<'_> {
     ) -> Result<()> {
         let start = Instant::now();
         match measure(&mut report) {
-            Ok(()) if keep => self.results.replace(report, self.file)?,
+            Ok(()) if keep => {
+                self.results.replace(report);
+                self.results.write(self.file)?;
+            }
             Ok(()) => {}
             Err(error) => {
                 println!("  {} FAILED: {error:#}", report.bench);

@@ -19,6 +19,8 @@ use xtask::repo;
 
 /// The benchmark with a page of its own.
 const RETRIEVAL: &str = "retrieval";
+/// The reports that the pages show, so that one part can be measured and the others stay.
+const FIGURES: &str = "bench/figures.json";
 const BEGIN: &str = "<!-- figures: begin, made by `cargo xtask bench docs` -->";
 const END: &str = "<!-- figures: end -->";
 
@@ -30,16 +32,23 @@ struct Page {
     charts: Vec<(String, String)>,
 }
 
-/// Draws all reports into `docs/charts` and writes their tables into the pages of the documentation.
-/// Pages without new figures stay as they are.
+/// Puts new reports in the place of the documentation's earlier ones, draws all into `docs/charts` and writes their
+/// tables into the pages. Pages without figures stay as they are.
 pub(super) fn write(results: &Results) -> Result<()> {
-    let docs = repo::root().join("docs");
-    for report in results.benches.iter().filter(|report| report.quick) {
-        println!("left out {}: it was measured with --quick", report.bench);
+    let root = repo::root();
+    let file = root.join(FIGURES);
+    let mut figures = Results::read(&file)?;
+    for report in &results.benches {
+        if report.quick {
+            println!("left out {}: it was measured with --quick", report.bench);
+        } else {
+            figures.replace(report.clone());
+        }
     }
-    let drawn = results.benches.iter().filter(|report| !report.quick);
+    figures.write(&file)?;
     let (retrieval, others): (Vec<&Report>, Vec<&Report>) =
-        drawn.partition(|report| report.bench == RETRIEVAL);
+        figures.benches.iter().partition(|report| report.bench == RETRIEVAL);
+    let docs = root.join("docs");
     let folder = docs.join("charts");
     fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;
     if !others.is_empty() {

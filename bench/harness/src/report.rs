@@ -191,12 +191,16 @@ impl Results {
             .with_context(|| format!("{} holds no results of this program", file.display()))
     }
 
-    /// Replaces the earlier report of the same benchmark, and writes all.
-    pub(super) fn replace(&mut self, report: Report, file: &Path) -> Result<()> {
+    /// Replaces the earlier report of the same benchmark.
+    pub(super) fn replace(&mut self, report: Report) {
         match self.benches.iter_mut().find(|one| one.bench == report.bench) {
             Some(earlier) => *earlier = report,
             None => self.benches.push(report),
         }
+    }
+
+    /// Writes all reports.
+    pub(super) fn write(&self, file: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self).context("a report is plain data")?;
         fs::write(file, text).with_context(|| format!("could not write {}", file.display()))
     }
@@ -329,7 +333,8 @@ mod tests {
         let file = folder.path().join("results.json");
         for (bench, rounds) in [("one", 1), ("two", 2), ("one", 3)] {
             let mut results = Results::read(&file).expect("results");
-            results.replace(Report::new(bench, true, rounds), &file).expect("written");
+            results.replace(Report::new(bench, true, rounds));
+            results.write(&file).expect("written");
         }
         let results = Results::read(&file).expect("results");
         let found: Vec<_> =
