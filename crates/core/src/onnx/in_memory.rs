@@ -5,6 +5,8 @@
 //! file itself: sessions of one file, in any process, share these bytes in the cache of the system, and those that no
 //! run looks at, such as most rows of a vocabulary, need not be in memory at all.
 //!
+//! In graphs of eight-bit integers, operators that give f32 rows for the next one to quantise do so themselves.
+//!
 //! Products with constant f32 matrices become [linear layers](Linear), whose packed matrices all sessions of a model
 //! share. Attention and layer normalisations become one operator each, where a [`Plan`] finds them.
 //!
@@ -27,7 +29,7 @@ use embedkit_types::Precision;
 use super::{
     fusion::{
         AddNorm, Attention, FLOAT, GRAPH_INITIALIZER, GRAPH_NODE, INT64, MODEL_GRAPH, MODEL_OPSET,
-        Model, Node, Plan, Product, Value, fields,
+        Model, Node, Plan, Product, Quantized, Value, external_entry, fields,
     },
     graph::{self, Outline},
     operators::{ADD_NORM, ATTENTION, ATTENTION_BY_HEAD, DOMAIN, LINEAR, VERSION},
@@ -37,6 +39,8 @@ use crate::error::Error;
 
 /// Smallest tensor that stays in the file, in bytes: some pages, each of which a map has whole.
 const LEAST: usize = 64 << 10;
+/// ONNX's number for u8.
+const UINT8: u64 = 2;
 /// Alignment of weights for our operators, a cache line: a product on tiles takes a quarter longer without it.
 const LINE: usize = 64;
 
@@ -58,18 +62,37 @@ impl fmt::Debug for InMemory {
 }
 
 impl InMemory {
-    /// The model at `path`; `None` where its file is as good: small, or with weights in files of their own.
+    /// The model at `path`; `None` where its file is as good, or the runtime would not find its weights.
     ///
     /// # Errors
     /// [`Error::Read`].
     pub(super) fn open(path: &Path) -> Result<Option<Self>, Error> {
         // A name in a cache may be a link out of its folder, which the runtime does not follow.
-        let Ok(path) = path.canonicalize() else { return Ok(None) };
-        let names =
-            (path.parent().and_then(Path::to_str), path.file_name().and_then(OsStr::to_str));
+        let Ok(resolved) = path.canonicalize() else { return Ok(None) };
+        let names = (
+            resolved.parent().and_then(Path::to_str),
+            resolved.file_name().and_then(OsStr::to_str),
+        );
         let (Some(folder), Some(name)) = names else { return Ok(None) };
-        let Some(file) = graph::map(&path)? else { return Ok(None) };
-        Ok(Self::of(&file, name, kernel()).map(|(model, linears)| Self {
+        let Some(file) = graph::map(&resolved)? else { return Ok(None) };
+        let outline = Outline::of(&file);
+        let mut maps = Vec::new();
+        for name in &outline.external {
+            let named = str::from_utf8(name).ok();
+            let Some(weights) = named.and_then(|name| Some((name, below(path, name, folder)?)))
+            else {
+                return Ok(None);
+            };
+            let (name, relative) = weights;
+            match graph::map(&Path::new(folder).join(&relative))? {
+                Some(map) => maps.push((name, relative, map)),
+                None => return Ok(None),
+            }
+        }
+        let weights = maps.iter().map(|(name, relative, map)| {
+            (name.to_string(), Weights { name: relative.clone(), bytes: map })
+        });
+        Ok(Self::of(&file, name, &weights.collect(), kernel()).map(|(model, linears)| Self {
             model,
             folder: folder.to_owned(),
             linears: linears.into(),
@@ -77,21 +100,42 @@ impl InMemory {
     }
 
     /// The encoded model and the linear layers of a file of this name, for a processor with this kernel.
-    fn of(file: &[u8], name: &str, kernel: Option<Kernel>) -> Option<(Vec<u8>, Vec<Linear>)> {
+    fn of(
+        file: &[u8],
+        name: &str,
+        weights: &BTreeMap<String, Weights<'_>>,
+        kernel: Option<Kernel>,
+    ) -> Option<(Vec<u8>, Vec<Linear>)> {
         let outline = Outline::of(file);
-        // The runtime looks for other files beside the model, whose path it does not get.
-        if !outline.external.is_empty() {
-            return None;
-        }
+        let files = weights.iter().map(|(name, file)| (name.clone(), file.bytes)).collect();
         // What cannot be read is reported by the runtime, which knows better.
-        let model = Model::read(file).ok()?;
+        let model = Model::with_files(file, &files).ok()?;
         let is_f32 = outline.precision == Precision::F32 && !outline.depends_on_batch;
         let plan = match kernel {
             Some(_) if is_f32 => Plan::new(&model.graph, false).ok()?,
             _ => Plan::default(),
         };
-        Writer::new(file, name, &model, &plan).write()
+        let (model, linears) = Writer::new(file, name, weights, &model, &plan).write()?;
+        // A constant in a node, whose file keeps the name that it had, is left to the runtime.
+        let found = |file: &Vec<u8>| {
+            let mut names = weights.values().map(|weights| weights.name.as_str()).chain([name]);
+            names.any(|name| name.as_bytes() == file)
+        };
+        Outline::of(&model).external.iter().all(found).then_some((model, linears))
     }
+}
+
+/// A file with weights beside the model file.
+struct Weights<'a> {
+    /// Its name in the model file's folder, without links.
+    name: String,
+    bytes: &'a [u8],
+}
+
+/// The name in `folder` of a file with weights of the model at `path`.
+fn below(path: &Path, name: &str, folder: &str) -> Option<String> {
+    let resolved = path.parent()?.join(name).canonicalize().ok()?;
+    resolved.strip_prefix(folder).ok()?.to_str().map(str::to_owned)
 }
 
 /// The kernel of linear layers, in a build with optimisation: in others it would be many times as slow as the runtime's.
@@ -104,6 +148,8 @@ struct Writer<'m, 'a> {
     file: &'a [u8],
     /// The name of the file.
     name: &'m str,
+    /// Other files, by the names that the graph gives them.
+    weights: &'m BTreeMap<String, Weights<'m>>,
     model: &'m Model<'a>,
     plan: &'m Plan<'a>,
     /// Of the names of new tensors.
@@ -122,10 +168,17 @@ struct Writer<'m, 'a> {
 }
 
 impl<'m, 'a> Writer<'m, 'a> {
-    fn new(file: &'a [u8], name: &'m str, model: &'m Model<'a>, plan: &'m Plan<'a>) -> Self {
+    fn new(
+        file: &'a [u8],
+        name: &'m str,
+        weights: &'m BTreeMap<String, Weights<'m>>,
+        model: &'m Model<'a>,
+        plan: &'m Plan<'a>,
+    ) -> Self {
         Self {
             file,
             name,
+            weights,
             model,
             plan,
             prefix: model.graph.free_prefix("fused."),
@@ -163,6 +216,7 @@ impl<'m, 'a> Writer<'m, 'a> {
 
     fn nodes(&mut self) -> Option<()> {
         let (model, plan) = (self.model, self.plan);
+        let (quantized, dropped) = Quantized::all(&model.graph);
         let nodes = model.graph.fields.iter().filter(|field| field.number == GRAPH_NODE);
         for (at, node) in nodes.enumerate() {
             if let Some(product) = plan.products.get(&at) {
@@ -171,7 +225,9 @@ impl<'m, 'a> Writer<'m, 'a> {
                 self.attention(attention);
             } else if let Some(norm) = plan.norms.get(&at) {
                 self.add_norm(norm);
-            } else if !plan.dropped.contains(&at) {
+            } else if let Some(quantized) = quantized.get(&at) {
+                self.quantized(quantized);
+            } else if !plan.dropped.contains(&at) && !dropped.contains(&at) {
                 self.graph.extend_from_slice(node.raw);
             }
         }
@@ -192,12 +248,14 @@ impl<'m, 'a> Writer<'m, 'a> {
             if unused.contains(name) {
                 continue;
             }
-            match self.in_file(name, field.bytes().ok()?) {
-                Some(reference) => {
-                    self.in_file += 1;
-                    put(&mut self.graph, GRAPH_INITIALIZER, &reference);
-                }
-                None => self.graph.extend_from_slice(field.raw),
+            let tensor = field.bytes().ok()?;
+            if let Some(reference) = self.in_file(name, tensor) {
+                self.in_file += 1;
+                put(&mut self.graph, GRAPH_INITIALIZER, &reference);
+            } else if let Some(reference) = self.elsewhere(tensor) {
+                put(&mut self.graph, GRAPH_INITIALIZER, &reference);
+            } else {
+                self.graph.extend_from_slice(field.raw);
             }
         }
         Some(())
@@ -224,7 +282,7 @@ impl<'m, 'a> Writer<'m, 'a> {
         self.linears.push(Linear::new(matrix, bias, product.gelu)?);
         let activation = self.plan.activations[product.activation].name;
         let number = self.ints(&format!("linear_{number}"), &[], &[number as i64]);
-        self.call(LINEAR, &[activation, &number], product.output);
+        self.call(LINEAR, &[activation, &number], &[product.output]);
         Some(())
     }
 
@@ -237,7 +295,7 @@ impl<'m, 'a> Writer<'m, 'a> {
         let scale = self.floats(&format!("scale_{scale}"), &[], &[scale]);
         let heads = self.ints(&format!("heads_{heads}"), &[1], &[heads]);
         let operator = if by_head { ATTENTION_BY_HEAD } else { ATTENTION };
-        self.call(operator, &[query, key, value, &mask, &scale, &heads], attention.output);
+        self.call(operator, &[query, key, value, &mask, &scale, &heads], &[attention.output]);
     }
 
     fn add_norm(&mut self, norm: &AddNorm<'a>) {
@@ -248,14 +306,27 @@ impl<'m, 'a> Writer<'m, 'a> {
             None => self.floats(&format!("zeros_{width}"), &[width], &vec![0.0; width as usize]),
         };
         let epsilon = self.floats(&format!("epsilon_{epsilon}"), &[], &[epsilon]);
-        self.call(ADD_NORM, &[a, b, weight, &bias, &epsilon], norm.output);
+        self.call(ADD_NORM, &[a, b, weight, &bias, &epsilon], &[norm.output]);
+    }
+
+    fn quantized(&mut self, quantized: &Quantized<'a>) {
+        let zero_point = quantized.range.zero_point();
+        let zero_point =
+            self.constant(&format!("zero_point_{zero_point}"), UINT8, &[], &[zero_point]);
+        let factors = match quantized.factors {
+            Some(factors) => factors.to_owned(),
+            None => self.floats("no_factors", &[0], &[]),
+        };
+        let inputs = quantized.inputs.iter().copied().chain([factors.as_str(), &zero_point]);
+        self.call(quantized.operator, &inputs.collect::<Vec<_>>(), &quantized.outputs);
     }
 
     /// Adds a call of an operator of ours. Of a `NodeProto` inputs are field 1, outputs field 2, the name is field 3,
     /// the operator field 4 and the domain field 7.
-    fn call(&mut self, operator: &str, inputs: &[&str], output: &str) {
+    fn call(&mut self, operator: &str, inputs: &[&str], outputs: &[&str]) {
         let mut node: Vec<u8> = inputs.iter().flat_map(|input| field(1, input)).collect();
-        for (number, text) in [(2, output), (3, output), (4, operator), (7, DOMAIN)] {
+        node.extend(outputs.iter().flat_map(|output| field(2, output)));
+        for (number, text) in [(3, outputs[0]), (4, operator), (7, DOMAIN)] {
             put(&mut node, number, text.as_bytes());
         }
         put(&mut self.graph, GRAPH_NODE, &node);
@@ -316,6 +387,22 @@ impl<'m, 'a> Writer<'m, 'a> {
         }
         rest.extend(int(14, 1));
         Some(rest)
+    }
+
+    /// A `TensorProto` in a file of its own, by the file's name without links; `None` for others.
+    fn elsewhere(&self, tensor: &[u8]) -> Option<Vec<u8>> {
+        let (mut moved, mut is_moved) = (Vec::new(), false);
+        for part in fields(tensor).ok()? {
+            match (part.number, part.value) {
+                (13, Value::Bytes(entry)) if let Ok(("location", name)) = external_entry(entry) => {
+                    let name = &self.weights.get(name)?.name;
+                    put(&mut moved, 13, &[field(1, "location"), field(2, name)].concat());
+                    is_moved = true;
+                }
+                _ => moved.extend_from_slice(part.raw),
+            }
+        }
+        is_moved.then_some(moved)
     }
 
     /// Alignment in bytes that the readers of a tensor need; `None` for text, complex numbers and parts of bytes.

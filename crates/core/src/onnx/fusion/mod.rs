@@ -10,13 +10,16 @@ mod attention;
 mod model;
 mod norm;
 mod plan;
+mod quantized;
 mod wire;
 
 pub use attention::Attention;
+pub(super) use model::external_entry;
 pub use model::{
-    FLOAT, GRAPH_INITIALIZER, GRAPH_INPUT, GRAPH_NODE, GRAPH_OUTPUT, Graph, INT64, MODEL_FUNCTION,
-    MODEL_GRAPH, MODEL_IR_VERSION, MODEL_OPSET, Model, Node, Port, Tensor,
+    FLOAT, Files, GRAPH_INITIALIZER, GRAPH_INPUT, GRAPH_NODE, GRAPH_OUTPUT, Graph, INT64,
+    MODEL_FUNCTION, MODEL_GRAPH, MODEL_IR_VERSION, MODEL_OPSET, Model, Node, Port, Tensor,
 };
 pub use norm::AddNorm;
 pub use plan::{Activation, Plan, Product};
+pub(super) use quantized::Quantized;
 pub use wire::{Field, Malformed, Value, fields};

@@ -23,6 +23,9 @@ const FEW: usize = 8;
 /// Maximum depth of nested subgraphs.
 const DEPTH: usize = 16;
 
+/// The bytes of files with tensors, by the names that a model gives them.
+pub type Files<'a> = BTreeMap<String, &'a [u8]>;
+
 /// A model file.
 pub struct Model<'a> {
     /// All fields, the graph included.
@@ -75,7 +78,10 @@ pub struct Tensor<'a> {
     floats: Vec<&'a [u8]>,
     /// The elements of few i64 that are not in `raw`.
     integers: Vec<u64>,
+    /// The data is in another file, which has not been read.
     external: bool,
+    /// The place in that file: entries of a key and a value.
+    place: Vec<&'a [u8]>,
 }
 
 /// An input of the graph.
@@ -89,15 +95,20 @@ pub struct Port<'a> {
 }
 
 impl<'a> Model<'a> {
-    /// Reads a model.
+    /// Reads a model whose tensors are in its file.
     pub fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        Self::with_files(bytes, &Files::new())
+    }
+
+    /// Reads a model with tensors in files of their own.
+    pub fn with_files(bytes: &'a [u8], files: &Files<'a>) -> Result<Self, Malformed> {
         let model_fields = fields(bytes)?;
         let mut graph = None;
         let mut opset = None;
         for field in &model_fields {
             match field.number {
                 MODEL_GRAPH if graph.is_some() => return Err("it has two graphs".to_owned()),
-                MODEL_GRAPH => graph = Some(Graph::read(field.bytes()?)?),
+                MODEL_GRAPH => graph = Some(Graph::read(field.bytes()?, files)?),
                 MODEL_OPSET => {
                     let (mut domain, mut version) = ("", 0);
                     for field in fields(field.bytes()?)? {
@@ -128,14 +139,15 @@ fn own(domain: &str) -> bool {
 }
 
 impl<'a> Graph<'a> {
-    fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
+    fn read(bytes: &'a [u8], files: &Files<'a>) -> Result<Self, Malformed> {
         let mut graph = Self::default();
         let graph_fields = fields(bytes)?;
         for field in &graph_fields {
             match field.number {
                 GRAPH_NODE => graph.add(Node::read(field.bytes()?)?)?,
                 GRAPH_INITIALIZER => {
-                    let (name, tensor) = Tensor::read(field.bytes()?)?;
+                    let (name, mut tensor) = Tensor::read(field.bytes()?)?;
+                    tensor.find_in(files);
                     graph.names.insert(name);
                     graph.tensor_names.push(name);
                     graph.tensors.insert(name, tensor);
@@ -354,11 +366,40 @@ impl<'a> Tensor<'a> {
                 (7, _) if tensor.integers.len() <= FEW => field.numbers(&mut tensor.integers)?,
                 (8, _) => name = field.name()?,
                 (9, _) => tensor.raw = Some(field.bytes()?),
-                (13, _) | (14, Value::Number(1)) => tensor.external = true,
+                (13, _) => {
+                    tensor.external = true;
+                    tensor.place.push(field.bytes()?);
+                }
+                (14, Value::Number(1)) => tensor.external = true,
                 _ => {}
             }
         }
         Ok((name, tensor))
+    }
+
+    /// Takes the data from one of these files, if the tensor is there.
+    fn find_in(&mut self, files: &Files<'a>) {
+        let found = || {
+            let (mut file, mut offset, mut length) = (None, 0, None);
+            for entry in &self.place {
+                let (key, value) = external_entry(entry).ok()?;
+                match key {
+                    "location" => file = files.get(value),
+                    "offset" => offset = value.parse().ok()?,
+                    "length" => length = Some(value.parse().ok()?),
+                    _ => {}
+                }
+            }
+            let rest = file?.get(offset..)?;
+            match length {
+                Some(length) => rest.get(..length),
+                None => Some(rest),
+            }
+        };
+        if let (None, Some(data)) = (self.raw, found()) {
+            self.raw = Some(data);
+            self.external = false;
+        }
     }
 
     /// The numbers as bytes, where the file has them so.
@@ -432,6 +473,19 @@ impl<'a> Tensor<'a> {
         }
         Some(numbers)
     }
+}
+
+/// Key and value of an entry that says where the data of a tensor is.
+pub(in crate::onnx) fn external_entry(entry: &[u8]) -> Result<(&str, &str), Malformed> {
+    let (mut key, mut value) = ("", "");
+    for field in fields(entry)? {
+        match field.number {
+            1 => key = field.text()?,
+            2 => value = field.text()?,
+            _ => {}
+        }
+    }
+    Ok((key, value))
 }
 
 impl<'a> Port<'a> {

@@ -1,15 +1,16 @@
 //! Tensors that stay in the file, operators that are fused, and runs with both.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use embedkit_testkit::{load_options, runtime_library};
 use embedkit_types::{Device, LoadOptions};
 
 use super::super::graph::messages;
+use super::super::operators::pack;
 use super::super::sgemm::{Kernel, Linear};
 use super::super::{Input, Session, Values};
-use super::{DOMAIN, InMemory, LEAST, LINE, LINEAR, int, kernel, put};
+use super::{DOMAIN, InMemory, LEAST, LINE, LINEAR, Outline, Weights, int, kernel, put};
 use crate::pipeline::Workload;
 
 fn field(number: u64, content: impl AsRef<[u8]>) -> Vec<u8> {
@@ -75,7 +76,7 @@ fn lookup(comment: usize) -> Vec<u8> {
 
 /// The model of a file whose large tensors stay in it, with no operators fused.
 fn rewritten(file: &[u8]) -> Option<Vec<u8>> {
-    InMemory::of(file, "m.onnx", None).map(|(model, _)| model)
+    InMemory::of(file, "m.onnx", &BTreeMap::new(), None).map(|(model, _)| model)
 }
 
 /// The bytes of a tensor, or their range in a file.
@@ -222,7 +223,7 @@ fn products_become_linear_layers_that_share_a_matrix() {
         field(5, tensor("fused.linear_0", 1, [16, 16], 1, &numbers)),
         field(12, port("y", 1, &[0, 0])),
     ]);
-    let (fused, linears) = InMemory::of(&file, "m.onnx", Some(kernel)).unwrap();
+    let (fused, linears) = InMemory::of(&file, "m.onnx", &BTreeMap::new(), Some(kernel)).unwrap();
     assert_eq!(linears.len(), 3);
     let matrices = linears.iter().map(Linear::matrix);
     assert!(matrices.is_sorted_by(|a, b| std::ptr::eq(*a, *b)), "all have one matrix");
@@ -235,7 +236,10 @@ fn products_become_linear_layers_that_share_a_matrix() {
     for operator in ["MultiplyRows", "DynamicQuantizeLinear"] {
         let graph = messages(&file).find(|(field, _)| *field == 7).unwrap().1.to_vec();
         let file = model(&[node(operator, DOMAIN, ["x", "x"], "z"), graph]);
-        assert!(InMemory::of(&file, "m.onnx", Some(kernel)).is_none(), "{operator}");
+        assert!(
+            InMemory::of(&file, "m.onnx", &BTreeMap::new(), Some(kernel)).is_none(),
+            "{operator}"
+        );
     }
 }
 
@@ -250,7 +254,7 @@ fn a_shape_without_numbers_takes_no_memory() {
             field(5, weight),
             field(12, port("y", 1, &[0, 0])),
         ]);
-        InMemory::of(&file, "m.onnx", Kernel::fastest()).is_some()
+        InMemory::of(&file, "m.onnx", &BTreeMap::new(), Kernel::fastest()).is_some()
     };
     let numbers = field(9, [0; 64]);
     assert_eq!(normalized([int(1, 16), numbers.clone()].concat()), Kernel::fastest().is_some());
@@ -271,7 +275,7 @@ fn any_bytes_are_tolerated() {
         field(5, [int(1, 16), int(2, 1), field(8, "bias"), field(9, &small[..64])].concat()),
         field(12, port("y", 1, &[0, 0])),
     ]);
-    let written = |file: &[u8]| InMemory::of(file, "m.onnx", Kernel::fastest());
+    let written = |file: &[u8]| InMemory::of(file, "m.onnx", &BTreeMap::new(), Kernel::fastest());
     assert_eq!(written(&file).is_some(), Kernel::fastest().is_some());
     let mut state = 1_u64;
     let mut random = |below: usize| {
@@ -338,6 +342,98 @@ fn sessions_compute_with_the_bytes_of_the_file() {
     }
 }
 
+/// [`lookup`] with its table and matrix in a file of this name.
+fn lookup_elsewhere(name: &str) -> (Vec<u8>, Vec<u8>) {
+    let [table, matrix] = [numbers(ROWS * WIDTH, 3), numbers(WIDTH * COLUMNS, 5)];
+    let tensor = |tensor: &str, dims: [usize; 2], offset: usize, length: usize| {
+        let dims = dims.map(|dim| int(1, dim as u64)).concat();
+        let place =
+            [("location", name), ("offset", &offset.to_string()), ("length", &length.to_string())]
+                .map(|(key, value)| field(13, [field(1, key), field(2, value)].concat()));
+        field(5, [dims, int(2, 1), field(8, tensor), place.concat(), int(14, 1)].concat())
+    };
+    let file = model(&[
+        node("Gather", "", ["table", "input_ids"], "rows"),
+        node("MatMul", "", ["rows", "matrix"], "y"),
+        field(2, "g"),
+        tensor("table", [ROWS, WIDTH], 0, table.len()),
+        tensor("matrix", [WIDTH, COLUMNS], table.len(), matrix.len()),
+        field(11, port("input_ids", 7, &[0, 0])),
+        field(12, port("y", 1, &[0, 0, 0])),
+    ]);
+    (file, [table, matrix].concat())
+}
+
+/// As a cache of the model hub has them, links to a folder of blobs, or beside the model.
+#[cfg(unix)]
+#[test]
+fn weights_in_a_file_of_their_own_are_found_behind_links() {
+    let (file, weights) = lookup_elsewhere("m.onnx_data");
+    let dir = tempfile::tempdir().unwrap();
+    let [blobs, snapshot] = ["blobs", "snapshot"].map(|name| dir.path().join(name));
+    for folder in [&blobs, &snapshot] {
+        std::fs::create_dir(folder).unwrap();
+    }
+    for (name, blob, bytes) in [("m.onnx", "1", &file), ("m.onnx_data", "2", &weights)] {
+        std::fs::write(blobs.join(blob), bytes).unwrap();
+        std::os::unix::fs::symlink(blobs.join(blob), snapshot.join(name)).unwrap();
+        std::fs::write(dir.path().join(name), bytes).unwrap();
+    }
+    for (folder, weights) in
+        [(&snapshot, blobs.join("2")), (&dir.path().to_owned(), dir.path().join("m.onnx_data"))]
+    {
+        let path = folder.join("m.onnx");
+        let found = InMemory::open(&path).unwrap();
+        assert_eq!(found.is_some(), kernel().is_some(), "only operators of ours make a difference");
+        let Some(library) = runtime_library() else { return };
+        let options =
+            LoadOptions { onnxruntime: Some(library), device: Device::Cpu, ..load_options() };
+        let session = Session::open(&path, &options).unwrap();
+        let ids = [7, ROWS as i64 - 1];
+        let input = Input { name: "input_ids", shape: &[1, 2], values: Values::I64(&ids) };
+        let read = |views: &[super::super::View<'_>]| views[0].values.to_vec();
+        let rows = session.run(Workload::Stream, &[input], &[0], read).unwrap();
+        for (row, id) in rows.chunks(COLUMNS).zip(ids) {
+            for (found, expected) in row.iter().zip(expected(&lookup(0), id as usize)) {
+                assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+            }
+        }
+        #[cfg(target_os = "linux")]
+        {
+            let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+            assert!(maps.contains(weights.canonicalize().unwrap().to_str().unwrap()), "{maps}");
+        }
+    }
+}
+
+/// A place that the reader cannot follow is left to the runtime.
+#[test]
+fn weights_that_are_not_there_are_left_to_the_runtime() {
+    let (file, bytes) = lookup_elsewhere("data");
+    let of = |file: &[u8], name: &str, bytes: &[u8]| {
+        let weights = Weights { name: name.to_owned(), bytes };
+        let weights = BTreeMap::from([("data".to_owned(), weights)]);
+        InMemory::of(file, "m.onnx", &weights, Kernel::fastest())
+    };
+    let (moved, linears) = of(&file, "below/blob", &bytes).unwrap_or_default();
+    assert_eq!(linears.len(), usize::from(Kernel::fastest().is_some()));
+    let names = Outline::of(&moved).external;
+    assert!(linears.is_empty() || names == [b"below/blob".to_vec()].into(), "{names:?}");
+    // Cut short, and a file without the matrix.
+    for cut in [&bytes[..bytes.len() - 1], &bytes[..ROWS * WIDTH * 4], &[]] {
+        assert!(of(&file, "data", cut).is_none());
+    }
+    // A constant in a node, which keeps the name that the file had.
+    let place = field(13, [field(1, "location"), field(2, "data")].concat());
+    let constant = [int(1, 4), int(2, 1), place, int(14, 1)].concat();
+    let attribute = field(5, [field(1, "value"), field(5, constant), int(20, 4)].concat());
+    let constant = field(1, [field(2, "z"), field(4, "Constant"), attribute].concat());
+    let graph = messages(&file).find(|(field, _)| *field == 7).unwrap().1.to_vec();
+    let file = model(&[graph, constant]);
+    assert!(of(&file, "blob", &bytes).is_none());
+    assert_eq!(of(&file, "data", &bytes).is_some(), Kernel::fastest().is_some());
+}
+
 /// Whatever the graph gives a layer, it is an error of the run.
 #[test]
 fn rows_of_another_length_are_an_error() {
@@ -358,5 +454,142 @@ fn rows_of_another_length_are_an_error() {
     let error = session.run(Workload::Single, &[input], &[0], |_| ()).unwrap_err().to_string();
     if kernel().is_some() {
         assert!(error.contains("Linear") && error.contains("[…, 16], got [2, 5]"), "{error}");
+    }
+}
+
+/// Rows that are normalised, multiplied, attended to and multiplied again, each time as eight-bit integers. With an
+/// `Identity` before them quantisers are operators of their own.
+fn quantized(attention: &str, identity: bool) -> Vec<u8> {
+    const K: usize = 32;
+    const N: usize = 48;
+    let mut parts = vec![field(2, "g")];
+    let mut add = |name: &str, element: u64, dims: &[u64], data: &[u8]| {
+        let dims = dims.iter().flat_map(|&dim| int(1, dim)).collect();
+        parts.push(field(5, [dims, int(2, element), field(8, name), field(9, data)].concat()));
+    };
+    for (seed, name, width) in [(1, "weight", K), (2, "bias", K), (3, "b", K), (4, "factors", K)] {
+        add(name, 1, &[width as u64], &numbers(width, seed));
+    }
+    for (name, number) in [("epsilon", 1e-5_f32), ("scale", 0.3), ("mask", 0.0)] {
+        add(name, 1, if name == "mask" { &[1, 1] } else { &[] }, &number.to_le_bytes());
+    }
+    add("heads", 7, &[1], &2_i64.to_le_bytes());
+    add("zero_128", 2, &[], &[128]);
+    add("zero_16", 2, &[], &[16]);
+    for (number, [k, n]) in [[K, N], [N, K], [K, N]].into_iter().enumerate() {
+        let weights: Vec<i8> = (0..k * n).map(|at| (at * 7 % 41) as i8 - 20).collect();
+        let packed = pack(&weights, k, n);
+        let dims = packed.shape.map(|dim| dim as u64);
+        let bytes: Vec<u8> = packed.weights.iter().map(|weight| weight.cast_unsigned()).collect();
+        add(&format!("weights{number}"), 3, &dims, &bytes);
+        let sums: Vec<u8> = packed.column_sums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
+        add(&format!("sums{number}"), 6, &[n as u64], &sums);
+        let scales: Vec<u8> = (0..n).flat_map(|at| (at as f32 * 1e-4).to_le_bytes()).collect();
+        add(&format!("scales{number}"), 1, &[n as u64], &scales);
+        add(&format!("bias{number}"), 1, &[n as u64], &numbers(n, number as u32));
+        let size: Vec<u8> = [k, n].into_iter().flat_map(|n| (n as i64).to_le_bytes()).collect();
+        add(&format!("size{number}"), 7, &[2], &size);
+    }
+    let call = |operator: &str, domain: &str, inputs: &[&str], outputs: &[&str]| {
+        let inputs: Vec<u8> = inputs.iter().flat_map(|input| field(1, input)).collect();
+        let outputs: Vec<u8> = outputs.iter().flat_map(|output| field(2, output)).collect();
+        field(1, [inputs, outputs, field(4, operator), field(7, domain)].concat())
+    };
+    let quantize = |operator: &str, x: &str, more: &[&str], name: &str| {
+        let copy = format!("{x}_copy");
+        let copied = if identity { call("Identity", "", &[x], &[&copy]) } else { Vec::new() };
+        let inputs = [&[if identity { &copy } else { x }], more].concat();
+        let outputs = [format!("q{name}"), format!("s{name}")];
+        [copied, call(operator, DOMAIN, &inputs, &outputs.each_ref().map(String::as_str))].concat()
+    };
+    let multiply = |operator: &str, number: usize, zero: &str, y: &str| {
+        let names = ["q", "s"].map(|name| format!("{name}{number}"));
+        let constants = ["weights", "sums", "scales", "bias", "size"];
+        let constants = constants.map(|name| format!("{name}{number}"));
+        let mut inputs: Vec<&str> = names.iter().chain(&constants).map(String::as_str).collect();
+        inputs.insert(2, zero);
+        call(operator, DOMAIN, &inputs, &[y])
+    };
+    parts.extend([
+        call("AddLayerNorm", DOMAIN, &["a", "b", "weight", "bias", "epsilon"], &["x"]),
+        quantize("QuantizeSmoothedRows", "x", &["factors"], "0"),
+        multiply("MultiplyRowsGelu", 0, "zero_128", "gelu"),
+        quantize("QuantizeGeluRows", "gelu", &[], "1"),
+        multiply("MultiplyRows", 1, "zero_16", "v"),
+        call(attention, DOMAIN, &["qk", "qk", "v", "mask", "scale", "heads"], &["c"]),
+        quantize("QuantizeRows", "c", &[], "2"),
+        multiply("MultiplyRows", 2, "zero_128", "y"),
+    ]);
+    let by_head = attention == "AttentionByHead";
+    parts.extend([
+        field(11, port("a", 1, &[0, 0, K as u64])),
+        field(11, port("qk", 1, if by_head { &[0, 2, 0, 16] } else { &[0, 0, 32] })),
+        field(12, port("y", 1, &[0, 0, 0])),
+        field(12, port("x", 1, &[0, 0, 0])),
+    ]);
+    let own = field(8, [field(1, DOMAIN), int(2, 1)].concat());
+    [model(&parts), own].concat()
+}
+
+/// The producer quantises its rows: the same bits from fewer operators.
+#[test]
+fn quantisers_go_into_the_operators_before_them() {
+    for attention in ["Attention", "AttentionByHead"] {
+        let file = quantized(attention, false);
+        let (fused, linears) = InMemory::of(&file, "m.onnx", &BTreeMap::new(), kernel()).unwrap();
+        assert!(linears.is_empty());
+        let (ours, others) = operators(&fused);
+        let quantized_attention = format!("{attention}Quantized");
+        let expected = [
+            "AddLayerNormQuantized",
+            "MultiplyRowsGeluQuantized",
+            "MultiplyRows",
+            &quantized_attention,
+            "MultiplyRows",
+        ];
+        assert_eq!(ours, expected);
+        assert!(others.is_empty());
+        assert!(InMemory::of(&quantized(attention, true), "m", &BTreeMap::new(), None).is_none());
+    }
+    let Some(library) = runtime_library() else { return };
+    for attention in ["Attention", "AttentionByHead"] {
+        let dir = tempfile::tempdir().unwrap();
+        let sessions = [false, true].map(|identity| {
+            let path = dir.path().join(format!("{identity}.onnx"));
+            std::fs::write(&path, quantized(attention, identity)).unwrap();
+            let options = LoadOptions {
+                onnxruntime: Some(library.clone()),
+                device: Device::Cpu,
+                threads: Some(2),
+                ..load_options()
+            };
+            Session::open(&path, &options).unwrap()
+        });
+        // One row, some, more than a block of one thread, and no tokens.
+        for [batch, tokens] in [[1, 1], [3, 7], [5, 400], [2, 0]] {
+            let bytes = [1, 2].map(|seed| numbers(batch * tokens * 32, seed));
+            let [a, qk] = bytes.map(|bytes| {
+                let numbers = bytes.as_chunks().0.iter().map(|&word| f32::from_le_bytes(word));
+                numbers.collect::<Vec<_>>()
+            });
+            let qk_shape = match attention {
+                "Attention" => vec![batch, tokens, 32],
+                _ => vec![batch, 2, tokens, 16],
+            };
+            let inputs = [
+                Input { name: "a", shape: &[batch, tokens, 32], values: Values::F32(&a) },
+                Input { name: "qk", shape: &qk_shape, values: Values::F32(&qk) },
+            ];
+            for workload in [Workload::Single, Workload::Stream] {
+                let read = |views: &[super::super::View<'_>]| {
+                    views.iter().map(|view| view.values.to_vec()).collect::<Vec<_>>()
+                };
+                let [fused, plain] = sessions
+                    .each_ref()
+                    .map(|session| session.run(workload, &inputs, &[0, 1], read).unwrap());
+                assert_eq!(fused, plain, "{attention} {batch} {tokens}");
+                assert_eq!(fused[0].len(), batch * tokens * 48);
+            }
+        }
     }
 }

@@ -3,6 +3,8 @@
 //! Lengths are in bytes, so that one layout and one set of kernels serve eight-bit integers and bf16: a step
 //! of a panel is four bytes of a row by 16 columns, four integers or two numbers of 16 bits.
 
+use std::ops::Range;
+
 use super::tile::TileMut;
 
 /// Columns of a panel.
@@ -61,6 +63,20 @@ impl Gemm<'_> {
             && self.scales.is_none_or(|scales| {
                 scales.rows.len() == m && scales.columns.len() == n && scales.column_sums.len() == n
             })
+    }
+
+    /// The product of some rows of the activations.
+    ///
+    /// # Panics
+    ///
+    /// If there are not so many.
+    pub(crate) fn rows(&self, rows: Range<usize>) -> Self {
+        Self {
+            activations: &self.activations[rows.start * self.k..rows.end * self.k],
+            m: rows.len(),
+            scales: self.scales.map(|scales| Scales { rows: &scales.rows[rows], ..scales }),
+            ..*self
+        }
     }
 
     /// Scale of a row's sums.

@@ -1,27 +1,36 @@
 //! Layer normalisation of a sum.
 
-use ort::{
-    operator::{ComputeContext, Operator},
-    value::TensorElementType::Float32,
-};
+use ort::{operator::Operator, value::TensorElementType::Float32};
 
 use super::{
-    super::layer_norm::LayerNorm, ADD_NORM, ADD_NORM_INPUTS, Argument, Definition, MAX_PARTS,
-    elements_mut, for_each, quantize::MIN_WORK, refuse,
+    super::layer_norm::LayerNorm,
+    ADD_NORM, ADD_NORM_INPUTS, ADD_NORM_QUANTIZED, Call, Definition, MAX_PARTS, elements_mut,
+    for_each,
+    quantize::MIN_WORK,
+    quantized::{self, QuantizedRows},
+    refuse,
 };
 
-/// The operator, for a session of more than one thread if `parallel`.
-pub(super) fn operator(parallel: bool) -> impl Operator {
+/// The operator, which may quantise its rows, too, for a session of more than one thread if `parallel`.
+pub(super) fn operator(quantized: bool, parallel: bool) -> impl Operator {
+    let (mut inputs, mut input_names) = (vec![Float32; 5], ADD_NORM_INPUTS.to_vec());
+    let mut outputs = vec![Float32];
+    if quantized {
+        inputs.extend(quantized::INPUTS);
+        input_names.extend(quantized::INPUT_NAMES);
+        outputs.extend(quantized::OUTPUTS);
+    }
     Definition {
-        name: ADD_NORM,
-        inputs: &[Float32; 5],
-        outputs: &[Float32],
-        compute: Some(move |context: &ComputeContext| add_norm(context, parallel)),
+        name: if quantized { ADD_NORM_QUANTIZED } else { ADD_NORM },
+        inputs,
+        input_names,
+        outputs,
+        compute: Some(move |call: &Call<'_>| add_norm(call, quantized, parallel)),
     }
 }
 
-fn add_norm(context: &ComputeContext, parallel: bool) -> ort::Result<()> {
-    let input = |index: usize| Argument::of(context, ADD_NORM, index, ADD_NORM_INPUTS[index]);
+fn add_norm(call: &Call<'_>, quantized: bool, parallel: bool) -> ort::Result<()> {
+    let input = |index| call.input(index);
     let [a, b, weight, bias, epsilon] = [input(0)?, input(1)?, input(2)?, input(3)?, input(4)?];
     let &[k] = weight.shape() else { return Err(weight.mismatch("[k]")) };
     bias.expect_shape(&[k])?;
@@ -35,26 +44,34 @@ fn add_norm(context: &ComputeContext, parallel: bool) -> ort::Result<()> {
     let &[epsilon] = epsilon.elements::<f32>()? else { return Err(epsilon.mismatch("[]")) };
     let norm = LayerNorm { weight: weight.elements()?, bias: bias.elements()?, epsilon };
 
-    let Some(mut output) = context.output(0, [before.as_slice(), &[k]].concat())? else {
-        return Err(refuse(ADD_NORM, "its output is not wanted"));
+    let Some(mut output) = call.context.output(0, [before.as_slice(), &[k]].concat())? else {
+        return Err(refuse(call.operator, "its output is not wanted"));
     };
     let output = elements_mut::<f32>(&mut output)?;
     let k = norm.weight.len();
-    if output.is_empty() {
-        return Ok(());
-    }
-    let rows = output.len() / k;
+    let rows = output.len().checked_div(k).unwrap_or(0);
     let [of_a, of_b] = [before_a, before_b].map(|shape| Broadcast::new(shape, &before));
     let (a, b) = (a.elements::<f32>()?, b.elements::<f32>()?);
     let parts = if parallel { (output.len() / MIN_WORK).clamp(1, MAX_PARTS) } else { 1 };
-    let of_part = rows.div_ceil(parts);
-    let parts = output.chunks_mut(of_part * k).enumerate().collect();
-    for_each(context, ADD_NORM, parts, |(part, out)| {
-        for (row, out) in out.chunks_mut(k).enumerate() {
-            let row = *part * of_part + row;
-            let [a, b] = [(a, &of_a), (b, &of_b)].map(|(x, of)| &x[of.row(row) * k..][..k]);
-            norm.add_and_normalize(a, b, out);
-        }
+    let of_part = rows.div_ceil(parts).max(1);
+    let mut fill = |bands: &mut dyn Iterator<Item = Option<QuantizedRows<'_>>>| {
+        let parts = output.chunks_mut((of_part * k).max(1)).zip(bands).enumerate().collect();
+        for_each(call, parts, |(part, (out, quantized))| {
+            for (at, out) in out.chunks_mut(k).enumerate() {
+                let row = *part * of_part + at;
+                let [a, b] = [(a, &of_a), (b, &of_b)].map(|(x, of)| &x[of.row(row) * k..][..k]);
+                norm.add_and_normalize(a, b, out);
+                if let Some(quantized) = quantized {
+                    quantized.fill_row(at, out);
+                }
+            }
+        })
+    };
+    if !quantized {
+        return fill(&mut std::iter::repeat_with(|| None));
+    }
+    QuantizedRows::write(call, ADD_NORM_INPUTS.len(), 1, &before, k, |rows| {
+        fill(&mut rows.bands(of_part).map(Some))
     })
 }
 

@@ -1,7 +1,7 @@
 //! Multi-head attention.
 
 use ort::{
-    operator::{ComputeContext, Operator},
+    operator::Operator,
     value::TensorElementType::{Float32, Int64},
 };
 
@@ -10,22 +10,34 @@ use super::{
         attention::{self, Head, Rows, Scratch},
         int8::TileMut,
     },
-    ATTENTION, ATTENTION_BY_HEAD, ATTENTION_INPUTS, Argument, Definition, MAX_PARTS, MIN_WORK,
-    elements_mut, for_each, refuse,
+    ATTENTION, ATTENTION_BY_HEAD, ATTENTION_BY_HEAD_QUANTIZED, ATTENTION_INPUTS,
+    ATTENTION_QUANTIZED, Call, Definition, MAX_PARTS, MIN_WORK, elements_mut, for_each,
+    quantized::{self, quantize_blocks},
+    refuse,
 };
 
-/// The operator for one layout of queries and keys, for a session of more than one thread if `parallel`.
-pub(super) fn operator(by_head: bool, parallel: bool) -> impl Operator {
-    Definition {
-        name: name(by_head),
-        inputs: &[Float32, Float32, Float32, Float32, Float32, Int64],
-        outputs: &[Float32],
-        compute: Some(move |context: &ComputeContext| attend(context, by_head, parallel)),
+/// The operator for one layout of queries and keys, which may give quantised rows in place of f32, for a session of more
+/// than one thread if `parallel`.
+pub(super) fn operator(by_head: bool, quantized: bool, parallel: bool) -> impl Operator {
+    let mut inputs = vec![Float32, Float32, Float32, Float32, Float32, Int64];
+    let (mut input_names, mut outputs) = (ATTENTION_INPUTS.to_vec(), vec![Float32]);
+    if quantized {
+        inputs.extend(quantized::INPUTS);
+        input_names.extend(quantized::INPUT_NAMES);
+        outputs = quantized::OUTPUTS.to_vec();
     }
-}
-
-fn name(by_head: bool) -> &'static str {
-    if by_head { ATTENTION_BY_HEAD } else { ATTENTION }
+    Definition {
+        name: match (by_head, quantized) {
+            (false, false) => ATTENTION,
+            (true, false) => ATTENTION_BY_HEAD,
+            (false, true) => ATTENTION_QUANTIZED,
+            (true, true) => ATTENTION_BY_HEAD_QUANTIZED,
+        },
+        inputs,
+        input_names,
+        outputs,
+        compute: Some(move |call: &Call<'_>| attend(call, by_head, quantized, parallel)),
+    }
 }
 
 /// The rows of each head of each sequence within a tensor.
@@ -38,9 +50,10 @@ struct Layout {
 impl Layout {
     /// Layout of `rows` rows of `heads` heads of `width` elements.
     fn new(by_head: bool, heads: usize, rows: usize, width: usize) -> Self {
-        let per_sequence = heads * rows * width;
+        // Of an empty tensor, of which nothing is read, dims may be any.
+        let per_sequence = heads.saturating_mul(rows).saturating_mul(width);
         if by_head {
-            Self { per_sequence, per_head: rows * width, per_row: width }
+            Self { per_sequence, per_head: rows.saturating_mul(width), per_row: width }
         } else {
             Self { per_sequence, per_head: width, per_row: heads * width }
         }
@@ -52,9 +65,8 @@ impl Layout {
     }
 }
 
-fn attend(context: &ComputeContext, by_head: bool, parallel: bool) -> ort::Result<()> {
-    let operator = name(by_head);
-    let input = |index: usize| Argument::of(context, operator, index, ATTENTION_INPUTS[index]);
+fn attend(call: &Call<'_>, by_head: bool, quantized: bool, parallel: bool) -> ort::Result<()> {
+    let input = |index| call.input(index);
     let [query, key, value] = [input(0)?, input(1)?, input(2)?];
     let [mask, scale, heads] = [input(3)?, input(4)?, input(5)?];
 
@@ -65,22 +77,20 @@ fn attend(context: &ComputeContext, by_head: bool, parallel: bool) -> ort::Resul
     };
     if heads_i64 < 1 || all % heads_i64 != 0 {
         let reason = format!("input `heads`: expected a divisor of {all}, got {heads_i64}");
-        return Err(refuse(operator, &reason));
+        return Err(refuse(call.operator, &reason));
     }
     let width = all / heads_i64;
-    let &[.., queries, _] = query.shape() else {
+    let &[.., queries_i64, _] = query.shape() else {
         return Err(query.mismatch("[batch, …, queries, width]"));
     };
-    let queries = if by_head {
-        query.expect_shape(&[batch, heads_i64, queries, width])?;
+    if by_head {
+        query.expect_shape(&[batch, heads_i64, queries_i64, width])?;
         key.expect_shape(&[batch, heads_i64, keys, width])?;
-        queries
     } else {
-        query.expect_shape(&[batch, queries, all])?;
+        query.expect_shape(&[batch, queries_i64, all])?;
         key.expect_shape(&[batch, keys, all])?;
-        queries
-    };
-    let scores = [batch, heads_i64, queries, keys];
+    }
+    let scores = [batch, heads_i64, queries_i64, keys];
     let Some(mask_shape) = broadcast(mask.shape(), &scores) else {
         return Err(mask.mismatch(&format!("one that broadcasts to {scores:?}")));
     };
@@ -89,20 +99,9 @@ fn attend(context: &ComputeContext, by_head: bool, parallel: bool) -> ort::Resul
     }
     let &[scale] = scale.elements::<f32>()? else { return Err(scale.mismatch("[]")) };
 
-    let Some(mut output) = context.output(0, [batch, queries, all])? else {
-        return Err(refuse(operator, "its output is not wanted"));
-    };
-    let output = elements_mut::<f32>(&mut output)?;
-    if output.is_empty() {
-        return Ok(());
-    }
-    if keys == 0 {
-        // A sum over nothing, as with the standard operators.
-        output.fill(0.0);
-        return Ok(());
-    }
-    // Dims of tensors in memory that are not empty.
-    let [heads, queries, keys, width] = [heads_i64, queries, keys, width].map(|dim| dim as usize);
+    // Dims of tensors in memory.
+    let [heads, queries, keys, width] =
+        [heads_i64, queries_i64, keys, width].map(|dim| dim as usize);
     let of_query = Layout::new(by_head, heads, queries, width);
     let of_key = Layout::new(by_head, heads, keys, width);
     let of_value = Layout::new(false, heads, keys, width);
@@ -125,18 +124,40 @@ fn attend(context: &ComputeContext, by_head: bool, parallel: bool) -> ort::Resul
             mask_per_key,
         }
     };
-    let mut tiles: Vec<_> =
-        TileMut::new(output, heads * width).grid(queries, width).into_iter().enumerate().collect();
-    let work = tiles.len().saturating_mul(queries).saturating_mul(keys).saturating_mul(width);
-    let parts = if parallel { (work / MIN_WORK).clamp(1, MAX_PARTS) } else { 1 };
-    let heads_of_part = tiles.len().div_ceil(parts);
-    let parts = tiles.chunks_mut(heads_of_part).collect();
-    for_each(context, operator, parts, |tiles| {
-        let mut scratch = Scratch::default();
-        for (at, tile) in tiles.iter_mut() {
-            attention::attend(&head(*at), &mut scratch, tile);
+    // Of the sequences from the first on, as many as the output holds.
+    let attend = |first: usize, output: &mut [f32]| {
+        if output.is_empty() {
+            return Ok(());
         }
-    })
+        if keys == 0 {
+            // A sum over nothing, as with the standard operators.
+            output.fill(0.0);
+            return Ok(());
+        }
+        let tiles = TileMut::new(output, heads * width).grid(queries, width);
+        let mut tiles: Vec<_> = (first * heads..).zip(tiles).collect();
+        let work = tiles.len().saturating_mul(queries).saturating_mul(keys).saturating_mul(width);
+        let parts = if parallel { (work / MIN_WORK).clamp(1, MAX_PARTS) } else { 1 };
+        let heads_of_part = tiles.len().div_ceil(parts);
+        let parts = tiles.chunks_mut(heads_of_part).collect();
+        for_each(call, parts, |tiles| {
+            let mut scratch = Scratch::default();
+            for (at, tile) in tiles.iter_mut() {
+                attention::attend(&head(*at), &mut scratch, tile);
+            }
+        })
+    };
+    if quantized {
+        let rows = if parallel { usize::MAX } else { queries };
+        let (input, before) = (ATTENTION_INPUTS.len(), [batch, queries_i64]);
+        return quantize_blocks(call, input, &before, heads * width, rows, parallel, |row, out| {
+            attend(row.checked_div(queries).unwrap_or(0), out)
+        });
+    }
+    let Some(mut output) = call.context.output(0, [batch, queries_i64, all])? else {
+        return Err(refuse(call.operator, "its output is not wanted"));
+    };
+    attend(0, elements_mut(&mut output)?)
 }
 
 /// A shape with dims of 1 in front, if it broadcasts to `full`.
@@ -150,12 +171,13 @@ fn broadcast(shape: &[i64], full: &[i64; 4]) -> Option<[i64; 4]> {
 /// Strides of a row-major tensor of four dims, 0 where one element stands for all.
 fn strides(shape: &[i64; 4]) -> [usize; 4] {
     let mut strides = [0; 4];
-    let mut stride = 1;
+    let mut stride = 1_usize;
     for (to, &dim) in strides.iter_mut().zip(shape).rev() {
         if dim != 1 {
             *to = stride;
         }
-        stride *= dim as usize; // of a tensor that is in memory
+        // Of an empty tensor, of which nothing is read, dims may be any.
+        stride = stride.saturating_mul(dim as usize);
     }
     strides
 }

@@ -1,7 +1,7 @@
 //! The matrix product of numbers rounded to bf16.
 
 use ort::{
-    operator::{ComputeContext, Operator},
+    operator::Operator,
     value::TensorElementType::{Float32, Int64, Uint16},
 };
 
@@ -10,37 +10,27 @@ use super::{
         bf16::{Kernel, Rounded, SIZE},
         int8::{COLUMNS, DEPTH, Gemm},
     },
-    Argument, BF16_MAT_MUL, BF16_MAT_MUL_GELU, BF16_MAT_MUL_INPUTS, Definition, multiply, refuse,
+    BF16_MAT_MUL, BF16_MAT_MUL_GELU, BF16_MAT_MUL_INPUTS, Call, Definition, multiply, refuse,
     size_of,
 };
 
 /// The operator with or without a GELU, for a session of more than one thread if `parallel`.
 pub(super) fn operator(gelu: bool, parallel: bool) -> impl Operator {
     Definition {
-        name: name(gelu),
-        inputs: &[Float32, Uint16, Float32, Int64],
-        outputs: &[Float32],
+        name: if gelu { BF16_MAT_MUL_GELU } else { BF16_MAT_MUL },
+        inputs: vec![Float32, Uint16, Float32, Int64],
+        input_names: BF16_MAT_MUL_INPUTS.to_vec(),
+        outputs: vec![Float32],
         // Portable code would be several times as slow as f32.
-        compute: Kernel::fastest().map(|fastest| {
-            move |context: &ComputeContext| bf16_mat_mul(context, gelu, parallel, fastest)
-        }),
+        compute: Kernel::fastest()
+            .map(|fastest| move |call: &Call<'_>| bf16_mat_mul(call, gelu, parallel, fastest)),
     }
 }
 
-fn name(gelu: bool) -> &'static str {
-    if gelu { BF16_MAT_MUL_GELU } else { BF16_MAT_MUL }
-}
-
-fn bf16_mat_mul(
-    context: &ComputeContext,
-    gelu: bool,
-    parallel: bool,
-    kernel: Kernel,
-) -> ort::Result<()> {
-    let operator = name(gelu);
-    let input = |index: usize| Argument::of(context, operator, index, BF16_MAT_MUL_INPUTS[index]);
+fn bf16_mat_mul(call: &Call<'_>, gelu: bool, parallel: bool, kernel: Kernel) -> ort::Result<()> {
+    let input = |index| call.input(index);
     let [x, weights, bias, size] = [input(0)?, input(1)?, input(2)?, input(3)?];
-    let (rows, columns) = size_of(operator, &size)?;
+    let (rows, columns) = size_of(call.operator, size)?;
     // Both fit, since they were i64.
     let (k, n) = (rows as i64, columns as i64);
     let before = x.rows_of(k)?;
@@ -51,7 +41,7 @@ fn bf16_mat_mul(
     // Dims of tensors in memory; of an empty one they may contradict each other.
     let m = before.iter().try_fold(1usize, |m, &dim| m.checked_mul(dim as usize));
     let (Some(m), Some(k)) = (m, rows.checked_mul(SIZE)) else {
-        return Err(refuse(operator, "the lengths of its inputs contradict their shapes"));
+        return Err(refuse(call.operator, "the lengths of its inputs contradict their shapes"));
     };
     let rounded = Rounded::new(x.elements()?);
     let gemm = Gemm {
@@ -65,9 +55,9 @@ fn bf16_mat_mul(
         gelu,
     };
     if !gemm.is_consistent() {
-        return Err(refuse(operator, "the lengths of its inputs contradict their shapes"));
+        return Err(refuse(call.operator, "the lengths of its inputs contradict their shapes"));
     }
-    multiply(context, operator, &gemm, parallel, before, |tile| kernel.compute(&gemm, tile))
+    multiply(call, &gemm, parallel, before, |tile| kernel.compute(&gemm, tile))
 }
 
 /// The bytes of weights. Processors with a kernel are little-endian.

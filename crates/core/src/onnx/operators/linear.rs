@@ -3,36 +3,30 @@
 use std::sync::Arc;
 
 use ort::{
-    operator::{ComputeContext, Operator},
+    operator::Operator,
     value::TensorElementType::{Float32, Int64},
 };
 
 use super::{
     super::sgemm::{Kernel, Linear},
-    Argument, Definition, LINEAR, LINEAR_INPUTS, multiply, refuse,
+    Call, Definition, LINEAR, LINEAR_INPUTS, multiply, refuse,
 };
 
 /// The operator on these layers, for a session of more than one thread if `parallel`.
 pub(super) fn operator(linears: Arc<[Linear]>, parallel: bool) -> impl Operator {
     Definition {
         name: LINEAR,
-        inputs: &[Float32, Int64],
-        outputs: &[Float32],
+        inputs: vec![Float32, Int64],
+        input_names: LINEAR_INPUTS.to_vec(),
+        outputs: vec![Float32],
         // Portable code would be several times as slow as the runtime's product.
-        compute: Kernel::fastest().map(|kernel| {
-            move |context: &ComputeContext| linear(context, &linears, parallel, kernel)
-        }),
+        compute: Kernel::fastest()
+            .map(|kernel| move |call: &Call<'_>| linear(call, &linears, parallel, kernel)),
     }
 }
 
-fn linear(
-    context: &ComputeContext,
-    linears: &[Linear],
-    parallel: bool,
-    kernel: Kernel,
-) -> ort::Result<()> {
-    let input = |index: usize| Argument::of(context, LINEAR, index, LINEAR_INPUTS[index]);
-    let [x, number] = [input(0)?, input(1)?];
+fn linear(call: &Call<'_>, linears: &[Linear], parallel: bool, kernel: Kernel) -> ort::Result<()> {
+    let [x, number] = [call.input(0)?, call.input(1)?];
     let found = match number.elements::<i64>()? {
         &[number] => usize::try_from(number).ok().and_then(|number| linears.get(number)),
         _ => None,
@@ -46,5 +40,5 @@ fn linear(
     let Some(gemm) = gemm else {
         return Err(refuse(LINEAR, "the lengths of its inputs contradict their shapes"));
     };
-    multiply(context, LINEAR, &gemm, parallel, before, |tile| kernel.compute(&gemm, tile))
+    multiply(call, &gemm, parallel, before, |tile| kernel.compute(&gemm, tile))
 }

@@ -12,8 +12,14 @@
 //! | [`ATTENTION`], [`ATTENTION_BY_HEAD`] | [`ATTENTION_INPUTS`] | f32 `[batch, queries, heads * width]` |
 //! | [`ADD_NORM`] | [`ADD_NORM_INPUTS`] | f32 `[…, k]` |
 //!
-//! One operator is not for files, since its matrix is in memory that the sessions of a model share: a linear layer of
-//! f32, which takes activations f32 `[…, k]` and the number of the layer, i64 scalar.
+//! Some operators are not for files but for [models in memory](super::in_memory):
+//!
+//! | operator | inputs | outputs |
+//! |---|---|---|
+//! | [`LINEAR`], whose matrix all sessions of a model share | [`LINEAR_INPUTS`] | f32 `[…, n]` |
+//! | [`ADD_NORM_QUANTIZED`] | as [`ADD_NORM`], [`quantized::INPUT_NAMES`] | as [`ADD_NORM`], and quantised rows with scales |
+//! | [`ATTENTION_QUANTIZED`], [`ATTENTION_BY_HEAD_QUANTIZED`] | as [`ATTENTION`], [`quantized::INPUT_NAMES`] | quantised rows, scales |
+//! | [`Q_MAT_MUL_GELU_QUANTIZED`] | as [`Q_MAT_MUL_GELU`], [`quantized::INPUT_NAMES`] | quantised rows, scales |
 //!
 //! A row's result depends on that row only and is bit-equal in any batch. Rows of length 0 get the scale of
 //! zeros, and a matrix of 0 rows gives the bias, as with the standard operators.
@@ -28,6 +34,7 @@ mod linear;
 mod pack;
 mod q_mat_mul;
 mod quantize;
+mod quantized;
 #[cfg(test)]
 mod tests;
 
@@ -43,7 +50,10 @@ use ort::{
         BoxedKernel, ComputeContext, KernelContext, Operator, OperatorDomain, OperatorInput,
         OperatorOutput,
     },
-    value::{PrimitiveTensorElementType, TensorElementType, ValueRef, ValueRefMut, ValueType},
+    value::{
+        DynValueTypeMarker, PrimitiveTensorElementType, TensorElementType, ValueRef, ValueRefMut,
+        ValueType,
+    },
 };
 
 pub use super::bf16::round as round_to_bf16;
@@ -108,6 +118,12 @@ pub const ADD_NORM: &str = "AddLayerNorm";
 /// - `epsilon`: added to the variance, f32 scalar
 pub const ADD_NORM_INPUTS: [&str; 5] = ["a", "b", "weight", "bias", "epsilon"];
 
+/// Names of operators that quantise their rows, for models in memory.
+pub(super) const ADD_NORM_QUANTIZED: &str = "AddLayerNormQuantized";
+pub(super) const ATTENTION_QUANTIZED: &str = "AttentionQuantized";
+pub(super) const ATTENTION_BY_HEAD_QUANTIZED: &str = "AttentionByHeadQuantized";
+pub(super) const Q_MAT_MUL_GELU_QUANTIZED: &str = "MultiplyRowsGeluQuantized";
+
 /// Name of a linear layer of f32, for models in memory.
 pub(super) const LINEAR: &str = "Linear";
 /// Inputs of a linear layer:
@@ -169,8 +185,8 @@ const MAX_PARTS: usize = 64;
 pub(super) fn domain(threads: usize, linears: Arc<[Linear]>) -> ort::Result<OperatorDomain> {
     let parallel = threads > 1;
     let mut domain = OperatorDomain::new(DOMAIN)?
-        .add(add_norm::operator(parallel))?
-        .add(linear::operator(linears, parallel))?;
+        .add(linear::operator(linears, parallel))?
+        .add(q_mat_mul::gelu_quantized(parallel))?;
     for range in ActivationRange::ALL {
         domain = domain.add(quantize::operator(range, parallel))?;
     }
@@ -178,8 +194,11 @@ pub(super) fn domain(threads: usize, linears: Arc<[Linear]>) -> ort::Result<Oper
         domain = domain.add(q_mat_mul::operator(gelu, parallel))?;
         domain = domain.add(bf16_mat_mul::operator(gelu, parallel))?;
     }
-    for by_head in [false, true] {
-        domain = domain.add(attention::operator(by_head, parallel))?;
+    for quantized in [false, true] {
+        domain = domain.add(add_norm::operator(quantized, parallel))?;
+        for by_head in [false, true] {
+            domain = domain.add(attention::operator(by_head, quantized, parallel))?;
+        }
     }
     Ok(domain)
 }
@@ -187,15 +206,17 @@ pub(super) fn domain(threads: usize, linears: Arc<[Linear]>) -> ort::Result<Oper
 /// An operator as the runtime sees it: all inputs and outputs are required.
 struct Definition<F> {
     name: &'static str,
-    inputs: &'static [TensorElementType],
-    outputs: &'static [TensorElementType],
+    inputs: Vec<TensorElementType>,
+    /// Names of the inputs, for messages.
+    input_names: Vec<&'static str>,
+    outputs: Vec<TensorElementType>,
     /// Computes the outputs; `None` on a processor without instructions for it.
     compute: Option<F>,
 }
 
 impl<F> Operator for Definition<F>
 where
-    F: Fn(&ComputeContext) -> ort::Result<()> + Clone + Send + Sync + 'static,
+    F: Fn(&Call<'_>) -> ort::Result<()> + Clone + Send + Sync + 'static,
 {
     type Kernel<'a> = BoxedKernel<'a>;
 
@@ -216,15 +237,60 @@ where
     }
 
     /// A panic becomes an error, since unwinding into C aborts the process.
-    fn create_kernel<'a>(&self, _: &KernelContext<'a>) -> ort::Result<BoxedKernel<'a>> {
-        let name = self.name;
+    fn create_kernel<'a>(&self, kernel: &KernelContext<'a>) -> ort::Result<BoxedKernel<'a>> {
+        let (name, input_names) = (self.name, self.input_names.clone());
         let Some(compute) = self.compute.clone() else {
             return Err(refuse(name, "this processor has no instructions for it"));
         };
+        // Asking the runtime for type, shape and memory of a tensor takes longer than some products.
+        let constant = |(index, input)| {
+            let value = kernel.constant_input::<DynValueTypeMarker>(index).ok()?;
+            Argument::of(name, input, value).ok()
+        };
+        let inputs = input_names.iter().copied().enumerate();
+        let constants: Vec<_> = inputs.map(constant).collect();
         Ok(Box::new(move |context: &ComputeContext| {
-            catch_unwind(AssertUnwindSafe(|| compute(context)))
+            let compute = || compute(&Call::new(context, name, &input_names, &constants)?);
+            catch_unwind(AssertUnwindSafe(compute))
                 .unwrap_or_else(|panic| Err(panicked(name, &*panic)))
         }))
+    }
+}
+
+/// One call of an operator.
+struct Call<'a> {
+    context: &'a ComputeContext,
+    operator: &'static str,
+    input_names: &'a [&'static str],
+    /// Inputs that are the same in all calls, read when the kernel was made.
+    constants: &'a [Option<Argument<'a>>],
+    /// The other inputs.
+    variables: Vec<Option<Argument<'a>>>,
+}
+
+impl<'a> Call<'a> {
+    fn new(
+        context: &'a ComputeContext,
+        operator: &'static str,
+        input_names: &'a [&'static str],
+        constants: &'a [Option<Argument<'a>>],
+    ) -> ort::Result<Self> {
+        let variable = |(index, constant): (usize, &Option<_>)| match constant {
+            Some(_) => Ok(None),
+            None => {
+                let value = context.input(index)?;
+                value.map(|value| Argument::of(operator, input_names[index], value)).transpose()
+            }
+        };
+        let variables = constants.iter().enumerate().map(variable).collect::<ort::Result<_>>()?;
+        Ok(Self { context, operator, input_names, constants, variables })
+    }
+
+    fn input(&self, index: usize) -> ort::Result<&Argument<'a>> {
+        let found = self.constants[index].as_ref().or(self.variables[index].as_ref());
+        found.ok_or_else(|| {
+            refuse(self.operator, &format!("input `{}` is missing", self.input_names[index]))
+        })
     }
 }
 
@@ -238,15 +304,7 @@ struct Argument<'a> {
 }
 
 impl<'a> Argument<'a> {
-    fn of(
-        context: &'a ComputeContext,
-        operator: &'static str,
-        index: usize,
-        name: &'static str,
-    ) -> ort::Result<Self> {
-        let value = context
-            .input(index)?
-            .ok_or_else(|| refuse(operator, &format!("input `{name}` is missing")))?;
+    fn of(operator: &'static str, name: &'static str, value: ValueRef<'a>) -> ort::Result<Self> {
         let ValueType::Tensor { ty: element, shape, .. } = value.dtype() else {
             let found = value.dtype();
             return Err(refuse(
@@ -306,8 +364,7 @@ fn elements_mut<'a, T: PrimitiveTensorElementType>(
 
 /// Processes all parts, on the session's threads if there is more than one part.
 fn for_each<P: Send>(
-    context: &ComputeContext,
-    operator: &'static str,
+    call: &Call<'_>,
     mut parts: Vec<P>,
     work: impl Fn(&mut P) + Send + Sync,
 ) -> ort::Result<()> {
@@ -322,14 +379,14 @@ fn for_each<P: Send>(
     // Each lock is taken once; it only proves that one thread has the part.
     let parts: Vec<_> = parts.into_iter().map(Mutex::new).collect();
     let failure = Mutex::new(None);
-    context.par_for(parts.len(), 0, |at| {
+    call.context.par_for(parts.len(), 0, |at| {
         // The runtime calls this closure from C, too.
         let done = catch_unwind(AssertUnwindSafe(|| {
             work(&mut parts[at].lock().unwrap_or_else(PoisonError::into_inner));
         }));
         if let Err(panic) = done {
             let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
-            *failure = Some(panicked(operator, &*panic));
+            *failure = Some(panicked(call.operator, &*panic));
         }
     })?;
     failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
@@ -354,26 +411,35 @@ fn size_of(operator: &str, size: &Argument<'_>) -> ort::Result<(usize, usize)> {
     }
 }
 
-/// Computes a product's output, whose rows have the dims `before`, in tiles on the session's threads.
+/// Computes a product's output, whose rows have the dims `before`.
 fn multiply(
-    context: &ComputeContext,
-    operator: &'static str,
+    call: &Call<'_>,
     gemm: &Gemm<'_>,
     parallel: bool,
     before: &[i64],
     compute: impl Fn(&mut TileMut<'_>) + Send + Sync,
 ) -> ort::Result<()> {
-    let Some(mut output) = context.output(0, [before, &[gemm.n as i64]].concat())? else {
-        return Err(refuse(operator, "its output is not wanted"));
+    let Some(mut output) = call.context.output(0, [before, &[gemm.n as i64]].concat())? else {
+        return Err(refuse(call.operator, "its output is not wanted"));
     };
-    let output = elements_mut(&mut output)?;
+    multiply_into(call, gemm, parallel, elements_mut(&mut output)?, compute)
+}
+
+/// Computes a product in tiles on the session's threads.
+fn multiply_into(
+    call: &Call<'_>,
+    gemm: &Gemm<'_>,
+    parallel: bool,
+    output: &mut [f32],
+    compute: impl Fn(&mut TileMut<'_>) + Send + Sync,
+) -> ort::Result<()> {
     if output.is_empty() {
         return Ok(());
     }
     let work = gemm.activations.len().saturating_mul(gemm.n);
     let parts = if parallel { (work / MIN_WORK).clamp(1, MAX_PARTS) } else { 1 };
     let tiles = TileMut::new(output, gemm.n).split(parts, MIN_ROWS);
-    for_each(context, operator, tiles, |tile| compute(tile))
+    for_each(call, tiles, |tile| compute(tile))
 }
 
 fn refuse(operator: &str, reason: &str) -> ort::Error {

@@ -1,12 +1,13 @@
 //! Quantisation of rows of f32 to u8.
 
 use ort::{
-    operator::{ComputeContext, Operator},
+    operator::Operator,
     value::TensorElementType::{Float32, Uint8},
 };
 
 use super::{
-    super::int8, ActivationRange, Argument, Definition, MAX_PARTS, elements_mut, for_each, refuse,
+    super::int8, ActivationRange, Argument, Call, Definition, MAX_PARTS, elements_mut, for_each,
+    refuse,
 };
 
 /// Minimum elements per part: some tens of microseconds, which outweigh waking a thread.
@@ -14,34 +15,36 @@ pub(super) const MIN_WORK: usize = 1 << 16;
 
 /// The operator for one range of activations, for a session of more than one thread if `parallel`.
 pub(super) fn operator(range: ActivationRange, parallel: bool) -> impl Operator {
+    let smoothed = range == ActivationRange::Smoothed;
+    let input_names = if smoothed { &["x", "factors"][..] } else { &["x"] };
     Definition {
         name: range.operator(),
-        inputs: if range == ActivationRange::Smoothed { &[Float32; 2] } else { &[Float32] },
-        outputs: &[Uint8, Float32],
-        compute: Some(move |context: &ComputeContext| quantize(context, range, parallel)),
+        inputs: vec![Float32; input_names.len()],
+        input_names: input_names.to_vec(),
+        outputs: vec![Uint8, Float32],
+        compute: Some(move |call: &Call<'_>| quantize(call, range, parallel)),
     }
 }
 
-fn quantize(context: &ComputeContext, range: ActivationRange, parallel: bool) -> ort::Result<()> {
-    let operator = range.operator();
-    let x = Argument::of(context, operator, 0, "x")?;
+fn quantize(call: &Call<'_>, range: ActivationRange, parallel: bool) -> ort::Result<()> {
+    let x = call.input(0)?;
     let Some((&k, before)) = x.shape().split_last() else {
         return Err(x.mismatch("[…, k]"));
     };
     let smooth_scales = match range {
-        ActivationRange::Smoothed => Some(Argument::of(context, operator, 1, "factors")?),
+        ActivationRange::Smoothed => Some(call.input(1)?),
         ActivationRange::Symmetric | ActivationRange::Gelu | ActivationRange::Relu => None,
     };
-    if let Some(smooth_scales) = &smooth_scales {
+    if let Some(smooth_scales) = smooth_scales {
         smooth_scales.expect_shape(&[k])?;
     }
     let activations = x.elements::<f32>()?;
-    let smooth_scales = smooth_scales.as_ref().map(Argument::elements::<f32>).transpose()?;
+    let smooth_scales = smooth_scales.map(Argument::elements::<f32>).transpose()?;
     let zero_point = range.zero_point();
-    let quantized = context.output(0, x.shape())?;
-    let scales = context.output(1, [before, &[1]].concat())?;
+    let quantized = call.context.output(0, x.shape())?;
+    let scales = call.context.output(1, [before, &[1]].concat())?;
     let (Some(mut quantized), Some(mut scales)) = (quantized, scales) else {
-        return Err(refuse(operator, "one of its outputs is not wanted"));
+        return Err(refuse(call.operator, "one of its outputs is not wanted"));
     };
     let quantized = elements_mut::<u8>(&mut quantized)?;
     let scales = elements_mut::<f32>(&mut scales)?;
@@ -57,7 +60,7 @@ fn quantize(context: &ComputeContext, range: ActivationRange, parallel: bool) ->
         .chunks(elements)
         .zip(quantized.chunks_mut(elements))
         .zip(scales.chunks_mut(rows));
-    for_each(context, operator, parts.collect(), |((x, quantized), scales)| {
+    for_each(call, parts.collect(), |((x, quantized), scales)| {
         int8::quantize_rows(x, k, smooth_scales, zero_point, quantized, scales);
     })
 }

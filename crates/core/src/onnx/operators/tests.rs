@@ -1,18 +1,19 @@
 //! A kernel's panic becomes an error of the run, on one thread and on several.
 
-use ort::operator::{ComputeContext, Operator, OperatorDomain};
+use ort::operator::{Operator, OperatorDomain};
 use ort::value::{Tensor, TensorElementType::Float32};
 
-use super::{DOMAIN, Definition, for_each};
+use super::{Call, DOMAIN, Definition, for_each};
 
 /// An operator with a number of parts, the last of which panics.
 fn panics(parts: usize) -> impl Operator {
     Definition {
         name: "Panics",
-        inputs: &[Float32],
-        outputs: &[Float32],
-        compute: Some(move |context: &ComputeContext| {
-            for_each(context, "Panics", (0..parts).collect(), |&mut part| {
+        inputs: vec![Float32],
+        input_names: vec!["x"],
+        outputs: vec![Float32],
+        compute: Some(move |call: &Call<'_>| {
+            for_each(call, (0..parts).collect(), |&mut part| {
                 assert!(part + 1 < parts, "part {part} is\0broken");
             })
         }),
