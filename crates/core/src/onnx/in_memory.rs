@@ -29,10 +29,10 @@ use embedkit_types::Precision;
 use super::{
     fusion::{
         AddNorm, Attention, FLOAT, GRAPH_INITIALIZER, GRAPH_NODE, INT64, MODEL_GRAPH, MODEL_OPSET,
-        Model, Node, Plan, Product, Quantized, Value, external_entry, fields,
+        Model, Node, Plan, Product, Quantized, Three, Value, external_entry, fields,
     },
     graph::{self, Outline},
-    operators::{ADD_NORM, ATTENTION, ATTENTION_BY_HEAD, DOMAIN, LINEAR, VERSION},
+    operators::{ADD_NORM, ATTENTION, ATTENTION_BY_HEAD, DOMAIN, LINEAR, LINEAR_THREE, VERSION},
     sgemm::{Kernel, Linear, Matrix},
 };
 use crate::error::Error;
@@ -216,17 +216,25 @@ impl<'m, 'a> Writer<'m, 'a> {
 
     fn nodes(&mut self) -> Option<()> {
         let (model, plan) = (self.model, self.plan);
-        let (quantized, dropped) = Quantized::all(&model.graph);
+        let (quantized, mut dropped) = Quantized::all(&model.graph);
+        let (threes, others) = Three::all(&model.graph);
+        dropped.extend(&others);
         let nodes = model.graph.fields.iter().filter(|field| field.number == GRAPH_NODE);
         for (at, node) in nodes.enumerate() {
             if let Some(product) = plan.products.get(&at) {
-                self.linear(product)?;
+                match plan.three(product) {
+                    Some(three) if std::ptr::eq(three[0], product) => self.linears(&three)?,
+                    Some(_) => {}
+                    None => self.linears(&[product])?,
+                }
             } else if let Some(attention) = plan.attentions.get(&at) {
                 self.attention(attention);
             } else if let Some(norm) = plan.norms.get(&at) {
                 self.add_norm(norm);
             } else if let Some(quantized) = quantized.get(&at) {
                 self.quantized(quantized);
+            } else if let Some(three) = threes.get(&at) {
+                self.call(three.operator, &three.inputs, &three.outputs);
             } else if !plan.dropped.contains(&at) && !dropped.contains(&at) {
                 self.graph.extend_from_slice(node.raw);
             }
@@ -261,7 +269,23 @@ impl<'m, 'a> Writer<'m, 'a> {
         Some(())
     }
 
-    fn linear(&mut self, product: &Product<'a>) -> Option<()> {
+    /// Adds one linear layer, or three of the same rows.
+    fn linears(&mut self, products: &[&Product<'a>]) -> Option<()> {
+        let first = self.linears.len();
+        for product in products {
+            let linear = self.linear(product)?;
+            self.linears.push(linear);
+        }
+        let numbers: Vec<i64> = (first..self.linears.len()).map(|number| number as i64).collect();
+        let layers = self.ints(&format!("linear_{first}"), &[numbers.len() as u64], &numbers);
+        let activation = self.plan.activations[products[0].activation].name;
+        let operator = if products.len() == 3 { LINEAR_THREE } else { LINEAR };
+        let outputs: Vec<&str> = products.iter().map(|product| product.output).collect();
+        self.call(operator, &[activation, &layers], &outputs);
+        Some(())
+    }
+
+    fn linear(&mut self, product: &Product<'a>) -> Option<Linear> {
         let graph = &self.model.graph;
         let matrix = match self.matrices.entry((product.matrix, product.transposed)) {
             Entry::Occupied(known) => Arc::clone(known.get()),
@@ -278,12 +302,7 @@ impl<'m, 'a> Writer<'m, 'a> {
                 Some(Arc::clone(new.insert(numbers.into())))
             }
         };
-        let number = self.linears.len();
-        self.linears.push(Linear::new(matrix, bias, product.gelu)?);
-        let activation = self.plan.activations[product.activation].name;
-        let number = self.ints(&format!("linear_{number}"), &[], &[number as i64]);
-        self.call(LINEAR, &[activation, &number], &[product.output]);
-        Some(())
+        Linear::new(matrix, bias, product.gelu)
     }
 
     fn attention(&mut self, attention: &Attention<'a>) {

@@ -11,6 +11,7 @@ mod model;
 mod norm;
 mod plan;
 mod quantized;
+mod three;
 mod wire;
 
 pub use attention::Attention;
@@ -22,4 +23,5 @@ pub use model::{
 pub use norm::AddNorm;
 pub use plan::{Activation, Plan, Product};
 pub(super) use quantized::Quantized;
+pub(super) use three::Three;
 pub use wire::{Field, Malformed, Value, fields};

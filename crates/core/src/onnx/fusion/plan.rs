@@ -144,6 +144,16 @@ impl<'a> Plan<'a> {
         Ok(plan)
     }
 
+    /// The three products of the rows that `product` multiplies, if there are as many and no GELU follows: queries, keys
+    /// and values of attention.
+    #[must_use]
+    pub fn three(&self, product: &Product<'a>) -> Option<[&Product<'a>; 3]> {
+        let products = self.activations.get(product.activation)?.products.as_slice();
+        let three = <[usize; 3]>::try_from(products).ok()?;
+        let three = three.map(|at| &self.products[&at]);
+        three.iter().all(|product| !product.gelu).then_some(three)
+    }
+
     /// Tensors that no node reads once the operators are replaced: operators of attentions and normalisations read
     /// their inputs, the others have matrices, biases and tables in a form of their own.
     #[must_use]

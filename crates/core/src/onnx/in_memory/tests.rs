@@ -6,8 +6,9 @@ use std::ops::Range;
 use embedkit_testkit::{load_options, runtime_library};
 use embedkit_types::{Device, LoadOptions};
 
+use super::super::bf16;
 use super::super::graph::messages;
-use super::super::operators::pack;
+use super::super::operators::{pack, pack_bf16, round_to_bf16};
 use super::super::sgemm::{Kernel, Linear};
 use super::super::{Input, Session, Values};
 use super::{DOMAIN, InMemory, LEAST, LINE, LINEAR, Outline, Weights, int, kernel, put};
@@ -457,6 +458,12 @@ fn rows_of_another_length_are_an_error() {
     }
 }
 
+fn call(operator: &str, domain: &str, inputs: &[&str], outputs: &[&str]) -> Vec<u8> {
+    let inputs: Vec<u8> = inputs.iter().flat_map(|input| field(1, input)).collect();
+    let outputs: Vec<u8> = outputs.iter().flat_map(|output| field(2, output)).collect();
+    field(1, [inputs, outputs, field(4, operator), field(7, domain)].concat())
+}
+
 /// Rows that are normalised, multiplied, attended to and multiplied again, each time as eight-bit integers. With an
 /// `Identity` before them quantisers are operators of their own.
 fn quantized(attention: &str, identity: bool) -> Vec<u8> {
@@ -490,11 +497,6 @@ fn quantized(attention: &str, identity: bool) -> Vec<u8> {
         let size: Vec<u8> = [k, n].into_iter().flat_map(|n| (n as i64).to_le_bytes()).collect();
         add(&format!("size{number}"), 7, &[2], &size);
     }
-    let call = |operator: &str, domain: &str, inputs: &[&str], outputs: &[&str]| {
-        let inputs: Vec<u8> = inputs.iter().flat_map(|input| field(1, input)).collect();
-        let outputs: Vec<u8> = outputs.iter().flat_map(|output| field(2, output)).collect();
-        field(1, [inputs, outputs, field(4, operator), field(7, domain)].concat())
-    };
     let quantize = |operator: &str, x: &str, more: &[&str], name: &str| {
         let copy = format!("{x}_copy");
         let copied = if identity { call("Identity", "", &[x], &[&copy]) } else { Vec::new() };
@@ -551,27 +553,11 @@ fn quantisers_go_into_the_operators_before_them() {
         assert!(others.is_empty());
         assert!(InMemory::of(&quantized(attention, true), "m", &BTreeMap::new(), None).is_none());
     }
-    let Some(library) = runtime_library() else { return };
     for attention in ["Attention", "AttentionByHead"] {
-        let dir = tempfile::tempdir().unwrap();
-        let sessions = [false, true].map(|identity| {
-            let path = dir.path().join(format!("{identity}.onnx"));
-            std::fs::write(&path, quantized(attention, identity)).unwrap();
-            let options = LoadOptions {
-                onnxruntime: Some(library.clone()),
-                device: Device::Cpu,
-                threads: Some(2),
-                ..load_options()
-            };
-            Session::open(&path, &options).unwrap()
-        });
+        let files = [false, true].map(|identity| quantized(attention, identity));
         // One row, some, more than a block of one thread, and no tokens.
         for [batch, tokens] in [[1, 1], [3, 7], [5, 400], [2, 0]] {
-            let bytes = [1, 2].map(|seed| numbers(batch * tokens * 32, seed));
-            let [a, qk] = bytes.map(|bytes| {
-                let numbers = bytes.as_chunks().0.iter().map(|&word| f32::from_le_bytes(word));
-                numbers.collect::<Vec<_>>()
-            });
+            let [a, qk] = [1, 2].map(|seed| floats(batch * tokens * 32, seed));
             let qk_shape = match attention {
                 "Attention" => vec![batch, tokens, 32],
                 _ => vec![batch, 2, tokens, 16],
@@ -580,16 +566,135 @@ fn quantisers_go_into_the_operators_before_them() {
                 Input { name: "a", shape: &[batch, tokens, 32], values: Values::F32(&a) },
                 Input { name: "qk", shape: &qk_shape, values: Values::F32(&qk) },
             ];
-            for workload in [Workload::Single, Workload::Stream] {
-                let read = |views: &[super::super::View<'_>]| {
-                    views.iter().map(|view| view.values.to_vec()).collect::<Vec<_>>()
-                };
-                let [fused, plain] = sessions
-                    .each_ref()
-                    .map(|session| session.run(workload, &inputs, &[0, 1], read).unwrap());
-                assert_eq!(fused, plain, "{attention} {batch} {tokens}");
-                assert_eq!(fused[0].len(), batch * tokens * 48);
+            let Some([fused, plain]) = run(&files, &inputs, &[0, 1]) else { return };
+            assert_eq!(fused, plain, "{attention} {batch} {tokens}");
+            assert_eq!(fused[0].len(), batch * tokens * 48);
+        }
+    }
+}
+
+fn floats(count: usize, seed: u32) -> Vec<f32> {
+    let numbers = numbers(count, seed);
+    numbers.as_chunks().0.iter().map(|&word| f32::from_le_bytes(word)).collect()
+}
+
+/// The same outputs of two files, for lone calls and for streams; `None` without a runtime.
+fn run(
+    files: &[Vec<u8>; 2],
+    inputs: &[Input<'_>],
+    outputs: &[usize],
+) -> Option<[Vec<Vec<f32>>; 2]> {
+    let library = runtime_library()?;
+    let dir = tempfile::tempdir().unwrap();
+    let mut found = files.each_ref().map(|_| Vec::new());
+    for (at, file) in files.iter().enumerate() {
+        let path = dir.path().join(format!("{at}.onnx"));
+        std::fs::write(&path, file).unwrap();
+        let options = LoadOptions {
+            onnxruntime: Some(library.clone()),
+            device: Device::Cpu,
+            threads: Some(2),
+            ..load_options()
+        };
+        let session = Session::open(&path, &options).unwrap();
+        for workload in [Workload::Single, Workload::Stream] {
+            let read = |views: &[super::super::View<'_>]| {
+                views.iter().map(|view| view.values.to_vec()).collect::<Vec<_>>()
+            };
+            found[at].extend(session.run(workload, inputs, outputs, read).unwrap());
+        }
+    }
+    Some(found)
+}
+
+/// Three products of the rows `x`, the last of a copy of them if `apart`.
+fn three_products(element: &str, apart: bool) -> Vec<u8> {
+    const K: usize = 32;
+    let widths = [48, 32, 21];
+    let tensor = |name: String, element: u64, dims: &[usize], data: &[u8]| {
+        let dims = dims.iter().flat_map(|&dim| int(1, dim as u64)).collect();
+        field(5, [dims, int(2, element), field(8, name), field(9, data)].concat())
+    };
+    let mut parts = vec![field(2, "g"), tensor("zero".to_owned(), 2, &[], &[128])];
+    let rows: &[&str] = match element {
+        "int8" => &["q", "s", "zero"],
+        _ => &["x"],
+    };
+    let copies: Vec<String> = rows.iter().map(|row| format!("{row}_copy")).collect();
+    let copies: Vec<&str> = copies.iter().map(String::as_str).collect();
+    if element == "int8" {
+        parts.push(call("QuantizeRows", DOMAIN, &["x"], &["q", "s"]));
+    }
+    if apart {
+        for (row, copy) in rows.iter().zip(&copies) {
+            parts.push(call("Identity", "", &[row], &[copy]));
+        }
+    }
+    for (at, n) in widths.into_iter().enumerate() {
+        let last = if apart && at == 2 { copies.as_slice() } else { rows };
+        let [w, bias, size] = ["w", "bias", "size"].map(|name| format!("{name}{at}"));
+        let y = format!("y{at}");
+        let bytes: Vec<u8> = [K, n].iter().flat_map(|&n| (n as i64).to_le_bytes()).collect();
+        parts.push(tensor(size.clone(), 7, &[2], &bytes));
+        parts.push(tensor(bias.clone(), 1, &[n], &numbers(n, 1)));
+        match element {
+            "int8" => {
+                let packed = pack(&(0..K * n).map(|at| (at % 37) as i8).collect::<Vec<_>>(), K, n);
+                let sums: Vec<u8> =
+                    packed.column_sums.iter().flat_map(|n| n.to_le_bytes()).collect();
+                let bytes: Vec<u8> = packed.weights.iter().map(|n| n.cast_unsigned()).collect();
+                let [sum, scale] = ["sums", "scales"].map(|name| format!("{name}{at}"));
+                parts.push(tensor(w.clone(), 3, &packed.shape, &bytes));
+                parts.push(tensor(sum.clone(), 6, &[n], &sums));
+                parts.push(tensor(scale.clone(), 1, &[n], &numbers(n, 2)));
+                let inputs = [last, &[&w, &sum, &scale, &bias, &size]].concat();
+                parts.push(call("MultiplyRows", DOMAIN, &inputs, &[&y]));
             }
+            "bf16" => {
+                let bits = floats(K * n, 3).into_iter().map(round_to_bf16).collect::<Vec<_>>();
+                let (packed, shape) = pack_bf16(&bits, K, n);
+                let bytes: Vec<u8> = packed.iter().flat_map(|bits| bits.to_le_bytes()).collect();
+                parts.push(tensor(w.clone(), 4, &shape, &bytes));
+                let inputs = [last, &[&w, &bias, &size]].concat();
+                parts.push(call("MultiplyBf16", DOMAIN, &inputs, &[&y]));
+            }
+            _ => {
+                parts.push(tensor(w.clone(), 1, &[K, n], &numbers(K * n, 3)));
+                parts.push(call("MatMul", "", &[last[0], &w], &[&y]));
+            }
+        }
+        parts.push(field(12, port(&y, 1, &[0, n as u64])));
+    }
+    parts.push(field(11, port("x", 1, &[0, K as u64])));
+    let own = field(8, [field(1, DOMAIN), int(2, 1)].concat());
+    [model(&parts), own].concat()
+}
+
+/// As queries, keys and values are: the same bits as from three operators.
+#[test]
+fn three_products_of_the_same_rows_are_one_operator() {
+    for (element, operator) in
+        [("int8", "MultiplyRowsThree"), ("bf16", "MultiplyBf16Three"), ("f32", "LinearThree")]
+    {
+        let files = [false, true].map(|apart| three_products(element, apart));
+        if element == "f32" && Kernel::fastest().is_none() {
+            continue;
+        }
+        let of = |file: &[u8]| InMemory::of(file, "m", &BTreeMap::new(), Kernel::fastest());
+        let (model, _) = of(&files[0]).unwrap();
+        assert!(operators(&model).0.contains(&operator.to_owned()), "{element}");
+        let apart = of(&files[1]).map(|(model, _)| operators(&model).0);
+        assert!(!apart.unwrap_or_default().contains(&operator.to_owned()), "{element}");
+        if element == "bf16" && bf16::kernel_name().is_none() {
+            continue;
+        }
+        // Few rows, of which threads share the columns, and more than a part of each thread.
+        for rows in [1, 5, 700] {
+            let x = floats(rows * 32, 9);
+            let input = Input { name: "x", shape: &[rows, 32], values: Values::F32(&x) };
+            let Some([together, apart]) = run(&files, &[input], &[0, 1, 2]) else { return };
+            assert_eq!(together, apart, "{element} {rows}");
+            assert_eq!(together[2].len(), rows * 21);
         }
     }
 }

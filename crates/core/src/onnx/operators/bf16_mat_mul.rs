@@ -2,7 +2,7 @@
 
 use ort::{
     operator::Operator,
-    value::TensorElementType::{Float32, Int64, Uint16},
+    value::TensorElementType::{self, Float32, Int64, Uint16},
 };
 
 use super::{
@@ -10,26 +10,55 @@ use super::{
         bf16::{Kernel, Rounded, SIZE},
         int8::{COLUMNS, DEPTH, Gemm},
     },
-    BF16_MAT_MUL, BF16_MAT_MUL_GELU, BF16_MAT_MUL_INPUTS, Call, Definition, multiply, refuse,
-    size_of,
+    BF16_MAT_MUL, BF16_MAT_MUL_GELU, BF16_MAT_MUL_INPUTS, BF16_MAT_MUL_THREE, Call, Definition,
+    multiply, refuse, size_of,
 };
+
+/// Elements of the inputs.
+const INPUTS: [TensorElementType; 4] = [Float32, Uint16, Float32, Int64];
 
 /// The operator with or without a GELU, for a session of more than one thread if `parallel`.
 pub(super) fn operator(gelu: bool, parallel: bool) -> impl Operator {
+    let name = if gelu { BF16_MAT_MUL_GELU } else { BF16_MAT_MUL };
+    products::<1>(name, gelu, parallel)
+}
+
+/// Three products of the same rows, for a session of more than one thread if `parallel`.
+pub(super) fn three(parallel: bool) -> impl Operator {
+    products::<3>(BF16_MAT_MUL_THREE, false, parallel)
+}
+
+fn products<const N: usize>(name: &'static str, gelu: bool, parallel: bool) -> impl Operator {
     Definition {
-        name: if gelu { BF16_MAT_MUL_GELU } else { BF16_MAT_MUL },
-        inputs: vec![Float32, Uint16, Float32, Int64],
-        input_names: BF16_MAT_MUL_INPUTS.to_vec(),
-        outputs: vec![Float32],
+        name,
+        inputs: [&INPUTS[..1], &INPUTS[1..].repeat(N)].concat(),
+        input_names: [&BF16_MAT_MUL_INPUTS[..1], &BF16_MAT_MUL_INPUTS[1..].repeat(N)].concat(),
+        outputs: vec![Float32; N],
         // Portable code would be several times as slow as f32.
-        compute: Kernel::fastest()
-            .map(|fastest| move |call: &Call<'_>| bf16_mat_mul(call, gelu, parallel, fastest)),
+        compute: Kernel::fastest().map(|kernel| {
+            move |call: &Call<'_>| {
+                let x = call.input(0)?;
+                let rounded = Rounded::new(x.elements()?);
+                let gemms = (0..N).map(|place| gemm(call, &rounded, place, gelu));
+                let gemms = gemms.collect::<ort::Result<Vec<_>>>()?;
+                multiply(call, &gemms, parallel, x.before()?, |gemm, tile| {
+                    kernel.compute(gemm, tile);
+                })
+            }
+        }),
     }
 }
 
-fn bf16_mat_mul(call: &Call<'_>, gelu: bool, parallel: bool, kernel: Kernel) -> ort::Result<()> {
-    let input = |index| call.input(index);
-    let [x, weights, bias, size] = [input(0)?, input(1)?, input(2)?, input(3)?];
+/// The product at this place.
+fn gemm<'c>(
+    call: &'c Call<'_>,
+    rounded: &'c Rounded,
+    place: usize,
+    gelu: bool,
+) -> ort::Result<Gemm<'c>> {
+    let first = 1 + place * (INPUTS.len() - 1);
+    let input = |index| call.input(first + index);
+    let [x, weights, bias, size] = [call.input(0)?, input(0)?, input(1)?, input(2)?];
     let (rows, columns) = size_of(call.operator, size)?;
     // Both fit, since they were i64.
     let (k, n) = (rows as i64, columns as i64);
@@ -43,7 +72,6 @@ fn bf16_mat_mul(call: &Call<'_>, gelu: bool, parallel: bool, kernel: Kernel) -> 
     let (Some(m), Some(k)) = (m, rows.checked_mul(SIZE)) else {
         return Err(refuse(call.operator, "the lengths of its inputs contradict their shapes"));
     };
-    let rounded = Rounded::new(x.elements()?);
     let gemm = Gemm {
         activations: rounded.bytes(),
         m,
@@ -57,7 +85,7 @@ fn bf16_mat_mul(call: &Call<'_>, gelu: bool, parallel: bool, kernel: Kernel) -> 
     if !gemm.is_consistent() {
         return Err(refuse(call.operator, "the lengths of its inputs contradict their shapes"));
     }
-    multiply(call, &gemm, parallel, before, |tile| kernel.compute(&gemm, tile))
+    Ok(gemm)
 }
 
 /// The bytes of weights. Processors with a kernel are little-endian.

@@ -17,6 +17,7 @@
 //! | operator | inputs | outputs |
 //! |---|---|---|
 //! | [`LINEAR`], whose matrix all sessions of a model share | [`LINEAR_INPUTS`] | f32 `[…, n]` |
+//! | [`LINEAR_THREE`], [`Q_MAT_MUL_THREE`], [`BF16_MAT_MUL_THREE`] | rows, then those of each product | f32 of each product |
 //! | [`ADD_NORM_QUANTIZED`] | as [`ADD_NORM`], [`quantized::INPUT_NAMES`] | as [`ADD_NORM`], and quantised rows with scales |
 //! | [`ATTENTION_QUANTIZED`], [`ATTENTION_BY_HEAD_QUANTIZED`] | as [`ATTENTION`], [`quantized::INPUT_NAMES`] | quantised rows, scales |
 //! | [`Q_MAT_MUL_GELU_QUANTIZED`] | as [`Q_MAT_MUL_GELU`], [`quantized::INPUT_NAMES`] | quantised rows, scales |
@@ -124,13 +125,18 @@ pub(super) const ATTENTION_QUANTIZED: &str = "AttentionQuantized";
 pub(super) const ATTENTION_BY_HEAD_QUANTIZED: &str = "AttentionByHeadQuantized";
 pub(super) const Q_MAT_MUL_GELU_QUANTIZED: &str = "MultiplyRowsGeluQuantized";
 
+/// Names of three products of the same rows, for models in memory.
+pub(super) const LINEAR_THREE: &str = "LinearThree";
+pub(super) const Q_MAT_MUL_THREE: &str = "MultiplyRowsThree";
+pub(super) const BF16_MAT_MUL_THREE: &str = "MultiplyBf16Three";
+
 /// Name of a linear layer of f32, for models in memory.
 pub(super) const LINEAR: &str = "Linear";
-/// Inputs of a linear layer:
+/// Inputs of linear layers:
 ///
 /// - `x`: activations, f32 `[…, k]`
-/// - `layer`: its number in the session, i64 scalar
-const LINEAR_INPUTS: [&str; 2] = ["x", "layer"];
+/// - `layers`: their numbers in the session, i64 `[1]` or `[3]`
+const LINEAR_INPUTS: [&str; 2] = ["x", "layers"];
 
 /// Range of activations, which decides how their rows are quantised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -185,8 +191,11 @@ const MAX_PARTS: usize = 64;
 pub(super) fn domain(threads: usize, linears: Arc<[Linear]>) -> ort::Result<OperatorDomain> {
     let parallel = threads > 1;
     let mut domain = OperatorDomain::new(DOMAIN)?
-        .add(linear::operator(linears, parallel))?
-        .add(q_mat_mul::gelu_quantized(parallel))?;
+        .add(linear::operator(1, Arc::clone(&linears), parallel))?
+        .add(linear::operator(3, linears, parallel))?
+        .add(q_mat_mul::three(parallel))?
+        .add(q_mat_mul::gelu_quantized(parallel))?
+        .add(bf16_mat_mul::three(parallel))?;
     for range in ActivationRange::ALL {
         domain = domain.add(quantize::operator(range, parallel))?;
     }
@@ -325,6 +334,11 @@ impl<'a> Argument<'a> {
         &self.shape
     }
 
+    /// Dims before the last one.
+    fn before(&self) -> ort::Result<&[i64]> {
+        self.shape.split_last().map(|(_, before)| before).ok_or_else(|| self.mismatch("[…, k]"))
+    }
+
     /// Dims before the last one, which is the length of a row.
     fn rows_of(&self, length: i64) -> ort::Result<&[i64]> {
         match self.shape.split_last() {
@@ -411,35 +425,46 @@ fn size_of(operator: &str, size: &Argument<'_>) -> ort::Result<(usize, usize)> {
     }
 }
 
-/// Computes a product's output, whose rows have the dims `before`.
+/// Computes the outputs of products of the same rows, which have the dims `before`.
 fn multiply(
     call: &Call<'_>,
-    gemm: &Gemm<'_>,
+    gemms: &[Gemm<'_>],
     parallel: bool,
     before: &[i64],
-    compute: impl Fn(&mut TileMut<'_>) + Send + Sync,
+    compute: impl Fn(&Gemm<'_>, &mut TileMut<'_>) + Send + Sync,
 ) -> ort::Result<()> {
-    let Some(mut output) = call.context.output(0, [before, &[gemm.n as i64]].concat())? else {
-        return Err(refuse(call.operator, "its output is not wanted"));
-    };
-    multiply_into(call, gemm, parallel, elements_mut(&mut output)?, compute)
+    let mut outputs = Vec::with_capacity(gemms.len());
+    for (at, gemm) in gemms.iter().enumerate() {
+        let output = call.context.output(at, [before, &[gemm.n as i64]].concat())?;
+        outputs.push(output.ok_or_else(|| refuse(call.operator, "an output is not wanted"))?);
+    }
+    let outputs = outputs.iter_mut().map(elements_mut).collect::<ort::Result<Vec<_>>>()?;
+    multiply_into(call, gemms.iter().zip(outputs), parallel, compute)
 }
 
-/// Computes a product in tiles on the session's threads.
-fn multiply_into(
+/// Computes products in tiles on the session's threads.
+fn multiply_into<'a>(
     call: &Call<'_>,
-    gemm: &Gemm<'_>,
+    products: impl Iterator<Item = (&'a Gemm<'a>, &'a mut [f32])>,
     parallel: bool,
-    output: &mut [f32],
-    compute: impl Fn(&mut TileMut<'_>) + Send + Sync,
+    compute: impl Fn(&Gemm<'_>, &mut TileMut<'_>) + Send + Sync,
 ) -> ort::Result<()> {
-    if output.is_empty() {
+    let products: Vec<_> = products.filter(|(_, output)| !output.is_empty()).collect();
+    let work = |gemm: &Gemm<'_>| gemm.activations.len().saturating_mul(gemm.n);
+    let work = products.iter().fold(0, |sum: usize, (gemm, _)| sum.saturating_add(work(gemm)));
+    let parts = if parallel { (work / MIN_WORK).clamp(1, MAX_PARTS) } else { 1 };
+    let parts = parts.div_ceil(products.len().max(1));
+    let tiles = products.into_iter().flat_map(|(gemm, output)| {
+        let tiles = TileMut::new(output, gemm.n).split(parts, MIN_ROWS);
+        tiles.into_iter().map(move |tile| (gemm, tile))
+    });
+    if !parallel {
+        for (gemm, mut tile) in tiles {
+            compute(gemm, &mut tile);
+        }
         return Ok(());
     }
-    let work = gemm.activations.len().saturating_mul(gemm.n);
-    let parts = if parallel { (work / MIN_WORK).clamp(1, MAX_PARTS) } else { 1 };
-    let tiles = TileMut::new(output, gemm.n).split(parts, MIN_ROWS);
-    for_each(call, tiles, |tile| compute(tile))
+    for_each(call, tiles.collect(), |(gemm, tile)| compute(gemm, tile))
 }
 
 fn refuse(operator: &str, reason: &str) -> ort::Error {

@@ -8,7 +8,7 @@ use ort::{
 use super::{
     super::int8::{COLUMNS, DEPTH, Gemm, Scales},
     Call, Definition, Q_MAT_MUL, Q_MAT_MUL_GELU, Q_MAT_MUL_GELU_QUANTIZED, Q_MAT_MUL_INPUTS,
-    multiply, multiply_into,
+    Q_MAT_MUL_THREE, multiply, multiply_into,
     quantized::{self, quantize_blocks},
     refuse, size_of,
 };
@@ -20,16 +20,30 @@ const BLOCK: usize = 64 << 10;
 const INPUTS: [TensorElementType; 8] =
     [Uint8, Float32, Uint8, Int8, Int32, Float32, Float32, Int64];
 
+/// Inputs that products of the same rows have in common.
+const ROWS: usize = 3;
+
 /// The operator with or without a GELU, for a session of more than one thread if `parallel`.
 pub(super) fn operator(gelu: bool, parallel: bool) -> impl Operator {
+    products::<1>(if gelu { Q_MAT_MUL_GELU } else { Q_MAT_MUL }, gelu, parallel)
+}
+
+/// Three products of the same rows, for a session of more than one thread if `parallel`.
+pub(super) fn three(parallel: bool) -> impl Operator {
+    products::<3>(Q_MAT_MUL_THREE, false, parallel)
+}
+
+fn products<const N: usize>(name: &'static str, gelu: bool, parallel: bool) -> impl Operator {
     Definition {
-        name: if gelu { Q_MAT_MUL_GELU } else { Q_MAT_MUL },
-        inputs: INPUTS.to_vec(),
-        input_names: Q_MAT_MUL_INPUTS.to_vec(),
-        outputs: vec![Float32],
+        name,
+        inputs: [&INPUTS[..ROWS], &INPUTS[ROWS..].repeat(N)].concat(),
+        input_names: [&Q_MAT_MUL_INPUTS[..ROWS], &Q_MAT_MUL_INPUTS[ROWS..].repeat(N)].concat(),
+        outputs: vec![Float32; N],
         compute: Some(move |call: &Call<'_>| {
-            q_mat_mul(call, gelu, |gemm, before| {
-                multiply(call, gemm, parallel, before, |tile| gemm.compute(tile))
+            let gemms = (0..N).map(|place| gemm(call, place, gelu));
+            let gemms = gemms.collect::<ort::Result<Vec<_>>>()?;
+            multiply(call, &gemms, parallel, call.input(0)?.before()?, |gemm, tile| {
+                gemm.compute(tile);
             })
         }),
     }
@@ -43,27 +57,26 @@ pub(super) fn gelu_quantized(parallel: bool) -> impl Operator {
         input_names: [Q_MAT_MUL_INPUTS.as_slice(), &quantized::INPUT_NAMES].concat(),
         outputs: quantized::OUTPUTS.to_vec(),
         compute: Some(move |call: &Call<'_>| {
-            q_mat_mul(call, true, |gemm, before| {
-                // A lone call has few rows, which all threads share.
-                let rows = if parallel { gemm.m } else { BLOCK / gemm.n.max(1) };
-                quantize_blocks(call, INPUTS.len(), before, gemm.n, rows, parallel, |first, out| {
-                    let gemm = gemm.rows(first..first + out.len() / gemm.n);
-                    multiply_into(call, &gemm, parallel, out, |tile| gemm.compute(tile))
+            let (gemm, before) = (gemm(call, 0, true)?, call.input(0)?.before()?);
+            // A lone call has few rows, which all threads share.
+            let rows = if parallel { gemm.m } else { BLOCK / gemm.n.max(1) };
+            quantize_blocks(call, INPUTS.len(), before, gemm.n, rows, parallel, |first, out| {
+                let gemm = gemm.rows(first..first + out.len() / gemm.n);
+                multiply_into(call, [(&gemm, out)].into_iter(), parallel, |gemm, tile| {
+                    gemm.compute(tile);
                 })
             })
         }),
     }
 }
 
-/// Checks the inputs, and lets `multiply` compute the product, whose rows have these dims.
-fn q_mat_mul(
-    call: &Call<'_>,
-    gelu: bool,
-    multiply: impl FnOnce(&Gemm<'_>, &[i64]) -> ort::Result<()>,
-) -> ort::Result<()> {
-    let input = |index| call.input(index);
-    let [quantized, row_scales, zero_point, weights] = [input(0)?, input(1)?, input(2)?, input(3)?];
-    let [column_sums, column_scales, bias, size] = [input(4)?, input(5)?, input(6)?, input(7)?];
+/// The product at this place.
+fn gemm<'c>(call: &'c Call<'_>, place: usize, gelu: bool) -> ort::Result<Gemm<'c>> {
+    let [quantized, row_scales, zero_point] = [call.input(0)?, call.input(1)?, call.input(2)?];
+    let first = ROWS + place * (INPUTS.len() - ROWS);
+    let input = |index| call.input(first + index);
+    let [weights, column_sums, column_scales] = [input(0)?, input(1)?, input(2)?];
+    let [bias, size] = [input(3)?, input(4)?];
 
     let (rows, columns) = size_of(call.operator, size)?;
     // Both fit, since they were i64.
@@ -81,8 +94,6 @@ fn q_mat_mul(
     for per_column in [column_sums, column_scales, bias] {
         per_column.expect_shape(&[n])?;
     }
-    // Columns of 0 rows add up to zero, even if the file has other sums.
-    let zeros = if rows == 0 { vec![0; columns] } else { Vec::new() };
     let scales = row_scales.elements()?;
     let gemm = Gemm {
         activations: quantized.elements()?,
@@ -92,8 +103,9 @@ fn q_mat_mul(
         weights: weights.elements()?,
         scales: Some(Scales {
             rows: scales,
-            zero_point,
-            column_sums: if rows == 0 { &zeros } else { column_sums.elements()? },
+            // Columns of 0 rows add up to zero, even if the file has other sums.
+            zero_point: if rows == 0 { 0 } else { zero_point },
+            column_sums: column_sums.elements()?,
             columns: column_scales.elements()?,
         }),
         bias: Some(bias.elements()?),
@@ -102,5 +114,5 @@ fn q_mat_mul(
     if !gemm.is_consistent() {
         return Err(refuse(call.operator, "the lengths of its inputs contradict their shapes"));
     }
-    multiply(&gemm, before)
+    Ok(gemm)
 }
