@@ -11,7 +11,8 @@
 //! share. Attention and layer normalisations become one operator each, where a [`Plan`] finds them.
 //!
 //! In a file the data of a tensor begin at any byte, in memory the runtime expects them at a multiple of the element's
-//! size. A tensor that begins elsewhere is left in the file only if kernels that load from any address read it.
+//! size. A tensor that begins elsewhere is left in the file only if kernels that load from any address read it. Weights
+//! in files of their own stay there, or the model is left as it is.
 
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,7 @@ use embedkit_types::Precision;
 use super::{
     fusion::{
         AddNorm, Attention, FLOAT, GRAPH_INITIALIZER, GRAPH_NODE, INT64, MODEL_GRAPH, MODEL_OPSET,
-        Model, Node, Plan, Product, Quantized, Three, Value, external_entry, fields,
+        Model, Node, Plan, Product, Quantized, Tensor, Three, Value, external_entry, fields,
     },
     graph::{self, Outline},
     operators::{ADD_NORM, ATTENTION, ATTENTION_BY_HEAD, DOMAIN, LINEAR, LINEAR_THREE, VERSION},
@@ -257,10 +258,11 @@ impl<'m, 'a> Writer<'m, 'a> {
                 continue;
             }
             let tensor = field.bytes().ok()?;
-            if let Some(reference) = self.in_file(name, tensor) {
-                self.in_file += 1;
+            if graph.tensors.get(name).is_some_and(Tensor::is_elsewhere) {
+                let reference = self.elsewhere(name, tensor)?;
                 put(&mut self.graph, GRAPH_INITIALIZER, &reference);
-            } else if let Some(reference) = self.elsewhere(tensor) {
+            } else if let Some(reference) = self.in_file(name, tensor) {
+                self.in_file += 1;
                 put(&mut self.graph, GRAPH_INITIALIZER, &reference);
             } else {
                 self.graph.extend_from_slice(field.raw);
@@ -408,20 +410,28 @@ impl<'m, 'a> Writer<'m, 'a> {
         Some(rest)
     }
 
-    /// A `TensorProto` in a file of its own, by the file's name without links; `None` for others.
-    fn elsewhere(&self, tensor: &[u8]) -> Option<Vec<u8>> {
-        let (mut moved, mut is_moved) = (Vec::new(), false);
+    /// A `TensorProto` in a file of its own, by the file's name without links; `None` where its readers could not use it
+    /// there.
+    fn elsewhere(&self, name: &str, tensor: &[u8]) -> Option<Vec<u8>> {
+        let (mut moved, mut element, mut offset) = (Vec::new(), 0, 0);
         for part in fields(tensor).ok()? {
             match (part.number, part.value) {
-                (13, Value::Bytes(entry)) if let Ok(("location", name)) = external_entry(entry) => {
-                    let name = &self.weights.get(name)?.name;
-                    put(&mut moved, 13, &[field(1, "location"), field(2, name)].concat());
-                    is_moved = true;
-                }
-                _ => moved.extend_from_slice(part.raw),
+                (2, Value::Number(number)) => element = number,
+                (13, Value::Bytes(entry)) => match external_entry(entry).ok()? {
+                    ("location", file) => {
+                        let file = &self.weights.get(file)?.name;
+                        put(&mut moved, 13, &[field(1, "location"), field(2, file)].concat());
+                        continue;
+                    }
+                    ("offset", number) => offset = number.parse().ok()?,
+                    _ => {}
+                },
+                _ => {}
             }
+            moved.extend_from_slice(part.raw);
         }
-        is_moved.then_some(moved)
+        let offset: usize = offset;
+        offset.is_multiple_of(self.alignment(name, element)?).then_some(moved)
     }
 
     /// Alignment in bytes that the readers of a tensor need; `None` for text, complex numbers and parts of bytes.

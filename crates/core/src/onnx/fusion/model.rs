@@ -413,6 +413,11 @@ impl<'a> Tensor<'a> {
         self.external
     }
 
+    /// Returns `true` if the file names a place in another file for the data, whether it has been read or not.
+    pub(in crate::onnx) fn is_elsewhere(&self) -> bool {
+        !self.place.is_empty()
+    }
+
     pub fn is_float(&self) -> bool {
         self.element == FLOAT
     }

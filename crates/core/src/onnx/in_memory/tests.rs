@@ -424,8 +424,18 @@ fn weights_that_are_not_there_are_left_to_the_runtime() {
     for cut in [&bytes[..bytes.len() - 1], &bytes[..ROWS * WIDTH * 4], &[]] {
         assert!(of(&file, "data", cut).is_none());
     }
-    // A constant in a node, which keeps the name that the file had.
+    // At an odd byte, where products are packed from but nothing else may read.
+    let entry = |offset: &str| field(13, [field(1, "offset"), field(2, offset)].concat());
     let place = field(13, [field(1, "location"), field(2, "data")].concat());
+    for (offset, fits) in [("4", true), ("6", false), ("x", false)] {
+        let place = [place.clone(), entry(offset), int(14, 1)].concat();
+        let bias = field(5, [int(1, 3), int(2, 1), field(8, "other"), place].concat());
+        let add = node("Add", "", ["y", "other"], "z");
+        let graph = messages(&file).find(|(field, _)| *field == 7).unwrap().1.to_vec();
+        let found = of(&model(&[graph, add, bias]), "data", &bytes);
+        assert_eq!(found.is_some(), fits && Kernel::fastest().is_some(), "{offset}");
+    }
+    // A constant in a node, which keeps the name that the file had.
     let constant = [int(1, 4), int(2, 1), place, int(14, 1)].concat();
     let attribute = field(5, [field(1, "value"), field(5, constant), int(20, 4)].concat());
     let constant = field(1, [field(2, "z"), field(4, "Constant"), attribute].concat());

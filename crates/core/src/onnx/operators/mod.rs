@@ -12,15 +12,14 @@
 //! | [`ATTENTION`], [`ATTENTION_BY_HEAD`] | [`ATTENTION_INPUTS`] | f32 `[batch, queries, heads * width]` |
 //! | [`ADD_NORM`] | [`ADD_NORM_INPUTS`] | f32 `[…, k]` |
 //!
-//! Some operators are not for files but for [models in memory](super::in_memory):
+//! Some operators are not for files but for models in memory, which sessions of the CPU get:
 //!
 //! | operator | inputs | outputs |
 //! |---|---|---|
-//! | [`LINEAR`], whose matrix all sessions of a model share | [`LINEAR_INPUTS`] | f32 `[…, n]` |
-//! | [`LINEAR_THREE`], [`Q_MAT_MUL_THREE`], [`BF16_MAT_MUL_THREE`] | rows, then those of each product | f32 of each product |
-//! | [`ADD_NORM_QUANTIZED`] | as [`ADD_NORM`], [`quantized::INPUT_NAMES`] | as [`ADD_NORM`], and quantised rows with scales |
-//! | [`ATTENTION_QUANTIZED`], [`ATTENTION_BY_HEAD_QUANTIZED`] | as [`ATTENTION`], [`quantized::INPUT_NAMES`] | quantised rows, scales |
-//! | [`Q_MAT_MUL_GELU_QUANTIZED`] | as [`Q_MAT_MUL_GELU`], [`quantized::INPUT_NAMES`] | quantised rows, scales |
+//! | `Linear`, `LinearThree`, with matrices that all sessions of a model share | activations f32 `[…, k]`, numbers of the layers i64 | f32 `[…, n]` of each layer |
+//! | `MultiplyRowsThree`, `MultiplyBf16Three` | rows, then the other inputs of each product | f32 `[…, n]` of each product |
+//! | `AddLayerNormQuantized` | those of [`ADD_NORM`], smoothing scales f32 `[k]` or `[0]`, zero point u8 | f32 `[…, k]`, quantised rows, scales |
+//! | `AttentionQuantized`, `AttentionByHeadQuantized`, `MultiplyRowsGeluQuantized` | those of the operator without `Quantized`, then likewise | quantised rows, scales |
 //!
 //! A row's result depends on that row only and is bit-equal in any batch. Rows of length 0 get the scale of
 //! zeros, and a matrix of 0 rows gives the bias, as with the standard operators.
