@@ -127,6 +127,13 @@ fn render(reports: &[&Report]) -> (String, Vec<(String, String)>) {
         text.push_str("![All goals](charts/goals.svg)\n\n");
     }
     for report in reports {
+        if !report
+            .sections
+            .iter()
+            .any(|section| section.drawn || section.rows.iter().any(is_listed))
+        {
+            continue;
+        }
         let _ = writeln!(text, "### `cargo xtask bench {}`\n", report.bench);
         let _ = writeln!(text, "{}", heading(report));
         for (at, section) in report.sections.iter().enumerate() {
