@@ -38,7 +38,8 @@ pub(in crate::onnx) fn load_panel<T: Copy + Default>(
 /// `zeros`.
 ///
 /// A register tile has at most `$rows` rows, up to 6, and `$one`, `$two` or `$more` panels for one, two or
-/// more rows: enough accumulators to hide the latency of the instructions, and few enough for the registers.
+/// more rows: enough accumulators to hide the latency of the instructions, and few enough for the registers. With vectors
+/// of 64 bytes, 7 to 12 rows are one tile of fewer panels if they are all rows.
 ///
 /// Functions with target features are not inlined into closures that are called from code without them,
 /// hence loops over indices.
@@ -91,6 +92,18 @@ macro_rules! microkernel {
         $(#[$feature])*
         pub(in crate::onnx) fn compute(gemm: &Gemm<'_>, out: &mut TileMut<'_>) {
             let rows = out.rows();
+            // Only the 32 registers of 64 bytes hold larger tiles; portable code has small ones.
+            if VECTORS == 1 && ROWS == 6 {
+                match rows.len() {
+                    7 => return whole_text::<7, 3>(gemm, rows.start, out),
+                    8 => return whole_text::<8, 3>(gemm, rows.start, out),
+                    9 => return whole_text::<9, 2>(gemm, rows.start, out),
+                    10 => return whole_text::<10, 2>(gemm, rows.start, out),
+                    11 => return whole_text::<11, 2>(gemm, rows.start, out),
+                    12 => return whole_text::<12, 2>(gemm, rows.start, out),
+                    _ => {}
+                }
+            }
             let rows_in_l1 = (L1_BLOCK / gemm.k.max(1)).max(ROWS);
             // Row blocks of nearly equal size, each of register tiles of nearly equal size.
             let blocks = rows.len().div_ceil(rows_in_l1);
@@ -106,6 +119,24 @@ macro_rules! microkernel {
                     4 => row_block::<4, 5, $more>(gemm, rows, out),
                     5 => row_block::<5, 6, $more>(gemm, rows, out),
                     _ => row_block::<6, 6, $more>(gemm, rows, out),
+                }
+            }
+        }
+
+        /// Computes the `R` rows of a short text in register tiles of `P` panels. Weights come from memory then, and
+        /// pass once in place of once for each tile of fewer rows.
+        $(#[$feature])*
+        fn whole_text<const R: usize, const P: usize>(gemm: &Gemm<'_>, row: usize, out: &mut TileMut<'_>) {
+            let columns = out.columns();
+            let panels = columns.start / COLUMNS..columns.end.div_ceil(COLUMNS);
+            let mut panel = panels.start;
+            while panel < panels.end {
+                if P <= panels.end - panel {
+                    register_tile::<R, P>(gemm, row, panel, out);
+                    panel += P;
+                } else {
+                    register_tile::<R, 1>(gemm, row, panel, out);
+                    panel += 1;
                 }
             }
         }
