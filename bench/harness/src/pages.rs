@@ -38,12 +38,8 @@ pub(super) fn write(results: &Results) -> Result<()> {
     let root = repo::root();
     let file = root.join(FIGURES);
     let mut figures = Results::read(&file)?;
-    for report in &results.benches {
-        if report.quick {
-            println!("left out {}: it was measured with --quick", report.bench);
-        } else {
-            figures.replace(report.clone());
-        }
+    for bench in figures.take(results) {
+        println!("left out {bench}: it was measured with --quick");
     }
     figures.write(&file)?;
     let (retrieval, others): (Vec<&Report>, Vec<&Report>) =
@@ -127,11 +123,8 @@ fn render(reports: &[&Report]) -> (String, Vec<(String, String)>) {
         text.push_str("![All goals](charts/goals.svg)\n\n");
     }
     for report in reports {
-        if !report
-            .sections
-            .iter()
-            .any(|section| section.drawn || section.rows.iter().any(is_listed))
-        {
+        let mut sections = report.sections.iter();
+        if !sections.any(|section| section.drawn || section.rows.iter().any(is_listed)) {
             continue;
         }
         let _ = writeln!(text, "### `cargo xtask bench {}`\n", report.bench);
@@ -256,6 +249,14 @@ mod tests {
         assert!(!charts[0].1.contains("likeness"), "a likeness is no speed");
         assert!(text.contains("- skipped third: no network"), "{text}");
         assert!(!charts[1].1.contains("embedkit / other"), "a ratio is no amount");
+    }
+
+    #[test]
+    fn a_report_that_the_page_would_not_show_has_no_heading() {
+        let mut report = Report::new("kernels", false, 1);
+        report.side_section("256 x 384 x 1536");
+        report.add("int8", "10^9 multiply-adds/s", vec![320.0]);
+        assert_eq!(render(&[&report]).0.trim(), "");
     }
 
     #[test]

@@ -199,6 +199,15 @@ impl Results {
         }
     }
 
+    /// Takes the reports of `newer` in the place of earlier ones, but for those of quick runs, whose names it returns.
+    pub(super) fn take(&mut self, newer: &Self) -> Vec<String> {
+        let (quick, whole): (Vec<_>, Vec<_>) = newer.benches.iter().partition(|one| one.quick);
+        for report in whole {
+            self.replace(report.clone());
+        }
+        quick.into_iter().map(|report| report.bench.clone()).collect()
+    }
+
     /// Writes all reports.
     pub(super) fn write(&self, file: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self).context("a report is plain data")?;
@@ -325,6 +334,22 @@ mod tests {
         assert_eq!(Goal::AtLeast(0.8).said(0.8), "met >= 0.8");
         assert_eq!(Goal::AtMost(1.0).said(1.01), "MISSED <= 1");
         assert!(!Goal::AtLeast(1.0).is_met(f64::NAN), "what was not measured meets no goal");
+    }
+
+    #[test]
+    fn parts_that_were_not_measured_again_stay() {
+        let results = |reports: &[(&str, bool, usize)]| {
+            let reports =
+                reports.iter().map(|&(name, quick, rounds)| Report::new(name, quick, rounds));
+            Results { benches: reports.collect() }
+        };
+        let mut kept = results(&[("one", false, 1), ("two", false, 1), ("three", false, 1)]);
+        let left_out =
+            kept.take(&results(&[("two", false, 5), ("three", true, 5), ("four", false, 5)]));
+        assert_eq!(left_out, ["three"]);
+        let found: Vec<_> =
+            kept.benches.iter().map(|one| (one.bench.as_str(), one.rounds)).collect();
+        assert_eq!(found, [("one", 1), ("two", 5), ("three", 1), ("four", 5)]);
     }
 
     #[test]
