@@ -24,6 +24,8 @@ mod session;
 mod sgemm;
 #[cfg(feature = "tokenizer")]
 mod tables;
+#[cfg(test)]
+mod testing;
 #[cfg(feature = "tokenizer")]
 mod text;
 #[cfg(feature = "tokenizer")]

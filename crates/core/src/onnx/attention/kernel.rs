@@ -3,8 +3,9 @@
 /// Defines `attend(&Head, &mut Scratch, &mut TileMut)` from these items, which have to be in scope:
 ///
 /// - `LANES`, the floats of a vector, and `VECTORS`, the vectors of a panel.
-/// - `load(&[f32; LANES]) -> Floats`, `splat(f32) -> Floats`, `store(Floats, &mut [f32; LANES])`, `add`, `div` and
+/// - `load(&[f32; LANES]) -> Floats`, `splat(f32) -> Floats`, `store(Floats, &mut [f32; LANES])`, `add`, `mul` and
 ///   `max` of two and `mul_add` of three `Floats`. Where `b` is NaN, `max(a, b)` is NaN.
+/// - `transpose(&[&[f32; STEP]; LANES]) -> [Floats; STEP]`.
 /// - `power_of_two(Floats) -> Floats` of integers that were rounded by adding
 ///   [`ROUND`](crate::onnx::int8::exp::ROUND).
 ///
@@ -22,7 +23,9 @@ macro_rules! attention {
         /// Computes the output of one head.
         $(#[$feature])*
         pub(in crate::onnx::attention) fn attend(head: &Head<'_>, scratch: &mut Scratch, out: &mut TileMut<'_>) {
-            scratch.pack(head, ROWS);
+            scratch.prepare(head, ROWS);
+            pack_keys(head, &mut scratch.key_panels);
+            pack_values(head, &mut scratch.value_panels);
             for first in (0..head.queries).step_by(ROWS) {
                 match (head.queries - first).min(ROWS) {
                     1 => block::<1>(head, first, scratch, out),
@@ -31,6 +34,48 @@ macro_rules! attention {
                     4 => block::<4>(head, first, scratch, out),
                     5 => block::<5>(head, first, scratch, out),
                     _ => block::<ROWS>(head, first, scratch, out),
+                }
+            }
+        }
+
+        /// Transposes keys into panels.
+        $(#[$feature])*
+        fn pack_keys(head: &Head<'_>, panels: &mut [f32]) {
+            let width = head.width;
+            let row = |at: usize| &head.key.from(at.min(head.keys - 1))[..width];
+            for (index, panel) in panels.chunks_exact_mut(COLUMNS * width).enumerate() {
+                for v in 0..VECTORS {
+                    let first = index * COLUMNS + v * LANES;
+                    let rows: [_; LANES] = std::array::from_fn(|at| row(first + at).as_chunks::<STEP>());
+                    for step in 0..width / STEP {
+                        let columns = transpose(&std::array::from_fn(|at| &rows[at].0[step]));
+                        for (c, column) in columns.into_iter().enumerate() {
+                            let to = &mut panel[(step * STEP + c) * COLUMNS..][..COLUMNS];
+                            store(column, &mut to.as_chunks_mut().0[v]);
+                        }
+                    }
+                    for (at, (_, rest)) in rows.into_iter().enumerate() {
+                        for (column, number) in (width / STEP * STEP..).zip(rest) {
+                            panel[column * COLUMNS + v * LANES + at] = *number;
+                        }
+                    }
+                }
+            }
+        }
+
+        /// Copies values into panels.
+        $(#[$feature])*
+        fn pack_values(head: &Head<'_>, panels: &mut [f32]) {
+            for (index, panel) in panels.chunks_exact_mut(COLUMNS * head.keys).enumerate() {
+                for (key, to) in panel.as_chunks_mut::<COLUMNS>().0.iter_mut().enumerate() {
+                    let from = &head.value.from(key)[..head.width][index * COLUMNS..];
+                    match from.first_chunk() {
+                        Some(from) => *to = *from,
+                        None => {
+                            *to = [0.0; COLUMNS];
+                            to[..from.len()].copy_from_slice(from);
+                        }
+                    }
                 }
             }
         }
@@ -64,10 +109,10 @@ macro_rules! attention {
                     _ => score(product::<R, PANELS>(query, stride, keys, width), head.scale, columns, mask, scores, best),
                 };
             }
-            let mut totals = [0.0; R];
+            let mut factors = [0.0; R];
             for r in 0..R {
                 let row = &mut scores[r * columns..(r + 1) * columns];
-                totals[r] = exponentials(row, largest[r]);
+                factors[r] = 1.0 / exponentials(row, largest[r]);
             }
             let panels = head.width.div_ceil(COLUMNS);
             let mut panel = 0;
@@ -75,10 +120,10 @@ macro_rules! attention {
                 let values = &value_panels[panel * COLUMNS * head.keys..];
                 let keys = head.keys;
                 panel += match (panels - panel).min(PANELS) {
-                    1 => finish(product::<R, 1>(scores, columns, values, keys), &totals, first, panel, out),
-                    2 => finish(product::<R, 2>(scores, columns, values, keys), &totals, first, panel, out),
-                    3 => finish(product::<R, 3>(scores, columns, values, keys), &totals, first, panel, out),
-                    _ => finish(product::<R, PANELS>(scores, columns, values, keys), &totals, first, panel, out),
+                    1 => finish(product::<R, 1>(scores, columns, values, keys), &factors, first, panel, out),
+                    2 => finish(product::<R, 2>(scores, columns, values, keys), &factors, first, panel, out),
+                    3 => finish(product::<R, 3>(scores, columns, values, keys), &factors, first, panel, out),
+                    _ => finish(product::<R, PANELS>(scores, columns, values, keys), &factors, first, panel, out),
                 };
             }
         }
@@ -185,24 +230,25 @@ macro_rules! attention {
             mul(power, power_of_two(rounded))
         }
 
-        /// Divides the sums of `R` queries and `P` panels of values by the totals, and stores them. Returns `P`.
+        /// Multiplies the sums of `R` queries and `P` panels of values by the factors of the queries, and stores them.
+        /// Returns `P`.
         #[inline]
         $(#[$feature])*
         fn finish<const R: usize, const P: usize>(
             sums: [[[Floats; VECTORS]; P]; R],
-            totals: &[f32; R],
+            factors: &[f32; R],
             first: usize,
             panel: usize,
             out: &mut TileMut<'_>,
         ) -> usize {
             let first_row = out.rows().start + first;
             for r in 0..R {
-                let total = splat(totals[r]);
+                let factor = splat(factors[r]);
                 let row = &mut out.row(first_row + r)[panel * COLUMNS..];
                 for (p, out) in row.chunks_mut(COLUMNS).take(P).enumerate() {
                     let mut results = sums[r][p];
                     for v in 0..VECTORS {
-                        results[v] = div(results[v], total);
+                        results[v] = mul(results[v], factor);
                     }
                     match out.first_chunk_mut::<COLUMNS>() {
                         Some(full) => {

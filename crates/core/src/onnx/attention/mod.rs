@@ -5,8 +5,9 @@
 //!
 //! # Layout
 //!
-//! Keys (transposed) and values of a head are packed in panels of 16 columns, `[columns / 16][rows][16]`, padded
-//! with zeros.
+//! Keys (transposed) and values of a head are packed in panels of 16 columns, `[columns / 16][rows][16]`. Values are
+//! padded with zeros. Keys are padded with the last one: its score is masked there, or NaN, which it is then as a key,
+//! too.
 
 mod kernel;
 #[cfg(target_arch = "aarch64")]
@@ -18,6 +19,9 @@ mod tests;
 mod x86;
 
 use super::int8::{COLUMNS, Kernel, TileMut};
+
+/// Columns of keys that are transposed together.
+const STEP: usize = 4;
 
 /// Rows of a matrix that lie a stride apart.
 #[derive(Debug, Clone, Copy)]
@@ -73,39 +77,17 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// Packs keys and values, and makes room for the scores of `rows` queries.
-    fn pack(&mut self, head: &Head<'_>, rows: usize) {
+    /// Makes room for the panels of a head and for the scores of `rows` queries, and loads a mask that is the same for
+    /// all queries.
+    fn prepare(&mut self, head: &Head<'_>, rows: usize) {
         let Self { key_panels, value_panels, mask, scores } = self;
-        let &Head { keys, width, .. } = head;
-        let padded = head.padded_keys();
-        // What the head before has left is overwritten, but for columns that are padding.
+        let (padded, width) = (head.padded_keys(), head.width);
+        // What the head before has left is overwritten.
         key_panels.resize(padded * width, 0.0);
-        if keys < padded {
-            key_panels[(padded - COLUMNS) * width..].fill(0.0);
-        }
-        value_panels.resize(width.next_multiple_of(COLUMNS) * keys, 0.0);
-        if !width.is_multiple_of(COLUMNS) {
-            value_panels[width / COLUMNS * COLUMNS * keys..].fill(0.0);
-        }
-        for at in 0..keys {
-            let panel = &mut key_panels[at / COLUMNS * COLUMNS * width..][..COLUMNS * width];
-            let column = panel[at % COLUMNS..].iter_mut().step_by(COLUMNS);
-            for (to, &from) in column.zip(&head.key.from(at)[..width]) {
-                *to = from;
-            }
-            let values = head.value.from(at)[..width].chunks(COLUMNS);
-            for (panel, values) in value_panels.chunks_mut(keys * COLUMNS).zip(values) {
-                let row = &mut panel[at * COLUMNS..];
-                match (values.first_chunk::<COLUMNS>(), row.first_chunk_mut::<COLUMNS>()) {
-                    // A length that the compiler knows needs no call.
-                    (Some(values), Some(row)) => *row = *values,
-                    _ => row[..values.len()].copy_from_slice(values),
-                }
-            }
-        }
+        value_panels.resize(width.next_multiple_of(COLUMNS) * head.keys, 0.0);
         mask.resize(padded * rows, f32::NEG_INFINITY);
         for row in mask.chunks_mut(padded) {
-            row[keys..].fill(f32::NEG_INFINITY);
+            row[head.keys..].fill(f32::NEG_INFINITY);
         }
         scores.resize(padded * rows, 0.0);
         if head.mask.stride == 0 {

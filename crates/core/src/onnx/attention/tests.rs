@@ -1,5 +1,6 @@
 //! Every kernel that this machine has, bit-equal to the portable one, which is close to the definition in f64.
 
+use super::super::testing::bits;
 use super::{Head, Kernel, Rows, Scratch, TileMut, attend_with};
 
 /// Numbers around 0 within ±1.
@@ -107,11 +108,6 @@ impl Case {
         }
         out
     }
-}
-
-fn bits(numbers: &[f32]) -> Vec<u32> {
-    // All NaN are the same here.
-    numbers.iter().map(|x| if x.is_nan() { u32::MAX } else { x.to_bits() }).collect()
 }
 
 fn check_kernels(case: &Case) -> Vec<f32> {

@@ -7,12 +7,12 @@ use super::super::int8::x86::{bytes32, bytes64};
 use super::super::int8::{COLUMNS, TileMut};
 use super::super::lanes::reduce;
 use super::kernel::attention;
-use super::{Head, Scratch};
+use super::{Head, STEP, Scratch};
 
 pub(super) mod avx2 {
     //! 32-byte vectors.
     use super::bytes32::{
-        Floats, LANES, VECTORS, add, div, load, max, mul, mul_add, power_of_two, splat, store,
+        Floats, LANES, VECTORS, add, load, max, mul, mul_add, power_of_two, splat, store, transpose,
     };
     use super::*;
 
@@ -22,7 +22,7 @@ pub(super) mod avx2 {
 pub(super) mod avx512 {
     //! 64-byte vectors.
     use super::bytes64::{
-        Floats, LANES, VECTORS, add, div, load, max, mul, mul_add, power_of_two, splat, store,
+        Floats, LANES, VECTORS, add, load, max, mul, mul_add, power_of_two, splat, store, transpose,
     };
     use super::*;
 

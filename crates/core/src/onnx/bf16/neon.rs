@@ -17,12 +17,12 @@ use std::arch::aarch64::{
 use std::arch::asm;
 
 use super::super::int8::TileMut;
-use super::super::int8::gelu::{END, P, Q};
+use super::super::int8::gelu::SHORT as GELU;
 use super::super::int8::gemm::{COLUMNS, DEPTH, Gemm, STEP};
-use super::super::int8::microkernel::{L1_BLOCK, load_panel, microkernel};
+use super::super::int8::microkernel::{BLOCK, load_panel, microkernel};
 use super::super::int8::neon::{
-    Floats, Ints, LANES, VECTORS, add, div, load, load_weights, max, min, mul, mul_add, splat,
-    store, zero_point_term,
+    Floats, Ints, LANES, VECTORS, abs, add, load, load_weights, min, mul, mul_add, splat, store,
+    zero_point_term,
 };
 use super::SIZE;
 use super::round::fill_any;

@@ -1,12 +1,12 @@
 //! The kernel for any processor, which defines the results of AMX.
 
 use super::super::int8::TileMut;
-use super::super::int8::gelu::{END, P, Q};
+use super::super::int8::gelu::SHORT as GELU;
 use super::super::int8::gemm::{COLUMNS, DEPTH, Gemm, STEP};
-use super::super::int8::microkernel::{L1_BLOCK, load_panel, microkernel};
+use super::super::int8::microkernel::{BLOCK, load_panel, microkernel};
 use super::super::int8::portable::{
-    Activations, Floats, Ints, LANES, VECTORS, Weights, add, broadcast, div, load, load_weights,
-    max, min, mul, mul_add, splat, store, zero_point_term,
+    Activations, Floats, Ints, LANES, VECTORS, Weights, abs, add, broadcast, load, load_weights,
+    min, mul, mul_add, splat, store, zero_point_term,
 };
 
 /// Pairs of products that an instruction adds, in one sum for each place.

@@ -3,11 +3,11 @@
 use std::arch::x86_64::{__m512, __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_setzero_ps};
 
 use super::super::int8::TileMut;
-use super::super::int8::gelu::{END, P, Q};
+use super::super::int8::gelu::SHORT as GELU;
 use super::super::int8::gemm::{COLUMNS, DEPTH, Gemm, STEP};
-use super::super::int8::microkernel::{L1_BLOCK, load_panel, microkernel};
+use super::super::int8::microkernel::{BLOCK, load_panel, microkernel};
 use super::super::int8::x86::bytes64::{
-    Floats, Ints, LANES, VECTORS, add, broadcast, div, load, load_weights, max, min, mul, mul_add,
+    Floats, Ints, LANES, VECTORS, abs, add, broadcast, load, load_weights, min, mul, mul_add,
     splat, store, zero_point_term,
 };
 

@@ -21,9 +21,8 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use super::gemm::{COLUMNS, DEPTH, Gemm, STEP};
-use super::microkernel::L1_BLOCK;
 use super::tile::TileMut;
-use super::x86::avx512_vnni_reciprocal::{self as vectors, PerColumn};
+use super::x86::avx512_vnni::{self as vectors, PerColumn};
 
 /// Rows of a tile.
 const ROWS: usize = 16;
@@ -35,6 +34,9 @@ const PANEL_STEP: usize = WIDTH / DEPTH * STEP;
 const SIDE: usize = 2;
 /// Rows of a full block.
 const BLOCK: usize = SIDE * ROWS;
+/// Bytes of activations over which all panels pass while they, and the lines of the result that are written meanwhile,
+/// stay in the L1 cache.
+const L1_BLOCK: usize = 32 * 1024;
 /// With fewer rows, vectors are as fast. Sums of bf16 would have another order there.
 const MIN_ROWS: usize = 5;
 

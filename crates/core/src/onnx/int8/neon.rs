@@ -4,17 +4,17 @@
 //! Both microkernels are exact for all weights.
 
 use std::arch::aarch64::{
-    float32x4_t, int8x16_t, int32x4_t, int32x4x2_t, vaddq_f32, vaddq_s32, vcvtq_f32_s32, vdivq_f32,
+    float32x4_t, int8x16_t, int32x4_t, int32x4x2_t, vabsq_f32, vaddq_f32, vaddq_s32, vcvtq_f32_s32,
     vdupq_n_f32, vdupq_n_s32, vdupq_n_u32, vfmaq_f32, vget_low_s8, vld1q_f32, vld1q_s8, vld1q_s32,
     vmaxq_f32, vminq_f32, vmull_high_s8, vmull_s8, vmulq_f32, vmulq_n_s32, vpadalq_s16, vpaddq_s32,
     vreinterpretq_f32_s32, vreinterpretq_s8_u32, vreinterpretq_s32_f32, vshlq_n_s32, vst1q_f32,
-    vsubq_s32,
+    vsubq_s32, vzip1q_f32, vzip2q_f32,
 };
 
 use super::exp::{EXPONENT_BIAS, FRACTION_BITS};
-use super::gelu::{END, P, Q};
+use super::gelu::SHORT as GELU;
 use super::gemm::{COLUMNS, DEPTH, Gemm, STEP};
-use super::microkernel::{L1_BLOCK, load_panel, microkernel};
+use super::microkernel::{BLOCK, load_panel, microkernel};
 use super::tile::TileMut;
 
 pub(in crate::onnx) const LANES: usize = 4;
@@ -145,6 +145,12 @@ pub(in crate::onnx) fn splat(float: f32) -> Floats {
 
 #[inline]
 #[target_feature(enable = "neon")]
+pub(in crate::onnx) fn abs(a: Floats) -> Floats {
+    vabsq_f32(a)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
 pub(in crate::onnx) fn add(a: Floats, b: Floats) -> Floats {
     vaddq_f32(a, b)
 }
@@ -153,12 +159,6 @@ pub(in crate::onnx) fn add(a: Floats, b: Floats) -> Floats {
 #[target_feature(enable = "neon")]
 pub(in crate::onnx) fn mul(a: Floats, b: Floats) -> Floats {
     vmulq_f32(a, b)
-}
-
-#[inline]
-#[target_feature(enable = "neon")]
-pub(in crate::onnx) fn div(a: Floats, b: Floats) -> Floats {
-    vdivq_f32(a, b)
 }
 
 #[inline]
@@ -177,6 +177,20 @@ pub(in crate::onnx) fn max(a: Floats, b: Floats) -> Floats {
 #[target_feature(enable = "neon")]
 pub(in crate::onnx) fn mul_add(a: Floats, b: Floats, c: Floats) -> Floats {
     vfmaq_f32(c, a, b)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub(in crate::onnx) fn transpose(rows: &[&[f32; LANES]; LANES]) -> [Floats; LANES] {
+    let [a, b, c, d] = [load(rows[0]), load(rows[1]), load(rows[2]), load(rows[3])];
+    let [low_ac, high_ac] = [vzip1q_f32(a, c), vzip2q_f32(a, c)];
+    let [low_bd, high_bd] = [vzip1q_f32(b, d), vzip2q_f32(b, d)];
+    [
+        vzip1q_f32(low_ac, low_bd),
+        vzip2q_f32(low_ac, low_bd),
+        vzip1q_f32(high_ac, high_bd),
+        vzip2q_f32(high_ac, high_bd),
+    ]
 }
 
 #[inline]

@@ -1,9 +1,9 @@
 //! The microkernel for any processor.
 
 use super::exp::{EXPONENT_BIAS, FRACTION_BITS};
-use super::gelu::{END, P, Q};
+use super::gelu::SHORT as GELU;
 use super::gemm::{COLUMNS, DEPTH, Gemm, STEP};
-use super::microkernel::{L1_BLOCK, load_panel, microkernel};
+use super::microkernel::{BLOCK, load_panel, microkernel};
 use super::tile::TileMut;
 
 pub(in crate::onnx) const LANES: usize = 16;
@@ -69,6 +69,11 @@ pub(in crate::onnx) fn splat(float: f32) -> Floats {
 }
 
 #[inline(always)]
+pub(in crate::onnx) fn abs(a: Floats) -> Floats {
+    a.map(f32::abs)
+}
+
+#[inline(always)]
 pub(in crate::onnx) fn add(a: Floats, b: Floats) -> Floats {
     std::array::from_fn(|i| a[i] + b[i])
 }
@@ -76,11 +81,6 @@ pub(in crate::onnx) fn add(a: Floats, b: Floats) -> Floats {
 #[inline(always)]
 pub(in crate::onnx) fn mul(a: Floats, b: Floats) -> Floats {
     std::array::from_fn(|i| a[i] * b[i])
-}
-
-#[inline(always)]
-pub(in crate::onnx) fn div(a: Floats, b: Floats) -> Floats {
-    std::array::from_fn(|i| a[i] / b[i])
 }
 
 #[inline(always)]
@@ -96,6 +96,11 @@ pub(in crate::onnx) fn max(a: Floats, b: Floats) -> Floats {
 #[inline(always)]
 pub(in crate::onnx) fn mul_add(a: Floats, b: Floats, c: Floats) -> Floats {
     std::array::from_fn(|i| a[i].mul_add(b[i], c[i]))
+}
+
+#[inline(always)]
+pub(in crate::onnx) fn transpose<const N: usize>(rows: &[&[f32; N]; LANES]) -> [Floats; N] {
+    std::array::from_fn(|column| rows.map(|row| row[column]))
 }
 
 #[inline(always)]

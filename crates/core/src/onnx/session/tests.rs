@@ -19,13 +19,11 @@ const INPUTS: [Input<'_>; 3] = {
 const OUTPUTS: [&str; 3] = ["token_embeddings", "sentence_embedding", "projected"];
 
 fn open(device: Device) -> Option<Result<Session, Error>> {
-    let options = LoadOptions {
-        onnxruntime: Some(runtime_library()?),
-        device,
-        threads: None,
-        replicas: None,
-        ..load_options()
-    };
+    open_with(LoadOptions { device, threads: None, replicas: None, ..load_options() })
+}
+
+fn open_with(options: LoadOptions) -> Option<Result<Session, Error>> {
+    let options = LoadOptions { onnxruntime: Some(runtime_library()?), ..options };
     Some(Session::open(&dense_case("builtin").files().model, &options))
 }
 
@@ -51,6 +49,18 @@ fn a_run_gives_the_outputs_that_are_wanted_in_their_order() {
     for (position, name) in (0..).zip(OUTPUTS) {
         assert_eq!(session.output_name(position).unwrap(), name);
     }
+}
+
+#[test]
+fn a_model_in_memory_that_the_runtime_refuses_runs_from_its_file() {
+    let lazy = || open_with(LoadOptions { lazy: true, ..load_options() });
+    let (Some(refused), Some(from_file)) = (lazy(), lazy()) else { return };
+    let (refused, from_file) = (refused.unwrap(), from_file.unwrap());
+    let folder = refused.path().parent().unwrap().to_str().unwrap().to_owned();
+    let model = InMemory { model: b"no model".to_vec(), folder, linears: Arc::default() };
+    refused.in_memory.set(Some(model)).unwrap();
+    from_file.in_memory.set(None).unwrap();
+    assert_eq!(outputs(&refused, &[0, 1]), outputs(&from_file, &[0, 1]));
 }
 
 /// The path of devices with memory of their own, in the memory of the host.

@@ -1,37 +1,11 @@
 //! Every kernel that this machine has, bit-equal to its definition.
 
-#![allow(clippy::print_stdout, reason = "says what was tested")]
-
 use std::sync::Arc;
 
 use super::super::int8::TileMut;
-use super::super::int8::gelu::{END, P, Q};
+use super::super::int8::gelu::PRECISE;
+use super::super::testing::{Random, available, bits, size};
 use super::{Kernel, Linear, Matrix};
-
-/// The usual size, or a smaller one under Miri, which is some thousand times slower.
-fn size(usual: usize, under_miri: usize) -> usize {
-    if cfg!(miri) { under_miri } else { usual }
-}
-
-/// A seeded generator of pseudo-random numbers.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u32) -> u32 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as u32 % end
-    }
-
-    /// A number within ±1.
-    fn float(&mut self) -> f32 {
-        self.below(1 << 24) as f32 / (1 << 23) as f32 - 1.0
-    }
-
-    fn floats(&mut self, count: usize) -> Vec<f32> {
-        (0..count).map(|_| self.float()).collect()
-    }
-}
 
 /// Owned operands of a product.
 struct Case {
@@ -75,31 +49,15 @@ impl Case {
                 if let Some(bias) = &self.bias {
                     y += bias[column];
                 }
-                out.push(if self.gelu { gelu(y) } else { y });
+                out.push(if self.gelu { PRECISE.of(y) } else { y });
             }
         }
         out
     }
 }
 
-/// The formula of [`super::super::int8::gelu`] for one number.
-fn gelu(x: f32) -> f32 {
-    let z = x.clamp(-END, END);
-    let value = |polynomial: &[f32]| polynomial.iter().fold(0.0, |y: f32, c| y.mul_add(z * z, *c));
-    x * (((z * value(&P)) / value(&Q)).clamp(-0.5, 0.5) + 0.5)
-}
-
-fn bits(numbers: &[f32]) -> Vec<u32> {
-    numbers.iter().map(|number| number.to_bits()).collect()
-}
-
-/// The kernels of this machine. Prints which ones it lacks.
 fn kernels() -> impl Iterator<Item = Kernel> {
-    [Kernel::Portable].into_iter().chain(Kernel::ALL.iter().copied()).filter(|kernel| {
-        let available = kernel.is_available();
-        println!("{}: {kernel:?}", if available { "tested" } else { "skipped, not available" });
-        available
-    })
+    [Kernel::Portable].into_iter().chain(available(Kernel::ALL, Kernel::is_available))
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! The microkernels for x86-64: 32-byte or 64-byte vectors.
 
 use super::super::int8::TileMut;
-use super::super::int8::gelu::{END, P, Q};
+use super::super::int8::gelu::PRECISE as GELU;
 use super::super::int8::gemm::{COLUMNS, DEPTH, Gemm, STEP};
 use super::super::int8::microkernel::{load_panel, microkernel};
-use super::BLOCK as L1_BLOCK;
+use super::BLOCK;
 
 /// Defines the accumulation of f32, in which activations and weights come as the bits of numbers.
 macro_rules! accumulation {
@@ -36,8 +36,8 @@ pub(super) mod avx2 {
     use std::arch::x86_64::{__m256i, _mm256_castsi256_ps, _mm256_fmadd_ps, _mm256_setzero_ps};
 
     use super::super::super::int8::x86::bytes32::{
-        Floats, Ints, LANES, VECTORS, add, broadcast, div, load, load_weights, max, min, mul,
-        mul_add, splat, store, zero_point_term,
+        Floats, Ints, LANES, VECTORS, abs, add, broadcast, load, load_weights, min, mul, mul_add,
+        splat, store, zero_point_term,
     };
     use super::*;
 
@@ -50,8 +50,8 @@ pub(super) mod avx512 {
     use std::arch::x86_64::{__m512i, _mm512_castsi512_ps, _mm512_fmadd_ps, _mm512_setzero_ps};
 
     use super::super::super::int8::x86::bytes64::{
-        Floats, Ints, LANES, VECTORS, add, broadcast, div, load, load_weights, max, min, mul,
-        mul_add, splat, store, zero_point_term,
+        Floats, Ints, LANES, VECTORS, abs, add, broadcast, load, load_weights, min, mul, mul_add,
+        splat, store, zero_point_term,
     };
     use super::*;
 
