@@ -43,7 +43,6 @@
 //! id (`embedkit`), and one vector in place of many (`embedkit-postprocess`).
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![forbid(unsafe_code)]
 
 mod error;
 mod max_sim;

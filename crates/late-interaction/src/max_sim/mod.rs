@@ -19,9 +19,11 @@ use embedkit_types::{
 use self::kernel::Panels;
 use crate::LateInteractionError;
 
-/// Documents that are scored together: about so many components, a quarter of what a core's second
-/// cache holds, so that the next query finds them there.
+/// Documents that are scored together by several queries: about so many components, a quarter of what a core's
+/// second cache holds, so that the next query finds them there.
 const CHUNK: usize = 1 << 16;
+/// The same for a lone query, which leaves nothing to find: larger, since a chunk's first document is not prefetched.
+const LONE_CHUNK: usize = 1 << 18;
 /// Multiplications for which it pays to start a thread.
 const WORTH_A_THREAD: usize = 4 << 20;
 
@@ -46,7 +48,7 @@ const WORTH_A_THREAD: usize = 4 << 20;
 /// [`LateInteractionError::Dim`] where the two differ in dimension.
 pub fn max_sim(query: &MultiVector, document: &MultiVector) -> Result<f32, Error> {
     check("the document", query.dim(), document)?;
-    Ok(Panels::new(query.values(), query.dim()).score(document.values()))
+    Ok(Panels::new(query.values(), query.dim()).score(document.values(), &[]))
 }
 
 /// Documents that queries are scored against.
@@ -158,10 +160,12 @@ impl<'a, D: Borrow<MultiVector> + Sync> MaxSim<'a, D> {
         let next = || work.lock().unwrap_or_else(PoisonError::into_inner).next();
         let run = || {
             while let Some((documents, scores)) = next() {
+                let values =
+                    |index| documents.get(index).map_or(&[][..], |one: &D| one.borrow().values());
                 for (query, panels) in queries.iter().enumerate() {
                     let scores = scores.iter_mut().skip(query).step_by(queries.len());
-                    for (document, score) in documents.iter().zip(scores) {
-                        *score = panels.score(document.borrow().values());
+                    for (index, score) in scores.enumerate() {
+                        *score = panels.score(values(index), values(index + 1));
                     }
                 }
             }
@@ -197,7 +201,7 @@ impl<'a, D: Borrow<MultiVector>> Iterator for Chunks<'a, D> {
             let first = components == 0;
             let document: &MultiVector = (*document).borrow();
             components += document.values().len();
-            first || components <= CHUNK
+            first || components <= if self.queries == 1 { LONE_CHUNK } else { CHUNK }
         };
         let count = self.documents.iter().take_while(fits).count();
         if count == 0 {
