@@ -18,7 +18,7 @@ pub(super) struct Bar {
 
 const WIDTH: f64 = 940.0;
 /// Left end of the bars, after the labels.
-const LEFT: f64 = 500.0;
+const LEFT: f64 = 540.0;
 /// Right end of the longest bar, before its number.
 const RIGHT: f64 = 860.0;
 const ROW: f64 = 24.0;
@@ -187,8 +187,8 @@ mod tests {
         let svg = amounts("Speed & more", "texts/s", &bars);
         assert!(svg.contains("Speed &amp; more (texts/s)"), "{svg}");
         assert!(svg.contains("a &lt;b&gt;"), "{svg}");
-        assert!(svg.contains("width=\"360.0\" height=\"14\""), "{svg}");
-        assert!(svg.contains("width=\"180.0\" height=\"14\""), "{svg}");
+        assert!(svg.contains("width=\"320.0\" height=\"14\""), "{svg}");
+        assert!(svg.contains("width=\"160.0\" height=\"14\""), "{svg}");
         assert_eq!(svg, amounts("Speed & more", "texts/s", &bars));
     }
 
@@ -211,7 +211,7 @@ mod tests {
         let mut bars = [bar("ten", 10.0, Some(10.0))];
         bars[0].range = [10.0, 10.0];
         let svg = ratios("Times", &bars);
-        assert!(svg.contains("<rect x=\"500.0\""), "{svg}");
+        assert!(svg.contains("<rect x=\"540.0\""), "{svg}");
         assert!(svg.contains("<line x1=\"860.0\""), "the goal is where the bar ends: {svg}");
         // An empty chart is no failure.
         assert!(amounts("None", "x", &[]).ends_with("</svg>\n"));

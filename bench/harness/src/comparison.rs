@@ -152,10 +152,10 @@ impl<'a> Comparison<'a> {
         let (mut best, fastest) = best_of(&tried);
         if let Some(default) = peer.default_batch(self.open.kind) {
             let title = format!(
-                "{} at its default batch size of {default}, {} {}",
-                peer.name(),
+                "{} {}; {} at its default batch size of {default}",
                 few_at_default.count(),
-                self.what
+                self.what,
+                peer.name()
             );
             report.side_section(&title);
             let seconds = interleave(self.rounds.min(2), 2, |turn| match turn {

@@ -148,8 +148,8 @@ fn render(reports: &[&Report]) -> (String, Vec<(String, String)>) {
     (text.trim_end().to_owned() + "\n", charts)
 }
 
-/// Ratios of a report with a goal, higher is better. Section titles distinguish those with the same
-/// name.
+/// Ratios of a report with a goal, higher is better. What was measured, at the beginning of a section's title,
+/// distinguishes those with the same name.
 fn faster_bars(report: &Report) -> Vec<Bar> {
     let mut found: Vec<(&Section, &Row, f64)> = Vec::new();
     for section in &report.sections {
@@ -161,9 +161,10 @@ fn faster_bars(report: &Report) -> Vec<Bar> {
     }
     let bar = |&(section, row, limit): &(&Section, &Row, f64)| {
         let same = found.iter().filter(|(_, other, _)| other.what == row.what).count();
-        let what = if same > 1 { &section.title } else { &row.what };
+        let (measured, _) = section.title.split_once(';').unwrap_or((&section.title, ""));
+        let measured = if same > 1 { format!(", {measured}") } else { String::new() };
         Bar {
-            label: format!("{}: {what}", report.bench),
+            label: format!("{}: {}{measured}", report.bench, row.what),
             value: row.median,
             range: [row.min, row.max],
             goal: Some(limit),
@@ -249,6 +250,21 @@ mod tests {
         assert!(!charts[0].1.contains("likeness"), "a likeness is no speed");
         assert!(text.contains("- skipped third: no network"), "{text}");
         assert!(!charts[1].1.contains("embedkit / other"), "a ratio is no amount");
+    }
+
+    #[test]
+    fn goals_of_one_name_say_what_was_measured() {
+        let mut report = Report::new("dense", false, 1);
+        let goal = Some(Goal::AtLeast(1.5));
+        for title in ["mixed texts; against a product", "equal texts"] {
+            report.side_section(title);
+            report.times_faster("other", &[2.0], &[1.0], goal);
+        }
+        report.times_faster("third", &[2.0], &[1.0], goal);
+        let labels: Vec<_> = faster_bars(&report).into_iter().map(|bar| bar.label).collect();
+        let expected =
+            ["embedkit / other, mixed texts", "embedkit / other, equal texts", "embedkit / third"];
+        assert_eq!(labels, expected.map(|label| format!("dense: {label}")));
     }
 
     #[test]
