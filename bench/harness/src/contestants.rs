@@ -22,6 +22,8 @@ const FASTEMBED: &[&str] = &["fastembed==0.9.1", "pillow<13"];
 const PYTHON: &[&str] = &[python::MATURIN, "numpy>=2,<3", "pillow<13"];
 /// Packages of the virtual environment of sentence-transformers.
 const SENTENCE_TRANSFORMERS: &[&str] = &["sentence-transformers[onnx]"];
+/// Packages of the virtual environment of OpenVINO, with those that quantise.
+const OPENVINO: &[&str] = &["openvino==2026.4.1", "nncf==3.4.0", "tokenizers>=0.23,<1"];
 /// Packages of the virtual environment of infinity's server.
 const INFINITY: &[&str] = &["infinity-emb[server,torch]"];
 
@@ -36,12 +38,19 @@ pub(super) enum Peer {
     SentenceTransformers,
     /// A plain loop around ONNX Runtime: the baseline without any library.
     Plain,
+    /// A plain loop around OpenVINO, in Python.
+    OpenVino,
 }
 
 impl Peer {
     /// All of them.
-    pub(super) const ALL: [Self; 4] =
-        [Self::FastEmbed, Self::FastembedRs, Self::SentenceTransformers, Self::Plain];
+    pub(super) const ALL: [Self; 5] = [
+        Self::FastEmbed,
+        Self::FastembedRs,
+        Self::SentenceTransformers,
+        Self::Plain,
+        Self::OpenVino,
+    ];
 
     /// Name and version, as in the report.
     pub(super) fn name(self) -> &'static str {
@@ -50,13 +59,19 @@ impl Peer {
             Self::FastembedRs => "fastembed-rs 7.5.0",
             Self::SentenceTransformers => "sentence-transformers",
             Self::Plain => "plain loop",
+            Self::OpenVino => "OpenVINO 2026.4",
         }
+    }
+
+    /// Returns `false` for a loop around a runtime.
+    pub(super) fn is_library(self) -> bool {
+        !matches!(self, Self::Plain | Self::OpenVino)
     }
 
     /// Default batch size; `None` for a library without one.
     pub(super) fn default_batch(self, kind: Kind) -> Option<usize> {
         match (self, kind) {
-            (Self::Plain, _) => None,
+            (Self::Plain | Self::OpenVino, _) => None,
             (Self::SentenceTransformers, _) => Some(32),
             (Self::FastEmbed, Kind::Image) => Some(16),
             (Self::FastEmbed, Kind::Rerank) => Some(64),
@@ -136,6 +151,7 @@ pub(super) struct Contestants {
     fastembed: OnceCell<Ready>,
     fastembed_rs: OnceCell<Ready>,
     sentence_transformers: OnceCell<Ready>,
+    openvino: OnceCell<Ready>,
 }
 
 /// Program or interpreter of a peer, or the reason why it is not available.
@@ -183,6 +199,7 @@ impl Contestants {
             fastembed: OnceCell::new(),
             fastembed_rs: OnceCell::new(),
             sentence_transformers: OnceCell::new(),
+            openvino: OnceCell::new(),
         })
     }
 
@@ -205,6 +222,10 @@ impl Contestants {
                     SENTENCE_TRANSFORMERS.iter().copied().chain([runtime.as_str()]).collect();
                 self.with_torch("sentence-transformers", &packages).map_err(|error| reason(&error))
             }),
+            Peer::OpenVino => self.openvino.get_or_init(|| {
+                python::environment(&self.folder.join("openvino"), OPENVINO)
+                    .map_err(|error| reason(&error))
+            }),
         };
         ready.as_ref()
     }
@@ -212,6 +233,11 @@ impl Contestants {
     /// Reason why a peer is left out; `None` for an available one.
     pub(super) fn skipped(&self, peer: Peer) -> Option<&str> {
         self.peer_program(peer).err().map(String::as_str)
+    }
+
+    /// The Python of OpenVINO.
+    pub(super) fn openvino(&self) -> Result<&Path> {
+        self.peer_program(Peer::OpenVino).map(PathBuf::as_path).map_err(|why| anyhow!("{why}"))
     }
 
     /// The Python of infinity's server.
@@ -247,7 +273,7 @@ impl Contestants {
         let (name, packages): (_, &[&str]) = match library {
             ImageLibrary::Pillow => ("pillow", &[]),
             ImageLibrary::PillowSimd => ("pillow-simd", &["pillow-simd", "numpy>=2,<3"]),
-            ImageLibrary::Vips => ("libvips", &["pyvips[binary]", "numpy>=2,<3"]),
+            ImageLibrary::Vips => ("libvips", &["pyvips>=3", "pyvips-binary", "numpy>=2,<3"]),
         };
         let interpreter = if packages.is_empty() {
             self.peer_program(Peer::FastEmbed).map_err(|why| anyhow!("{why}"))?.clone()
@@ -286,9 +312,12 @@ impl Contestants {
         let program = self.peer_program(peer).map_err(|why| anyhow!("{why}"))?;
         let mut command = command(program, open.threads);
         match peer {
-            Peer::FastEmbed | Peer::SentenceTransformers => {
-                let script =
-                    if peer == Peer::FastEmbed { "fastembed" } else { "sentence-transformers" };
+            Peer::FastEmbed | Peer::SentenceTransformers | Peer::OpenVino => {
+                let script = match peer {
+                    Peer::FastEmbed => "fastembed",
+                    Peer::SentenceTransformers => "sentence-transformers",
+                    _ => "openvino",
+                };
                 command.arg(package(script).join("contestant.py"));
                 command.env("PYTHONDONTWRITEBYTECODE", "1").env("HF_HUB_OFFLINE", "1");
                 // Environment variables of numpy's BLAS.

@@ -8,10 +8,10 @@ mod similarity;
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use self::similarity::Similarity;
@@ -97,18 +97,26 @@ pub(super) fn measure(
         }
         None => report.skip("embedkit bf16", "this processor has no instructions for it"),
     }
+    let few = &corpus.texts[..scale.few];
+    let dynamic_name = "FastEmbed 0.9.1, dynamic int8";
     match dynamic(setting) {
         Ok(model) => {
-            all.push(theirs(setting, &model, &corpus.texts[..scale.few])?);
+            all.push(theirs(setting, dynamic_name, Peer::FastEmbed, &model, few)?);
             files.push(("dynamic", model));
         }
-        Err(error) => {
-            let reason = format!("{error:#}");
-            report.skip("dynamic int8", reason.lines().next().unwrap_or_default());
+        Err(error) => report.skip(dynamic_name, &first_line(&error)),
+    }
+    let calibrated_name = "OpenVINO 2026.4, int8 by NNCF";
+    match calibrated(setting, few) {
+        Ok(model) => {
+            all.push(theirs(setting, calibrated_name, Peer::OpenVino, &model, few)?);
+            files.push(("OpenVINO int8", model));
         }
+        Err(error) => report.skip(calibrated_name, &first_line(&error)),
     }
     let sizes = files.iter().map(|(name, folder)| {
-        let bytes = fs::metadata(folder.join("model.onnx")).map_or(f64::NAN, |it| it.len() as f64);
+        let weights = ["model.onnx", "model.bin"].map(|file| fs::metadata(folder.join(file)));
+        let bytes = weights.into_iter().find_map(Result::ok).map_or(f64::NAN, |it| it.len() as f64);
         format!("{name} {:.1} MB", bytes / 1e6)
     });
     report.note(format!("files: {}", sizes.collect::<Vec<_>>().join(", ")));
@@ -371,10 +379,16 @@ fn ours(
     Ok(Form { name, contestant: setting.contestants.ours(name, open)?.0, batch: None, goals })
 }
 
-/// FastEmbed with a dynamically quantised file, at its fastest batch size.
-fn theirs(setting: &Setting<'_>, model: &Path, few: &[String]) -> Result<Form> {
+/// A peer with a quantised file, at its fastest batch size.
+fn theirs(
+    setting: &Setting<'_>,
+    name: &'static str,
+    peer: Peer,
+    model: &Path,
+    few: &[String],
+) -> Result<Form> {
     let open = dense::open(model, setting.threads, &Value::Null);
-    let mut contestant = setting.contestants.peer(Peer::FastEmbed, open)?.0;
+    let mut contestant = setting.contestants.peer(peer, open)?.0;
     let file = setting.folder.join("few.txt");
     corpus::write(&file, few)?;
     let mut best = (f64::INFINITY, BATCHES[0]);
@@ -384,7 +398,7 @@ fn theirs(setting: &Setting<'_>, model: &Path, few: &[String]) -> Result<Form> {
             best = (seconds, batch);
         }
     }
-    Ok(Form { name: "FastEmbed 0.9.1, dynamic int8", contestant, batch: Some(best.1), goals: None })
+    Ok(Form { name, contestant, batch: Some(best.1), goals: None })
 }
 
 /// The model quantised by ONNX Runtime's dynamic quantisation with a scale for each column of the
@@ -401,6 +415,24 @@ fn dynamic(setting: &Setting<'_>) -> Result<PathBuf> {
     command.arg(script).arg(assets::minilm().join("model.onnx")).arg(model.join("model.onnx"));
     run::status(&mut command)?;
     Ok(model)
+}
+
+/// The model quantised by OpenVINO's NNCF with ranges calibrated on `texts`, if Python has both.
+fn calibrated(setting: &Setting<'_>, texts: &[String]) -> Result<PathBuf> {
+    let python = setting.contestants.openvino()?;
+    let model = models::with_tokenizer(setting.folder, "openvino-int8", &assets::minilm())?;
+    let (file, out) = (setting.folder.join("few.txt"), model.join("model.xml"));
+    corpus::write(&file, texts)?;
+    let mut command = Command::new(python);
+    command.arg(repo::root().join("bench").join("openvino").join("quantize.py"));
+    // Its progress bars.
+    command.arg(assets::minilm()).arg(out).arg(file).stdout(Stdio::null());
+    run::status(&mut command)?;
+    Ok(model)
+}
+
+fn first_line(error: &Error) -> String {
+    format!("{error:#}").lines().next().unwrap_or_default().to_owned()
 }
 
 fn cosine(a: &[f32], b: &[f32]) -> f64 {
