@@ -292,8 +292,8 @@ macro_rules! microkernel {
                 odd = mul_add(odd, square, splat(pair[1]));
             }
             even = mul_add(even, square, splat(lowest[0]));
-            let tail = mul_add(odd, place, even);
-            mul_add(x, half, mul_add(magnitude, half, tail))
+            let above_half = min(mul_add(odd, place, even), half);
+            mul_add(magnitude, above_half, mul(x, half))
         }
     };
 }
