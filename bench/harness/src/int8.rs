@@ -425,7 +425,7 @@ fn calibrated(setting: &Setting<'_>, texts: &[String]) -> Result<PathBuf> {
     corpus::write(&file, texts)?;
     let mut command = Command::new(python);
     command.arg(repo::root().join("bench").join("openvino").join("quantize.py"));
-    // Its progress bars.
+    // Progress bars go to standard output.
     command.arg(assets::minilm()).arg(out).arg(file).stdout(Stdio::null());
     run::status(&mut command)?;
     Ok(model)

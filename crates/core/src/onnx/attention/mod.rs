@@ -6,8 +6,8 @@
 //! # Layout
 //!
 //! Keys (transposed) and values of a head are packed in panels of 16 columns, `[columns / 16][rows][16]`. Values are
-//! padded with zeros. Keys are padded with the last one: its score is masked there, or NaN, which it is then as a key,
-//! too.
+//! padded with zeros, keys with the last one: its score is masked there, unless it is infinite or NaN, which makes the
+//! whole row NaN as a key, too.
 
 mod kernel;
 #[cfg(target_arch = "aarch64")]
