@@ -156,7 +156,7 @@ fn prefetch(line: &f32) {
     let _ = line;
 }
 
-/// What has been seen of a document's rows, for each token of some panels.
+/// Maxima of the rows that were seen of a document, for each token of some panels.
 struct Maxima<S: Simd, const PANELS: usize> {
     largest: [f32x16<S>; PANELS],
     /// Where a product was NaN, which a maximum need not keep.
