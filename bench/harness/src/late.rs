@@ -61,7 +61,8 @@ pub(super) fn max_sim(setting: &Setting<'_>, scale: &Scale, report: &mut Report)
     let options = json!({
         "dim": DIM, "vectors": file, "query": QUERY, "rows": ROWS, "documents": DOCUMENTS,
     });
-    report.inputs = options.clone();
+    // Without the path, which is of one machine.
+    report.inputs = json!({"dim": DIM, "query": QUERY, "rows": ROWS, "documents": DOCUMENTS});
     let open = Open {
         kind: Kind::MaxSim,
         model: Path::new(""),
